@@ -1,0 +1,29 @@
+"""The axes of a run: where a row of values stands."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Axes:
+    """A point of the run on every axis at once.
+
+    Args:
+        env_steps: environment steps so far, over all ranks; ``None`` where the run has no environment.
+        optimizer_steps: updates so far; with several optimizers, those of the busiest one.
+        wall_time: seconds since the epoch.
+
+    Example:
+        >>> Axes(env_steps=2048, optimizer_steps=64, wall_time=0.0).as_scalars()["axes/env_steps"]
+        2048.0
+    """
+
+    env_steps: int | None
+    optimizer_steps: int
+    wall_time: float
+
+    def as_scalars(self) -> dict[str, float]:
+        """The axes as values with their tags, so that every row carries every axis."""
+        scalars = {"axes/optimizer_steps": float(self.optimizer_steps), "axes/wall_time": self.wall_time}
+        if self.env_steps is not None:
+            scalars["axes/env_steps"] = float(self.env_steps)
+        return scalars

@@ -1,0 +1,46 @@
+"""When a callback fires: on crossing a multiple, never on divisibility."""
+
+
+class Every:
+    """A schedule that fires when a counter *crosses* a multiple of ``n``.
+
+    A counter that jumps by a batch of 256 never satisfies ``step % 1000 == 0``; it does cross 1000, 2000, ….
+    However far it jumps, one call fires at most once.
+
+    Args:
+        n: the interval, at least 1, in the unit of the counter.
+
+    Raises:
+        TypeError: if ``n`` is not an integer.
+        ValueError: if ``n`` is below 1.
+
+    Example:
+        >>> every = Every(1000)
+        >>> [step for step in range(0, 2561, 256) if every.fires(step)]
+        [1024, 2048]
+    """
+
+    def __init__(self, n: int) -> None:
+        if isinstance(n, bool) or not isinstance(n, int):
+            raise TypeError(f"expected an interval that is an integer, got {n!r} ({type(n).__name__})")
+        if n < 1:
+            raise ValueError(f"expected an interval of at least 1, got {n}")
+        self.n = n
+        self._last = 0
+
+    def __repr__(self) -> str:
+        return f"Every({self.n})"
+
+    def would_fire(self, count: int) -> bool:
+        """Whether ``fires(count)`` would be true, without moving the schedule."""
+        return count // self.n > self._last // self.n
+
+    def fires(self, count: int) -> bool:
+        """Move the counter to ``count`` and tell whether it crossed a multiple of ``n`` on the way."""
+        fired = self.would_fire(count)
+        self._last = count
+        return fired
+
+    def restart(self, count: int) -> None:
+        """Put the counter at ``count`` without firing, as after a resume."""
+        self._last = count

@@ -1,0 +1,60 @@
+"""Words as values: text, and the configuration of a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Setting = float | int | str | bool
+"""What a hyperparameter can be, once flattened."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words, shown as plain text.
+
+    Args:
+        text: the words.
+
+    Raises:
+        TypeError: if ``text`` is not a string.
+
+    Example:
+        >>> Text("the run ended").text
+        'the run ended'
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise TypeError(f"Text: expected a string, got {type(self.text).__name__}")
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The configuration of a run, flat, with the metrics that stand beside it.
+
+    Args:
+        settings: name (nested names joined by ``/``) to float, int, string or boolean.
+        metrics: tag to the value at the end of the run; at the start, the tags to expect with ``None``.
+        status: ``"running"``, ``"success"`` or ``"failure"``.
+
+    Raises:
+        TypeError: if a setting is not a float, an int, a string or a boolean.
+        ValueError: if ``status`` is another word.
+
+    Example:
+        >>> Hyperparameters({"ppo/gamma": 0.99}).settings["ppo/gamma"]
+        0.99
+    """
+
+    settings: Mapping[str, Setting]
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    status: str = "running"
+
+    def __post_init__(self) -> None:
+        for name, setting in self.settings.items():
+            if not isinstance(setting, float | int | str | bool):
+                given = type(setting).__name__
+                raise TypeError(f"Hyperparameters: expected a number, string or boolean for {name!r}, got {given}")
+        if self.status not in ("running", "success", "failure"):
+            raise ValueError(f"Hyperparameters: expected running, success or failure, got {self.status!r}")
