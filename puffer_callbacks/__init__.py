@@ -1,0 +1,43 @@
+"""Callbacks that make a reinforcement-learning run observable."""
+
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.callbacks import (
+    HistogramCallback,
+    HyperparametersCallback,
+    MetricsCallback,
+    PufferCallback,
+    RolloutCallback,
+    default_callbacks,
+    emit,
+    log,
+)
+from puffer_callbacks.loggers import ConsoleLogger, MemoryLogger
+from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.schedule import Every
+from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Video
+from puffer_callbacks.writers import Writer, writer_for
+
+__all__ = [
+    "Axes",
+    "ConsoleLogger",
+    "Every",
+    "Histogram",
+    "HistogramCallback",
+    "Hyperparameters",
+    "HyperparametersCallback",
+    "Image",
+    "MemoryLogger",
+    "MetricsCallback",
+    "PufferCallback",
+    "Recorder",
+    "Rollout",
+    "RolloutCallback",
+    "Text",
+    "Video",
+    "Writer",
+    "default_callbacks",
+    "emit",
+    "log",
+    "writer_for",
+]

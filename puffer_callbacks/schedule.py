@@ -44,3 +44,8 @@ class Every:
     def restart(self, count: int) -> None:
         """Put the counter at ``count`` without firing, as after a resume."""
         self._last = count
+
+    @property
+    def last(self) -> int:
+        """Where the counter was last put."""
+        return self._last

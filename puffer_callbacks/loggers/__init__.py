@@ -1,0 +1,6 @@
+"""Lightning loggers of our own."""
+
+from puffer_callbacks.loggers.console import ConsoleLogger
+from puffer_callbacks.loggers.memory import MemoryLogger
+
+__all__ = ["ConsoleLogger", "MemoryLogger"]

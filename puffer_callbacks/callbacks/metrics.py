@@ -1,0 +1,106 @@
+"""Every scalar of the training step, as exact interval means."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.measure.means import IntervalMeans, Mean
+from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.schedule import Every
+from puffer_callbacks.values import Value
+from puffer_callbacks.values.scalars import Scalar
+
+_LOSSES = {
+    "policy_loss": ("losses/policy", 1.0),
+    "value_loss": ("losses/value", 1.0),
+    "entropy": ("losses/entropy", -1.0),
+}
+_DIAGNOSTICS = {"approx_kl", "old_approx_kl", "clip_fraction", "explained_variance"}
+
+
+class MetricsCallback(PufferCallback):
+    """Logs every scalar of the ``training_step`` dict: the exact mean over all steps of the interval.
+
+    ``train/<name>`` for each of them; ``losses/{policy,value,entropy}`` and ``diagnostics/…`` for the names that RL
+    shares; ``train/learning_rate`` from the optimizer where the module does not return it. Steps with a NaN or
+    infinite value are left out of the mean and counted: ``nonfinite/train/<name>`` is how many there were so far.
+
+    Args:
+        every_n_steps: the interval, in optimizer steps.
+
+    Raises:
+        ValueError: if the interval is below 1.
+
+    Example:
+        >>> MetricsCallback(every_n_steps=50).every_n_steps
+        50
+    """
+
+    def __init__(self, every_n_steps: int = 50) -> None:
+        self._every = Every(every_n_steps)
+        self.every_n_steps = every_n_steps
+        self._means = IntervalMeans()
+        self._nonfinite: Counter[str] = Counter()
+        self._met_any = False
+
+    @contained
+    def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
+        """Add the step to the interval, and log the interval where it ends."""
+        if metrics:
+            self._met_any = True
+            self._means.add({**learning_rates(trainer, metrics), **metrics})
+        recorder = Recorder.of(trainer)
+        if self._every.fires(recorder.counters.optimizer_steps):
+            self._record(recorder)
+
+    @contained
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Log the last interval, however short."""
+        self._record(Recorder.of(trainer))
+
+    @contained
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Log the interval that the exception cut short."""
+        self._record(Recorder.of(trainer))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The interval so far."""
+        return {"means": self._means.state_dict(), "last": self._every.last, "nonfinite": dict(self._nonfinite)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the interval."""
+        self._means.load_state_dict(state_dict["means"])
+        self._every.restart(state_dict["last"])
+        self._nonfinite = Counter(state_dict["nonfinite"])
+
+    def _record(self, recorder: Recorder) -> None:
+        if not self._met_any:
+            reason = "expected training_step to return a dict of scalars such as {'loss': …}, got none; nothing to log"
+            recorder.faults.report("MetricsCallback", reason)
+        rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the steps that a mean is over
+        for name, mean in self._means.take().items():
+            rows[mean.count].update({tag: sign * mean.mean for tag, sign in tags(name)})
+            if mean.nonfinite:
+                self._nonfinite[name] += mean.nonfinite
+                recorder.record({f"nonfinite/train/{name}": float(self._nonfinite[name])})
+        for count, values in rows.items():
+            recorder.record(values, count=count)
+
+
+def tags(name: str) -> list[tuple[str, float]]:
+    """The tags of a training step's scalar, each with the sign it has there."""
+    named = [(f"train/{name}", 1.0)]
+    if name in _LOSSES:
+        named.append(_LOSSES[name])
+    elif name in _DIAGNOSTICS:
+        named.append((f"diagnostics/{name}", 1.0))
+    return named
+
+
+def learning_rates(trainer: Any, metrics: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, … where the step gives none."""
+    if "learning_rate" in metrics:
+        return {}
+    rates = (optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers)
+    return {"learning_rate" if at == 0 else f"learning_rate/{at}": rate for at, rate in enumerate(rates)}

@@ -1,0 +1,85 @@
+"""The counters of a run: environment steps and optimizer steps."""
+
+from collections.abc import Iterable
+from time import time
+from typing import Any
+
+from torch.optim import Optimizer
+
+from puffer_callbacks.axes import Axes
+
+
+class Counters:
+    """Counts what the axes show.
+
+    Optimizer steps are counted at the optimizers themselves, so manual optimization and bare loops count too. With
+    several optimizers the count is that of the busiest one: ``Trainer.global_step`` adds them all up.
+
+    Example:
+        >>> import torch
+        >>> weight = torch.nn.Parameter(torch.zeros(1))
+        >>> optimizer, counters = torch.optim.SGD([weight], lr=0.1), Counters()
+        >>> counters.watch(None, [optimizer])
+        >>> optimizer.step(); counters.axes().optimizer_steps
+        1
+    """
+
+    def __init__(self) -> None:
+        self._base = 0
+        self._counts: dict[int, int] = {}
+        self._handles: list[Any] = []
+        self._module: Any = None
+        self._rollout_env_steps: int | None = None
+
+    def watch(self, module: Any, optimizers: Iterable[Any]) -> None:
+        """Count the steps of these optimizers, and read ``env_steps`` from the module if it has them."""
+        self.unwatch()
+        self._module = module
+        for at, optimizer in enumerate(optimizers):
+            inner = getattr(optimizer, "optimizer", optimizer)  # Lightning and Fabric wrap them
+            if isinstance(inner, Optimizer):
+                self._counts[at] = 0
+                self._handles.append(inner.register_step_post_hook(self._counter(at)))
+
+    def unwatch(self) -> None:
+        """Let go of the module and the optimizers; the counts stay."""
+        self._base = self.optimizer_steps
+        self._counts = {}
+        self._module = None
+        while self._handles:
+            self._handles.pop().remove()
+
+    def see_rollout(self, env_steps: int) -> None:
+        """Take the total from a rollout, for a module without ``env_steps``."""
+        if env_steps > 0:
+            self._rollout_env_steps = env_steps
+
+    @property
+    def optimizer_steps(self) -> int:
+        """Updates so far."""
+        return self._base + max(self._counts.values(), default=0)
+
+    @property
+    def env_steps(self) -> int | None:
+        """Environment steps so far, or ``None`` for a run without an environment."""
+        steps = getattr(self._module, "env_steps", None)
+        return self._rollout_env_steps if steps is None else int(steps)
+
+    def axes(self) -> Axes:
+        """This point of the run."""
+        return Axes(self.env_steps, self.optimizer_steps, time())
+
+    def state_dict(self) -> dict[str, int | None]:
+        """What a checkpoint keeps."""
+        return {"optimizer_steps": self.optimizer_steps, "env_steps": self.env_steps}
+
+    def load_state_dict(self, state: dict[str, int | None]) -> None:
+        """Continue from a checkpoint's counts."""
+        self._base = (state["optimizer_steps"] or 0) - max(self._counts.values(), default=0)
+        self._rollout_env_steps = state["env_steps"]
+
+    def _counter(self, at: int) -> Any:
+        def count(*_: object) -> None:
+            self._counts[at] += 1
+
+        return count

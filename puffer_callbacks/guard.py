@@ -1,0 +1,42 @@
+"""A block that costs and fails on its own account, not the run's."""
+
+from types import TracebackType
+
+from puffer_callbacks.faults import Faults
+from puffer_callbacks.stopwatch import Stopwatch
+
+
+class Guard:
+    """Measures the time of a block and reports its exception instead of letting it end the run.
+
+    Args:
+        name: who is at work, for the report.
+        stopwatch: where the time is added.
+        faults: where an exception is reported; if strict, it is raised.
+
+    Example:
+        >>> with Guard("drawing", Stopwatch(), Faults(strict=True)):
+        ...     raise OSError("no space left")
+        Traceback (most recent call last):
+        OSError: no space left
+    """
+
+    __slots__ = ("_faults", "_name", "_stopwatch")
+
+    def __init__(self, name: str, stopwatch: Stopwatch, faults: Faults) -> None:
+        self._name = name
+        self._stopwatch = stopwatch
+        self._faults = faults
+
+    def __enter__(self) -> None:
+        self._stopwatch.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._stopwatch.__exit__(kind, error, trace)
+        if not isinstance(error, Exception) or self._faults.strict:
+            return False
+        reason = f"left out after {type(error).__name__}: {error}; training goes on"
+        self._faults.report(self._name, reason, error)
+        return True

@@ -1,0 +1,107 @@
+"""The journal of a run: rows in the order of the x axis, each written once."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.backends import Backends
+from puffer_callbacks.row import Row
+from puffer_callbacks.stopwatch import Stopwatch
+from puffer_callbacks.values import Value
+from puffer_callbacks.writers import XAxis
+
+
+class Journal:
+    """Keeps the row at the present x until the axis moves on, then writes it.
+
+    So a series has one point for each x and its steps strictly rise, also where 64 updates share one count of
+    environment steps.
+
+    Args:
+        backends: where rows go.
+        x_axis: the axis, or ``"auto"``, settled with the first row.
+        stopwatch: what recording costs, for ``logging/overhead_pct``.
+    """
+
+    def __init__(self, backends: Backends, *, x_axis: Literal["auto"] | XAxis, stopwatch: Stopwatch) -> None:
+        self.backends = backends
+        self._wanted = x_axis
+        self._x_axis: XAxis | None = None
+        self._stopwatch = stopwatch
+        self._row = Row()
+        self._axes: Axes | None = None
+        self._last: int | None = None
+        self._mark: tuple[int, float] | None = None
+        self._latest: dict[str, float] = {}
+
+    def put(self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None) -> None:
+        """Add values at ``axes``; a row that lies behind is written first."""
+        self.advance(axes)
+        self._row.put(values, count=count)
+        self._axes = axes
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The last number of each tag."""
+        return self._latest | {tag: value for tag, value in self._row.values.items() if isinstance(value, float)}
+
+    def advance(self, axes: Axes) -> None:
+        """Write the row where the x axis has moved on since."""
+        if self._mark is None:
+            self._mark = (self._progress(axes), axes.wall_time)
+        if self._axes is not None and self._step(axes) > self._step(self._axes):
+            self.commit()
+
+    def commit(self) -> None:
+        """Write the row now."""
+        if self._axes is None:
+            return
+        axes, self._axes = self._axes, None
+        self._latest = self.latest
+        self.write(self._row.take() | axes.as_scalars() | self._pace(axes), axes)
+        self._last = self._step(axes)
+
+    def write(self, values: Mapping[str, Value], axes: Axes) -> None:
+        """Write values at once, outside the rows."""
+        if self._x_axis is None:
+            self._x_axis = self._settle(axes)
+            self.backends.open(self._x_axis, resume_after=self._last)
+        self.backends.write(values, axes)
+
+    def close(self) -> None:
+        """Write the last row and close the backends."""
+        self.commit()
+        self.backends.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: the last written step and the row that is still open."""
+        return {"last_step": self._last, "row": self._row.state_dict(), "x_axis": self._x_axis}
+
+    def load_state_dict(self, state: dict[str, Any], axes: Axes) -> None:
+        """Continue after a checkpoint: its open row is open again."""
+        self._last = state["last_step"] if state["last_step"] is not None else -1
+        self._wanted = state["x_axis"] or self._wanted
+        self._row.load_state_dict(state["row"])
+        self._axes = axes if self._row else None
+
+    def _settle(self, axes: Axes) -> XAxis:
+        if self._wanted != "auto":
+            return self._wanted
+        return "optimizer_steps" if axes.env_steps is None else "env_steps"
+
+    def _step(self, axes: Axes) -> int:
+        axis = self._x_axis or self._settle(axes)
+        return axes.env_steps if axis == "env_steps" and axes.env_steps is not None else axes.optimizer_steps
+
+    @staticmethod
+    def _progress(axes: Axes) -> int:
+        return axes.optimizer_steps if axes.env_steps is None else axes.env_steps
+
+    def _pace(self, axes: Axes) -> dict[str, float]:
+        """Steps per second since the last row that moved on, and the cost of recording so far."""
+        pace = {"logging/overhead_pct": 100 * self._stopwatch.overhead}
+        then, progress = self._mark, self._progress(axes)
+        if then is not None and progress > then[0] and axes.wall_time > then[1]:
+            pace["throughput/sps"] = (progress - then[0]) / (axes.wall_time - then[1])
+            self._mark = (progress, axes.wall_time)
+        return pace

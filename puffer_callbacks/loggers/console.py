@@ -1,0 +1,100 @@
+"""A logger that prints."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from puffer_callbacks.schedule import Every
+from puffer_callbacks.values import Text, Value
+
+
+class ConsoleLogger(Logger):
+    """Prints metrics, a line for each of ``train/`` and one for each other group.
+
+    Args:
+        prefix: what stands in brackets before each line.
+        every_n_steps: the least distance between two prints, on the step that the loggers are given. Between them
+            the latest value of each metric is kept, so each is printed, if later.
+        stream: where to print; standard output where ``None``.
+
+    Raises:
+        ValueError: if the interval is below 1.
+
+    Example:
+        >>> logger = ConsoleLogger(every_n_steps=100)
+        >>> logger.log_metrics({"train/reward": 21.34, "losses/policy": 0.01, "losses/value": 0.5}, step=100)
+        [TRAIN] Step 100: train/reward = 21.3400
+        [TRAIN] Step 100: losses { policy=0.0100, value=0.5000 }
+    """
+
+    def __init__(self, prefix: str = "TRAIN", *, every_n_steps: int = 100, stream: TextIO | None = None) -> None:
+        super().__init__()
+        self._prefix_text = prefix
+        self._every = Every(every_n_steps)
+        self._stream = stream
+        self._waiting: dict[str, float] = {}
+        self._printed_at: int | None = None
+        self._step = 0
+
+    @property
+    def name(self) -> str:
+        """The logger's name."""
+        return "console"
+
+    @property
+    def version(self) -> str:
+        """There is one version."""
+        return "0"
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Print the metrics if the step crossed the interval; else keep them for the step that does."""
+        self._step = self._step if step is None else step
+        self._waiting.update({tag: float(value) for tag, value in metrics.items()})
+        if self._every.fires(self._step) or self._step == self._printed_at:
+            self._print_waiting()
+
+    @rank_zero_only
+    def log_values(self, values: Mapping[str, Value], step: int) -> None:
+        """Print the scalars and the words of a row."""
+        self.log_metrics({tag: value for tag, value in values.items() if isinstance(value, float)}, step)
+        for tag, value in values.items():
+            if isinstance(value, Text):
+                self._print(f"{tag}: {value.text}")
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Hyperparameters are not printed."""
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Print what is still waiting."""
+        self._print_waiting()
+
+    def _print_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        self._printed_at = self._step
+        groups: dict[str, dict[str, float]] = {}
+        for tag, value in waiting.items():
+            group, _, name = tag.partition("/")
+            if name and group != "train":
+                groups.setdefault(group, {})[name] = value
+            else:
+                self._print(f"{tag} = {_number(value)}")
+        for group, values in groups.items():
+            listed = ", ".join(f"{name}={_number(value)}" for name, value in values.items())
+            self._print(f"{group} {{ {listed} }}")
+
+    def _print(self, line: str) -> None:
+        print(f"[{self._prefix_text}] Step {self._step}: {line}", file=self._stream or sys.stdout, flush=True)
+
+
+def _number(value: float) -> str:
+    """Four decimals; the exponent where they would say nothing."""
+    if value != 0 and abs(value) < 0.001 or abs(value) >= 1e12:
+        return f"{value:.4e}"
+    return f"{value:.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4f}"

@@ -1,0 +1,72 @@
+"""A logger that keeps what it is given, for tests and notebooks."""
+
+from argparse import Namespace
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+from puffer_callbacks.values import Text, Value
+
+
+class MemoryLogger(Logger):
+    """Keeps every value in memory.
+
+    Example:
+        >>> logger = MemoryLogger()
+        >>> logger.log_metrics({"train/loss": 0.5}, step=10)
+        >>> logger.tags, logger.series("train/loss")
+        (['train/loss'], [(10, 0.5)])
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._series: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+        self.hparams: dict[str, Any] = {}
+
+    @property
+    def name(self) -> str:
+        """The logger's name."""
+        return "memory"
+
+    @property
+    def version(self) -> str:
+        """There is one version."""
+        return "0"
+
+    @property
+    def tags(self) -> list[str]:
+        """Every tag with a value, sorted."""
+        return sorted(tag for tag, points in self._series.items() if points)
+
+    @property
+    def text(self) -> str:
+        """All that was said in words: a line for each text, as ``tag: words``."""
+        said = [(step, tag, value) for tag in self.tags for step, value in self.series(tag) if isinstance(value, Text)]
+        return "\n".join(f"{tag}: {value.text}" for _, tag, value in sorted(said, key=lambda point: point[0]))
+
+    def series(self, tag: str) -> list[tuple[int, Any]]:
+        """The points of a tag, as (step on the run's x axis, value).
+
+        Raises:
+            KeyError: if the tag has no value; the message names those that have.
+        """
+        if not self._series.get(tag):
+            raise KeyError(f"expected one of the tags {self.tags}, got {tag!r}")
+        return list(self._series[tag])
+
+    def log_values(self, values: Mapping[str, Value], step: int) -> None:
+        """Keep a row of values of any kind."""
+        for tag, value in values.items():
+            self._series[tag].append((step, value))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Keep scalars, as a module's ``self.log`` gives them."""
+        for tag, value in metrics.items():
+            at = len(self._series[tag]) if step is None else step
+            self._series[tag].append((at, float(value)))
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Keep the hyperparameters in ``hparams``."""
+        self.hparams.update(vars(params) if isinstance(params, Namespace) else params)

@@ -1,0 +1,85 @@
+"""Attention maps of any model: what each head looks at, seen from outside while the model runs."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from puffer_callbacks.measure.attention_watch import AttentionWatch
+from puffer_callbacks.measure.forward import forward
+from puffer_callbacks.measure.probe import undisturbed
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionMap:
+    """The attention weights of one layer.
+
+    Args:
+        layer: the path of the module that attends; with ``#2`` at its second call in one forward pass, and so on.
+        weights: float [B, heads, queries, keys], each row a distribution over the keys; a query that may look at
+            nothing has a row of zeros.
+
+    Example:
+        >>> AttentionMap("encoder.0", torch.full((1, 2, 3, 4), 0.25)).entropy()
+        tensor([1.3863, 1.3863])
+    """
+
+    layer: str
+    weights: Tensor
+
+    def entropy(self) -> Tensor:
+        """The entropy of each head, [heads] in nats: see ``head_entropy``."""
+        return head_entropy(self.weights)
+
+
+def head_entropy(weights: Tensor) -> Tensor:
+    """How widely each head looks: the mean over samples and queries of −Σ p ln p over the keys (Shannon 1948).
+
+    It is 0 for a head that looks at one key, ln K for one that looks at K keys alike. Queries that may look at
+    nothing count for nothing.
+
+    Args:
+        weights: [B, heads, queries, keys].
+
+    Returns:
+        [heads], in nats.
+
+    Example:
+        >>> head_entropy(torch.eye(3).reshape(1, 1, 3, 3))
+        tensor([0.])
+    """
+    looking = weights.sum(-1) > 0
+    entropy = torch.special.entr(weights).sum(-1)
+    return (entropy * looking).sum((0, 2)) / looking.sum((0, 2)).clamp_min(1)
+
+
+def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) -> list[AttentionMap]:
+    """The attention maps of one forward pass, which leaves no trace in the module.
+
+    Seen are ``F.scaled_dot_product_attention``, ``F.multi_head_attention_forward`` (so ``nn.MultiheadAttention``
+    and every ``nn.Transformer…``), and attention written out: a product of two activations, its softmax over the
+    last dimension, and the product of that with a third. Weights are those before dropout. Not seen is what runs
+    outside of torch's own functions: a scripted module, a kernel of another package.
+
+    Args:
+        module: any module.
+        batch: what its forward pass takes: see ``forward``.
+        max_samples: of the first dimension of each map, the most that are kept.
+
+    Raises:
+        ValueError: if the module refuses the batch, or attends to nothing in its forward pass.
+
+    Example:
+        >>> layer = nn.TransformerEncoderLayer(8, nhead=2, batch_first=True)
+        >>> [(m.layer, list(m.weights.shape)) for m in attention_maps(layer, torch.zeros(1, 5, 8))]
+        [('self_attn', [1, 2, 5, 5])]
+    """
+    watch = AttentionWatch(module, max_samples)
+    with undisturbed(module), watch:
+        forward(module, batch)
+    if not watch.seen:
+        raise ValueError(
+            f"expected a model with attention, but {type(module).__name__} attended to nothing in its forward "
+            f"pass; give a probe that reaches its attention, or leave the attention maps out"
+        )
+    return [AttentionMap(layer, weights) for layer, weights in watch.seen.items()]

@@ -1,0 +1,184 @@
+"""The recorder of a run: gathers what callbacks say and hands each backend one row at a time."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from lightning.pytorch import Callback
+
+from puffer_callbacks.backends import Backends
+from puffer_callbacks.counters import Counters
+from puffer_callbacks.faults import Faults
+from puffer_callbacks.guard import Guard
+from puffer_callbacks.hooks import hide_idle_hooks
+from puffer_callbacks.journal import Journal
+from puffer_callbacks.outputs import scalar_outputs
+from puffer_callbacks.stopwatch import Stopwatch
+from puffer_callbacks.values import Value
+from puffer_callbacks.writers import XAxis
+
+
+class Recorder(Callback):
+    """Gathers all that the callbacks of a run say, and writes it as rows: one for each point of the x axis.
+
+    There is one in each run. It creates itself beside the first puffer callback; list it in ``callbacks=[…]`` only
+    to configure it.
+
+    Args:
+        x_axis: what the loggers' step stands for: ``"env_steps"``, ``"optimizer_steps"``, or ``"auto"``, which is
+            environment steps where the module has ``env_steps: int``. Every row carries all axes as ``axes/…``.
+        overhead_budget: the share of the run's time, in (0, 1], that recording may take.
+        strict: raise where it would otherwise warn.
+
+    Raises:
+        ValueError: if ``x_axis`` is another word, or ``overhead_budget`` is outside (0, 1].
+
+    Example:
+        >>> Recorder("optimizer_steps", overhead_budget=0.02).x_axis
+        'optimizer_steps'
+    """
+
+    def __init__(
+        self, x_axis: Literal["auto"] | XAxis = "auto", *, overhead_budget: float = 0.01, strict: bool = False
+    ) -> None:
+        if x_axis not in ("auto", "env_steps", "optimizer_steps"):
+            raise ValueError(f"x_axis: expected 'auto', 'env_steps' or 'optimizer_steps', got {x_axis!r}")
+        if isinstance(overhead_budget, bool) or not 0 < overhead_budget <= 1:
+            raise ValueError(f"overhead_budget: expected a share in (0, 1], got {overhead_budget!r}")
+        self.x_axis: Literal["auto"] | XAxis = x_axis
+        self.overhead_budget = overhead_budget
+        self.counters = Counters()
+        self.faults = Faults(strict=strict)
+        self.stopwatch = Stopwatch()
+        self._journal: Journal | None = None
+        self._listeners: list[Any] = []
+
+    @classmethod
+    def of(cls, trainer: Any) -> "Recorder":
+        """The recorder of a trainer; where there is none yet, a new one joins its callbacks.
+
+        Args:
+            trainer: a Lightning ``Trainer``, or anything that has ``callbacks`` and ``loggers``.
+        """
+        for callback in reversed(trainer.callbacks):
+            if isinstance(callback, cls):
+                return callback
+        recorder = cls()
+        recorder.join(trainer)
+        return recorder
+
+    def guard(self, name: str) -> Guard:
+        """A block whose time counts as overhead and whose faults are reported, not raised."""
+        return Guard(name, self.stopwatch, self.faults)
+
+    def record(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
+        """Add values to the row at this point of the run.
+
+        Args:
+            values: tag to value.
+            count: over how many steps the values are means, if they are.
+        """
+        if self._journal is not None:
+            self._journal.put(values, self.counters.axes(), count=count)
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The last number of each tag, in this fit."""
+        return self._journal.latest if self._journal is not None else {}
+
+    def record_now(self, values: Mapping[str, Value]) -> None:
+        """Write values at once, outside the rows: words and configuration, which are no series."""
+        if self._journal is not None:
+            self._journal.write(values, self.counters.axes())
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Open the writers, before any callback has something to say."""
+        self.join(trainer)
+        if stage == "fit":
+            self.open(trainer, pl_module)
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin to count: the optimizers are there."""
+        self.begin(trainer, pl_module)
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin to measure: what it costs to open a backend is no share of a step."""
+        self.stopwatch.restart()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Call ``on_step`` on every callback that has it, with the batch's scalar outputs."""
+        metrics: dict[str, Any] = {}
+        with self.guard("Recorder"):
+            scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
+            metrics = scalar_outputs(outputs, loss_scale=scale)
+        self.step(trainer, pl_module, metrics)
+
+    def step(self, trainer: Any, pl_module: Any, metrics: dict[str, Any]) -> None:
+        """Tell every callback of a training step, and write the row that it completes."""
+        for listener in self._listeners:
+            listener.on_step(trainer, pl_module, metrics)
+        with self.guard("Recorder"):
+            if self._journal is not None:
+                self._journal.advance(self.counters.axes())
+                self._journal.backends.flush_if_due()
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Flush, so that nothing that the checkpoint believes written can be lost."""
+        with self.guard("Recorder"):
+            if self._journal is not None:
+                self._journal.backends.flush()
+
+    def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
+        """Write what is left."""
+        self.end()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Write what is left: the run is about to end."""
+        self.end()
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Let go of the run."""
+        self.end()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters and the open row, for the checkpoint."""
+        if self._journal is None:
+            return {}
+        return {"counters": self.counters.state_dict(), "journal": self._journal.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        if state_dict and self._journal is not None:
+            self.counters.load_state_dict(state_dict["counters"])
+            self._journal.load_state_dict(state_dict["journal"], self.counters.axes())
+
+    def join(self, trainer: Any) -> None:
+        """Stand behind the trainer's other callbacks, so that what they say last is still heard."""
+        others = [callback for callback in trainer.callbacks if callback is not self]
+        if any(isinstance(callback, Recorder) for callback in others):
+            raise ValueError("expected one Recorder in callbacks=[…], got two; configure one and leave the other out")
+        hide_idle_hooks(self)
+        kinds = [{base.__name__ for base in type(callback).__mro__} for callback in others]
+        at = next((i for i, names in enumerate(kinds) if "Checkpoint" in names), len(others))
+        # a new list, as Lightning may be walking through the old one; checkpoint callbacks stay last
+        trainer.callbacks = [*others[:at], self, *others[at:]]
+
+    def open(self, trainer: Any, pl_module: Any) -> None:
+        """Open the writers, if they are not open."""
+        if self._journal is None:
+            self.counters.watch(pl_module, ())
+            backends = Backends(trainer.loggers if trainer.is_global_zero else (), self.faults)
+            self._journal = Journal(backends, x_axis=self.x_axis, stopwatch=self.stopwatch)
+
+    def begin(self, trainer: Any, pl_module: Any) -> None:
+        """Count the optimizers' steps, and find the callbacks that listen to them."""
+        with self.guard("Recorder"):
+            self._listeners = [c for c in trainer.callbacks if callable(getattr(c, "on_step", None))]
+            self.counters.watch(pl_module, trainer.optimizers)
+
+    def end(self) -> None:
+        """Write what is left and let go of the run."""
+        with self.guard("Recorder"):
+            journal, self._journal = self._journal, None
+            if journal is not None:
+                journal.close()
+            self.counters.unwatch()

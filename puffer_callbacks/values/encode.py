@@ -1,0 +1,82 @@
+"""Pictures as bytes: PNG and animated GIF, by Pillow."""
+
+import io
+import math
+from itertools import pairwise
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as Pillow
+
+from puffer_callbacks.values.media import Image, Video
+
+_PALETTE_FRAMES = 16
+_SHORTEST_DELAY = 20.0  # ms; browsers play anything shorter at 100 ms
+_LONGEST_DELAY = 655_350  # ms; the format's own limit
+
+# every backend of a run is given the same picture: it is encoded once
+_encoded: WeakKeyDictionary[Image | Video, bytes] = WeakKeyDictionary()
+
+
+def to_png(image: Image) -> bytes:
+    """A picture as a PNG file, lossless.
+
+    Args:
+        image: [H, W, C], gray, RGB or RGBA.
+
+    Example:
+        >>> to_png(Image(np.zeros((8, 8, 3), np.uint8)))[1:4]
+        b'PNG'
+    """
+    if image not in _encoded:
+        buffer = io.BytesIO()
+        as_pillow(image.pixels).save(buffer, "PNG")
+        _encoded[image] = buffer.getvalue()
+    return _encoded[image]
+
+
+def to_gif(video: Video) -> bytes:
+    """A video as an animated GIF file that loops, in the 256 colors that suit the whole of it best.
+
+    GIF counts time in hundredths of a second, and browsers honor no delay below two: of more than 50 frames a
+    second some are left out, so that the video keeps its speed.
+
+    Args:
+        video: [T, H, W, C], gray, RGB or RGBA (the transparency is dropped).
+
+    Example:
+        >>> to_gif(Video(np.zeros((2, 8, 8, 3), np.uint8), fps=10))[:6]
+        b'GIF89a'
+    """
+    if video not in _encoded:
+        delay = 1000 / video.fps
+        stride = max(1, math.ceil(_SHORTEST_DELAY / delay - 1e-9))
+        frames = [as_pillow(frame).convert("RGB") for frame in video.frames[::stride]]
+        _encoded[video] = _gif(frames, _delays(len(video.frames) * delay, len(frames)))
+    return _encoded[video]
+
+
+def as_pillow(pixels: NDArray[np.uint8]) -> Pillow.Image:
+    """Pixels [H, W, C] as Pillow's image, without a copy where possible."""
+    return Pillow.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+
+
+def _gif(frames: list[Pillow.Image], delays: list[int]) -> bytes:
+    palette = _palette(frames)
+    first, *rest = (frame.quantize(palette=palette, dither=Pillow.Dither.NONE) for frame in frames)
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=delays, loop=0, optimize=False)
+    return buffer.getvalue()
+
+
+def _palette(frames: list[Pillow.Image]) -> Pillow.Image:
+    """One palette for all frames: colors do not flicker, and what stands still costs no bytes."""
+    chosen = frames[:: max(1, len(frames) // _PALETTE_FRAMES)]
+    return Pillow.fromarray(np.concatenate([np.asarray(frame) for frame in chosen])).quantize(256)
+
+
+def _delays(total: float, count: int) -> list[int]:
+    """Whole hundredths of a second, in ms, that add up to the total without drift."""
+    ends = [round(total * i / count / 10) * 10 for i in range(count + 1)]
+    return [min(end - start, _LONGEST_DELAY) for start, end in pairwise(ends)]

@@ -1,0 +1,69 @@
+"""Scalars: what counts as one, and how many of them reach the host in one transfer."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Scalar = float | Tensor
+"""A number as a training step gives it: on the host, or a 0-d tensor on any device."""
+
+
+def as_scalar(value: object) -> Scalar | None:
+    """The value as a detached scalar, or ``None`` where it is none.
+
+    Args:
+        value: a Python or NumPy number, a boolean, or a real tensor of one element.
+
+    Example:
+        >>> as_scalar(torch.ones(1)), as_scalar("two"), as_scalar(True)
+        (tensor(1.), None, 1.0)
+    """
+    if isinstance(value, Tensor):
+        return _as_scalar_tensor(value)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(()).item()
+    if isinstance(value, float | int | np.floating | np.integer | np.bool_):
+        return _as_float(value)
+    return None
+
+
+def _as_scalar_tensor(value: Tensor) -> Tensor | None:
+    if value.ndim:
+        if value.numel() != 1 or value.layout is not torch.strided:
+            return None
+        value = value.reshape(())
+    if value.is_meta or value.is_complex():
+        return None
+    return value.detach() if value.requires_grad else value
+
+
+def _as_float(value: float | np.number | np.bool_) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond the range of a float
+        return float("inf") if value > 0 else float("-inf")
+
+
+def stacked(scalars: list[Tensor]) -> Tensor:
+    """A fresh 1-d copy of 0-d tensors: a later in-place change does not reach it."""
+    first = scalars[0]
+    if all(scalar.dtype == first.dtype and scalar.device == first.device for scalar in scalars):
+        return torch.stack(scalars)
+    return torch.stack([scalar.to("cpu", torch.float64) for scalar in scalars])
+
+
+def to_floats(scalars: Mapping[str, Scalar]) -> dict[str, float]:
+    """Every scalar as a float, with one host transfer for all tensors together.
+
+    Example:
+        >>> to_floats({"a": torch.tensor(2), "b": 0.5})
+        {'a': 2.0, 'b': 0.5}
+    """
+    tags = [tag for tag, value in scalars.items() if isinstance(value, Tensor)]
+    if not tags:
+        return {tag: float(value) for tag, value in scalars.items()}
+    numbers = stacked([value for value in scalars.values() if isinstance(value, Tensor)]).tolist()
+    floats = dict(zip(tags, map(float, numbers), strict=True))
+    return {tag: floats[tag] if tag in floats else float(value) for tag, value in scalars.items()}

@@ -1,0 +1,57 @@
+"""The one interface between a run and a backend."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.values import Value
+
+XAxis = Literal["env_steps", "optimizer_steps"]
+
+
+class Writer(ABC):
+    """Writes whole rows to one logger's backend.
+
+    Args:
+        logger: the Lightning logger to feed. Its backend stays the logger's own: a writer opens it through the
+            logger and never closes it for good.
+
+    Example:
+        >>> class Lines(Writer):
+        ...     def write(self, values, axes):
+        ...         print(self.step(axes), dict(values))
+        >>> Lines(logger=None).write({"train/loss": 0.5}, Axes(None, 10, 0.0))
+        10 {'train/loss': 0.5}
+    """
+
+    x_axis: XAxis = "optimizer_steps"
+    """The axis that the backend's own step stands for; set before the first row."""
+
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
+
+    @abstractmethod
+    def write(self, values: Mapping[str, Value], axes: Axes) -> None:
+        """Write all that the run says at ``axes``: one event, one row."""
+
+    def flush(self) -> None:
+        """Bring what was written to where a crash cannot take it."""
+
+    def close(self) -> None:
+        """Flush for the last time in this fit."""
+        self.flush()
+
+    def resume(self, last_step: int) -> None:
+        """Continue after ``last_step``, the last row that the resumed checkpoint knows of: drop what is later."""
+
+    def step(self, axes: Axes) -> int:
+        """The point on the x axis."""
+        if self.x_axis == "env_steps" and axes.env_steps is not None:
+            return axes.env_steps
+        return axes.optimizer_steps
+
+    def tag(self, tag: str) -> str:
+        """The tag with the logger's own prefix, as Lightning's loggers join it."""
+        prefix = getattr(self.logger, "_prefix", "")
+        return f"{prefix}-{tag}" if prefix else tag

@@ -1,0 +1,97 @@
+"""A CSV file that grows by rows and, cheaply, by columns."""
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class Table:
+    """``metrics.csv`` of a run, in the place of the table that Lightning's ``CSVLogger`` keeps.
+
+    Rows are appended. A new column goes to the end of the header, so the rows before it stay as they are, only
+    shorter, and only the header line is replaced: no row is parsed. What stands in the file is never lost: a
+    resumed run goes on appending, and a replaced file appears whole or not at all.
+
+    Args:
+        folder: where ``metrics.csv`` and ``hparams.yaml`` stand.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> table = Table(folder)
+        >>> table.log_metrics({"train/loss": 0.5}, 10); table.save()
+        >>> (folder / "metrics.csv").read_text().split()
+        ['step,train/loss', '10,0.5']
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "metrics.csv"
+        self._rows: list[Mapping[str, Any]] = []
+        self._columns = self._read_header()
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Keep a row for the next save; tensors become numbers."""
+        row = {tag: value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
+        self._rows.append({"step": step, **row})
+
+    def log_hparams(self, params: Mapping[str, Any]) -> None:
+        """Write ``hparams.yaml``."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._replace(self._folder / "hparams.yaml", yaml.safe_dump(dict(params), allow_unicode=True).encode())
+
+    def save(self) -> None:
+        """Append the kept rows."""
+        if not self._rows:
+            return
+        self._add_columns()
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, self._columns, lineterminator="\n")
+        writer.writerows(self._rows)
+        with self._path.open("ab") as file:
+            file.write(lines.getvalue().encode())
+        self._rows = []
+
+    def truncate(self, last_step: int) -> None:
+        """Drop the rows beyond ``last_step``, and a last line that a crash cut short."""
+        if not self._columns:
+            return
+        with self._path.open(newline="") as file:
+            content = file.read()
+        rows = list(csv.reader(io.StringIO(content[: content.rfind("\n") + 1])))
+        at = self._columns.index("step")
+        kept = [row for row in rows[1:] if len(row) > at and row[at] and int(row[at]) <= last_step]
+        lines = io.StringIO(newline="")
+        csv.writer(lines, lineterminator="\n").writerows([self._columns, *kept])
+        self._replace(self._path, lines.getvalue().encode())
+
+    def _add_columns(self) -> None:
+        known = set(self._columns)
+        new = dict.fromkeys(tag for row in self._rows for tag in row if tag not in known)
+        if not new:
+            return
+        rows = b""
+        if self._columns:
+            rows = self._path.read_bytes().partition(b"\n")[2]
+        self._columns += new
+        header = io.StringIO(newline="")
+        csv.writer(header, lineterminator="\n").writerow(self._columns)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._replace(self._path, header.getvalue().encode() + rows)
+
+    def _read_header(self) -> list[str]:
+        if not self._path.is_file():
+            return []
+        with self._path.open(newline="") as file:
+            return next(csv.reader(file), [])
+
+    @staticmethod
+    def _replace(path: Path, content: bytes) -> None:
+        fresh = path.with_suffix(".tmp")
+        fresh.write_bytes(content)
+        os.replace(fresh, path)

@@ -1,0 +1,103 @@
+"""TensorBoard: one event a row."""
+
+from collections.abc import Mapping
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
+from puffer_callbacks.values.encode import to_gif, to_png
+from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.hparams import hparams_summaries
+
+
+class TensorBoardWriter(Writer):
+    """Feeds a ``TensorBoardLogger``; a row of 20 scalars is one event of 20 values, not 20 events.
+
+    Args:
+        logger: a ``TensorBoardLogger`` of either Lightning namespace, or Fabric's.
+    """
+
+    def write(self, values: Mapping[str, Value], axes: Axes) -> None:
+        """Write the row as one event; a video as an animated GIF, which TensorBoard's image tab plays."""
+        entries: list[Summary.Value] = []
+        for tag, value in values.items():
+            if isinstance(value, Hyperparameters):
+                entries.extend(self._hyperparameters(value))
+            else:
+                entries.append(encode(self.tag(tag), value))
+        event = Event(wall_time=axes.wall_time, step=self.step(axes), summary=Summary(value=entries))
+        self._file.event_writer.add_event(event)
+
+    def flush(self) -> None:
+        """Hand the events to the operating system."""
+        self._file.flush()
+
+    def resume(self, last_step: int) -> None:
+        """Tell every reader to forget what lies beyond ``last_step``: a session starts after it."""
+        start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._file.event_writer.add_event(start)
+
+    @property
+    def _file(self):  # type: ignore[no-untyped-def]  # torch's FileWriter is untyped
+        return self.logger.experiment._get_file_writer()
+
+    def _hyperparameters(self, value: Hyperparameters) -> list[Summary.Value]:
+        if value.status == "running":
+            # the logger keeps them for hparams.yaml; its own entry in the HParams tab would be hp_metric = -1
+            self.logger._default_hp_metric = False
+            getattr(self.logger, "hparams", {}).update(value.settings)
+        return hparams_summaries(value)
+
+
+def encode(tag: str, value: float | Histogram | Image | Video | Text) -> Summary.Value:
+    """One value as TensorBoard stores it.
+
+    Args:
+        tag: where it stands.
+        value: what to store.
+
+    Example:
+        >>> encode("train/loss", 0.5).simple_value
+        0.5
+    """
+    if isinstance(value, Histogram):
+        return Summary.Value(tag=tag, histo=_histogram(value))
+    if isinstance(value, Image):
+        return Summary.Value(tag=tag, image=_image(value, to_png(value)))
+    if isinstance(value, Video):
+        return Summary.Value(tag=tag, image=_image(value, to_gif(value)))
+    if isinstance(value, Text):
+        return _text(tag, value)
+    return Summary.Value(tag=tag, simple_value=value)
+
+
+def _histogram(value: Histogram) -> HistogramProto:
+    return HistogramProto(
+        min=value.min if value.count else 0.0,
+        max=value.max if value.count else 0.0,
+        num=value.count,
+        sum=value.sum,
+        sum_squares=value.sum_squares,
+        bucket_limit=value.edges[1:],
+        bucket=value.counts,
+    )
+
+
+def _image(value: Image | Video, encoded: bytes) -> Summary.Image:
+    height, width, channels = (value.pixels if isinstance(value, Image) else value.frames[0]).shape
+    return Summary.Image(height=height, width=width, colorspace=channels, encoded_image_string=encoded)
+
+
+def _text(tag: str, value: Text) -> Summary.Value:
+    plugin = SummaryMetadata.PluginData(plugin_name="text")
+    tensor = TensorProto(
+        dtype=DT_STRING,
+        string_val=[value.text.encode(errors="replace")],
+        tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
+    )
+    return Summary.Value(tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)

@@ -1,0 +1,79 @@
+"""Weights & Biases: one row a row, the axes as columns."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
+from puffer_callbacks.values.encode import to_gif
+from puffer_callbacks.writers.base import Writer
+
+MAX_BINS = 512
+"""W&B keeps no histogram with more bins."""
+
+
+class WandbWriter(Writer):
+    """Feeds a ``WandbLogger``.
+
+    W&B's own step only counts rows and drops one that goes back, so rows carry their axes as columns, and
+    ``define_metric`` names the column that charts are drawn over.
+
+    Args:
+        logger: a ``WandbLogger`` of either Lightning namespace.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logger)
+        self._media = TemporaryDirectory(prefix="puffer_callbacks_")
+        self._defined = False
+        self._videos = 0
+
+    def write(self, values: Mapping[str, Value], axes: Axes) -> None:
+        """Log the row; hyperparameters go to the run's config and summary."""
+        run = self.logger.experiment
+        self._define_axes(run)
+        row: dict[str, Any] = {}
+        for tag, value in values.items():
+            if isinstance(value, Hyperparameters):
+                self._hyperparameters(run, value)
+            else:
+                row[self.tag(tag)] = self._encode(value)
+        if row:
+            run.log(row)
+
+    def close(self) -> None:
+        """Nothing to flush: W&B's own process has the rows already."""
+
+    def _define_axes(self, run: Any) -> None:
+        if self._defined:
+            return
+        axis = f"axes/{self.x_axis}"
+        run.define_metric(axis)
+        run.define_metric("*", step_metric=axis, step_sync=True)
+        self._defined = True
+
+    def _hyperparameters(self, run: Any, value: Hyperparameters) -> None:
+        if value.status == "running":
+            run.config.update(dict(value.settings), allow_val_change=True)
+        else:
+            run.summary.update({tag: number for tag, number in value.metrics.items() if number is not None})
+
+    def _encode(self, value: float | Histogram | Image | Video | Text) -> Any:
+        import wandb  # noqa: PLC0415  # an optional extra
+
+        if isinstance(value, Histogram):
+            return wandb.Histogram(np_histogram=value.coarsened(MAX_BINS))
+        if isinstance(value, Image):
+            return wandb.Image(value.pixels, caption=value.caption or None)
+        if isinstance(value, Video):
+            return wandb.Video(str(self._gif(value)), caption=value.caption or None, format="gif")
+        return value.text if isinstance(value, Text) else value
+
+    def _gif(self, value: Video) -> Path:
+        # W&B encodes arrays with moviepy; a file it takes as it is
+        self._videos += 1
+        path = Path(self._media.name) / f"{self._videos}.gif"
+        path.write_bytes(to_gif(value))
+        return path
