@@ -27,6 +27,8 @@ class Counters:
     def __init__(self) -> None:
         self._base = 0
         self._counts: dict[int, int] = {}
+        self.learning_rates: dict[int, float] = {}
+        """Of each optimizer, by its place, at its last step: a scheduler may have moved on since."""
         self._handles: list[Any] = []
         self._module: Any = None
         self._rollout_env_steps: int | None = None
@@ -44,15 +46,15 @@ class Counters:
     def unwatch(self) -> None:
         """Let go of the module and the optimizers; the counts stay."""
         self._base = self.optimizer_steps
-        self._counts = {}
+        self._counts, self.learning_rates = {}, {}
         self._module = None
         while self._handles:
             self._handles.pop().remove()
 
-    def see_rollout(self, env_steps: int) -> None:
+    def see_rollout(self, rollout: Any) -> None:
         """Take the total from a rollout, for a module without ``env_steps``."""
-        if env_steps > 0:
-            self._rollout_env_steps = env_steps
+        if rollout.env_steps > 0:
+            self._rollout_env_steps = rollout.env_steps
 
     @property
     def optimizer_steps(self) -> int:
@@ -64,6 +66,11 @@ class Counters:
         """Environment steps so far, or ``None`` for a run without an environment."""
         steps = getattr(self._module, "env_steps", None)
         return self._rollout_env_steps if steps is None else int(steps)
+
+    def on(self, x_axis: str) -> int:
+        """The count on one axis; optimizer steps where the run has no environment."""
+        env_steps = self.env_steps if x_axis == "env_steps" else None
+        return self.optimizer_steps if env_steps is None else env_steps
 
     def axes(self) -> Axes:
         """This point of the run."""
@@ -79,7 +86,10 @@ class Counters:
         self._rollout_env_steps = state["env_steps"]
 
     def _counter(self, at: int) -> Any:
-        def count(*_: object) -> None:
+        def count(optimizer: Optimizer, *_: object) -> None:
             self._counts[at] += 1
+            rate = optimizer.param_groups[0].get("lr")
+            if rate is not None:
+                self.learning_rates[at] = float(rate)
 
         return count

@@ -1,10 +1,12 @@
 """The journal of a run: rows in the order of the x axis, each written once."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.backends import Backends
+from puffer_callbacks.counters import Counters
 from puffer_callbacks.row import Row
 from puffer_callbacks.stopwatch import Stopwatch
 from puffer_callbacks.values import Value
@@ -36,7 +38,9 @@ class Journal:
 
     def put(self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None) -> None:
         """Add values at ``axes``; a row that lies behind is written first."""
-        self.advance(axes)
+        axes = self._forward(axes)
+        if self._axes is not None and self._step(axes) > self._step(self._axes):
+            self.commit()
         self._row.put(values, count=count)
         self._axes = axes
 
@@ -45,12 +49,14 @@ class Journal:
         """The last number of each tag."""
         return self._latest | {tag: value for tag, value in self._row.values.items() if isinstance(value, float)}
 
-    def advance(self, axes: Axes) -> None:
+    def advance(self, counters: Counters) -> None:
         """Write the row where the x axis has moved on since."""
-        if self._mark is None:
-            self._mark = (self._progress(axes), axes.wall_time)
-        if self._axes is not None and self._step(axes) > self._step(self._axes):
+        if self._axes is not None and counters.on(self._axis(self._axes)) > self._step(self._axes):
             self.commit()
+
+    def start(self, axes: Axes) -> None:
+        """Steps per second count from here."""
+        self._mark = (self._progress(axes), axes.wall_time)
 
     def commit(self) -> None:
         """Write the row now."""
@@ -63,9 +69,7 @@ class Journal:
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write values at once, outside the rows."""
-        if self._x_axis is None:
-            self._x_axis = self._settle(axes)
-            self.backends.open(self._x_axis, resume_after=self._last)
+        self._open(axes)
         self.backends.write(values, axes)
 
     def close(self) -> None:
@@ -83,15 +87,33 @@ class Journal:
         self._wanted = state["x_axis"] or self._wanted
         self._row.load_state_dict(state["row"])
         self._axes = axes if self._row else None
+        self._open(axes)
 
-    def _settle(self, axes: Axes) -> XAxis:
+    def _open(self, axes: Axes) -> None:
+        if self._x_axis is None:
+            self._x_axis = self._axis(axes)
+            self.backends.open(self._x_axis, resume_after=self._last)
+
+    def _axis(self, axes: Axes) -> XAxis:
+        if self._x_axis is not None:
+            return self._x_axis
         if self._wanted != "auto":
             return self._wanted
         return "optimizer_steps" if axes.env_steps is None else "env_steps"
 
     def _step(self, axes: Axes) -> int:
-        axis = self._x_axis or self._settle(axes)
-        return axes.env_steps if axis == "env_steps" and axes.env_steps is not None else axes.optimizer_steps
+        steps = axes.env_steps if self._axis(axes) == "env_steps" else axes.optimizer_steps
+        return axes.optimizer_steps if steps is None else steps
+
+    def _forward(self, axes: Axes) -> Axes:
+        """The axes, or where the counter went back the next point that has no row yet: steps strictly rise."""
+        before = self._last if self._axes is None else self._step(self._axes) - 1
+        if before is None or self._step(axes) > before:
+            return axes
+        axis = self._axis(axes)
+        reason = f"expected a count that only grows, got {self._step(axes)} after {before}; its rows follow on"
+        self.backends.faults.report(axis, reason)
+        return replace(axes, **{axis: before + 1})
 
     @staticmethod
     def _progress(axes: Axes) -> int:
@@ -99,7 +121,7 @@ class Journal:
 
     def _pace(self, axes: Axes) -> dict[str, float]:
         """Steps per second since the last row that moved on, and the cost of recording so far."""
-        pace = {"logging/overhead_pct": 100 * self._stopwatch.overhead}
+        pace = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
         then, progress = self._mark, self._progress(axes)
         if then is not None and progress > then[0] and axes.wall_time > then[1]:
             pace["throughput/sps"] = (progress - then[0]) / (axes.wall_time - then[1])

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from puffer_callbacks.values.scalars import Scalar, as_scalar
+
+_REAL = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.bool})
 
 
 def scalar_outputs(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]:
@@ -31,7 +34,9 @@ def scalar_outputs(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]
 
 def _gather(outputs: Mapping[object, object], prefix: str, scalars: dict[str, Scalar]) -> None:
     for name, value in outputs.items():
-        scalar = as_scalar(value)
+        # most are plain tensors already: no call for them
+        plain = type(value) is Tensor and value.dtype in _REAL and not value.ndim and not value.requires_grad
+        scalar = value if plain and not value.is_meta else as_scalar(value)
         if scalar is not None:
             scalars[f"{prefix}{name}"] = scalar
         elif isinstance(value, Mapping):

@@ -13,7 +13,7 @@ from puffer_callbacks.hooks import hide_idle_hooks
 from puffer_callbacks.journal import Journal
 from puffer_callbacks.outputs import scalar_outputs
 from puffer_callbacks.stopwatch import Stopwatch
-from puffer_callbacks.values import Value
+from puffer_callbacks.values import Text, Value
 from puffer_callbacks.writers import XAxis
 
 
@@ -103,6 +103,8 @@ class Recorder(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to measure: what it costs to open a backend is no share of a step."""
         self.stopwatch.restart()
+        if self._journal is not None:
+            self._journal.start(self.counters.axes())
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Call ``on_step`` on every callback that has it, with the batch's scalar outputs."""
@@ -118,8 +120,7 @@ class Recorder(Callback):
             listener.on_step(trainer, pl_module, metrics)
         with self.guard("Recorder"):
             if self._journal is not None:
-                self._journal.advance(self.counters.axes())
-                self._journal.backends.flush_if_due()
+                self._journal.advance(self.counters)
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Flush, so that nothing that the checkpoint believes written can be lost."""
@@ -132,7 +133,10 @@ class Recorder(Callback):
         self.end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Write what is left: the run is about to end."""
+        """Write what is left, and why there is no more."""
+        reason = f"{type(exception).__name__}: {exception}".rstrip(": ")
+        with self.guard("Recorder"):
+            self.record_now({"run/ended_by": Text(reason)})
         self.end()
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.values import Value
+from puffer_callbacks.values.packing import pack, unpack
 
 
 class Row:
@@ -31,6 +32,7 @@ class Row:
         """Add values; ``count`` tells over how many steps they are means."""
         if count is None:
             self.values.update(values)
+            self.counts = {tag: steps for tag, steps in self.counts.items() if tag not in values}
             return
         for tag, value in values.items():
             before, there = self.counts.get(tag, 0), self.values.get(tag)
@@ -46,10 +48,10 @@ class Row:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of an open row: its numbers. Pictures and histograms come again."""
-        numbers = {tag: value for tag, value in self.values.items() if isinstance(value, float)}
-        return {"values": numbers, "counts": {tag: n for tag, n in self.counts.items() if tag in numbers}}
+        """What a checkpoint keeps of an open row."""
+        return {"values": {tag: pack(value) for tag, value in self.values.items()}, "counts": dict(self.counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Open the row of a checkpoint again."""
-        self.values, self.counts = dict(state["values"]), dict(state["counts"])
+        self.values = {tag: unpack(packed) for tag, packed in state["values"].items()}
+        self.counts = dict(state["counts"])

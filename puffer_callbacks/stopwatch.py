@@ -41,9 +41,12 @@ class Stopwatch:
         """Seconds since the start."""
         return perf_counter() - self._began
 
-    @property
-    def overhead(self) -> float:
-        """The time inside as a share of the time outside: what a run without it would save, 0 to ∞."""
+    def overhead(self, beside: float = 0.0) -> float:
+        """The time inside as a share of the time outside: what a run without it would save, 0 to ∞.
+
+        Args:
+            beside: seconds of other threads that count as inside, as they take their turn from the run.
+        """
         now = perf_counter()
-        inside = self.inside + (now - self._entered if self._depth else 0.0)
+        inside = self.inside + (now - self._entered if self._depth else 0.0) + beside
         return inside / max(now - self._began - inside, 1e-9)

@@ -48,13 +48,14 @@ class PufferCallback(Callback):
 
 def contained(hook: Callable[Concatenate[C, P], None]) -> Callable[Concatenate[C, P], None]:
     """A hook of ours, whose time counts as overhead and whose faults never end the run."""
+    sees_rollout = hook.__name__ == "on_rollout_end"
 
     @wraps(hook)
     def run(self: C, *args: P.args, **kwargs: P.kwargs) -> None:
         recorder = Recorder.of(args[0])
         with recorder.guard(type(self).__name__):
-            if len(args) > 2 and isinstance(args[2], Rollout):
-                recorder.counters.see_rollout(args[2].env_steps)
+            if sees_rollout:
+                recorder.counters.see_rollout(args[2])
             hook(self, *args, **kwargs)
 
     return run

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.measure.means import IntervalMeans, Mean
+from puffer_callbacks.counters import Counters
+from puffer_callbacks.measure.means import IntervalMeans
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
@@ -47,10 +48,11 @@ class MetricsCallback(PufferCallback):
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Add the step to the interval, and log the interval where it ends."""
+        recorder = Recorder.of(trainer)
         if metrics:
             self._met_any = True
-            self._means.add({**learning_rates(trainer, metrics), **metrics})
-        recorder = Recorder.of(trainer)
+            self._means.add(metrics)
+            self._means.add_floats(learning_rates(recorder.counters, metrics))
         if self._every.fires(recorder.counters.optimizer_steps):
             self._record(recorder)
 
@@ -98,9 +100,9 @@ def tags(name: str) -> list[tuple[str, float]]:
     return named
 
 
-def learning_rates(trainer: Any, metrics: Mapping[str, Scalar]) -> dict[str, Scalar]:
+def learning_rates(counters: Counters, metrics: Mapping[str, Scalar]) -> dict[str, float]:
     """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, … where the step gives none."""
     if "learning_rate" in metrics:
         return {}
-    rates = (optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers)
-    return {"learning_rate" if at == 0 else f"learning_rate/{at}": rate for at, rate in enumerate(rates)}
+    rates = counters.learning_rates.items()
+    return {"learning_rate" if at == 0 else f"learning_rate/{at}": rate for at, rate in rates}

@@ -15,9 +15,10 @@ class AttentionMap:
     """The attention weights of one layer.
 
     Args:
-        layer: the path of the module that attends; with ``#2`` at its second call in one forward pass, and so on.
-        weights: float [B, heads, queries, keys], each row a distribution over the keys; a query that may look at
-            nothing has a row of zeros.
+        layer: the path of the module that attends; with ``#2`` at its second call in one forward pass, and
+            so on.
+        weights: float [B, heads, queries, keys], each row a distribution over the keys; a query that may
+            look at nothing has a row of zeros.
 
     Example:
         >>> AttentionMap("encoder.0", torch.full((1, 2, 3, 4), 0.25)).entropy()
@@ -33,33 +34,34 @@ class AttentionMap:
 
 
 def head_entropy(weights: Tensor) -> Tensor:
-    """How widely each head looks: the mean over samples and queries of −Σ p ln p over the keys (Shannon 1948).
+    """How widely each head looks: the mean of -Σ p ln p over the keys (Shannon 1948).
 
-    It is 0 for a head that looks at one key, ln K for one that looks at K keys alike. Queries that may look at
-    nothing count for nothing.
+    The mean is over samples and queries; a query that may look at nothing is left out. A head that looks at
+    one key has 0, one that looks at K keys alike has ln K.
 
     Args:
         weights: [B, heads, queries, keys].
 
     Returns:
-        [heads], in nats.
+        [heads], in nats; NaN for a head without a single finite row.
 
     Example:
         >>> head_entropy(torch.eye(3).reshape(1, 1, 3, 3))
         tensor([0.])
     """
-    looking = weights.sum(-1) > 0
-    entropy = torch.special.entr(weights).sum(-1)
-    return (entropy * looking).sum((0, 2)) / looking.sum((0, 2)).clamp_min(1)
+    looking = weights.sum(-1) > 0  # false for NaN too
+    entropy: Tensor = torch.special.entr(weights).sum(-1)
+    return torch.where(looking, entropy, 0).sum((0, 2)) / looking.sum((0, 2))
 
 
 def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) -> list[AttentionMap]:
     """The attention maps of one forward pass, which leaves no trace in the module.
 
-    Seen are ``F.scaled_dot_product_attention``, ``F.multi_head_attention_forward`` (so ``nn.MultiheadAttention``
-    and every ``nn.Transformer…``), and attention written out: a product of two activations, its softmax over the
-    last dimension, and the product of that with a third. Weights are those before dropout. Not seen is what runs
-    outside of torch's own functions: a scripted module, a kernel of another package.
+    Seen are ``F.scaled_dot_product_attention``, ``F.multi_head_attention_forward`` (so
+    ``nn.MultiheadAttention`` and every ``nn.Transformer…``), and attention written out: a product of two
+    activations, its softmax over the last dimension, and the product of that with a third. Weights are
+    those before dropout. Not seen is what runs outside of torch's own functions: a scripted module, a
+    kernel of another package.
 
     Args:
         module: any module.
@@ -79,7 +81,7 @@ def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) ->
         forward(module, batch)
     if not watch.seen:
         raise ValueError(
-            f"expected a model with attention, but {type(module).__name__} attended to nothing in its forward "
-            f"pass; give a probe that reaches its attention, or leave the attention maps out"
+            f"expected attention, but {type(module).__name__} attends to nothing in its forward pass; "
+            f"give a probe that reaches its attention, or leave the attention maps out"
         )
     return [AttentionMap(layer, weights) for layer, weights in watch.seen.items()]

@@ -24,11 +24,11 @@ _MOST_CALLS = 4  # of one module in one forward pass: a loop over time would giv
 
 
 class AttentionWatch(TorchFunctionMode):
-    """Keeps the attention weights of all that runs inside of it, in ``seen``: name to [B, heads, queries, keys].
+    """Keeps the attention weights of all that runs inside of it: ``seen``, name to [B, heads, queries, keys].
 
-    A fused attention call gives its weights when it is handed the identity in the place of the values, whatever
-    its mask, scale or grouping. Attention that is written out is followed from product to softmax to product.
-    No module is hooked: the one at work is found on the stack.
+    A fused attention call gives its weights when it is handed the identity in the place of the values,
+    whatever its mask, scale or grouping. Attention that is written out is followed from product to softmax
+    to product. No module is hooked: the one at work is found on the stack.
 
     Args:
         module: whose submodules name the maps.
@@ -96,9 +96,14 @@ class AttentionWatch(TorchFunctionMode):
 
 
 def fused_weights(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, **options: Any
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    **options: Any,
 ) -> Tensor:
-    """The weights that ``F.scaled_dot_product_attention`` gives to the values, before dropout, in float32 or more.
+    """The weights of ``F.scaled_dot_product_attention``, before dropout, in float32 or more.
 
     Args:
         query: [..., heads, queries, features].
@@ -137,10 +142,10 @@ def multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
 
 
 def by_head(weights: Tensor, part: object) -> Tensor:
-    """Attention weights [..., queries, keys] as [B, heads, queries, keys], by the number of heads of ``part``."""
+    """Weights [..., queries, keys] as [B, heads, queries, keys], by the number of heads of ``part``."""
     heads = next((n for n in (getattr(part, name, None) for name in _HEADS) if isinstance(n, int) and n), 1)
     if weights.ndim == 3 and len(weights) % heads == 0:
-        return weights.unflatten(0, (-1, heads))
+        return weights.reshape(-1, heads, *weights.shape[-2:])
     if weights.ndim <= 3:
         return weights.reshape(-1, 1, *weights.shape[-2:])
     return weights.flatten(0, -4)

@@ -1,62 +1,98 @@
-"""Calling a model with a batch, when nothing is known about either."""
+"""Calling a model with a batch, where nothing is known about either."""
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-_INPUT_NAMES = ("observations", "observation", "obs", "inputs", "input", "x", "states", "state")
+_INPUTS = ("observations", "observation", "obs", "inputs", "input", "x", "states", "state")
+_NETWORKS = ("policy", "model", "network", "net", "actor", "encoder", "backbone")
 
 
 def forward(module: nn.Module, batch: object) -> object:
     """Call a module's forward pass with what it needs of a batch.
 
-    A callable is called with the module. Of a mapping, the entries that are parameters of ``forward`` are given by
-    name; a forward pass with one unknown parameter is given the observations or inputs of the mapping. Of a tuple
-    or list, as many elements are given as ``forward`` requires: those after them are its targets. Anything else
-    is given as it is.
+    A function is called with the module. Of a mapping, the entries that ``forward`` names are given by
+    name; where it names none, the entry that looks like its input. Of a tuple or list, as many elements are
+    given as ``forward`` requires: what follows them are targets. Anything else is given as it is. A module
+    without a forward pass stands for its ``policy``, ``model`` or ``network``.
 
     Args:
         module: any module.
-        batch: a tensor, a mapping, a tuple or list, or a callable that takes the module.
+        batch: a tensor, a mapping, a tuple or list, or a function of the module.
 
     Raises:
         ValueError: if the module refuses it.
 
     Example:
-        >>> forward(nn.Identity(), (torch.ones(1), "target"))
-        tensor([1.])
+        >>> forward(nn.Identity(), ("input", "target"))
+        'input'
     """
     try:
-        if callable(batch) and not isinstance(batch, Tensor):
+        if callable(batch):
             return batch(module)
-        args, kwargs = arguments(module.forward, batch)
-        return module(*args, **kwargs)
+        return _call(module, batch)
     except Exception as error:
-        name = type(module).__name__
         raise ValueError(
-            f"expected a probe batch that {name}.forward takes, but it raised {type(error).__name__}: {error}; "
-            f"give probe= its arguments, as a tuple or a dict, or a function that calls the module"
+            f"expected a probe batch that {type(module).__name__} takes, got {type(error).__name__}: {error}. "
+            f"Give as the probe its arguments (a tuple or dict), or a function that calls the module"
         ) from error
 
 
-def arguments(function: Callable[..., object], batch: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What to call a function with, out of a batch: see ``forward``."""
-    parameters = list(inspect.signature(function).parameters.values())
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    required = [p.name for p in named if p.default is p.empty]
-    open_ended = len(named) < len(parameters)
+def first_samples(batch: Any, count: int) -> Any:
+    """The first samples of a batch: of each of its tensors, where all agree on their first dimension.
+
+    Args:
+        batch: tensors, however nested in mappings, tuples and lists; anything else stays as it is.
+        count: the most samples to keep.
+
+    Example:
+        >>> first_samples((Tensor(9, 2), {"target": Tensor(9)}), 4)[1]["target"].shape
+        torch.Size([4])
+    """
+    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in _leaves(batch)}
+    return _map(lambda leaf: leaf[:count].clone() if len(sizes) == 1 and leaf.ndim else leaf.clone(), batch)
+
+
+def _call(module: nn.Module, batch: object) -> object:
+    try:
+        args, kwargs = _arguments(module.forward, batch)
+        return module(*args, **kwargs)
+    except NotImplementedError:
+        inner = next((getattr(module, name) for name in _NETWORKS if hasattr(module, name)), None)
+        if not isinstance(inner, nn.Module):
+            raise
+        return _call(inner, batch)
+
+
+def _arguments(function: Callable[..., object], batch: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    parameters = inspect.signature(function).parameters.values()
+    named = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    required = [name for name, p in named.items() if p.default is p.empty]
     if isinstance(batch, Mapping):
-        entries = {str(name): value for name, value in batch.items()}
-        known = {p.name: entries[p.name] for p in named if p.name in entries}
-        if open_ended and set(required) <= entries.keys():
-            return (), known if named else entries
-        if set(required) <= known.keys() and known:
+        known = {name: batch[name] for name in named if name in batch}
+        if known and known.keys() >= set(required):
             return (), known
-        return (_inputs(entries),), {}
+        looks_like_input = (batch[name] for name in _INPUTS if name in batch)
+        return (next(looks_like_input, batch),), {}
     if isinstance(batch, tuple | list):
         return tuple(batch[: max(len(required), 1)]), {}
     return (batch,), {}
+
+
+def _leaves(batch: Any) -> list[Tensor]:
+    leaves: list[Tensor] = []
+    _map(leaves.append, batch)
+    return leaves
+
+
+def _map(change: Callable[[Tensor], Any], batch: Any) -> Any:
+    if isinstance(batch, Tensor):
+        return change(batch.detach())
+    if isinstance(batch, Mapping):
+        return {name: _map(change, value) for name, value in batch.items()}
+    if isinstance(batch, tuple | list):
+        items = [_map(change, value) for value in batch]
+        return type(batch)(*items) if hasattr(batch, "_fields") else type(batch)(items)
+    return batch

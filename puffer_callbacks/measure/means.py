@@ -55,9 +55,15 @@ class IntervalMeans:
             if len(rows) >= _FOLD_AT:
                 self._fold()
         if len(tensors) < len(metrics):
-            for name, value in metrics.items():
-                if name not in tensors:
-                    self._add_float(name, float(value))
+            self.add_floats({name: float(value) for name, value in metrics.items() if name not in tensors})
+
+    def add_floats(self, metrics: Mapping[str, float]) -> None:
+        """Add one step's scalars that are on the host."""
+        for name, value in metrics.items():
+            if math.isfinite(value):
+                self._add_totals(name, value, 1, 0)
+            else:
+                self._add_totals(name, 0.0, 0, 1)
 
     def take(self) -> dict[str, Mean]:
         """The means since the last call."""
@@ -88,12 +94,6 @@ class IntervalMeans:
                 for name, total, count in zip(names, sums, counts, strict=True):
                     self._add_totals(name, float(total), int(count), len(rows) - int(count))
                 rows.clear()
-
-    def _add_float(self, name: str, value: float) -> None:
-        if math.isfinite(value):
-            self._add_totals(name, value, 1, 0)
-        else:
-            self._add_totals(name, 0.0, 0, 1)
 
     def _add_totals(self, name: str, total: float, count: int, nonfinite: int) -> None:
         totals = self._totals.setdefault(name, [0.0, 0, 0])

@@ -1,0 +1,7 @@
+"""The reference PPO: a ``LightningModule`` that shows how a module speaks to the callbacks."""
+
+from puffer_callbacks.ppo.envs import make_envs, resolve_env_id
+from puffer_callbacks.ppo.module import PPO
+from puffer_callbacks.ppo.presets import PRESETS
+
+__all__ = ["PPO", "PRESETS", "make_envs", "resolve_env_id"]

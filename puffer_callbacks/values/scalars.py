@@ -48,9 +48,12 @@ def _as_float(value: float | np.number | np.bool_) -> float:
 
 def stacked(scalars: list[Tensor]) -> Tensor:
     """A fresh 1-d copy of 0-d tensors: a later in-place change does not reach it."""
-    first = scalars[0]
-    if all(scalar.dtype == first.dtype and scalar.device == first.device for scalar in scalars):
-        return torch.stack(scalars)
+    dtypes = [scalar.dtype for scalar in scalars]
+    if dtypes.count(dtypes[0]) == len(dtypes):
+        try:
+            return torch.stack(scalars)
+        except RuntimeError:  # on several devices
+            pass
     return torch.stack([scalar.to("cpu", torch.float64) for scalar in scalars])
 
 

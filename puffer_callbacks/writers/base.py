@@ -28,6 +28,9 @@ class Writer(ABC):
     x_axis: XAxis = "optimizer_steps"
     """The axis that the backend's own step stands for; set before the first row."""
 
+    immediate = False
+    """Whether writing is so quick and safe, as in memory, that it needs no thread of its own."""
+
     def __init__(self, logger: Any) -> None:
         self.logger = logger
 
@@ -41,6 +44,9 @@ class Writer(ABC):
     def close(self) -> None:
         """Flush for the last time in this fit."""
         self.flush()
+
+    def recover(self) -> None:
+        """Called after a fault, before the backend is tried again: open anew what may be broken."""
 
     def resume(self, last_step: int) -> None:
         """Continue after ``last_step``, the last row that the resumed checkpoint knows of: drop what is later."""

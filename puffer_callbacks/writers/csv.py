@@ -42,12 +42,12 @@ class CSVWriter(Writer):
             self._table.log_metrics(cells, self.step(axes))
 
     def flush(self) -> None:
-        """Write the rows out."""
+        """Write out what could not be written before."""
         self._table.save()
 
     def resume(self, last_step: int) -> None:
         """Keep the rows up to ``last_step`` and drop the later ones."""
-        self._table.truncate(last_step)
+        self._table.resume(last_step)
 
     def _cells(self, tag: str, value: Value, step: int) -> dict[str, float | str]:
         if isinstance(value, Histogram):

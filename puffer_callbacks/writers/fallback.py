@@ -45,6 +45,8 @@ class FallbackWriter(Writer):
 class ValuesWriter(Writer):
     """Hands rows as they are to a logger that takes them: one with ``log_values(values, step)``."""
 
+    immediate = True
+
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Hand over the row."""
         self.logger.log_values(values, self.step(axes))

@@ -4,7 +4,9 @@ import csv
 import io
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import yaml
@@ -24,7 +26,7 @@ class Table:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> table = Table(folder)
-        >>> table.log_metrics({"train/loss": 0.5}, 10); table.save()
+        >>> table.log_metrics({"train/loss": 0.5}, 10)
         >>> (folder / "metrics.csv").read_text().split()
         ['step,train/loss', '10,0.5']
     """
@@ -32,13 +34,17 @@ class Table:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / "metrics.csv"
+        self._kept = folder / ".metrics.csv"
         self._rows: list[Mapping[str, Any]] = []
+        self._lock = Lock()  # the module's own self.log comes from another thread
         self._columns = self._read_header()
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Keep a row for the next save; tensors become numbers."""
+        """Append a row; tensors become numbers."""
         row = {tag: value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
-        self._rows.append({"step": step, **row})
+        with self._lock:
+            self._rows.append({"step": step, **row})
+            self._save()
 
     def log_hparams(self, params: Mapping[str, Any]) -> None:
         """Write ``hparams.yaml``."""
@@ -46,19 +52,15 @@ class Table:
         self._replace(self._folder / "hparams.yaml", yaml.safe_dump(dict(params), allow_unicode=True).encode())
 
     def save(self) -> None:
-        """Append the kept rows."""
-        if not self._rows:
-            return
-        self._add_columns()
-        lines = io.StringIO(newline="")
-        writer = csv.DictWriter(lines, self._columns, lineterminator="\n")
-        writer.writerows(self._rows)
-        with self._path.open("ab") as file:
-            file.write(lines.getvalue().encode())
-        self._rows = []
+        """Append the rows that could not be appended before."""
+        with self._lock:
+            self._save()
 
-    def truncate(self, last_step: int) -> None:
-        """Drop the rows beyond ``last_step``, and a last line that a crash cut short."""
+    def resume(self, last_step: int) -> None:
+        """Keep the rows up to ``last_step``; drop the later ones, and a last line that a crash cut short."""
+        if not self._columns and self._kept.is_file():
+            os.link(self._kept, self._path)
+            self._columns = self._read_header()
         if not self._columns:
             return
         with self._path.open(newline="") as file:
@@ -68,7 +70,18 @@ class Table:
         kept = [row for row in rows[1:] if len(row) > at and row[at] and int(row[at]) <= last_step]
         lines = io.StringIO(newline="")
         csv.writer(lines, lineterminator="\n").writerows([self._columns, *kept])
-        self._replace(self._path, lines.getvalue().encode())
+        self._replace_rows(lines.getvalue().encode())
+
+    def _save(self) -> None:
+        if not self._rows:
+            return
+        self._add_columns()
+        lines = io.StringIO(newline="")
+        writer = csv.DictWriter(lines, self._columns, lineterminator="\n")
+        writer.writerows(self._rows)
+        with self._path.open("ab") as file:
+            file.write(lines.getvalue().encode())
+        self._rows = []
 
     def _add_columns(self) -> None:
         known = set(self._columns)
@@ -82,13 +95,20 @@ class Table:
         header = io.StringIO(newline="")
         csv.writer(header, lineterminator="\n").writerow(self._columns)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._replace(self._path, header.getvalue().encode() + rows)
+        self._replace_rows(header.getvalue().encode() + rows)
 
     def _read_header(self) -> list[str]:
         if not self._path.is_file():
             return []
         with self._path.open(newline="") as file:
             return next(csv.reader(file), [])
+
+    def _replace_rows(self, content: bytes) -> None:
+        """Lightning removes ``metrics.csv`` before a resumed run begins; a second name keeps the rows."""
+        self._replace(self._path, content)
+        self._kept.unlink(missing_ok=True)
+        with suppress(OSError):  # a file system without links
+            os.link(self._path, self._kept)
 
     @staticmethod
     def _replace(path: Path, content: bytes) -> None:

@@ -1,6 +1,8 @@
 """TensorBoard: one event a row."""
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
@@ -34,8 +36,21 @@ class TensorBoardWriter(Writer):
         self._file.event_writer.add_event(event)
 
     def flush(self) -> None:
-        """Hand the events to the operating system."""
+        """Hand the events to the operating system.
+
+        Raises:
+            FileNotFoundError: if the event file was removed under the run; writing to it would not say so.
+        """
         self._file.flush()
+        if not any(name.startswith("events.out.tfevents") for name in os.listdir(self.logger.log_dir)):
+            raise FileNotFoundError(f"the event file in {self.logger.log_dir} was removed")
+
+    def recover(self) -> None:
+        """Begin a new event file beside the old one, whose writing thread may have died."""
+        broken, self.logger._experiment = self.logger._experiment, None
+        if broken is not None:
+            with suppress(Exception):
+                broken.close()
 
     def resume(self, last_step: int) -> None:
         """Tell every reader to forget what lies beyond ``last_step``: a session starts after it."""

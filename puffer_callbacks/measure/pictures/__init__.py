@@ -1,0 +1,1 @@
+"""Pictures of what tensors hold: pure functions from arrays to images."""

@@ -1,0 +1,134 @@
+"""Environments by name, vectorized, with clear words where a name is unknown or a package is missing."""
+
+import copy
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+Array = npt.NDArray[Any]
+
+
+def resolve_env_id(env_id: str) -> str:
+    """The registered name that is meant: ``CartPole`` is the newest registered ``CartPole-vN``.
+
+    Args:
+        env_id: a registered environment, with or without its version; ``module:Name-v0`` imports ``module`` first.
+
+    Raises:
+        TypeError: if ``env_id`` is not a string.
+        ValueError: if no such environment is registered; the line names similar ones.
+
+    Example:
+        >>> resolve_env_id("CartPole")
+        'CartPole-v1'
+    """
+    if not isinstance(env_id, str):
+        raise TypeError(f"env_id: expected a string, got {type(env_id).__name__}")
+    module, _, name = env_id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ValueError(f"env_id: cannot import the module of {env_id!r}: {error}") from error
+    if name in gymnasium.registry:
+        return name
+    specs = [spec for spec in gymnasium.registry.values() if _unversioned(spec) == name]
+    if not specs:
+        raise ValueError(f"env_id: expected a registered environment, got {env_id!r}{_near(name)}")
+    return max(specs, key=lambda spec: spec.version or 0).id
+
+
+def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
+    """Environments that step together, each starting a new episode in the very step that ends the old one.
+
+    Gymnasium's default answers the step after an end with a reset: a transition that never was, which every
+    statistic would have to leave out. Vectorized implementations are used where they do without it.
+
+    Args:
+        env_id: as for ``resolve_env_id``.
+        num_envs: how many.
+
+    Raises:
+        ValueError: if the environment is unknown or cannot be made; the line says what to install.
+
+    Example:
+        >>> make_envs("CartPole", num_envs=4).num_envs
+        4
+    """
+    spec = copy.deepcopy(gymnasium.registry[resolve_env_id(env_id)])
+    try:
+        envs = _vectorized(spec, num_envs)
+        if envs is None:
+            how = {"autoreset_mode": AutoresetMode.SAME_STEP, "copy": False}
+            envs = gymnasium.make_vec(spec, num_envs, "sync", how, disable_env_checker=True)
+        return envs
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ValueError(f"env_id: cannot make {spec.id}: {' '.join(str(error).split())}") from error
+
+
+def legalizer(space: spaces.Space[Any]) -> Callable[[Array], Array]:
+    """What makes a policy's actions [B, *act] such as environments take: within bounds, from the space's start on.
+
+    Example:
+        >>> legalizer(spaces.Box(-1, 1, (1,)))(np.array([[3.0]]))
+        array([[1.]], dtype=float32)
+    """
+    if isinstance(space, spaces.Box):
+        low, high, dtype = space.low, space.high, space.dtype
+        return lambda actions: np.clip(actions, low, high).astype(dtype, copy=False)
+    start: Array = np.asarray(getattr(space, "start", 0))
+    return (lambda actions: actions + start) if start.any() else (lambda actions: actions)
+
+
+class SameStepCartPole(CartPoleVectorEnv):
+    """Gymnasium's vectorized CartPole, with episodes that start anew in the step that ends the old one."""
+
+    metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """As in Gymnasium; ``info["final_obs"]`` holds the last observations of the episodes that ended."""
+        observations, rewards, terminated, truncated, info = super().step(action)
+        ended = self.prev_done
+        if ended.any():
+            info = {"final_obs": observations.copy(), "_final_obs": ended}
+            self.state[:, ended] = self.np_random.uniform(self.low, self.high, size=(4, int(ended.sum())))
+            self.steps[ended] = 0
+            observations[ended] = self.state.T[ended]
+            self.prev_done = ended & False  # nothing is left to reset in the next step
+        return observations, rewards, terminated, truncated, info
+
+
+def _vectorized(spec: EnvSpec, num_envs: int) -> VectorEnv[Any, Any, Any] | None:
+    if spec.vector_entry_point is None:
+        return None
+    if str(spec.vector_entry_point).endswith(":CartPoleVectorEnv"):
+        spec = copy.deepcopy(spec)
+        spec.vector_entry_point = SameStepCartPole
+    envs = gymnasium.make_vec(spec, num_envs)
+    if envs.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP:
+        return envs
+    envs.close()
+    return None
+
+
+def _unversioned(spec: EnvSpec) -> str:
+    return f"{spec.namespace}/{spec.name}" if spec.namespace else spec.name
+
+
+def _near(name: str) -> str:
+    """The names most like this one, in words; case and version do not count."""
+    by_key: dict[str, str] = {}
+    for spec in sorted(gymnasium.registry.values(), key=lambda spec: spec.version or 0):
+        by_key[_unversioned(spec).casefold()] = spec.id  # the newest version stays
+    key = name.casefold().rpartition("-v")[0] if "-v" in name else name.casefold()
+    near = difflib.get_close_matches(key, by_key, n=3)
+    return f"; near: {', '.join(by_key[match] for match in near)}" if near else "; is its package installed?"

@@ -1,0 +1,99 @@
+"""Which episodes a rollout finished, and what they brought."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(eq=False)
+class EpisodeTracker:
+    """Returns and lengths of episodes that may span several rollouts.
+
+    Args:
+        num_envs: N.
+
+    Example:
+        >>> tracker = EpisodeTracker(1)
+        >>> tracker.add(np.ones((3, 1)), np.array([[False], [True], [False]]))
+        (array([2.]), array([2]))
+        >>> tracker.add(np.ones((1, 1)), np.array([[True]]))
+        (array([2.]), array([2]))
+    """
+
+    num_envs: int
+    _returns: Array = field(init=False)
+    _lengths: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+
+    def add(self, rewards: Array, dones: Array) -> tuple[Array, Array]:
+        """The undiscounted returns [E] and lengths [E] of the episodes that ended, in the order they ended.
+
+        Args:
+            rewards: [T, N].
+            dones: [T, N].
+        """
+        totals = self._returns + np.cumsum(rewards, 0, dtype=np.float64)
+        begun = np.zeros(self.num_envs)  # the total at which the current episode began
+        first = -self._lengths  # and its first step
+        returns, lengths = [], []
+        for t, n in zip(*np.nonzero(dones), strict=True):
+            returns.append(totals[t, n] - begun[n])
+            lengths.append(t + 1 - first[n])
+            begun[n], first[n] = totals[t, n], t + 1
+        self._returns, self._lengths = totals[-1] - begun, len(rewards) - first
+        return np.array(returns, np.float64), np.array(lengths, np.int64)
+
+
+class InfoTracker:
+    """Numbers that environments put into ``info``, one for each episode that ended.
+
+    Parts of the reward (names with "reward" in them) are summed over the episode; others are as at its end.
+
+    Args:
+        num_envs: N.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self._sums: dict[str, Array] = {}
+        self._num_envs = num_envs
+        self._finished: dict[str, list[float]] = {}
+
+    def add(self, infos: Mapping[str, Any], ended: Array) -> None:
+        """Take in the ``infos`` of one step of vector environments that reset in the step that ends an episode.
+
+        Args:
+            infos: arrays [N] by name; those of ended episodes lie in ``final_info``.
+            ended: [N], which episodes ended.
+        """
+        final = infos.get("final_info", {})
+        for source, here in ((infos, ~ended), (final, ended)):
+            for name, numbers in _numbers(source):
+                if "reward" in name:
+                    self._sums.setdefault(name, np.zeros(self._num_envs))[here] += numbers[here]
+        for name, numbers in _numbers(final):
+            values = self._sums[name] if name in self._sums else numbers
+            self._finished.setdefault(name, []).extend(values[ended & final.get(f"_{name}", ended)].tolist())
+        for sums in self._sums.values():
+            sums[ended] = 0.0
+
+    def take(self) -> dict[str, list[float]]:
+        """The numbers of the episodes that ended since the last call."""
+        finished, self._finished = self._finished, {}
+        return finished
+
+
+def _numbers(infos: Mapping[str, Any]) -> list[tuple[str, Array]]:
+    """What is one number for each environment."""
+    return [
+        (name, value.astype(np.float64))
+        for name, value in infos.items()
+        if not name.startswith("_") and isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "bif"
+    ]

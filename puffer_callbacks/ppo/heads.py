@@ -1,0 +1,138 @@
+"""Action distributions that a rollout can afford: only what PPO needs, without argument checks.
+
+Noise is drawn for a whole rollout at once and a sample is a function of it: the Gumbel-max trick for choices,
+``mean + std * noise`` for real numbers.
+"""
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class ActionDistribution(Protocol):
+    """What PPO asks of a policy's distribution over actions."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Actions [B, *act] for noise of the distribution's own kind."""
+
+    def mode(self) -> Tensor:
+        """The likeliest actions [B, *act]."""
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log probability (or density) [B] of the actions [B, *act]."""
+
+    def entropy(self) -> Tensor:
+        """Entropy [B] in nats."""
+
+
+def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard Gumbel noise: the largest of logits + noise falls on each choice with its probability."""
+    return torch.empty(shape).exponential_(generator=generator).log_().neg_()
+
+
+class Categorical:
+    """One choice of n.
+
+    Args:
+        logits: [B, n].
+
+    Example:
+        >>> Categorical(torch.zeros(1, 4)).log_prob(torch.tensor([2])).exp().item()
+        0.25
+    """
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Choices [B] for Gumbel noise [B, n]."""
+        return (self.logits + noise).argmax(-1)
+
+    def mode(self) -> Tensor:
+        """The likeliest choices [B]."""
+        return self.logits.argmax(-1)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log probability [B] of the choices [B]."""
+        return self._log_softmax().gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy [B] in nats."""
+        log_probs = self._log_softmax()
+        return -(log_probs.exp() * log_probs).sum(-1)
+
+    def _log_softmax(self) -> Tensor:
+        if not hasattr(self, "_log_probs"):
+            self._log_probs = self.logits.log_softmax(-1)
+        return self._log_probs
+
+
+class MultiCategorical:
+    """Several independent choices, as in a ``MultiDiscrete`` space.
+
+    Args:
+        logits: [B, sum(sizes)].
+        sizes: the number of options of each choice.
+
+    Example:
+        >>> MultiCategorical(torch.zeros(1, 6), (2, 4)).entropy().exp().round().item()
+        8.0
+    """
+
+    def __init__(self, logits: Tensor, sizes: tuple[int, ...]) -> None:
+        self.sizes = sizes
+        self.choices = [Categorical(part) for part in logits.split(sizes, -1)]
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Choices [B, k] for Gumbel noise [B, sum(sizes)]."""
+        parts = noise.split(self.sizes, -1)
+        return torch.stack([choice.sample(part) for choice, part in zip(self.choices, parts, strict=True)], -1)
+
+    def mode(self) -> Tensor:
+        """The likeliest choices [B, k]."""
+        return torch.stack([choice.mode() for choice in self.choices], -1)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log probability [B] of the choices [B, k]."""
+        parts = zip(self.choices, actions.unbind(-1), strict=True)
+        return torch.stack([choice.log_prob(part) for choice, part in parts]).sum(0)
+
+    def entropy(self) -> Tensor:
+        """Entropy [B] in nats."""
+        return torch.stack([choice.entropy() for choice in self.choices]).sum(0)
+
+
+class DiagonalGaussian:
+    """Independent normal numbers; actions are not clipped here, so that their density stays exact.
+
+    Args:
+        mean: [B, k].
+        log_std: [k], the same for every observation.
+
+    Example:
+        >>> DiagonalGaussian(torch.zeros(1, 1), torch.zeros(1)).log_prob(torch.zeros(1, 1)).item()  # -log(2 pi)/2
+        -0.9189385175704956
+    """
+
+    def __init__(self, mean: Tensor, log_std: Tensor) -> None:
+        self.mean, self.log_std = mean, log_std
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Actions [B, k] for standard normal noise [B, k]."""
+        return self.mean + self.log_std.exp() * noise
+
+    def mode(self) -> Tensor:
+        """The means [B, k]."""
+        return self.mean
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """Log density [B] of the actions [B, k]."""
+        scaled = (actions - self.mean) * (-self.log_std).exp()
+        return -0.5 * scaled.square().sum(-1) - self.log_std.sum() - 0.5 * len(self.log_std) * math.log(2 * math.pi)
+
+    def entropy(self) -> Tensor:
+        """Entropy [B] in nats."""
+        entropy = self.log_std.sum() + 0.5 * len(self.log_std) * math.log(2 * math.pi * math.e)
+        return entropy.expand(len(self.mean))

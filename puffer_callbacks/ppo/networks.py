@@ -1,0 +1,82 @@
+"""The parts of the actor and the critic: encoders of observations, perceptrons."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from puffer_callbacks.ppo.normalize import RunningMoments
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU}
+
+
+def perceptron(
+    inputs: int, hidden_sizes: Sequence[int], outputs: int, *, activation: str, gain: float
+) -> nn.Sequential:
+    """A multilayer perceptron, orthogonally initialized with zero biases (Huang et al. 2022, detail 2).
+
+    Args:
+        inputs: numbers that go in.
+        hidden_sizes: units of each hidden layer, initialized with gain sqrt(2).
+        outputs: numbers that come out.
+        activation: a key of ``ACTIVATIONS``, after each hidden layer.
+        gain: of the last layer: 0.01 makes a policy begin near uniform.
+    """
+    layers: list[nn.Module] = []
+    for units_in, units_out in itertools.pairwise([inputs, *hidden_sizes]):
+        layers += [_orthogonal(nn.Linear(units_in, units_out), math.sqrt(2)), ACTIVATIONS[activation]()]
+    layers.append(_orthogonal(nn.Linear([inputs, *hidden_sizes][-1], outputs), gain))
+    return nn.Sequential(*layers)
+
+
+def _orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def encoder(space: "spaces.Space[object]", *, norm_obs: bool) -> tuple[nn.Module, int]:
+    """What turns the observations of a space into a float vector, and the vector's length.
+
+    Raises:
+        ValueError: if the space is neither ``Box`` nor ``Discrete``.
+    """
+    if isinstance(space, spaces.Discrete):
+        return OneHot(int(space.n), start=int(space.start)), int(space.n)
+    if isinstance(space, spaces.Box):
+        return Flatten(space.shape, norm_obs=norm_obs), math.prod(space.shape)
+    raise ValueError(f"PPO: expected a Box or Discrete observation space, got {space}; wrap the environment")
+
+
+class OneHot(nn.Module):
+    """Choices [B] as one-hot vectors [B, n]; ``start`` is the smallest choice."""
+
+    def __init__(self, n: int, *, start: int = 0) -> None:
+        super().__init__()
+        self.n, self.start = n, start
+        self.moments: RunningMoments | None = None  # choices have no scale
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """One-hot vectors [B, n]."""
+        return one_hot(observations.long() - self.start, self.n).float()
+
+
+class Flatten(nn.Module):
+    """Observations [B, *shape] as float vectors [B, prod(shape)], normalized if ``norm_obs``."""
+
+    def __init__(self, shape: tuple[int, ...], *, norm_obs: bool) -> None:
+        super().__init__()
+        self.moments = RunningMoments(shape) if norm_obs else None
+        self._flat = len(shape) == 1
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Vectors [B, prod(shape)]."""
+        if observations.dtype != torch.float32:
+            observations = observations.float()
+        if self.moments is not None:
+            observations = self.moments(observations)
+        return observations if self._flat else observations.flatten(1)
