@@ -1,7 +1,7 @@
 """All backends of a run, each kept from harming the run and the others."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from puffer_callbacks.axes import Axes
@@ -58,6 +58,18 @@ class Backends:
     def flush(self) -> None:
         """Flush every backend."""
         self._each(Channel.flush)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """What each writer wants a checkpoint to keep, after all rows are flushed."""
+        self.flush()
+        return [channel.writer.state_dict() for channel in self._channels]
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Give each writer what it kept, where the loggers are the same."""
+        if len(state) == len(self._channels):
+            for channel, kept in zip(self._channels, state, strict=True):
+                if kept:
+                    channel.do(partial(channel.writer.load_state_dict, kept))
 
     def close(self) -> None:
         """Close every writer, and say what was lost; the loggers stay open for whoever made them."""

@@ -37,11 +37,16 @@ class Counters:
         """Count the steps of these optimizers, and read ``env_steps`` from the module if it has them."""
         self.unwatch()
         self._module = module
-        for at, optimizer in enumerate(optimizers):
-            inner = getattr(optimizer, "optimizer", optimizer)  # Lightning and Fabric wrap them
-            if isinstance(inner, Optimizer):
-                self._counts[at] = 0
-                self._handles.append(inner.register_step_post_hook(self._counter(at)))
+        for optimizer in optimizers:
+            self.add(optimizer)
+
+    def add(self, optimizer: Any) -> None:
+        """Count the steps of one more optimizer."""
+        at = len(self._counts)
+        self._counts[at] = 0
+        inner = getattr(optimizer, "optimizer", optimizer)  # Lightning and Fabric wrap them
+        if isinstance(inner, Optimizer):
+            self._handles.append(inner.register_step_post_hook(self._counter(at)))
 
     def unwatch(self) -> None:
         """Let go of the module and the optimizers; the counts stay."""

@@ -35,6 +35,7 @@ class Journal:
         self._last: int | None = None
         self._mark: tuple[int, float] | None = None
         self._latest: dict[str, float] = {}
+        self._early: list[tuple[Mapping[str, Value], Axes]] = []
 
     def put(self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None) -> None:
         """Add values at ``axes``; a row that lies behind is written first."""
@@ -51,6 +52,8 @@ class Journal:
 
     def advance(self, counters: Counters) -> None:
         """Write the row where the x axis has moved on since."""
+        if self._early:
+            self._open(counters.axes())
         if self._axes is not None and counters.on(self._axis(self._axes)) > self._step(self._axes):
             self.commit()
 
@@ -68,18 +71,25 @@ class Journal:
         self._last = self._step(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write values at once, outside the rows."""
-        self._open(axes)
-        self.backends.write(values, axes)
+        """Write values at once, outside the rows; where the x axis is still open, as soon as it is settled."""
+        undecided = self._x_axis is None and self._wanted == "auto" and axes.env_steps is None
+        if undecided and axes.optimizer_steps == 0:  # the first rollout may bring environment steps
+            self._early.append((values, axes))
+        else:
+            self._open(axes)
+            self.backends.write(values, axes)
 
     def close(self) -> None:
         """Write the last row and close the backends."""
         self.commit()
+        for _, axes in self._early[:1]:
+            self._open(axes)
         self.backends.close()
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: the last written step and the row that is still open."""
-        return {"last_step": self._last, "row": self._row.state_dict(), "x_axis": self._x_axis}
+        state = {"last_step": self._last, "row": self._row.state_dict(), "x_axis": self._x_axis}
+        return state | {"backends": self.backends.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], axes: Axes) -> None:
         """Continue after a checkpoint: its open row is open again."""
@@ -87,12 +97,16 @@ class Journal:
         self._wanted = state["x_axis"] or self._wanted
         self._row.load_state_dict(state["row"])
         self._axes = axes if self._row else None
+        self.backends.load_state_dict(state["backends"])
         self._open(axes)
 
     def _open(self, axes: Axes) -> None:
         if self._x_axis is None:
             self._x_axis = self._axis(axes)
             self.backends.open(self._x_axis, resume_after=self._last)
+            early, self._early = self._early, []
+            for values, then in early:
+                self.backends.write(values, then)
 
     def _axis(self, axes: Axes) -> XAxis:
         if self._x_axis is not None:

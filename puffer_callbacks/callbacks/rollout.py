@@ -1,9 +1,12 @@
 """Returns, lengths, reward components and the critic's fit of each rollout."""
 
+from collections import Counter
 from typing import Any
 
+import numpy as np
 import torch
-from torch import distributed
+from numpy.typing import NDArray
+from torch import Tensor, distributed
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
 from puffer_callbacks.measure.episodes import EpisodeMetric, info_statistics, info_sums
@@ -21,7 +24,8 @@ class RolloutCallback(PufferCallback):
 
     In one process a rollout is logged as it ends. Ranks may end theirs at different times, or none at all, so with
     several the rollouts are gathered at a training step, which all ranks reach together; what is logged is what
-    one process would log for the rollouts of all ranks.
+    one process would log for the rollouts of all ranks. What is NaN or infinite is left out of every statistic and
+    counted: ``nonfinite/rollout/return`` is how many returns were so far.
 
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
@@ -30,19 +34,22 @@ class RolloutCallback(PufferCallback):
 
     def __init__(self) -> None:
         self._metric = EpisodeMetric()
-        self._infos: dict[str, tuple[float, int]] = {}
+        self._infos: dict[str, NDArray[np.float64]] = {}
+        self._nonfinite: Counter[str] = Counter()
         self._reduce = Every(_REDUCE_EVERY_N_STEPS)
 
     @contained
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Add the rollout, and log it where there is one process."""
+        recorder = Recorder.of(trainer)
         self._metric.to(rollout.rewards.device)
         self._metric.update(rollout)
-        for name, (total, count) in info_sums(rollout.infos).items():
-            before, so_far = self._infos.get(name, (0.0, 0))
-            self._infos[name] = (before + total, so_far + count)
+        readable = {name: value for name, value in rollout.infos.items() if _is_readable(value)}
+        for name in rollout.infos.keys() - readable.keys():
+            recorder.faults.report(f"Rollout.infos[{name!r}]", _expected(rollout.infos[name]))
+        self._add(info_sums(readable))
         if trainer.world_size == 1:
-            self._record(Recorder.of(trainer))
+            self._record(recorder)
 
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
@@ -59,18 +66,41 @@ class RolloutCallback(PufferCallback):
             self._gather_infos()
             self._record(Recorder.of(trainer))
 
+    def state_dict(self) -> dict[str, Any]:
+        """How many values were not finite so far."""
+        return {"nonfinite": dict(self._nonfinite)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue to count."""
+        self._nonfinite = Counter(state_dict["nonfinite"])
+
     def _record(self, recorder: Recorder) -> None:
         statistics: dict[str, Scalar] = {**self._metric.compute(), **info_statistics(self._infos)}
         self._metric.reset()
         self._infos = {}
         if statistics:
-            recorder.record(dict(to_floats(statistics)))
+            recorder.record(dict(self._so_far(to_floats(statistics))))
+
+    def _so_far(self, statistics: dict[str, float]) -> dict[str, float]:
+        self._nonfinite.update({tag: int(n) for tag, n in statistics.items() if tag.startswith("nonfinite/")})
+        return statistics | {tag: float(n) for tag, n in self._nonfinite.items() if tag in statistics}
+
+    def _add(self, infos: dict[str, NDArray[np.float64]]) -> None:
+        for name, sums in infos.items():
+            self._infos[name] = self._infos.get(name, 0.0) + sums
 
     def _gather_infos(self) -> None:
         ranks: list[Any] = [None] * distributed.get_world_size()
         distributed.all_gather_object(ranks, self._infos)
         self._infos = {}
         for infos in ranks:
-            for name, (total, count) in infos.items():
-                before, so_far = self._infos.get(name, (0.0, 0))
-                self._infos[name] = (before + total, so_far + count)
+            self._add(infos)
+
+
+def _is_readable(value: Tensor) -> bool:
+    return value.layout is torch.strided and not value.is_complex() and not value.is_meta
+
+
+def _expected(value: Tensor) -> str:
+    given = f"{value.dtype}, {value.layout} on {value.device}"
+    return f"expected a dense tensor of real numbers, got {given}; it is left out"

@@ -59,7 +59,9 @@ def _holds_a_run(folder: Path) -> bool:
     return folder.is_dir() and any("tfevents" in path.name for path in folder.iterdir())
 
 
-def wandb_logger(folder: Path, project: str, run_name: str | None) -> tuple[WandbLogger, str]:
+def wandb_logger(
+    folder: Path, project: str, run_name: str | None, *, resumes: bool = False
+) -> tuple[WandbLogger, str]:
     """A W&B logger that neither asks nor waits, and the line that says where its run is.
 
     Raises:
@@ -71,15 +73,27 @@ def wandb_logger(folder: Path, project: str, run_name: str | None) -> tuple[Wand
         missing = "expected the package wandb, which is not installed"
         raise ValueError(f'--wandb: {missing}; run: pip install "puffer_callbacks[wandb]"') from None
     reason = offline_reason()
-    settings = wandb.Settings(silent=True, console="off")
+    settings = wandb.Settings(silent=True, console="off", x_transaction_log_flush_interval=FLUSH_SECONDS)
     folder.mkdir(parents=True, exist_ok=True)
     logger = WandbLogger(
-        project=project, name=run_name, save_dir=str(folder), offline=reason is not None, settings=settings
+        project=project,
+        name=run_name,
+        save_dir=str(folder),
+        id=_last_run_id(folder) if resumes else None,
+        offline=reason is not None,
+        settings=settings,
     )
     run: Any = logger.experiment
     if reason is None:
         return logger, f"W&B: {run.url}"
     return logger, f"W&B: offline ({reason}); send it with: wandb sync {Path(run.dir).parent}"
+
+
+def _last_run_id(folder: Path) -> str | None:
+    """The id of the newest W&B run in the folder: a resumed run goes on under it."""
+    runs = sorted(path.name for path in (folder / "wandb").glob("*run-*-*") if not path.is_symlink())
+    newest = max(runs, key=lambda name: name.split("-")[-2], default=None)
+    return newest.split("-")[-1] if newest else None
 
 
 def offline_reason() -> str | None:

@@ -87,7 +87,8 @@ def _loggers(options: Any, folder: Path) -> tuple[list[Logger], list[str]]:
     loggers: list[Logger] = []
     lines: list[str] = []
     if options.wandb:
-        logger, line = wandb_logger(folder, options.wandb_project, options.run_name)
+        resumes = options.checkpoint is not None
+        logger, line = wandb_logger(folder, options.wandb_project, options.run_name, resumes=resumes)
         loggers.append(logger)
         lines.append(line)
         print(line)
@@ -104,6 +105,9 @@ def _finish(loggers: list[Logger]) -> None:
 
 
 def _default_folder(options: Any) -> str:
+    """Where the checkpoint's run is, or a new folder under ``runs``."""
+    if options.checkpoint is not None:
+        return str(Path(options.checkpoint).parent.parent)
     return str(Path("runs") / f"{resolve_env_id(options.env)}_{strftime('%Y-%m-%d_%H-%M-%S')}".replace("/", "_"))
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -47,21 +49,37 @@ class EpisodeMetric(Metric):
         if rollout.episode_lengths is not None and len(rollout.episode_lengths):
             self.lengths.append(rollout.episode_lengths.detach().double())
         if rollout.values is not None and rollout.returns is not None:
-            returns, values = rollout.returns.detach().double(), rollout.values.detach().double()
-            fresh = torch.cat([moments(returns), moments(returns - values)])
+            returns = rollout.returns.detach().double()
+            errors = returns - rollout.values.detach().double()
+            finite = torch.isfinite(errors)
+            fresh = torch.cat([moments(returns[finite]), moments(errors[finite])])
             self.fit = merge_moments(torch.stack([self.fit, fresh.to(self.fit.device)]))
 
     def compute(self) -> dict[str, Tensor]:
         """The statistics; those without a finished episode behind them are left out."""
         statistics: dict[str, Tensor] = {}
         if len(self.returns):
-            statistics |= return_statistics(dim_zero_cat(self.returns))
+            returns, nonfinite = split_finite("rollout/return", dim_zero_cat(self.returns))
+            statistics |= (return_statistics(returns) if len(returns) else {}) | nonfinite
         if len(self.lengths):
-            mean_length = dim_zero_cat(self.lengths).mean()
-            statistics |= {"train/episode_length": mean_length, "rollout/episode_length_mean": mean_length}
+            lengths, nonfinite = split_finite("rollout/episode_length", dim_zero_cat(self.lengths))
+            statistics |= (length_statistics(lengths) if len(lengths) else {}) | nonfinite
         if self.fit[0] > 0 and self.fit[2] > 0:
             statistics["diagnostics/explained_variance"] = 1 - self.fit[5] / self.fit[2]
         return statistics
+
+
+def split_finite(tag: str, numbers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The finite numbers, and under ``nonfinite/<tag>`` how many are not, where there are any."""
+    finite = numbers[torch.isfinite(numbers)]
+    left_out = numbers.numel() - finite.numel()
+    return finite, {f"nonfinite/{tag}": torch.tensor(float(left_out))} if left_out else {}
+
+
+def length_statistics(lengths: Tensor) -> dict[str, Tensor]:
+    """Mean of episode lengths [E]."""
+    mean = lengths.mean()
+    return {"train/episode_length": mean, "rollout/episode_length_mean": mean}
 
 
 def return_statistics(returns: Tensor) -> dict[str, Tensor]:
@@ -73,34 +91,34 @@ def return_statistics(returns: Tensor) -> dict[str, Tensor]:
     return {"train/reward": mean, "rollout/return_mean": mean, **statistics}
 
 
-def info_sums(infos: Mapping[str, Tensor]) -> dict[str, tuple[float, int]]:
-    """Sum and number of each info's finite entries, on the host: they merge by addition."""
-    sums: dict[str, tuple[float, int]] = {}
+def info_sums(infos: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
+    """Sum and number of each info's finite entries, and number of the others, on the host: they merge by addition."""
+    sums = {}
     for name, value in infos.items():
-        numbers = value.detach().double().reshape(-1)
-        finite = numbers[torch.isfinite(numbers)]
-        sums[name] = (float(finite.sum()), finite.numel())
+        numbers = value.detach().reshape(-1).double().cpu().numpy()
+        finite = numbers[np.isfinite(numbers)]
+        sums[name] = np.array([finite.sum(), finite.size, numbers.size - finite.size])
     return sums
 
 
-def info_statistics(sums: Mapping[str, tuple[float, int]]) -> dict[str, float]:
+def info_statistics(sums: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     """Means of the infos under their tags, and the success rate where an environment tells of success."""
-    means = {name: total / count for name, (total, count) in sums.items() if count}
+    means = {name: float(total / count) for name, (total, count, _) in sums.items() if count}
     statistics = {f"rollout/info/{name}": mean for name, mean in means.items()}
     for name in _SUCCESS:
         if name in means:
             statistics["rollout/success_rate"] = means[name]
-    return statistics
+    left_out = {f"nonfinite/rollout/info/{name}": float(count) for name, (_, _, count) in sums.items() if count}
+    return statistics | left_out
 
 
 def moments(numbers: Tensor) -> Tensor:
-    """Count, mean and sum of squared deviations [3] of the finite numbers."""
-    finite = numbers[torch.isfinite(numbers)]
-    if not finite.numel():
+    """Count, mean and sum of squared deviations [3] of numbers."""
+    if not numbers.numel():
         return torch.zeros(3, dtype=torch.float64, device=numbers.device)
-    mean = finite.mean()
-    count = torch.tensor(float(finite.numel()), dtype=torch.float64, device=numbers.device)
-    return torch.stack([count, mean, (finite - mean).square().sum()])
+    mean = numbers.mean()
+    count = torch.tensor(float(numbers.numel()), dtype=torch.float64, device=numbers.device)
+    return torch.stack([count, mean, (numbers - mean).square().sum()])
 
 
 def merge_moments(parts: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ def forward(module: nn.Module, batch: object) -> object:
     except Exception as error:
         raise ValueError(
             f"expected a probe batch that {type(module).__name__} takes, got {type(error).__name__}: {error}. "
-            f"Give as the probe its arguments (a tuple or dict), or a function that calls the module"
+            "Give as the probe its arguments (a tuple or dict), or a function that calls the module"
         ) from error
 
 

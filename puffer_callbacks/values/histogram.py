@@ -1,8 +1,8 @@
 """The distribution of a tensor as a value: counts in fixed bins, with exact totals."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, overload
 
@@ -10,22 +10,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from puffer_callbacks.bins import bins_of, lower_edges
+from puffer_callbacks.bins import LAST_BIN, bins_of, lower_edges
+
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
     """The distribution of many numbers, on the host.
 
-    Bins are fixed (eight to the octave, zero by itself), so histograms of parts add up to the histogram of the whole. Only
-    bins that hold something are stored; ``counts`` and ``edges`` show them as one contiguous row, in which a run of empty
-    bins is one wide empty bin and the outer edges are the minimum and the maximum. An empty histogram is one empty bin
-    from 0 to 1, with a minimum and a maximum of NaN.
+    Bins are fixed (eight to the octave, zero by itself; see ``puffer_callbacks.bins``), so histograms of parts add up
+    to the histogram of the whole. Only bins that hold something are stored. ``counts`` and ``edges`` show them as one
+    contiguous row, in which a run of empty bins is one wide empty bin and the outer edges are the minimum and the
+    maximum. An empty histogram is one empty bin from 0 to 1, with a minimum and a maximum of NaN.
 
-    Build it with ``Histogram.of``, or for many tensors at once with ``puffer_callbacks.measure.sketch``.
+    Build one with ``Histogram.of``; for many tensors at once ``puffer_callbacks.measure.sketch`` is faster.
 
     Args:
-        bins: int32 [K] ascending, the bins that hold something (see ``puffer_callbacks.bins``).
+        bins: int32 [K] ascending, the bins that hold something.
         bin_counts: int64 [K], above 0, how many values each of them holds.
         nonfinite: how many values were NaN or infinite; they are in nothing else.
         min: smallest finite value, NaN where there is none.
@@ -37,9 +39,9 @@ class Histogram:
         ValueError: if ``bins`` and ``bin_counts`` are not of one length.
 
     Example:
-        >>> histogram = Histogram.of(torch.tensor([1.0, 2.0])) + Histogram.of(torch.tensor([4.0, float("nan")]))
-        >>> histogram.count, histogram.nonfinite, histogram.max, histogram.quantile(0.5)
-        (3, 1, 4.0, 2.125)
+        >>> histogram = Histogram.of(torch.arange(1, 101)) + Histogram.of(torch.tensor([400.0, float("nan")]))
+        >>> histogram.count, histogram.nonfinite, histogram.min, histogram.max, histogram.sum
+        (101, 1, 1.0, 400.0, 5450.0)
     """
 
     bins: NDArray[np.int32]
@@ -54,29 +56,39 @@ class Histogram:
         if self.bins.shape != self.bin_counts.shape or self.bins.ndim != 1:
             given = f"{self.bins.shape} and {self.bin_counts.shape}"
             raise ValueError(f"Histogram: expected bins and bin_counts of one length, got {given}")
-        for array in (self.bins, self.bin_counts):
-            array.flags.writeable = False
+        self.bins.flags.writeable = False
+        self.bin_counts.flags.writeable = False
 
     @staticmethod
     def of(tensor: torch.Tensor) -> "Histogram":
-        """The histogram of one tensor, of any real dtype, shape and device.
+        """The histogram of one tensor.
 
         Args:
-            tensor: any dense tensor of numbers or booleans.
+            tensor: of any shape, device and dtype. Complex numbers count by their magnitude, in a sparse tensor the
+                zeros count too, and integers beyond 2**53 are rounded to float64.
+
+        Raises:
+            ValueError: if the tensor is quantized or on the meta device.
 
         Example:
             >>> Histogram.of(torch.zeros(3)).counts
             array([3])
         """
-        values = tensor.detach().reshape(-1).to("cpu", torch.float64).numpy()
-        finite = values[np.isfinite(values)]
-        if finite.size == 0:
-            return Histogram(np.zeros(0, np.int32), np.zeros(0, np.int64), values.size, math.nan, math.nan, 0.0, 0.0)
-        bins, counts = np.unique(bins_of(finite), return_counts=True)
-        low, high = float(finite.min()) + 0.0, float(finite.max()) + 0.0
-        with np.errstate(over="ignore"):
-            total, squares = float(finite.sum()), float(np.square(finite).sum())
-        return Histogram(bins, counts, values.size - finite.size, low, high, total, squares)
+        if tensor.is_meta or tensor.is_quantized:
+            given = "a meta tensor" if tensor.is_meta else "a quantized tensor"
+            raise ValueError(f"Histogram: expected a tensor that holds numbers, got {given}; dequantize or load it")
+        dense = tensor.detach().to_dense().reshape(-1)
+        counts = np.zeros(2 * LAST_BIN + 1, np.int64)
+        totals: list[tuple[float, float, float, float]] = []
+        for chunk in dense.split(_CHUNK):
+            values = (chunk.abs() if chunk.is_complex() else chunk).to("cpu", torch.float64).numpy()
+            values = values[np.isfinite(values)]
+            if values.size:
+                counts += np.bincount(bins_of(values) + LAST_BIN, minlength=counts.size)
+                totals.append(_totals(values))
+        bins = np.flatnonzero(counts)
+        nonfinite = dense.numel() - int(counts.sum())
+        return Histogram((bins - LAST_BIN).astype(np.int32), counts[bins], nonfinite, *combine(totals))
 
     def __add__(self, other: "Histogram") -> "Histogram":
         if not isinstance(other, Histogram):
@@ -84,40 +96,21 @@ class Histogram:
         bins, places = np.unique(np.concatenate([self.bins, other.bins]), return_inverse=True)
         counts = np.zeros(len(bins), np.int64)
         np.add.at(counts, places, np.concatenate([self.bin_counts, other.bin_counts]))
-        return Histogram(
-            bins=bins,
-            bin_counts=counts,
-            nonfinite=self.nonfinite + other.nonfinite,
-            min=float(np.fmin(self.min, other.min)),
-            max=float(np.fmax(self.max, other.max)),
-            sum=self.sum + other.sum,
-            sum_squares=self.sum_squares + other.sum_squares,
-        )
+        totals = [(h.min, h.max, h.sum, h.sum_squares) for h in (self, other) if h.count]
+        return Histogram(bins, counts, self.nonfinite + other.nonfinite, *combine(totals))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Histogram) and repr(self.to_state()) == repr(other.to_state())
+        if not isinstance(other, Histogram):
+            return NotImplemented
+        pairs = [(getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
+        return all(np.array_equal(mine, theirs, equal_nan=True) for mine, theirs in pairs)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # it holds arrays
 
     @cached_property
     def count(self) -> int:
         """How many finite values there are."""
         return int(self.bin_counts.sum())
-
-    @cached_property
-    def _row(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        if self.count == 0:
-            return np.zeros(1, np.int64), np.array([0.0, 1.0])
-        gaps = np.diff(self.bins) > 1
-        starts = np.concatenate([self.bins, self.bins[:-1][gaps] + 1])
-        counts = np.concatenate([self.bin_counts, np.zeros(int(gaps.sum()), np.int64)])
-        order = np.argsort(starts)
-        edges = np.append(lower_edges(starts[order]), self.max)
-        edges[0] = self.min
-        if edges[-1] <= edges[-2]:
-            edges[-1] = np.nextafter(edges[-2], np.inf)
-        keep = (edges[1:] > edges[:-1]) | (counts[order] > 0)
-        return counts[order][keep], edges[np.append(keep, True)]
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -126,8 +119,25 @@ class Histogram:
 
     @property
     def edges(self) -> NDArray[np.float64]:
-        """float64 [B+1] ascending, from ``min`` to ``max``: each bin holds its left edge, the last one both."""
+        """float64 [B+1] ascending, from ``min`` to ``max``; a bin holds its left edge, the last bin both of its own."""
         return self._row[1]
+
+    @cached_property
+    def _row(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        if self.count == 0:
+            return np.zeros(1, np.int64), np.array([0.0, 1.0])
+        gaps = np.diff(self.bins, append=self.bins[-1] + 1) > 1
+        places = np.arange(len(gaps)) + np.cumsum(gaps) - gaps
+        counts = np.zeros(len(gaps) + int(gaps.sum()), np.int64)
+        counts[places] = self.bin_counts
+        starts = np.empty(len(counts), np.int64)
+        starts[places] = self.bins
+        starts[places[gaps] + 1] = self.bins[gaps] + 1
+        edges = np.append(lower_edges(starts), self.max)
+        edges[0] = self.min
+        # A lone value still needs a bin that is not empty of numbers.
+        edges[-1] = max(edges[-1], np.nextafter(edges[-2], np.inf))
+        return counts, edges
 
     @overload
     def quantile(self, q: float) -> float: ...
@@ -140,7 +150,7 @@ class Histogram:
             q: a share from 0 to 1, or several.
 
         Returns:
-            A float, or float64 of the shape of ``q``: within the width of a bin (an eighth of the value at most) of the
+            A float, or float64 of the shape of ``q``, within the width of a bin (at most an eighth of the value) of the
             quantile of the values themselves. NaN where there is no value.
 
         Raises:
@@ -152,23 +162,23 @@ class Histogram:
         if self.count == 0:
             found = np.full(shares.shape, np.nan)
         else:
-            ranks = shares * (self.count - 1)
-            part = ranks - np.floor(ranks)
-            found = self._ranked(np.floor(ranks)) * (1 - part) + self._ranked(np.ceil(ranks)) * part
+            below = np.floor(shares * (self.count - 1))
+            part = shares * (self.count - 1) - below
+            found = self._ranked(below) * (1 - part) + self._ranked(np.ceil(below + part)) * part
         return float(found) if found.ndim == 0 else found
 
     def _ranked(self, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The values at places in ascending order, spread evenly within each bin."""
+        """The values at places in ascending order, as if spread evenly within each bin."""
         ends = np.cumsum(self.bin_counts)
-        places = np.searchsorted(ends, ranks, side="right")
-        left = np.clip(lower_edges(self.bins), self.min, self.max)[places]
-        right = np.clip(lower_edges(self.bins + np.int32(1)), self.min, self.max)[places]
-        share = (ranks - (ends - self.bin_counts)[places] + 0.5) / self.bin_counts[places]
-        inside = np.where(self.bins[places] == 0, 0.0, left + (right - left) * share)
+        place = np.searchsorted(ends, ranks, side="right")
+        bins, counts = self.bins[place], self.bin_counts[place]
+        left = np.clip(lower_edges(bins), self.min, self.max)
+        right = np.where(bins == 0, 0.0, np.clip(lower_edges(bins + 1), self.min, self.max))
+        inside = left + (right - left) * ((ranks - (ends[place] - counts) + 0.5) / counts)
         return np.where(ranks == 0, self.min, np.where(ranks == self.count - 1, self.max, inside))
 
     def coarsened(self, max_bins: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """``counts`` and ``edges`` with at most ``max_bins`` bins: the lightest neighbors are merged.
+        """``counts`` and ``edges`` of at most ``max_bins`` bins: the lightest neighbors are merged.
 
         Args:
             max_bins: at least 1.
@@ -180,7 +190,7 @@ class Histogram:
             raise ValueError(f"coarsened: expected max_bins of at least 1, got {max_bins}")
         counts, edges = self._row
         while len(counts) > max_bins:
-            # A gap merges last: it is what sets an outlier apart.
+            # Gaps merge last: they are what sets an outlier apart.
             gaps = (counts[1:] == 0) | (counts[:-1] == 0)
             first = int(np.argmin(counts[1:] + counts[:-1] + gaps * self.count))
             both = counts[first] + counts[first + 1]
@@ -188,16 +198,21 @@ class Histogram:
             counts[first] = both
         return counts, edges
 
-    def to_state(self) -> dict[str, Any]:
-        """Plain lists and numbers, for a checkpoint."""
-        return {
-            "bins": self.bins.tolist(),
-            "bin_counts": self.bin_counts.tolist(),
-            **{name: getattr(self, name) for name in ("nonfinite", "min", "max", "sum", "sum_squares")},
-        }
 
-    @staticmethod
-    def from_state(state: Mapping[str, Any]) -> "Histogram":
-        """The histogram whose ``to_state`` this was."""
-        arrays = {"bins": np.array(state["bins"], np.int32), "bin_counts": np.array(state["bin_counts"], np.int64)}
-        return Histogram(**{**state, **arrays})
+def _totals(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    with np.errstate(over="ignore"):
+        return float(values.min()), float(values.max()), float(values.sum()), float(np.square(values).sum())
+
+
+def combine(totals: Sequence[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
+    """Minimum, maximum, sum and sum of squares of parts, as those of the whole.
+
+    Example:
+        >>> combine([(1.0, 2.0, 3.0, 5.0), (-1.0, -1.0, -1.0, 1.0)])
+        (-1.0, 2.0, 2.0, 6.0)
+    """
+    if not totals:
+        return math.nan, math.nan, 0.0, 0.0
+    lows, highs, sums, squares = zip(*totals, strict=True)
+    # 0.0 is added so that a negative zero shows as zero.
+    return min(lows) + 0.0, max(highs) + 0.0, sum(sums), sum(squares)

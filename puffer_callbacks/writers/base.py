@@ -51,6 +51,13 @@ class Writer(ABC):
     def resume(self, last_step: int) -> None:
         """Continue after ``last_step``, the last row that the resumed checkpoint knows of: drop what is later."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps for this backend: plain numbers, strings, lists and dicts."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what a checkpoint kept, before ``resume``."""
+
     def step(self, axes: Axes) -> int:
         """The point on the x axis."""
         if self.x_axis == "env_steps" and axes.env_steps is not None:

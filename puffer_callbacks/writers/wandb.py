@@ -9,6 +9,8 @@ from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
 from puffer_callbacks.values.encode import to_gif
 from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.wandb_file import last_logged_step
+from puffer_callbacks.writers.recent import RecentRows
 
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
@@ -27,6 +29,8 @@ class WandbWriter(Writer):
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
         self._media = TemporaryDirectory(prefix="puffer_callbacks_")
+        self._recent = RecentRows()
+        self._logged_to: int | None = None
         self._defined = False
         self._videos = 0
 
@@ -34,6 +38,8 @@ class WandbWriter(Writer):
         """Log the row; hyperparameters go to the run's config and summary."""
         run = self.logger.experiment
         self._define_axes(run)
+        if self._logged_to is not None and self.step(axes) <= self._logged_to:
+            values = {tag: value for tag, value in values.items() if isinstance(value, Hyperparameters)}
         row: dict[str, Any] = {}
         for tag, value in values.items():
             if isinstance(value, Hyperparameters):
@@ -42,9 +48,27 @@ class WandbWriter(Writer):
                 row[self.tag(tag)] = self._encode(value)
         if row:
             run.log(row)
+            self._recent.add(values, axes)
 
     def close(self) -> None:
         """Nothing to flush: W&B's own process has the rows already."""
+
+    def resume(self, last_step: int) -> None:
+        """Continue the run of the same id: what W&B has stays, what its buffers lost in a crash is logged again."""
+        recent, self._recent = self._recent, RecentRows()
+        self._logged_to = last_logged_step(self.logger.experiment, f"axes/{self.x_axis}")
+        if self._logged_to is not None:
+            for values, axes in recent.rows():
+                if self.step(axes) <= last_step:
+                    self.write(values, axes)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows that W&B may still hold in a buffer."""
+        return {"recent": self._recent.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up those rows, for ``resume`` to compare with what W&B has."""
+        self._recent.load_state_dict(state_dict["recent"])
 
     def _define_axes(self, run: Any) -> None:
         if self._defined:

@@ -3,10 +3,11 @@
 import math
 
 import numpy as np
+
 from puffer_callbacks.measure.attention import AttentionMap, head_entropy
 from puffer_callbacks.measure.pictures.colormap import Pixels, colorize
-from puffer_callbacks.measure.pictures.tiling import below, beside, framed, grid, resized
 from puffer_callbacks.measure.pictures.legend import color_bar
+from puffer_callbacks.measure.pictures.tiling import below, beside, framed, grid, resized
 from puffer_callbacks.measure.pictures.words import SOFT, number, words
 from puffer_callbacks.values import Image
 

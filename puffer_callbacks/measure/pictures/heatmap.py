@@ -46,7 +46,7 @@ def heatmap(sections: Sequence[Sequence[Strip]]) -> Pixels:
     Example:
         >>> speed = Strip("speed", np.arange(8.0), 0.0, 7.0)
         >>> heatmap([[speed], [speed]]).shape[0]  # two strips, the space, the time
-        60
+        58
     """
     names, cells, scales = zip(*(_section(section) for section in sections), strict=True)
     chart = below(cells, gap=8)

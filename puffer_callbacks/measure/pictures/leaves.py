@@ -104,8 +104,8 @@ def _numbers(sample: Any) -> Leaf | None:
     if isinstance(sample, Tensor):
         return _host(sample)
     if isinstance(sample, tuple | list):
-        parts = [_numbers(part) for part in sample]
-        alike = [part for part in parts if part is not None and part.shape == np.shape(parts[0])]
-        return (np.stack(alike) if alike else np.zeros(0)) if len(alike) == len(parts) else None
+        parts = [part for part in map(_numbers, sample) if part is not None]
+        alike = len(parts) == len(sample) and len({part.shape for part in parts}) <= 1
+        return (np.stack(parts) if parts else np.zeros(0)) if alike else None
     array = np.asarray(sample)
     return array if array.dtype.kind in "biuf" else None

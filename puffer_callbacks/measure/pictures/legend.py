@@ -19,11 +19,11 @@ def color_bar(ticks: Sequence[float], *, height: int = 120, width: int = 10) -> 
 
     Example:
         >>> color_bar([1.0, 0.5, 0.0], height=50).shape[0]
-        65
+        66
     """
     labels = [words(number(tick), color=SOFT) for tick in ticks]
     ramp = colorize(np.linspace(1, 0, height), low=0, high=1)[:, None].repeat(width, 1)
     gap = (height - len(ticks)) / (len(ticks) - 1)
     half = labels[0].shape[0] // 2
     spaced = below(labels, gap=round(gap) + 1 - labels[0].shape[0])
-    return beside([padded(ramp, top=half, bottom=half + 1), spaced], gap=4)
+    return beside([padded(ramp, top=half, bottom=half), spaced], gap=4)

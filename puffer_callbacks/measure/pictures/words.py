@@ -56,7 +56,7 @@ def number(value: Any) -> str:
         return str(value)
     whole = values.dtype.kind != "f"
     flat = [str(int(each)) if whole else f"{each:.3g}" for each in values.ravel()[:4]]
-    return ", ".join(flat[:3] + ["…"] if values.size > 4 else flat)
+    return ", ".join([*flat[:3], "…"] if values.size > 4 else flat)
 
 
 @lru_cache
