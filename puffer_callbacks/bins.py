@@ -25,8 +25,11 @@ LOWEST_EXPONENT = -1074
 LAST_BIN = PER_OCTAVE * (1024 - LOWEST_EXPONENT)
 """The bin of the largest float64."""
 
-TOP_BITS_TO_BIN = {32: 1 + PER_OCTAVE * (-127 - LOWEST_EXPONENT), 64: 1 + PER_OCTAVE * (-1023 - LOWEST_EXPONENT)}
-"""What to add to the top bits (exponent and three of mantissa) of a normal float of 32 or 64 bits for its bin."""
+FIRST_BIN_OF_FLOAT32 = 1 + PER_OCTAVE * (-127 - LOWEST_EXPONENT)
+"""What to add to the top bits (exponent and three of mantissa) of a normal float32 for its bin."""
+
+FIRST_BIN_OF_FLOAT64 = 1 + PER_OCTAVE * (-1023 - LOWEST_EXPONENT)
+"""The same for float64."""
 
 
 def bins_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -43,12 +46,12 @@ def bins_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
         [-8593, 0, 8593, 8594]
     """
     magnitudes = np.abs(values)
-    bins = (magnitudes.view(np.int64) >> 49) + TOP_BITS_TO_BIN[64]
-    denormal = magnitudes < np.finfo(np.float64).tiny
+    bins = (magnitudes.view(np.int64) >> 49) + FIRST_BIN_OF_FLOAT64
+    bins[magnitudes == 0] = 0
+    denormal = (magnitudes > 0) & (magnitudes < np.finfo(np.float64).tiny)
     if denormal.any():
-        # Their bits have no exponent: scale them by a power of two, which is exact, and step back as many octaves.
-        scaled = magnitudes[denormal] * 2.0**64
-        bins[denormal] = np.where(scaled == 0, 0, bins_of(scaled) - 64 * PER_OCTAVE) if scaled.any() else 0
+        # Their bits have no exponent: scale by a power of two, which is exact, and step back as many octaves.
+        bins[denormal] = bins_of(magnitudes[denormal] * 2.0**64) - 64 * PER_OCTAVE
     return np.where(values < 0, -bins, bins)
 
 
@@ -70,8 +73,8 @@ def _all_edges() -> NDArray[np.float64]:
 def lower_edges(bins: NDArray[Any]) -> NDArray[np.float64]:
     """The smallest float64 in each bin.
 
-    The largest is the one just below ``lower_edges(bins + 1)``: bins are closed on the left and open on the right,
-    as NumPy's are, for negative values too.
+    The largest is the one just below ``lower_edges(bins + 1)``: bins are closed on the left and open on the
+    right, as NumPy's are, for negative values too.
 
     Args:
         bins: integers [K], from ``-LAST_BIN`` to ``LAST_BIN + 1``.
@@ -83,4 +86,64 @@ def lower_edges(bins: NDArray[Any]) -> NDArray[np.float64]:
         >>> lower_edges(np.array([0, 8593, 8594])).tolist()
         [0.0, 1.0, 1.125]
     """
-    return _all_edges()[bins + LAST_BIN]
+    edges: NDArray[np.float64] = _all_edges()[bins + LAST_BIN]
+    return edges
+
+
+def row_of(
+    bins: NDArray[Any], bin_counts: NDArray[np.int64], low: float, high: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Bins side by side: every run of empty bins in between is one wide empty bin.
+
+    Args:
+        bins: integers [K] ascending.
+        bin_counts: int64 [K], above 0.
+        low: the left edge of the first bin, where there is one.
+        high: the right edge of the last bin, where there is one.
+
+    Returns:
+        Counts, int64 [B], and edges, float64 [B+1] strictly ascending; one empty bin from 0 to 1 for no bins.
+
+    Example:
+        >>> row_of(np.array([8593, 8595]), np.array([4, 2]), 1.0, 1.3)
+        (array([4, 0, 2]), array([1.   , 1.125, 1.25 , 1.3  ]))
+    """
+    if len(bins) == 0:
+        return np.zeros(1, np.int64), np.array([0.0, 1.0])
+    left, right = lower_edges(bins), lower_edges(bins + 1)
+    gaps = np.append(right[:-1] < left[1:], False)
+    places = np.arange(len(bins)) + np.cumsum(gaps) - gaps
+    counts = np.zeros(places[-1] + 1, np.int64)
+    counts[places] = bin_counts
+    edges = np.empty(len(counts) + 1)
+    edges[places] = left
+    edges[places + 1] = right
+    edges[0] = low
+    # A value alone still needs a bin of some width.
+    edges[-1] = max(high, np.nextafter(edges[-2], np.inf))
+    return counts, edges
+
+
+def merge_lightest(
+    counts: NDArray[np.int64], edges: NDArray[np.float64], max_bins: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """A row of at most ``max_bins`` bins: the neighbors with the least in them are merged, one pair at a
+    time.
+
+    Args:
+        counts: int64 [B].
+        edges: float64 [B+1].
+        max_bins: at least 1.
+
+    Example:
+        >>> merge_lightest(np.array([9, 1, 2, 9]), np.arange(5.0), 3)
+        (array([9, 3, 9]), array([0., 1., 3., 4.]))
+    """
+    while len(counts) > max_bins:
+        # Empty bins merge last: they are what sets an outlier apart.
+        empty = (counts[1:] == 0) | (counts[:-1] == 0)
+        first = int(np.argmin(counts[1:] + counts[:-1] + empty * counts.sum()))
+        both = counts[first] + counts[first + 1]
+        counts, edges = np.delete(counts, first), np.delete(edges, first + 1)
+        counts[first] = both
+    return counts, edges

@@ -13,6 +13,7 @@ class Guard:
         name: who is at work, for the report.
         stopwatch: where the time is added.
         faults: where an exception is reported; if strict, it is raised.
+        own: where the time is added too, for a callback under the budget.
 
     Example:
         >>> with Guard("drawing", Stopwatch(), Faults(strict=True)):
@@ -21,20 +22,25 @@ class Guard:
         OSError: no space left
     """
 
-    __slots__ = ("_faults", "_name", "_stopwatch")
+    __slots__ = ("_faults", "_name", "_own", "_stopwatch")
 
-    def __init__(self, name: str, stopwatch: Stopwatch, faults: Faults) -> None:
+    def __init__(self, name: str, stopwatch: Stopwatch, faults: Faults, own: Stopwatch | None = None) -> None:
         self._name = name
         self._stopwatch = stopwatch
         self._faults = faults
+        self._own = own
 
     def __enter__(self) -> None:
         self._stopwatch.__enter__()
+        if self._own is not None:
+            self._own.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self._stopwatch.__exit__(kind, error, trace)
+        if self._own is not None:
+            self._own.__exit__(kind, error, trace)
         if not isinstance(error, Exception) or self._faults.strict:
             return False
         reason = f"left out after {type(error).__name__}: {error}; training goes on"

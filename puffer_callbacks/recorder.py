@@ -6,6 +6,7 @@ from typing import Any, Literal
 from lightning.pytorch import Callback
 
 from puffer_callbacks.backends import Backends
+from puffer_callbacks.budget import Budget
 from puffer_callbacks.counters import Counters
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.guard import Guard
@@ -46,6 +47,7 @@ class Recorder(Callback):
             raise ValueError(f"overhead_budget: expected a share in (0, 1], got {overhead_budget!r}")
         self.x_axis: Literal["auto"] | XAxis = x_axis
         self.overhead_budget = overhead_budget
+        self.budget = Budget(overhead_budget)
         self.counters = Counters()
         self.faults = Faults(strict=strict)
         self.stopwatch = Stopwatch()
@@ -68,7 +70,7 @@ class Recorder(Callback):
 
     def guard(self, name: str) -> Guard:
         """A block whose time counts as overhead and whose faults are reported, not raised."""
-        return Guard(name, self.stopwatch, self.faults)
+        return Guard(name, self.stopwatch, self.faults, self.budget.stopwatch(name))
 
     def record(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
         """Add values to the row at this point of the run.
@@ -103,6 +105,7 @@ class Recorder(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to measure: what it costs to open a backend is no share of a step."""
         self.stopwatch.restart()
+        self.budget.restart()
         if self._journal is not None:
             self._journal.start(self.counters.axes())
 
@@ -121,6 +124,8 @@ class Recorder(Callback):
         with self.guard("Recorder"):
             if self._journal is not None:
                 self._journal.advance(self.counters)
+                if self.budget.due:
+                    self.record(self.budget.check(self.stopwatch.inside + self._journal.backends.busy))
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what is left."""

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 REDACTED = "<redacted>"
 
 SECRET_NAMES = (
-    "api_?key",
-    "access_?key",
-    "private_?key",
+    "api[_-]?key",
+    "access[_-]?key",
+    "private[_-]?key",
     "credential",
     "passwd",
     "password",
     "passphrase",
     "secret",
-    r"(^|[_\-./ ])(auth|bearer|cookie|pwd|token)s?($|[_\-./ ])",
+    r"(^|[_\-./ ])(auth|authorization|bearer|cookie|pwd|token)s?($|[_\-./ ])",
+    r"(?-i:(?<=[a-z])(Auth|Authorization|Bearer|Cookie|Pwd|Token)s?($|[A-Z_\-./ ]))",
 )
 """Patterns of the names that are taken for secrets, whatever their case."""
 
@@ -27,10 +28,17 @@ _SECRET_VALUES = re.compile(
     r"|\bwandb_v1_[A-Za-z0-9_]{20,}|\b[0-9a-f]{40}\b"  # W&B keys, and whatever else is 40 hexadecimal digits
     r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web tokens
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*"
+    r"|(?<=\b[Bb]earer )[^\s'\"]+"
     r")"
     r"|(?P<userinfo>(?<=://)[^/\s:@]*:[^/\s@]+(?=@))",
     re.DOTALL,
 )
+
+_PAIR = re.compile(
+    r"(?P<name>--[\w.-]+\s+|[\w.-]+['\"]?\s*[=:]\s*)"
+    r"(?P<value>'[^']*'|\"[^\"]*\"|(?!//)[^\s'\",;&?=)}\]]+)"
+)
+"""A name and its value inside of a text: ``token=…``, ``'token': '…'``, ``--token …``."""
 
 
 class Redactor:
@@ -57,6 +65,17 @@ class Redactor:
 
     def __call__(self, name: str, value: float | str) -> float | str:
         """The value, or what is shown in its place."""
-        if self._names.search(name) and value not in ("", "None") and not isinstance(value, bool):
-            return REDACTED
-        return _SECRET_VALUES.sub(REDACTED, value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return REDACTED if self._is_secret(name) and value not in ("", "None") else self._text(value)
+        is_count = isinstance(value, bool) or "tokens" in name.lower()
+        return REDACTED if self._is_secret(name) and not is_count else value
+
+    def _is_secret(self, name: str) -> bool:
+        return self._names.search(name) is not None
+
+    def _text(self, text: str) -> str:
+        """The text without what looks like a secret in it."""
+        return _PAIR.sub(self._pair, _SECRET_VALUES.sub(REDACTED, text))
+
+    def _pair(self, pair: re.Match[str]) -> str:
+        return f"{pair['name']}{REDACTED}" if self._is_secret(pair["name"].strip(" \t\n'\"=:")) else pair[0]

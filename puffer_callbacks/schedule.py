@@ -7,6 +7,8 @@ class Every:
     A counter that jumps by a batch of 256 never satisfies ``step % 1000 == 0``; it does cross 1000, 2000, ….
     However far it jumps, one call fires at most once.
 
+    While ``stretch`` is above 1 it fires at every so-many-th multiple only.
+
     Args:
         n: the interval, at least 1, in the unit of the counter.
 
@@ -26,6 +28,7 @@ class Every:
         if n < 1:
             raise ValueError(f"expected an interval of at least 1, got {n}")
         self.n = n
+        self.stretch = 1
         self._last = 0
 
     def __repr__(self) -> str:
@@ -33,7 +36,8 @@ class Every:
 
     def would_fire(self, count: int) -> bool:
         """Whether ``fires(count)`` would be true, without moving the schedule."""
-        return count // self.n > self._last // self.n
+        interval = self.n * self.stretch
+        return count // interval > self._last // interval
 
     def fires(self, count: int) -> bool:
         """Move the counter to ``count`` and tell whether it crossed a multiple of ``n`` on the way."""

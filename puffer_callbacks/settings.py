@@ -1,8 +1,9 @@
 """Any configuration, flat: name to number, string or boolean."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -10,56 +11,76 @@ from puffer_callbacks.values import Setting
 
 _LONGEST = 1000
 """Characters of a setting that are kept: a log is no place for a data set."""
+_DEEPEST = 16
+"""Levels of a nested configuration that are told apart; one that contains itself has no end."""
 
 
 def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
     """Flatten a configuration.
 
     Args:
-        config: a mapping, ``Namespace`` or dataclass, nested at will.
+        config: a mapping, ``Namespace`` or dataclass, nested at will, in lists too.
         prefix: what stands before each name.
 
     Example:
-        >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "note": None})
-        {'ppo/gamma': 0.99, 'ppo/hidden': '[64, 64]', 'note': 'None'}
+        >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "note": None, "envs": [{"id": "CartPole"}]})
+        {'ppo/gamma': 0.99, 'ppo/hidden': '[64, 64]', 'note': 'None', 'envs/0/id': 'CartPole'}
     """
+    return _flatten(config, prefix, _DEEPEST)
+
+
+def _flatten(config: object, prefix: str, depth: int) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     for name, value in _items(config):
-        if _is_nested(value):
-            settings |= flat_settings(value, f"{prefix}{name}/")
+        if depth and _is_nested(value):
+            settings |= _flatten(value, f"{prefix}{name}/", depth - 1)
         else:
             settings[f"{prefix}{name}"] = _setting(value)
     return settings
 
 
 def _is_nested(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_is_nested(entry) for entry in value if entry is not value)
     if isinstance(value, Mapping):
         return bool(value)
     return isinstance(value, Namespace) or (is_dataclass(value) and not isinstance(value, type))
 
 
 def _items(config: Any) -> list[tuple[str, Any]]:
+    if isinstance(config, list | tuple):
+        return [(str(at), value) for at, value in enumerate(config)]
     if isinstance(config, Namespace):
         config = vars(config)
     elif is_dataclass(config) and not isinstance(config, type):
-        config = asdict(config)
-    return [(str(name), value) for name, value in dict(config).items()]
+        config = {field.name: getattr(config, field.name) for field in fields(config)}
+    return [(_words(name), value) for name, value in dict(config).items()]
 
 
 def _setting(value: Any) -> Setting:
-    if isinstance(value, bool | int | float | str) and not isinstance(value, Enum):
-        return value[:_LONGEST] if isinstance(value, str) else value
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, str) or (isinstance(value, int) and abs(value) > sys.float_info.max):
+        return _words(value)
+    if isinstance(value, bool | int | float):
+        return value
     if isinstance(value, type) or callable(value):
-        return getattr(value, "__qualname__", type(value).__qualname__)
+        return str(getattr(value, "__qualname__", type(value).__qualname__))
     number = _number(value)
-    return str(value)[:_LONGEST] if number is None else number
+    return _words(value) if number is None else number
 
 
 def _number(value: Any) -> Setting | None:
     """A 0-d tensor or a NumPy number as Python's."""
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not getattr(value, "is_meta", False):
         item = value.item()
         return item if isinstance(item, bool | int | float) else None
     return None
+
+
+def _words(value: object) -> str:
+    """The value in words that any backend can store."""
+    try:
+        return str(value)[:_LONGEST].encode(errors="replace").decode()
+    except Exception:
+        return f"<{type(value).__qualname__}>"

@@ -40,6 +40,11 @@ class HistogramCallback(PufferCallback):
         self._rollout: Rollout | None = None
         self._gradients: dict[str, Histogram] = {}
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Put the interval under the recorder's budget."""
+        super().setup(trainer, pl_module, stage)
+        Recorder.of(trainer).budget.register(type(self).__name__, self._every)
+
     @contained
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Remember the rollout for the next firing."""

@@ -35,24 +35,37 @@ def forward(module: nn.Module, batch: object) -> object:
         return _call(module, batch)
     except Exception as error:
         raise ValueError(
-            f"expected a probe batch that {type(module).__name__} takes, got {type(error).__name__}: {error}. "
+            f"expected a batch that {type(module).__name__} takes, got {type(error).__name__}: {error}. "
             "Give as the probe its arguments (a tuple or dict), or a function that calls the module"
         ) from error
 
 
-def first_samples(batch: Any, count: int) -> Any:
-    """The first samples of a batch: of each of its tensors, where all agree on their first dimension.
+def first_samples(batch: Any, module: nn.Module, *, count: int) -> Any:
+    """A copy of the first samples of a batch, that no later change reaches.
+
+    Samples are taken where they can only lie in the first dimension: all tensors agree on its size, and no
+    part of the module says ``batch_first=False``. Else the whole batch is copied.
 
     Args:
         batch: tensors, however nested in mappings, tuples and lists; anything else stays as it is.
-        count: the most samples to keep.
+        module: what the batch is for.
+        count: the most samples.
 
     Example:
-        >>> first_samples((Tensor(9, 2), {"target": Tensor(9)}), 4)[1]["target"].shape
+        >>> batch = (Tensor(9, 2), {"target": Tensor(9)})
+        >>> first_samples(batch, nn.Identity(), count=4)[1]["target"].shape
         torch.Size([4])
     """
     sizes = {leaf.shape[0] if leaf.ndim else None for leaf in _leaves(batch)}
-    return _map(lambda leaf: leaf[:count].clone() if len(sizes) == 1 and leaf.ndim else leaf.clone(), batch)
+    batch_first = all(getattr(part, "batch_first", True) for part in module.modules())
+    end = count if batch_first and len(sizes) == 1 and None not in sizes else None
+    return _map(lambda leaf: leaf[:end].clone() if leaf.ndim else leaf.clone(), batch)
+
+
+def on_device(batch: Any, module: nn.Module) -> Any:
+    """The batch where the module's parameters are."""
+    device = next((parameter.device for parameter in module.parameters()), None)
+    return _map(lambda leaf: leaf.to(device), batch)
 
 
 def _call(module: nn.Module, batch: object) -> object:

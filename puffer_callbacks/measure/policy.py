@@ -1,6 +1,8 @@
 """What a module would do: an action out of any module, where nothing is known about it."""
 
+import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from puffer_callbacks.measure.actions import to_action
 
-METHODS = ("act", "get_action", "predict", "predict_step", "policy", "actor", "forward")
+METHODS = ("act", "get_action", "predict", "forward_eval", "predict_step", "policy", "actor", "forward")
 """Where an action is looked for, in this order; ``predict_step`` only where the module has its own."""
 
 
@@ -78,13 +80,23 @@ class Policy:
 def _method(module: nn.Module) -> tuple[str, Callable[..., Any]]:
     for name in METHODS[:-1]:
         method = getattr(module, name, None)
-        if not callable(method):
-            continue
-        if name != "predict_step":
-            return name, method
-        if method.__module__.partition(".")[0] not in ("lightning", "pytorch_lightning"):
-            return name, lambda observation, step=method: step(observation, 0)
+        if callable(method) and not (name == "predict_step" and _is_lightning(method)):
+            return name, _asked(method, name)
     return "forward", module
+
+
+def _asked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The method with one argument left, and the likeliest action asked for where it can be."""
+    parameters = inspect.signature(method).parameters
+    if name == "predict_step" and len(parameters) > 1:
+        return lambda observation: method(observation, 0)
+    if name == "forward_eval" and "state" in parameters:  # a recurrent policy keeps its state in here
+        return partial(method, state={"lstm_h": None, "lstm_c": None})
+    return partial(method, deterministic=True) if "deterministic" in parameters else method
+
+
+def _is_lightning(method: Callable[..., Any]) -> bool:
+    return method.__module__.partition(".")[0] in ("lightning", "pytorch_lightning")
 
 
 def _batch(observation: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from puffer_callbacks.bins import LAST_BIN, bins_of, lower_edges
+from puffer_callbacks.bins import LAST_BIN, bins_of, lower_edges, merge_lightest, row_of
 
 _CHUNK = 1 << 18
 
@@ -19,10 +19,11 @@ _CHUNK = 1 << 18
 class Histogram:
     """The distribution of many numbers, on the host.
 
-    Bins are fixed (eight to the octave, zero by itself; see ``puffer_callbacks.bins``), so histograms of parts add up
-    to the histogram of the whole. Only bins that hold something are stored. ``counts`` and ``edges`` show them as one
-    contiguous row, in which a run of empty bins is one wide empty bin and the outer edges are the minimum and the
-    maximum. An empty histogram is one empty bin from 0 to 1, with a minimum and a maximum of NaN.
+    Bins are fixed (eight to the octave, zero by itself; see ``puffer_callbacks.bins``), so histograms of
+    parts add up to the histogram of the whole. Only bins that hold something are stored. ``counts`` and
+    ``edges`` show them as one contiguous row, in which a run of empty bins is one wide empty bin and the
+    outer edges are the minimum and the maximum. An empty histogram is one empty bin from 0 to 1, with a
+    minimum and a maximum of NaN.
 
     Build one with ``Histogram.of``; for many tensors at once ``puffer_callbacks.measure.sketch`` is faster.
 
@@ -64,7 +65,8 @@ class Histogram:
         """The histogram of one tensor.
 
         Args:
-            tensor: of any shape, device and dtype. Complex numbers count by their magnitude, in a sparse tensor the
+            tensor: of any shape, device and dtype. Complex numbers count by their magnitude, in a sparse
+            tensor the
                 zeros count too, and integers beyond 2**53 are rounded to float64.
 
         Raises:
@@ -76,7 +78,9 @@ class Histogram:
         """
         if tensor.is_meta or tensor.is_quantized:
             given = "a meta tensor" if tensor.is_meta else "a quantized tensor"
-            raise ValueError(f"Histogram: expected a tensor that holds numbers, got {given}; dequantize or load it")
+            raise ValueError(
+                f"Histogram: expected a tensor that holds numbers, got {given}; dequantize or load it"
+            )
         dense = tensor.detach().to_dense().reshape(-1)
         counts = np.zeros(2 * LAST_BIN + 1, np.int64)
         totals: list[tuple[float, float, float, float]] = []
@@ -124,20 +128,7 @@ class Histogram:
 
     @cached_property
     def _row(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        if self.count == 0:
-            return np.zeros(1, np.int64), np.array([0.0, 1.0])
-        gaps = np.diff(self.bins, append=self.bins[-1] + 1) > 1
-        places = np.arange(len(gaps)) + np.cumsum(gaps) - gaps
-        counts = np.zeros(len(gaps) + int(gaps.sum()), np.int64)
-        counts[places] = self.bin_counts
-        starts = np.empty(len(counts), np.int64)
-        starts[places] = self.bins
-        starts[places[gaps] + 1] = self.bins[gaps] + 1
-        edges = np.append(lower_edges(starts), self.max)
-        edges[0] = self.min
-        # A lone value still needs a bin that is not empty of numbers.
-        edges[-1] = max(edges[-1], np.nextafter(edges[-2], np.inf))
-        return counts, edges
+        return row_of(self.bins, self.bin_counts, self.min, self.max)
 
     @overload
     def quantile(self, q: float) -> float: ...
@@ -150,8 +141,8 @@ class Histogram:
             q: a share from 0 to 1, or several.
 
         Returns:
-            A float, or float64 of the shape of ``q``, within the width of a bin (at most an eighth of the value) of the
-            quantile of the values themselves. NaN where there is no value.
+            A float, or float64 of the shape of ``q``, within the width of a bin (at most an eighth of the
+            value) of the quantile of the values themselves. NaN where there is no value.
 
         Raises:
             ValueError: if a share is outside 0 to 1.
@@ -188,15 +179,7 @@ class Histogram:
         """
         if max_bins < 1:
             raise ValueError(f"coarsened: expected max_bins of at least 1, got {max_bins}")
-        counts, edges = self._row
-        while len(counts) > max_bins:
-            # Gaps merge last: they are what sets an outlier apart.
-            gaps = (counts[1:] == 0) | (counts[:-1] == 0)
-            first = int(np.argmin(counts[1:] + counts[:-1] + gaps * self.count))
-            both = counts[first] + counts[first + 1]
-            counts, edges = np.delete(counts, first), np.delete(edges, first + 1)
-            counts[first] = both
-        return counts, edges
+        return merge_lightest(*self._row, max_bins)
 
 
 def _totals(values: NDArray[np.float64]) -> tuple[float, float, float, float]:

@@ -1,20 +1,27 @@
 """TensorBoard's HParams tab: the configuration at the start, the outcome at the end."""
 
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
-from tensorboard.plugins.hparams.metadata import SESSION_END_INFO_TAG, create_summary_metadata
-from torch.utils.tensorboard.summary import hparams
+from time import time
+from typing import Any
 
-from puffer_callbacks.values import Hyperparameters
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
+
+from puffer_callbacks.values import Hyperparameters, Setting
 
 _STATUS = {"success": api_pb2.STATUS_SUCCESS, "failure": api_pb2.STATUS_FAILURE}
+_KINDS = {
+    bool: ("bool_value", api_pb2.DATA_TYPE_BOOL),
+    str: ("string_value", api_pb2.DATA_TYPE_STRING),
+    float: ("number_value", api_pb2.DATA_TYPE_FLOAT64),
+}
 
 
 def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
     """What the HParams plugin reads: the experiment and the session's start, or the session's end.
 
-    The tab takes each metric from the scalar of the same tag, so naming the tags at the start is enough for it to
-    show their last values.
+    The tab takes each metric from the scalar of the same tag, so naming the tags at the start is enough for it
+    to show their last values.
 
     Args:
         value: the settings; its metrics name the columns beside them.
@@ -23,9 +30,26 @@ def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
         >>> [entry.tag for entry in hparams_summaries(Hyperparameters({"lr": 0.1}, {"train/reward": None}))]
         ['_hparams_/experiment', '_hparams_/session_start_info']
     """
-    if value.status == "running":
-        experiment, start, _ = hparams(dict(value.settings), dict.fromkeys(value.metrics, 0.0))
-        return [*experiment.value, *start.value]
-    end = plugin_data_pb2.SessionEndInfo(status=_STATUS[value.status])
-    metadata = create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=end))
-    return [Summary.Value(tag=SESSION_END_INFO_TAG, metadata=metadata)]
+    if value.status != "running":
+        end = SessionEndInfo(status=_STATUS[value.status], end_time_secs=time())
+        return [_summary(metadata.SESSION_END_INFO_TAG, session_end_info=end)]
+    start = SessionStartInfo(start_time_secs=time())
+    experiment = api_pb2.Experiment()
+    for name, setting in value.settings.items():
+        field, kind = _kind(setting)
+        setattr(start.hparams[name], field, setting)
+        experiment.hparam_infos.add(name=name, type=kind)
+    for tag in value.metrics:
+        experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag))
+    return [
+        _summary(metadata.EXPERIMENT_TAG, experiment=experiment),
+        _summary(metadata.SESSION_START_INFO_TAG, session_start_info=start),
+    ]
+
+
+def _kind(setting: Setting) -> tuple[str, int]:
+    return next((kind for of, kind in _KINDS.items() if isinstance(setting, of)), _KINDS[float])
+
+
+def _summary(tag: str, **data: Any) -> Summary.Value:
+    return Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(HParamsPluginData(**data)))

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
@@ -66,7 +67,8 @@ class TensorBoardWriter(Writer):
             # the logger keeps them for hparams.yaml; its own entry in the HParams tab would be hp_metric = -1
             self.logger._default_hp_metric = False
             getattr(self.logger, "hparams", {}).update(value.settings)
-        return hparams_summaries(value)
+        metrics = {self.tag(tag): number for tag, number in value.metrics.items()}
+        return hparams_summaries(replace(value, metrics=metrics))
 
 
 def encode(tag: str, value: float | Histogram | Image | Video | Text) -> Summary.Value:

@@ -1,0 +1,84 @@
+"""What the policy sees."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.measure.pictures.leaves import leaves
+from puffer_callbacks.measure.pictures.observations import observation_image
+from puffer_callbacks.measure.pictures.story import Story
+from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.schedule import Every
+from puffer_callbacks.values.fit import fit
+
+
+class ImageCallback(PufferCallback):
+    """Logs pictures of the rollout's observations, always of the same environments, as ``observations``.
+
+    Pixels become frames at even distances through the rollout, numbers a heat map over all of it, words
+    lines; each with step, action, value and reward. The leaves of a dict or tuple space are
+    ``observations/<leaf>``.
+
+    Args:
+        every_n_rollouts: the interval, in rollouts.
+        num_envs: environments shown, from the first on.
+        num_samples: frames, or lines of words, of each environment.
+        names: of the numbers of a vector observation; they are numbered by default.
+        max_bytes: of one picture as a PNG file; a larger one is scaled down.
+
+    Raises:
+        ValueError: if a number is below 1.
+
+    Example:
+        >>> ImageCallback(every_n_rollouts=5, names=["position", "velocity"]).every_n_rollouts
+        5
+    """
+
+    def __init__(
+        self,
+        every_n_rollouts: int = 10,
+        *,
+        num_envs: int = 4,
+        num_samples: int = 6,
+        names: Sequence[str] = (),
+        max_bytes: int = 500_000,
+    ) -> None:
+        for name, value in {"num_envs": num_envs, "num_samples": num_samples, "max_bytes": max_bytes}.items():
+            if value < 1:
+                raise ValueError(f"ImageCallback: expected {name} of at least 1, got {value}")
+        self._every = Every(every_n_rollouts)
+        self.every_n_rollouts = every_n_rollouts
+        self.num_envs = num_envs
+        self.num_samples = num_samples
+        self.names = tuple(names)
+        self.max_bytes = max_bytes
+
+    @contained
+    def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
+        """Log the observations where this rollout crosses the interval."""
+        if not self._every.fires(self._every.last + 1) or not trainer.is_global_zero:
+            return
+        recorder = Recorder.of(trainer)
+        story = _story(rollout, self.num_envs)
+        for path, leaf in leaves(rollout.observations, num_envs=self.num_envs).items():
+            tag = f"observations/{path}" if path else "observations"
+            with recorder.guard(f"ImageCallback, {tag}"):
+                picture = observation_image(
+                    leaf, story, title=tag, names=self.names, num_samples=self.num_samples
+                )
+                recorder.record({tag: fit(picture, max_bytes=self.max_bytes)})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the interval stands."""
+        return {"last": self._every.last}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the interval."""
+        self._every.restart(state_dict["last"])
+
+
+def _story(rollout: Rollout, num_envs: int) -> Story:
+    rewards, dones = (leaves(each, num_envs=num_envs)[""] for each in (rollout.rewards, rollout.dones))
+    values = None if rollout.values is None else leaves(rollout.values, num_envs=num_envs)[""]
+    return Story(leaves(rollout.actions, num_envs=num_envs), rewards, dones, values)
