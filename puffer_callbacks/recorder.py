@@ -43,7 +43,8 @@ class Recorder(Callback):
     ) -> None:
         if x_axis not in ("auto", "env_steps", "optimizer_steps"):
             raise ValueError(f"x_axis: expected 'auto', 'env_steps' or 'optimizer_steps', got {x_axis!r}")
-        if isinstance(overhead_budget, bool) or not 0 < overhead_budget <= 1:
+        is_number = isinstance(overhead_budget, int | float) and not isinstance(overhead_budget, bool)
+        if not (is_number and 0 < overhead_budget <= 1):
             raise ValueError(f"overhead_budget: expected a share in (0, 1], got {overhead_budget!r}")
         self.x_axis: Literal["auto"] | XAxis = x_axis
         self.overhead_budget = overhead_budget
@@ -52,6 +53,7 @@ class Recorder(Callback):
         self.faults = Faults(strict=strict)
         self.stopwatch = Stopwatch()
         self._journal: Journal | None = None
+        self._ended: dict[str, Any] = {}
         self._listeners: list[Any] = []
 
     @classmethod
@@ -144,9 +146,7 @@ class Recorder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The counters and the open row, for the checkpoint; all that it believes written is flushed."""
-        if self._journal is None:
-            return {}
-        return {"counters": self.counters.state_dict(), "journal": self._journal.state_dict()}
+        return self._ended if self._journal is None else self._state(self._journal)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
@@ -168,6 +168,8 @@ class Recorder(Callback):
     def open(self, trainer: Any, pl_module: Any) -> None:
         """Open the writers, if they are not open."""
         if self._journal is None:
+            if not getattr(trainer, "global_step", 0):
+                self.counters = Counters()  # used before, with another trainer
             self.counters.watch(pl_module, ())
             backends = Backends(trainer.loggers if trainer.is_global_zero else (), self.faults)
             self._journal = Journal(backends, x_axis=self.x_axis, stopwatch=self.stopwatch)
@@ -183,5 +185,10 @@ class Recorder(Callback):
         with self.guard("Recorder"):
             journal, self._journal = self._journal, None
             if journal is not None:
+                journal.commit()
+                self._ended = self._state(journal)  # for a checkpoint that is saved after the fit
                 journal.close()
             self.counters.unwatch()
+
+    def _state(self, journal: Journal) -> dict[str, Any]:
+        return {"counters": self.counters.state_dict(), "journal": journal.state_dict()}

@@ -78,7 +78,7 @@ def wandb_logger(
     logger = WandbLogger(
         project=project,
         name=run_name,
-        save_dir=str(folder),
+        save_dir=str(folder.resolve()),  # the service process may stand in another folder
         id=_last_run_id(folder) if resumes else None,
         offline=reason is not None,
         settings=settings,

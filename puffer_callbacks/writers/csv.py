@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Image, Value, Video
@@ -62,6 +63,8 @@ class CSVWriter(Writer):
 
     def _media(self, tag: str, step: int, suffix: str, content: bytes) -> str:
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in tag)[:100]
+        if name != tag:  # "a/b" and "a_b" are two files
+            name += f"_{crc32(tag.encode(errors='replace')):08x}"
         path = self._folder / "media" / f"{name}_{step}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -12,6 +12,25 @@ from typing import Any
 import yaml
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what YAML has no word for as its name in Python."""
+
+
+_Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(_named(value)))
+
+
+def _named(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__qualname__}>"
+
+
+def _line(tag: str) -> str:
+    """A column's name on one line: the header is replaced as a line."""
+    return " ".join(tag.splitlines())
+
+
 class Table:
     """``metrics.csv`` of a run, in the place of the table that Lightning's ``CSVLogger`` keeps.
 
@@ -41,15 +60,16 @@ class Table:
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Append a row; tensors become numbers."""
-        row = {tag: value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
+        row = {_line(tag): value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
         with self._lock:
-            self._rows.append({"step": step, **row})
+            self._rows.append({"step": step} | row | {"step": step})
             self._save()
 
     def log_hparams(self, params: Mapping[str, Any]) -> None:
         """Write ``hparams.yaml``."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._replace(self._folder / "hparams.yaml", yaml.safe_dump(dict(params), allow_unicode=True).encode())
+        written = yaml.dump(dict(params), Dumper=_Dumper, allow_unicode=True)
+        self._replace(self._folder / "hparams.yaml", written.encode())
 
     def save(self) -> None:
         """Append the rows that could not be appended before."""

@@ -1,8 +1,7 @@
 """Weights & Biases: one row a row, the axes as columns."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
 from typing import Any
 
 from puffer_callbacks.axes import Axes
@@ -28,11 +27,9 @@ class WandbWriter(Writer):
 
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
-        self._media = TemporaryDirectory(prefix="puffer_callbacks_")
         self._recent = RecentRows()
         self._logged_to: int | None = None
         self._defined = False
-        self._videos = 0
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the row; hyperparameters go to the run's config and summary."""
@@ -92,12 +89,6 @@ class WandbWriter(Writer):
         if isinstance(value, Image):
             return wandb.Image(value.pixels, caption=value.caption or None)
         if isinstance(value, Video):
-            return wandb.Video(str(self._gif(value)), caption=value.caption or None, format="gif")
+            gif = BytesIO(to_gif(value))  # arrays W&B would encode with moviepy
+            return wandb.Video(gif, caption=value.caption or None, format="gif")
         return value.text if isinstance(value, Text) else value
-
-    def _gif(self, value: Video) -> Path:
-        # W&B encodes arrays with moviepy; a file it takes as it is
-        self._videos += 1
-        path = Path(self._media.name) / f"{self._videos}.gif"
-        path.write_bytes(to_gif(value))
-        return path
