@@ -2,6 +2,7 @@
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.callbacks import (
+    GradientCallback,
     HistogramCallback,
     HyperparametersCallback,
     MetricsCallback,
@@ -22,6 +23,7 @@ __all__ = [
     "Axes",
     "ConsoleLogger",
     "Every",
+    "GradientCallback",
     "Histogram",
     "HistogramCallback",
     "Hyperparameters",

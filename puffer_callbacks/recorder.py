@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from lightning.pytorch import Callback
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from puffer_callbacks.backends import Backends
 from puffer_callbacks.budget import Budget
@@ -55,6 +57,7 @@ class Recorder(Callback):
         self._journal: Journal | None = None
         self._ended: dict[str, Any] = {}
         self._listeners: list[Any] = []
+        self.batch: Any = None
 
     @classmethod
     def of(cls, trainer: Any) -> "Recorder":
@@ -114,10 +117,18 @@ class Recorder(Callback):
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Call ``on_step`` on every callback that has it, with the batch's scalar outputs."""
         metrics: dict[str, Any] = {}
+        self.batch = batch
         with self.guard("Recorder"):
             scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
             metrics = scalar_outputs(outputs, loss_scale=scale)
         self.step(trainer, pl_module, metrics)
+        self.batch = None
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in the batch that was just trained on; 1 where it does not tell."""
+        sizes = [len(leaf) for leaf in tree_leaves(self.batch) if isinstance(leaf, Tensor) and leaf.ndim]
+        return sizes[0] if sizes else 1
 
     def step(self, trainer: Any, pl_module: Any, metrics: dict[str, Any]) -> None:
         """Tell every callback of a training step, and write the row that it completes."""
@@ -136,9 +147,11 @@ class Recorder(Callback):
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write what is left, and why there is no more."""
         reason = f"{type(exception).__name__}: {exception}".rstrip(": ")
+        strict, self.faults.strict = self.faults.strict, False  # nothing is to stand before the exception itself
         with self.guard("Recorder"):
             self.record_now({"run/ended_by": Text(reason)})
         self.end()
+        self.faults.strict = strict
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Let go of the run."""

@@ -35,7 +35,12 @@ class AttentionCallback(PufferCallback):
     """
 
     def __init__(
-        self, every_n_steps: int = 1000, *, probe: Any = None, num_samples: int = 8, max_bytes: int = 500_000
+        self,
+        every_n_steps: int = 1000,
+        *,
+        probe: Any = None,
+        num_samples: int = 8,
+        max_bytes: int = 1_000_000,
     ) -> None:
         for name, value in {"num_samples": num_samples, "max_bytes": max_bytes}.items():
             if value < 1:

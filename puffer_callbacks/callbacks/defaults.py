@@ -4,6 +4,7 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
+from puffer_callbacks.callbacks.gradient import GradientCallback
 from puffer_callbacks.callbacks.histogram import HistogramCallback
 from puffer_callbacks.callbacks.hyperparameters import HyperparametersCallback
 from puffer_callbacks.callbacks.metrics import MetricsCallback
@@ -13,16 +14,17 @@ _CALLBACKS: dict[str, tuple[type[Callback], bool]] = {
     "metrics": (MetricsCallback, True),
     "rollout": (RolloutCallback, True),
     "histograms": (HistogramCallback, True),
+    "gradients": (GradientCallback, True),
     "hyperparameters": (HyperparametersCallback, True),
 }
 """Name to the callback and whether it is there unasked."""
 
 
 def default_callbacks(**overrides: bool | int | dict[str, Any] | Callback) -> list[Callback]:
-    """The callbacks that most people want: metrics, rollout, histograms and hyperparameters.
+    """The callbacks that most people want: metrics, rollout, histograms, gradients and hyperparameters.
 
     Args:
-        **overrides: by name (``metrics``, ``rollout``, ``histograms``, ``hyperparameters``): ``False`` leaves one out,
+        **overrides: by name (``metrics``, ``rollout``, ``histograms``, ``gradients``, ``hyperparameters``): ``False`` leaves one out,
             ``True`` puts one in, an integer is its interval, a dict its arguments, a callback stands in its place.
 
     Raises:
@@ -31,7 +33,7 @@ def default_callbacks(**overrides: bool | int | dict[str, Any] | Callback) -> li
     Example:
         >>> names = [type(c).__name__ for c in default_callbacks(histograms=False, metrics=100)]
         >>> names
-        ['MetricsCallback', 'RolloutCallback', 'HyperparametersCallback']
+        ['MetricsCallback', 'RolloutCallback', 'GradientCallback', 'HyperparametersCallback']
     """
     unknown = sorted(set(overrides) - set(_CALLBACKS))
     if unknown:

@@ -1,10 +1,15 @@
-"""Distributions of weights, gradients and the rollout."""
+"""Distributions of weights, gradients, activations and the rollout."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal
 
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.measure.activations import activations
+from puffer_callbacks.measure.forward import first_samples
+from puffer_callbacks.measure.gradients import optimized, plain_name
+from puffer_callbacks.measure.select import Selection, merged_by_module
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -12,6 +17,7 @@ from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram
 
 _ROLLOUT = ("advantages", "values", "rewards", "actions")
+_SAMPLES = 256
 
 
 class HistogramCallback(PufferCallback):
@@ -23,27 +29,57 @@ class HistogramCallback(PufferCallback):
         every_n_steps: the interval, in optimizer steps.
         weights: whether to log ``weights/<parameter>``.
         gradients: whether to log ``gradients/<parameter>``.
+        activations: whether to log ``activations/<layer>``, by a forward pass of the first training batch that leaves
+            nothing behind.
+        include: patterns of the parameters and layers to log, such as ``"*.weight"``; all where ``None``.
+        exclude: patterns of those to leave out.
+        group_by: ``"module"`` for one histogram for each module, where a model has very many parameters.
 
     Raises:
-        ValueError: if the interval is below 1.
+        TypeError: if a pattern is no string.
+        ValueError: if the interval is below 1, or ``group_by`` is another word.
 
     Example:
-        >>> HistogramCallback(every_n_steps=500, gradients=False).every_n_steps
+        >>> HistogramCallback(every_n_steps=500, gradients=False, exclude="*.bias").every_n_steps
         500
     """
 
-    def __init__(self, every_n_steps: int = 1000, *, weights: bool = True, gradients: bool = True) -> None:
+    def __init__(
+        self,
+        every_n_steps: int = 1000,
+        *,
+        weights: bool = True,
+        gradients: bool = True,
+        activations: bool = False,
+        include: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] = (),
+        group_by: Literal["module"] | None = None,
+    ) -> None:
+        if group_by not in (None, "module"):
+            raise ValueError(f"group_by: expected 'module' or None, got {group_by!r}")
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
         self.weights = weights
         self.gradients = gradients
+        self.activations = activations
+        self.group_by = group_by
+        self._selection = Selection(include, exclude)
         self._rollout: Rollout | None = None
         self._gradients: dict[str, Histogram] = {}
+        self._probe: Any = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Put the interval under the recorder's budget."""
         super().setup(trainer, pl_module, stage)
         Recorder.of(trainer).budget.register(type(self).__name__, self._every)
+
+    @contained
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Warn about patterns that match nothing."""
+        names = [plain_name(name) for name, _ in (*pl_module.named_parameters(), *pl_module.named_modules())]
+        for pattern in self._selection.idle(names):
+            reason = f"the pattern {pattern!r} matches no parameter; expected one such as {names[:3]}"
+            Recorder.of(trainer).faults.report(f"HistogramCallback({pattern!r})", reason)
 
     @contained
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -52,26 +88,23 @@ class HistogramCallback(PufferCallback):
 
     @contained
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Log the gradients where this step will cross the interval."""
-        recorder = Recorder.of(trainer)
-        if self.gradients and self._every.would_fire(recorder.counters.optimizer_steps + 1):
-            named = {f"gradients/{n}": p.grad for n, p in pl_module.named_parameters() if p.grad is not None}
-            self._gradients |= sketch(named)
+        """Measure the gradients where this step will cross the interval."""
+        if self.gradients and self._every.would_fire(Recorder.of(trainer).counters.optimizer_steps + 1):
+            parameters = optimized(pl_module, optimizer).items()
+            named = {f"gradients/{name}": p.grad for name, p in parameters if self._chosen(name, p.grad)}
+            self._gradients |= self._sketch({name: grad for name, grad in named.items() if grad is not None})
 
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
-        """Log the weights, and the rollout, where this step crossed the interval."""
+        """Log them, the weights and the rollout where this step crossed the interval."""
         recorder = Recorder.of(trainer)
+        if self.activations and self._probe is None:
+            self._probe = first_samples(recorder.batch, pl_module, count=_SAMPLES)
         if not self._every.fires(recorder.counters.optimizer_steps):
             return
-        tensors: dict[str, Tensor] = {}
         gradients, self._gradients = self._gradients, {}
-        if self.weights:
-            tensors = {f"weights/{name}": p.detach() for name, p in pl_module.named_parameters()}
-        if self._rollout is not None:
-            fields = {name: getattr(self._rollout, name) for name in _ROLLOUT}
-            tensors |= {f"rollout/{name}": value for name, value in fields.items() if value is not None}
-        recorder.record({**sketch(tensors), **gradients})
+        found = self._sketch(self._model_tensors(pl_module)) | gradients
+        recorder.record({**found, **sketch(self._rollout_tensors())})
 
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""
@@ -80,3 +113,24 @@ class HistogramCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._every.restart(state_dict["last"])
+
+    def _chosen(self, name: str, tensor: Tensor | None) -> bool:
+        return tensor is not None and name in self._selection
+
+    def _sketch(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
+        found = sketch(tensors)
+        return merged_by_module(found) if self.group_by else found
+
+    def _model_tensors(self, module: Any) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        if self.weights:
+            named = ((plain_name(name), p.detach()) for name, p in module.named_parameters())
+            tensors = {f"weights/{name}": weight for name, weight in named if name in self._selection}
+        if self.activations:
+            layers = activations(module, self._probe).items()
+            tensors |= {f"activations/{name}": out for name, out in layers if name in self._selection}
+        return tensors
+
+    def _rollout_tensors(self) -> dict[str, Tensor]:
+        fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}
+        return {f"rollout/{name}": value for name, value in fields.items() if value is not None}

@@ -42,7 +42,7 @@ class ImageCallback(PufferCallback):
         num_envs: int = 4,
         num_samples: int = 6,
         names: Sequence[str] = (),
-        max_bytes: int = 500_000,
+        max_bytes: int = 1_000_000,
     ) -> None:
         for name, value in {"num_envs": num_envs, "num_samples": num_samples, "max_bytes": max_bytes}.items():
             if value < 1:
