@@ -2,12 +2,15 @@
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.callbacks import (
+    AttentionCallback,
     GradientCallback,
     HistogramCallback,
     HyperparametersCallback,
+    ImageCallback,
     MetricsCallback,
     PufferCallback,
     RolloutCallback,
+    VideoCallback,
     default_callbacks,
     emit,
     log,
@@ -20,6 +23,7 @@ from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Vid
 from puffer_callbacks.writers import Writer, writer_for
 
 __all__ = [
+    "AttentionCallback",
     "Axes",
     "ConsoleLogger",
     "Every",
@@ -29,6 +33,7 @@ __all__ = [
     "Hyperparameters",
     "HyperparametersCallback",
     "Image",
+    "ImageCallback",
     "MemoryLogger",
     "MetricsCallback",
     "PufferCallback",
@@ -37,6 +42,7 @@ __all__ = [
     "RolloutCallback",
     "Text",
     "Video",
+    "VideoCallback",
     "Writer",
     "default_callbacks",
     "emit",

@@ -16,7 +16,8 @@ class Rollout:
     """What a policy met between two updates: T steps of N environments, E episodes that ended meanwhile.
 
     Args:
-        observations: [T, N, *obs].
+        observations: [T, N, *obs]; of a dict or tuple space a mapping or tuple of such tensors, of words or
+            sequences a list of T lists of N.
         actions: [T, N, *act].
         rewards: [T, N].
         dones: [T, N], true where the episode ended at this step.
@@ -42,7 +43,7 @@ class Rollout:
         (4, 2)
     """
 
-    observations: Tensor
+    observations: Any
     actions: Tensor
     rewards: Tensor
     dones: Tensor
@@ -58,9 +59,12 @@ class Rollout:
     action_space: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("observations", "actions", *_PER_STEP, *_PER_EPISODE):
+        if not isinstance(self.observations, Tensor | Mapping | tuple | list):
+            given = type(self.observations).__name__
+            raise TypeError(f"Rollout.observations: expected a tensor, got {given} (no mapping, tuple or list either)")
+        for name in ("actions", *_PER_STEP, *_PER_EPISODE):
             value = getattr(self, name)
-            optional = name not in ("observations", "actions", "rewards", "dones")
+            optional = name not in ("actions", "rewards", "dones")
             if not isinstance(value, Tensor) and not (optional and value is None):
                 raise TypeError(f"Rollout.{name}: expected a tensor, got {type(value).__name__}")
         if isinstance(self.env_steps, bool) or not isinstance(self.env_steps, int):
@@ -75,9 +79,10 @@ class Rollout:
             raise ValueError(f"Rollout.rewards: expected the shape [T, N], got {list(self.rewards.shape)}")
         expected = list(self.rewards.shape)
         for name in ("observations", "actions"):
-            given = list(getattr(self, name).shape)
+            value = getattr(self, name)
+            given = list(value.shape[:2]) if isinstance(value, Tensor) else expected
             if given[:2] != expected:
-                raise ValueError(f"Rollout.{name}: expected a shape that starts with {expected}, got {given}")
+                raise ValueError(f"Rollout.{name}: expected a shape that starts with {expected}, got {list(value.shape)}")
         for name in _PER_STEP:
             value = getattr(self, name)
             if value is not None and list(value.shape) != expected:
@@ -85,7 +90,9 @@ class Rollout:
         lengths = {name: getattr(self, name) for name in _PER_EPISODE if getattr(self, name) is not None}
         if any(value.ndim != 1 for value in lengths.values()) or len({len(v) for v in lengths.values()}) > 1:
             given_shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in lengths.items())
-            raise ValueError(f"Rollout: expected the same shape [E] for every episode field, got {given_shapes}")
+            raise ValueError(
+                f"Rollout: expected the same shape [E] for every episode field, got {given_shapes}"
+            )
 
     @property
     def num_steps(self) -> int:
@@ -117,7 +124,9 @@ def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
         1.0
     """
     if values.shape != returns.shape:
-        raise ValueError(f"expected values and returns of one shape, got {list(values.shape)} and {list(returns.shape)}")
+        raise ValueError(
+            f"expected values and returns of one shape, got {list(values.shape)} and {list(returns.shape)}"
+        )
     values, returns = values.detach().double(), returns.detach().double()
     variance = returns.var(correction=0)
     share = 1 - (returns - values).var(correction=0) / variance

@@ -34,6 +34,8 @@ class AttentionCallback(PufferCallback):
         500
     """
 
+    expensive = True
+
     def __init__(
         self,
         every_n_steps: int = 1000,

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback
 from puffer_callbacks.hooks import hide_idle_hooks
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.schedule import Every
 from puffer_callbacks.trainers import trainer_of
 from puffer_callbacks.values import Histogram, Image, Text, Value, Video
 from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
@@ -27,9 +28,16 @@ class PufferCallback(Callback):
         ...         self.best = max(self.best, rollout.rewards.sum(0).max().item())
     """
 
+    expensive = False
+    """Whether the recorder may widen the interval, ``_every``, where recording goes over its budget."""
+    _every: Every
+
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Make sure that the run has a recorder, and that it listens."""
-        Recorder.of(trainer).setup(trainer, pl_module, stage)
+        recorder = Recorder.of(trainer)
+        recorder.setup(trainer, pl_module, stage)
+        if self.expensive:
+            recorder.budget.register(type(self).__name__, self._every)
         hide_idle_hooks(self)
         hide_idle_hooks(self, PufferCallback, ("on_step",))
 
@@ -39,7 +47,8 @@ class PufferCallback(Callback):
         Args:
             trainer: the trainer.
             pl_module: the module in training.
-            metrics: the scalars that ``training_step`` returned, detached: 0-d tensors on their device, or floats.
+            metrics: the scalars that ``training_step`` returned, detached: 0-d tensors on their device, or
+                floats.
         """
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -51,7 +60,7 @@ def contained(hook: Callable[Concatenate[C, P], None]) -> Callable[Concatenate[C
     sees_rollout = hook.__name__ == "on_rollout_end"
 
     @wraps(hook)
-    def run(self: C, *args: P.args, **kwargs: P.kwargs) -> None:
+    def run(self: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
         recorder = Recorder.of(args[0])
         with recorder.guard(type(self).__name__):
             if sees_rollout:
@@ -85,9 +94,7 @@ def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:
             call(trainer, module, *args)
 
 
-def log(
-    trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image | Video | Text]
-) -> None:
+def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image | Video | Text]) -> None:
     """Log values of your own, of any kind, into every logger of the run.
 
     What cannot be recorded is left out with one warning that names it; training goes on.

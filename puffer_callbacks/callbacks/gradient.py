@@ -40,6 +40,8 @@ class GradientCallback(PufferCallback):
         10
     """
 
+    expensive = True
+
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
@@ -50,11 +52,6 @@ class GradientCallback(PufferCallback):
         self._previous: dict[int, tuple[int, list[Tensor]]] = {}
         self._products: Tensor | None = None
         self._handles: list[Any] = []
-
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Put the interval under the recorder's budget."""
-        super().setup(trainer, pl_module, stage)
-        Recorder.of(trainer).budget.register(type(self).__name__, self._every)
 
     @contained
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:

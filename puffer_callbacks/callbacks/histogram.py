@@ -44,6 +44,8 @@ class HistogramCallback(PufferCallback):
         500
     """
 
+    expensive = True
+
     def __init__(
         self,
         every_n_steps: int = 1000,
@@ -67,11 +69,6 @@ class HistogramCallback(PufferCallback):
         self._rollout: Rollout | None = None
         self._gradients: dict[str, Histogram] = {}
         self._probe: Any = None
-
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Put the interval under the recorder's budget."""
-        super().setup(trainer, pl_module, stage)
-        Recorder.of(trainer).budget.register(type(self).__name__, self._every)
 
     @contained
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:

@@ -9,21 +9,30 @@ from puffer_callbacks.redact import SECRET_NAMES, Redactor
 from puffer_callbacks.settings import flat_settings
 from puffer_callbacks.values import Hyperparameters, Setting
 
-_TRAINER = ("max_epochs", "max_steps", "accumulate_grad_batches", "gradient_clip_val", "precision", "world_size")
+_TRAINER = (
+    "max_epochs",
+    "max_steps",
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "precision",
+    "world_size",
+)
 _RL_METRICS = ("train/reward", "rollout/return_mean", "train/episode_length")
 _METRICS = ("train/loss",)
 
 
 class HyperparametersCallback(PufferCallback):
-    """Logs the configuration on ``on_fit_start``: the module's and data module's ``hparams``, optimizer and trainer.
+    """Logs the configuration on ``on_fit_start``: the module's and data module's ``hparams``, optimizer and
+    trainer.
 
-    Nested names are joined by ``/``. What looks like a secret, by its name or by its form, is redacted. While this
-    callback is there it logs in Lightning's place, which would log secrets, and an ``hp_metric`` of −1.
-    TensorBoard's HParams tab shows the last ``train/reward`` and its kind (``train/loss`` for a module without
-    ``env_steps``) beside the configuration.
+    Nested names are joined by ``/``. What looks like a secret, by its name or by its form, is redacted. While
+    this callback is there it logs in Lightning's place, which would log secrets, and an ``hp_metric`` of −1.
+    TensorBoard's HParams tab shows the last ``train/reward`` and its kind (``train/loss`` for a module
+    without ``env_steps``) beside the configuration.
 
     Args:
-        redact: regular expressions of further secret names, on top of ``api_key``, ``token``, ``password``, ….
+        redact: regular expressions of further secret names, on top of ``api_key``, ``token``, ``password``,
+            ….
 
     Raises:
         ValueError: if a pattern is no regular expression.
@@ -43,7 +52,7 @@ class HyperparametersCallback(PufferCallback):
         """Log in Lightning's place."""
         super().setup(trainer, pl_module, stage)
         for owner in (pl_module, getattr(trainer, "datamodule", None)):
-            if getattr(owner, "_log_hyperparams", False):
+            if owner is not None and getattr(owner, "_log_hyperparams", False):
                 owner._log_hyperparams = False
 
     @contained

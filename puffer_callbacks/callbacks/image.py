@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.measure.pictures.figures import action_figure, reward_figure
 from puffer_callbacks.measure.pictures.leaves import leaves
 from puffer_callbacks.measure.pictures.observations import observation_image
 from puffer_callbacks.measure.pictures.story import Story
@@ -24,6 +25,7 @@ class ImageCallback(PufferCallback):
         every_n_rollouts: the interval, in rollouts.
         num_envs: environments shown, from the first on.
         num_samples: frames, or lines of words, of each environment.
+        figures: whether to draw ``rollout/reward_components`` and ``rollout/action_distribution`` too (matplotlib).
         names: of the numbers of a vector observation; they are numbered by default.
         max_bytes: of one picture as a PNG file; a larger one is scaled down.
 
@@ -35,12 +37,15 @@ class ImageCallback(PufferCallback):
         5
     """
 
+    expensive = True
+
     def __init__(
         self,
         every_n_rollouts: int = 10,
         *,
         num_envs: int = 4,
         num_samples: int = 6,
+        figures: bool = False,
         names: Sequence[str] = (),
         max_bytes: int = 1_000_000,
     ) -> None:
@@ -51,6 +56,7 @@ class ImageCallback(PufferCallback):
         self.every_n_rollouts = every_n_rollouts
         self.num_envs = num_envs
         self.num_samples = num_samples
+        self.figures = figures
         self.names = tuple(names)
         self.max_bytes = max_bytes
 
@@ -68,6 +74,14 @@ class ImageCallback(PufferCallback):
                     leaf, story, title=tag, names=self.names, num_samples=self.num_samples
                 )
                 recorder.record({tag: fit(picture, max_bytes=self.max_bytes)})
+        if self.figures:
+            with recorder.guard("ImageCallback, figures"):
+                drawn = {
+                    "rollout/reward_components": reward_figure(rollout),
+                    "rollout/action_distribution": action_figure(rollout),
+                }
+                pictures = {tag: picture for tag, picture in drawn.items() if picture is not None}
+                recorder.record({tag: fit(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""

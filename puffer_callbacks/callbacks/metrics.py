@@ -23,9 +23,10 @@ _DIAGNOSTICS = {"approx_kl", "old_approx_kl", "clip_fraction", "explained_varian
 class MetricsCallback(PufferCallback):
     """Logs every scalar of the ``training_step`` dict: the exact mean over all steps of the interval.
 
-    ``train/<name>`` for each of them; ``losses/{policy,value,entropy}`` and ``diagnostics/…`` for the names that RL
-    shares; ``train/learning_rate`` from the optimizer where the module does not return it. Steps with a NaN or
-    infinite value are left out of the mean and counted: ``nonfinite/train/<name>`` is how many there were so far.
+    ``train/<name>`` for each of them; ``losses/{policy,value,entropy}`` and ``diagnostics/…`` for the names
+    that RL shares; ``train/learning_rate`` from the optimizer where the module does not return it. Steps with
+    a NaN or infinite value are left out of the mean and counted: ``nonfinite/train/<name>`` is how many there
+    were so far.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -69,7 +70,11 @@ class MetricsCallback(PufferCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
-        return {"means": self._means.state_dict(), "last": self._every.last, "nonfinite": dict(self._nonfinite)}
+        return {
+            "means": self._means.state_dict(),
+            "last": self._every.last,
+            "nonfinite": dict(self._nonfinite),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
@@ -79,11 +84,12 @@ class MetricsCallback(PufferCallback):
 
     def _record(self, recorder: Recorder) -> None:
         if not self._met_any:
-            reason = "expected training_step to return a dict of scalars such as {'loss': …}, got none; nothing to log"
+            expected = "expected training_step to return a dict of scalars such as {'loss': …}"
+            reason = f"{expected}, got none; nothing to log"
             recorder.faults.report("MetricsCallback", reason)
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the steps that a mean is over
         for name, mean in self._means.take().items():
-            rows[mean.count].update({tag: sign * mean.mean for tag, sign in tags(name)})
+            rows[mean.steps].update({tag: sign * mean.mean for tag, sign in tags(name)})
             if mean.nonfinite:
                 self._nonfinite[name] += mean.nonfinite
                 recorder.record({f"nonfinite/train/{name}": float(self._nonfinite[name])})
@@ -102,7 +108,7 @@ def tags(name: str) -> list[tuple[str, float]]:
 
 
 def learning_rates(counters: Counters, metrics: Mapping[str, Scalar]) -> dict[str, float]:
-    """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, … where the step gives none."""
+    """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …; the step's own stands."""
     if "learning_rate" in metrics:
         return {}
     rates = counters.learning_rates.items()

@@ -22,9 +22,10 @@ _REDUCE_EVERY_N_STEPS = 16
 class RolloutCallback(PufferCallback):
     """Logs what the finished episodes say: returns, lengths, reward components, success, explained variance.
 
-    In one process a rollout is logged as it ends. Ranks may end theirs at different times, or none at all, so with
-    several the rollouts are gathered at a training step, which all ranks reach together; what is logged is what
-    one process would log for the rollouts of all ranks. What is NaN or infinite is left out of every statistic and
+    In one process a rollout is logged as it ends. Ranks may end theirs at different times, or none at all, so
+    with several the rollouts are gathered at a training step, which all ranks reach together; what is logged
+    is what one process would log for the rollouts of all ranks. What is NaN or infinite is left out of every
+    statistic and
     counted: ``nonfinite/rollout/return`` is how many returns were so far.
 
     Example:

@@ -43,6 +43,8 @@ class VideoCallback(PufferCallback):
         20
     """
 
+    expensive = True
+
     def __init__(
         self,
         env_id: str | Callable[[], gymnasium.Env[Any, Any]] | None = None,

@@ -9,6 +9,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
+_NUMERIC = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
 _KEYS = ("action", "actions", "logits", "mode", "mean", "loc", "mu")
 
 
@@ -45,7 +46,7 @@ def to_action(output: Any, space: spaces.Space[Any]) -> Any:
         action = _action(numbers, space)
         if action is not None:
             return action
-    elif space.contains(output):
+    elif not isinstance(space, _NUMERIC) and space.contains(output):
         return output
     given = type(output).__name__ if numbers is None else f"{numbers.dtype} of shape {list(numbers.shape)}"
     raise ValueError(f"expected an action, logits or a distribution for {space}, got {given}")

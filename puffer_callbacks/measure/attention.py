@@ -1,5 +1,6 @@
 """Attention maps of any model: what each head looks at, seen from outside while the model runs."""
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -58,10 +59,10 @@ def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) ->
     """The attention maps of one forward pass, which leaves no trace in the module.
 
     Seen are ``F.scaled_dot_product_attention``, ``F.multi_head_attention_forward`` (so
-    ``nn.MultiheadAttention`` and every ``nn.Transformer…``), and attention written out: a product of two
-    activations, its softmax over the last dimension, and the product of that with a third. Weights are
-    those before dropout. Not seen is what runs outside of torch's own functions: a scripted module, a
-    kernel of another package.
+    ``nn.MultiheadAttention`` and every ``nn.Transformer…``), ``flex_attention``, and attention written out: a
+    product of two activations, its softmax over the last dimension, and the product of that with a third.
+    Weights are those before dropout. Not seen is what runs outside of torch's own functions: a scripted
+    module, a kernel of another package.
 
     Args:
         module: any module.
@@ -77,7 +78,9 @@ def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) ->
         [('self_attn', [1, 2, 5, 5])]
     """
     watch = AttentionWatch(module, max_samples)
-    with undisturbed(module), watch:
+    with undisturbed(module), warnings.catch_warnings(), watch:
+        # a compiled flex_attention runs eagerly here, and would say so
+        warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
         forward(module, batch)
     if not watch.seen:
         raise ValueError(

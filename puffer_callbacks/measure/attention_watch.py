@@ -1,6 +1,5 @@
 """A torch function mode that sees attention happen."""
 
-import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType
@@ -12,14 +11,19 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from puffer_callbacks.measure.attention_weights import (
+    by_head,
+    flex_weights,
+    fused_weights,
+    multi_head_weights,
+)
+
 _PRODUCTS = {
     *(torch.matmul, torch.bmm, torch.baddbmm, torch.einsum),
     *(Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, Tensor.bmm, Tensor.baddbmm),
 }
 _SOFTMAXES = {F.softmax, torch.softmax, torch.special.softmax, Tensor.softmax}
-_MULTI_HEAD = inspect.signature(F.multi_head_attention_forward)
 _WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-_HEADS = ("num_heads", "n_heads", "num_attention_heads", "n_head", "nhead", "heads")
 _MOST_CALLS = 4  # of one module in one forward pass: a loop over time would give a map for every step
 
 
@@ -56,6 +60,8 @@ class AttentionWatch(TorchFunctionMode):
             self._keep(fused_weights(*args, **kwargs))
         elif func is F.multi_head_attention_forward:
             self._keep(multi_head_weights(*args, **kwargs))
+        elif getattr(func, "__name__", "") == "flex_attention":
+            self._keep(flex_weights(func, *args, **kwargs))
         operands = [*_tensors(args), *_tensors(kwargs.values())]
         if func in _PRODUCTS:
             for weights in [operand for operand in operands[-2:] if operand in self._weights][:1]:
@@ -93,62 +99,6 @@ class AttentionWatch(TorchFunctionMode):
                 return owner
             frame = frame.f_back
         raise RuntimeError("expected the forward pass of the watched module on the stack, found none")
-
-
-def fused_weights(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    **options: Any,
-) -> Tensor:
-    """The weights of ``F.scaled_dot_product_attention``, before dropout, in float32 or more.
-
-    Args:
-        query: [..., heads, queries, features].
-        key: [..., heads or groups, keys, features].
-        value: unused but for its place.
-        attn_mask: as there; so are the further options.
-        dropout_p: unused.
-
-    Returns:
-        [..., heads, queries, keys]; zeros for a query whose keys are all masked.
-
-    Example:
-        >>> fused_weights(torch.zeros(2, 4), torch.zeros(2, 4), torch.ones(2, 4), is_causal=True)
-        tensor([[1.0000, 0.0000],
-                [0.5000, 0.5000]])
-    """
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    if attn_mask is not None and attn_mask.is_floating_point():
-        attn_mask = attn_mask.to(dtype)
-    keys = key.shape[-2]
-    identity = torch.eye(keys, dtype=dtype, device=key.device).expand(*key.shape[:-1], keys)
-    return F.scaled_dot_product_attention(query.to(dtype), key.to(dtype), identity, attn_mask, **options)
-
-
-def multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
-    """The weights of each head that ``F.multi_head_attention_forward`` computes from the same arguments.
-
-    Returns:
-        [B, heads, queries, keys], or [heads, queries, keys] for an input without a batch.
-    """
-    bound = _MULTI_HEAD.bind(*args, **kwargs)
-    bound.arguments.update(need_weights=True, average_attn_weights=False, training=False)
-    weights = F.multi_head_attention_forward(*bound.args, **bound.kwargs)[1]
-    assert weights is not None
-    return weights
-
-
-def by_head(weights: Tensor, part: object) -> Tensor:
-    """Weights [..., queries, keys] as [B, heads, queries, keys], by the number of heads of ``part``."""
-    heads = next((n for n in (getattr(part, name, None) for name in _HEADS) if isinstance(n, int) and n), 1)
-    if weights.ndim == 3 and len(weights) % heads == 0:
-        return weights.reshape(-1, heads, *weights.shape[-2:])
-    if weights.ndim <= 3:
-        return weights.reshape(-1, 1, *weights.shape[-2:])
-    return weights.flatten(0, -4)
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:

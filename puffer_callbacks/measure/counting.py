@@ -1,72 +1,120 @@
-"""Counting floats by their top bits, a chunk at a time: the inner loop of the sketch.
+"""Counting floats by their top bits, a chunk at a time: the inner loops of the sketch.
 
-The sign, the exponent and three bits of the mantissa of a float32 are its top 12 bits, so a shift gives the bin.
-A chunk is small enough to stay in the processor's cache while several operations pass over it.
+The sign, the exponent and three bits of the mantissa are the top bits of a float, so a shift gives its bin. A
+chunk is small enough to stay in the processor's cache while several operations pass over it.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 1 << 18
+from puffer_callbacks.bins import FIRST_BIN_OF_FLOAT32, FIRST_BIN_OF_FLOAT64
+
+CHUNK = 1 << 17
 """The most numbers in one chunk."""
 
-SHIFT = 20
-BINS = 1 << 12
-"""Top bits of a float32, and how many patterns of them there are."""
 
-_FLUSH = 1 << 30
+def _count(index: Tensor, bins: int) -> Tensor:
+    """How often each number below ``bins`` is in ``index`` (integers [N]), int64 [bins]."""
+    if index.device.type == "cpu":
+        return torch.bincount(index, minlength=bins)
+    # there bincount would wait for the device, to learn the largest index
+    counts = torch.zeros(bins, dtype=torch.int64, device=index.device)
+    return counts.scatter_add_(0, index.long(), torch.ones_like(index, dtype=torch.int64))
 
 
-class Tally:
-    """Counts of one tensor's float32, by their top bits, with totals of each chunk.
+class Narrow:
+    """Counts numbers that are exact in float32, at the speed of memory.
 
-    Rows of a table are counted in side by side, which is what lets the threads (or an accelerator's cores) share
-    the work; the rows are added at the end.
-
-    Args:
-        size: the most numbers in one chunk.
-        device: where the chunks are.
+    It does not look for what is rare: counts in the bins of NaN, of infinities, or of denormals (whose bits
+    have no exponent) tell that the tensor needs ``Wide``.
     """
 
+    bins = 1 << 12
+    tells = 4
+    first_bin = FIRST_BIN_OF_FLOAT32
+
     def __init__(self, size: int, device: torch.device) -> None:
-        self._rows = torch.get_num_threads() if device.type == "cpu" else 64
-        padded = -(-size // self._rows) * self._rows
         self._single = torch.empty(size, dtype=torch.float32, device=device)
         self._bits = torch.empty(size, dtype=torch.int32, device=device)
-        self._index = torch.empty(padded, dtype=torch.int64, device=device)
-        self._double = self._index.view(torch.float64)  # the two are never needed at once
-        self._ones = torch.ones(padded, dtype=torch.int32, device=device)
-        self._table = torch.zeros(self._rows, BINS + 1, dtype=torch.int32, device=device)
-        self._counted = 0
+        self._double = torch.empty(size, dtype=torch.float64, device=device)
 
-    def add(self, chunk: Tensor, counts: Tensor) -> list[Tensor]:
+    def add(self, chunk: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Count a chunk.
 
         Args:
-            chunk: flat and contiguous, of at most ``size`` numbers that are exact in float32.
-            counts: int64 [BINS]; the table is emptied into it before it can overflow.
+            chunk: flat and contiguous, of at most ``size`` numbers.
 
         Returns:
-            Minimum and maximum (float32), sum and sum of squares (float64), each 0-d; NaN where one of the
-            numbers is.
+            Counts by top bits, int64 [bins]; and minimum, maximum, sum and sum of squares, each 0-d.
         """
-        n = chunk.numel()
         if chunk.dtype != torch.float32:
-            chunk = self._single[:n].copy_(chunk)
-        bits = torch.bitwise_right_shift(chunk.view(torch.int32), SHIFT, out=self._bits[:n]).bitwise_and_(BINS - 1)
-        columns = -(-n // self._rows)
-        index = self._index[: columns * self._rows]
-        index[:n].copy_(bits)
-        index[n:] = BINS  # what pads the last row goes into a column of its own
-        self._table.scatter_add_(1, index.view(self._rows, -1), self._ones[: len(index)].view(self._rows, -1))
-        self._counted += n
-        if self._counted > _FLUSH:
-            self.empty_into(counts)
-        wide = self._double[:n].copy_(chunk)
-        return [*torch.aminmax(chunk), wide.sum(), wide.dot(wide)]
+            chunk = self._single[: len(chunk)].copy_(chunk)
+        bits = torch.bitwise_right_shift(chunk.view(torch.int32), 20, out=self._bits[: len(chunk)])
+        double = self._double[: len(chunk)].copy_(chunk)
+        counts = _count(bits.bitwise_and_(self.bins - 1), self.bins)
+        return counts, [*torch.aminmax(chunk), double.sum(), double.dot(double)]
 
-    def empty_into(self, counts: Tensor) -> None:
-        """Add the table to ``counts``, int64 [BINS], and start over."""
-        counts += self._table[:, :BINS].sum(0)
-        self._table.zero_()
-        self._counted = 0
+    @classmethod
+    def add_many(cls, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Count small tensors in one go.
+
+        Args:
+            tensors: T flat tensors of one device, none of them empty.
+
+        Returns:
+            Counts by top bits, int64 [T, bins]; and minimum, maximum, sum and sum of squares, float64 [T, 4].
+        """
+        sizes = [tensor.numel() for tensor in tensors]
+        flat = torch.cat(tensors).float()
+        rows = np.repeat(np.arange(0, len(sizes) * cls.bins, cls.bins, dtype=np.int32), sizes)
+        bits = (
+            (flat.view(torch.int32) >> 20)
+            .bitwise_and_(cls.bins - 1)
+            .add_(torch.from_numpy(rows).to(flat.device))
+        )
+        return _count(bits, len(sizes) * cls.bins).view(-1, cls.bins), _totals(flat.double(), sizes)
+
+
+class Wide:
+    """Counts any numbers by way of float64, and minds what is rare."""
+
+    bins = 1 << 15
+    tells = 6
+    first_bin = FIRST_BIN_OF_FLOAT64
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        pass
+
+    def add(self, chunk: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Count a chunk; what is not finite counts as a zero, and is told by its number.
+
+        Args:
+            chunk: flat and contiguous.
+
+        Returns:
+            Counts by top bits, int64 [bins]; and minimum, maximum, sum, sum of squares, how many are not
+            finite, how many are zero, each 0-d.
+        """
+        double = (chunk.to(torch.complex128).abs() if chunk.is_complex() else chunk).double()
+        finite = double.isfinite()
+        kept = torch.where(finite, double, 0.0)
+        counts = _count((kept.view(torch.int64) >> 49).bitwise_and_(self.bins - 1), self.bins)
+        low, high = (
+            torch.where(finite, double, torch.inf).min(),
+            torch.where(finite, double, -torch.inf).max(),
+        )
+        return counts, [low, high, kept.sum(), kept.dot(kept), (~finite).sum(), (double == 0).sum()]
+
+
+def _totals(flat: Tensor, sizes: list[int]) -> Tensor:
+    """Minimum, maximum, sum and sum of squares of each stretch, float64 [T, 4]."""
+    if flat.device.type == "cpu":
+        values, starts = flat.numpy(), np.cumsum([0, *sizes[:-1]])
+        with np.errstate(all="ignore"):
+            lows, highs = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+            sums, squares = np.add.reduceat(values, starts), np.add.reduceat(values * values, starts)
+        return torch.from_numpy(np.array([lows, highs, sums, squares]).T)
+    lengths = torch.tensor(sizes, device=flat.device)
+    folds = [(flat, "min"), (flat, "max"), (flat, "sum"), (flat * flat, "sum")]
+    return torch.stack([torch.segment_reduce(v, fold, lengths=lengths, unsafe=True) for v, fold in folds], 1)

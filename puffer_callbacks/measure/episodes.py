@@ -19,7 +19,8 @@ _SUCCESS = ("success", "is_success")
 class EpisodeMetric(Metric):
     """Returns and lengths of finished episodes and the critic's fit, gathered over ranks by torchmetrics.
 
-    ``compute`` gives what one process would on all ranks' rollouts together, as a mapping from tag to 0-d tensor.
+    ``compute`` gives what one process would on all ranks' rollouts together, as a mapping from tag to 0-d
+    tensor.
 
     Example:
         >>> metric = EpisodeMetric()
@@ -92,7 +93,7 @@ def return_statistics(returns: Tensor) -> dict[str, Tensor]:
 
 
 def info_sums(infos: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
-    """Sum and number of each info's finite entries, and number of the others, on the host: they merge by addition."""
+    """Sum and number of each info's finite entries, and number of the others, on the host: they add up."""
     sums = {}
     for name, value in infos.items():
         numbers = value.detach().reshape(-1).double().cpu().numpy()
@@ -108,7 +109,9 @@ def info_statistics(sums: Mapping[str, NDArray[np.float64]]) -> dict[str, float]
     for name in _SUCCESS:
         if name in means:
             statistics["rollout/success_rate"] = means[name]
-    left_out = {f"nonfinite/rollout/info/{name}": float(count) for name, (_, _, count) in sums.items() if count}
+    left_out = {
+        f"nonfinite/rollout/info/{name}": float(count) for name, (_, _, count) in sums.items() if count
+    }
     return statistics | left_out
 
 

@@ -21,12 +21,12 @@ class Mean(NamedTuple):
 
     Attributes:
         mean: over the finite steps; NaN where there is none.
-        count: finite steps.
+        steps: finite steps.
         nonfinite: steps at which the value was NaN or infinite.
     """
 
     mean: float
-    count: int
+    steps: int
     nonfinite: int
 
 
@@ -103,7 +103,7 @@ class IntervalMeans:
 
 
 def stacked_rows(rows: list[Tensor]) -> NDArray[np.float64]:
-    """Rows of one length as a float64 array [rows, scalars] on the host, in one transfer where dtypes agree."""
+    """Rows of one length as a float64 array [rows, scalars] on the host, in one transfer if dtypes agree."""
     same = all(row.dtype == rows[0].dtype and row.device == rows[0].device for row in rows)
     block = torch.stack(rows if same else [row.to("cpu", torch.float64) for row in rows])
     return block.cpu().double().numpy()

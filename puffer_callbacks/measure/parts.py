@@ -16,7 +16,7 @@ class Part:
     Args:
         values: a dense tensor of any shape and strides, detached.
         zeros: how many more zeros there are, as in a sparse tensor.
-        wide: whether the numbers need float64.
+        wide: whether the numbers may not be exact in float32.
     """
 
     values: Tensor
@@ -44,30 +44,40 @@ def local_part(name: str, tensor: Tensor) -> Part:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if tensor.is_meta:
-        raise ValueError(f"{name}: expected a tensor that holds numbers, got one on the meta device; load it first")
+        raise ValueError(
+            f"{name}: expected a tensor that holds numbers, got one on the meta device; load it first"
+        )
     if tensor.is_quantized:
         raise ValueError(f"{name}: expected real numbers, got {tensor.dtype}; call dequantize() first")
-    if hasattr(tensor, "to_local") and hasattr(tensor, "placements"):
+    if hasattr(tensor, "placements"):
         return local_part(name, _shard(name, tensor))
-    values, zeros = tensor.detach(), 0
-    if values.layout is torch.sparse_coo:
-        values = values.coalesce()
-    if values.layout is not torch.strided:
-        values = values.values() if hasattr(values, "values") and values.layout is not torch._mkldnn else values.to_dense()
-        zeros = tensor.numel() - values.numel()
-    wide = not (values.is_floating_point() and values.itemsize <= 4) and values.dtype not in _SMALL_INTEGERS
-    return Part(values.resolve_neg(), zeros, wide)
+    values = _dense(tensor.detach())
+    wide = not values.is_floating_point() or values.itemsize > 4
+    return Part(values, tensor.numel() - values.numel(), wide and values.dtype not in _SMALL_INTEGERS)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """The values that a tensor stores, whatever its layout."""
+    if tensor.is_mkldnn:
+        return tensor.to_dense()
+    if tensor.is_sparse:
+        tensor = tensor.coalesce()
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        tensor = tensor.values()
+    return tensor.resolve_neg()
 
 
 def _shard(name: str, tensor: Tensor) -> Tensor:
-    """The local tensor of a ``DTensor``, without elements where another process counts the same."""
+    """The local tensor of a ``DTensor``, or nothing where another process counts the same."""
     placements, mesh = tensor.placements, tensor.device_mesh  # type: ignore[attr-defined]
     if any(placement.is_partial() for placement in placements):
-        raise ValueError(f"{name}: expected shards or replicas, got {placements}; redistribute the partial sums first")
+        raise ValueError(
+            f"{name}: expected shards or replicas, got {placements}; redistribute partial sums first"
+        )
     local: Tensor = tensor.to_local()  # type: ignore[attr-defined]
     here = mesh.get_coordinate()
-    counts = here is not None and all(here[i] == 0 for i, p in enumerate(placements) if p.is_replicate())
-    return local if counts else local.new_empty(0)
+    counted = here is not None and all(here[i] == 0 for i, p in enumerate(placements) if p.is_replicate())
+    return local if counted else local.new_empty(0)
 
 
 def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
@@ -85,8 +95,8 @@ def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
         return
     ordered = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
     if ordered.is_contiguous() or tensor.numel() <= size:
-        yield from ordered.reshape(-1).split(size)
+        yield from torch.split(ordered.reshape(-1), size)
         return
     longest = max(range(tensor.ndim), key=tensor.size)
-    for slab in tensor.split(max(1, tensor.size(longest) * size // tensor.numel()), longest):
+    for slab in torch.split(tensor, max(1, tensor.size(longest) * size // tensor.numel()), longest):
         yield from pieces(slab, size)

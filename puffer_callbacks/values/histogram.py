@@ -84,8 +84,9 @@ class Histogram:
         dense = tensor.detach().to_dense().reshape(-1)
         counts = np.zeros(2 * LAST_BIN + 1, np.int64)
         totals: list[tuple[float, float, float, float]] = []
-        for chunk in dense.split(_CHUNK):
-            values = (chunk.abs() if chunk.is_complex() else chunk).to("cpu", torch.float64).numpy()
+        for chunk in torch.split(dense, _CHUNK):
+            real = chunk.to(torch.complex128).abs() if chunk.is_complex() else chunk
+            values = real.to("cpu", torch.float64).numpy()
             values = values[np.isfinite(values)]
             if values.size:
                 counts += np.bincount(bins_of(values) + LAST_BIN, minlength=counts.size)
@@ -123,7 +124,7 @@ class Histogram:
 
     @property
     def edges(self) -> NDArray[np.float64]:
-        """float64 [B+1] ascending, from ``min`` to ``max``; a bin holds its left edge, the last bin both of its own."""
+        """float64 [B+1] ascending, from ``min`` to ``max``; a bin holds its left edge, the last one both."""
         return self._row[1]
 
     @cached_property

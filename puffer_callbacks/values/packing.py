@@ -8,7 +8,9 @@ import torch
 
 from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Histogram, Hyperparameters, Image, Text, Video)}
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Histogram, Hyperparameters, Image, Text, Video)
+}
 
 
 def pack(value: Value) -> Any:
@@ -21,7 +23,9 @@ def pack(value: Value) -> Any:
     if isinstance(value, float):
         return value
     parts = {field.name: getattr(value, field.name) for field in fields(value)}
-    arrays = {name: torch.from_numpy(part.copy()) for name, part in parts.items() if isinstance(part, np.ndarray)}
+    arrays = {
+        name: torch.from_numpy(part.copy()) for name, part in parts.items() if isinstance(part, np.ndarray)
+    }
     return {"kind": type(value).__name__, **parts, **arrays}
 
 
@@ -35,5 +39,6 @@ def unpack(packed: Any) -> Value:
     if isinstance(packed, float):
         return packed
     parts = {name: part.numpy() if isinstance(part, torch.Tensor) else part for name, part in packed.items()}
-    value: Value = _KINDS[parts.pop("kind")](**parts)
+    kind = _KINDS[str(parts.pop("kind"))]
+    value: Value = kind(**parts)
     return value

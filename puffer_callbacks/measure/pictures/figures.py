@@ -1,0 +1,89 @@
+"""What says more as a figure than as a number: rewards by component, and how often each action is taken."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.values import Image
+
+MOST_PANELS = 12
+"""Action dimensions, or reward components, that are drawn."""
+
+
+def reward_figure(rollout: Rollout) -> Image | None:
+    """Reward components of the finished episodes: a bar for each mean, a line for the middle 80 %.
+
+    Args:
+        rollout: its ``infos``, or where there are none its ``episode_returns``.
+
+    Returns:
+        The figure, or ``None`` where no episode has finished.
+
+    Raises:
+        ImportError: if matplotlib is missing; the line says what to install.
+    """
+    parts = {name: _finite(value) for name, value in (rollout.infos or {"return": rollout.episode_returns}).items()}
+    parts = {name: value for name, value in list(parts.items())[:MOST_PANELS] if value.size}
+    if not parts:
+        return None
+    figure, axes = _figure(1, height=0.6 + 0.4 * len(parts))
+    at = np.arange(len(parts))
+    low, high = (np.array([np.quantile(value, q) for value in parts.values()]) for q in (0.1, 0.9))
+    axes[0].barh(at, [value.mean() for value in parts.values()], color="#3b6ea5")
+    axes[0].hlines(at, low, high, color="black", linewidth=2)
+    axes[0].set_yticks(at, list(parts))
+    axes[0].invert_yaxis()
+    axes[0].set_title("mean over finished episodes; line: 10 % to 90 %", fontsize=8)
+    return _image(figure, caption=f"{max(value.size for value in parts.values())} episodes")
+
+
+def action_figure(rollout: Rollout) -> Image:
+    """How often each discrete action is taken, or the histogram of each dimension of continuous ones.
+
+    Raises:
+        ImportError: if matplotlib is missing; the line says what to install.
+    """
+    actions = rollout.actions.detach().cpu()
+    columns = actions.reshape(rollout.num_steps * rollout.num_envs, -1)[:, :MOST_PANELS]
+    figure, axes = _figure(columns.shape[1], height=2.2)
+    for dimension, axis in enumerate(axes):
+        numbers = _finite(columns[:, dimension])
+        if actions.is_floating_point():
+            axis.hist(numbers, bins=40, color="#3b6ea5")
+        else:
+            taken, counts = np.unique(numbers.astype(np.int64), return_counts=True)
+            axis.bar(taken, counts / max(counts.sum(), 1), color="#3b6ea5")
+            axis.set_xticks(taken[:: max(1, len(taken) // 10)])
+        axis.set_title(f"action[{dimension}]" if columns.shape[1] > 1 else "action", fontsize=8)
+    return _image(figure, caption=f"{len(columns)} actions")
+
+
+def _finite(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    if values is None:
+        return np.zeros(0)
+    numbers = values.detach().to("cpu", torch.float64).numpy().ravel()
+    return numbers[np.isfinite(numbers)]
+
+
+def _figure(panels: int, *, height: float) -> tuple[Any, list[Any]]:
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415  # an optional extra
+    except ImportError:
+        missing = "expected matplotlib for figures, which is not installed"
+        raise ImportError(f'{missing}; run: pip install "puffer_callbacks[plots]"') from None
+    # a Figure of its own: pyplot would keep it alive and may want a display
+    figure = Figure(figsize=(max(4.0, 2.4 * panels), height), dpi=100, layout="constrained")
+    axes = [figure.add_subplot(1, panels, panel + 1) for panel in range(panels)]
+    for axis in axes:
+        axis.tick_params(labelsize=7)
+    return figure, axes
+
+
+def _image(figure: Any, *, caption: str) -> Image:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # an optional extra
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]), caption=caption)

@@ -1,0 +1,125 @@
+"""Runs a counter over many tensors: small ones together, large ones in chunks that threads share."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from puffer_callbacks.measure.counting import CHUNK, Narrow, Wide
+from puffer_callbacks.measure.parts import pieces
+
+SMALL = 1 << 14
+"""Tensors of up to so many numbers are counted together."""
+
+_MOST_WORKERS = 16
+
+
+def tally(
+    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]
+) -> tuple[NDArray[np.int64], list[list[list[float]]]]:
+    """Count tensors of one device, with one transfer to the host.
+
+    The chunks are the same, and their totals in the same order, whatever the number of threads: so is every
+    digit of the result.
+
+    Args:
+        tensors: T dense tensors, none of them empty, the small ones first.
+        counter: what counts a chunk.
+
+    Returns:
+        Counts by top bits, int64 [T, counter.bins]; and for each tensor what the counter tells of its chunks.
+    """
+    counts: list[Tensor] = []
+    totals: list[Tensor] = []
+    owners: list[int] = []
+    for batch in _batches(tensors) if counter is Narrow else ():
+        owners += range(len(owners), len(owners) + len(batch))
+        found, told = Narrow.add_many(batch)
+        counts.append(found)
+        totals.append(told)
+    rest = tensors[len(owners) :]
+    if rest:
+        rows, found, told = _share(rest, counter)
+        owners += [len(tensors) - len(rest) + row for row in rows]
+        counts.append(found)
+        totals.append(told)
+    table, lines = _to_host(counts, totals)
+    by_tensor: list[list[list[float]]] = [[] for _ in tensors]
+    for owner, line in zip(owners, lines.tolist(), strict=True):
+        by_tensor[owner].append(line)
+    return table, by_tensor
+
+
+def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The small tensors, flat, in lists of no more than a chunk together."""
+    batch: list[Tensor] = []
+    held = 0
+    for tensor in tensors:
+        size = tensor.numel()
+        if size > SMALL:
+            break
+        if held + size > CHUNK:
+            yield batch
+            batch, held = [], 0
+        batch.append(tensor.reshape(-1))
+        held += size
+    if batch:
+        yield batch
+
+
+def _share(tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]) -> tuple[list[int], Tensor, Tensor]:
+    """Count tensors chunk by chunk: threads take the next one as they get free.
+
+    Several operations pass over a chunk, each too short to be shared among threads itself; so each thread
+    computes alone, which also never waits for a processor that is busy with something else.
+    """
+    device, largest, size = (
+        tensors[0].device,
+        max(t.numel() for t in tensors),
+        sum(t.numel() for t in tensors),
+    )
+    jobs = enumerate((row, piece) for row, tensor in enumerate(tensors) for piece in pieces(tensor, CHUNK))
+    counts = torch.zeros(len(tensors), counter.bins, dtype=torch.int64, device=device)
+    told: dict[int, tuple[int, list[Tensor]]] = {}
+    lock = Lock()
+
+    def work(_: int) -> None:
+        torch.set_num_threads(1)
+        count = counter(min(CHUNK, largest), device)
+        while True:
+            with lock:
+                place, (row, piece) = next(jobs, (-1, (-1, counts)))
+            if place < 0:
+                return
+            found, totals = count.add(piece)
+            with lock:
+                counts[row] += found
+                told[place] = row, totals
+
+    threads = torch.get_num_threads()
+    workers = min(threads, _MOST_WORKERS, size // (4 * CHUNK))
+    try:
+        if workers > 1 and device.type == "cpu":
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(work, range(workers)))
+        else:
+            work(0)
+    finally:
+        torch.set_num_threads(threads)
+    rows, totals = zip(*(told[place] for place in range(len(told))), strict=True)
+    columns = [torch.stack(column).double() for column in zip(*totals, strict=True)]
+    return list(rows), counts, torch.stack(columns, 1)
+
+
+def _to_host(counts: list[Tensor], totals: list[Tensor]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    table, lines = (both[0] if len(both) == 1 else torch.cat(both) for both in (counts, totals))
+    if table.device.type == "cpu":
+        return table.numpy(), lines.numpy()
+    both = torch.cat([table.view(-1), lines.view(torch.int64).view(-1)]).cpu().numpy()
+    return both[: table.numel()].reshape(table.shape), both[table.numel() :].view(np.float64).reshape(
+        lines.shape
+    )

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puffer_callbacks.values.scalars import as_scalar, stacked, to_floats
+
+DTYPES = [torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16]
+
+
+@pytest.mark.parametrize(
+    "value", ["1", None, [1.0], 1j, np.ones(2), torch.ones(2), torch.tensor(1j), {}, object()]
+)
+def test_what_is_no_scalar_is_none(value):
+    assert as_scalar(value) is None
+
+
+def test_a_tensor_stays_on_its_device_and_loses_its_graph():
+    weight = torch.ones((), requires_grad=True)
+    scalar = as_scalar(weight * 2)
+    assert isinstance(scalar, torch.Tensor)
+    assert not scalar.requires_grad
+
+
+def test_an_integer_beyond_a_float_is_infinite():
+    assert (as_scalar(10**400), as_scalar(-(10**400))) == (float("inf"), float("-inf"))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(DTYPES)), min_size=1, max_size=8))
+def test_scalars_of_any_dtypes_stack_into_a_copy(drawn):
+    scalars = [torch.tensor(value, dtype=dtype) for value, dtype in drawn]
+    row = stacked(scalars)
+    for scalar in scalars:
+        scalar.fill_(7)
+    assert row.double().tolist() == [float(value) for value, _ in drawn]
+
+
+def test_floats_keep_their_order_and_their_bits():
+    scalars = {
+        "a": torch.tensor(0.1, dtype=torch.float64),
+        "b": 0.2,
+        "c": torch.tensor(3),
+        "d": torch.tensor(True),
+    }
+    floats = to_floats(scalars)
+    assert list(floats.items()) == [("a", 0.1), ("b", 0.2), ("c", 3.0), ("d", 1.0)]
+    assert all(type(value) is float for value in floats.values())
+    assert to_floats({}) == {}
