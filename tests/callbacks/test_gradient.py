@@ -1,0 +1,78 @@
+"""Norms, update ratios and the noise scale against NumPy on what the run itself kept."""
+
+import numpy as np
+import pytest
+
+from puffer_callbacks import GradientCallback
+from tests.support.regression import Regression
+
+
+def flat(tensors):
+    return np.concatenate([tensor.double().numpy().ravel() for tensor in tensors.values()])
+
+
+def test_norms_before_and_after_the_clip(quiet_trainer, memory_logger):
+    module = Regression(steps=20)
+    callbacks = [GradientCallback(every_n_steps=5)]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks, gradient_clip_val=0.01).fit(module)
+    fired = [4, 9, 14, 19]
+    total = memory_logger.series("gradient_norm/total")
+    assert [step for step, _ in total] == [5, 10, 15, 20]
+    assert np.allclose([v for _, v in total], [np.linalg.norm(flat(module.raw_gradients[i])) for i in fired], rtol=1e-6)
+    clipped = [value for _, value in memory_logger.series("gradient_norm/clipped")]
+    assert np.allclose(clipped, [np.linalg.norm(flat(module.clipped_gradients[i])) for i in fired], rtol=1e-6)
+    assert np.allclose(clipped, 0.01, rtol=1e-4)
+
+
+def test_module_norms_are_over_the_module_s_own_parameters(quiet_trainer, memory_logger):
+    module = Regression(steps=5)
+    quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(every_n_steps=5)]).fit(module)
+    gradients = module.raw_gradients[4]
+    own = {name: gradient for name, gradient in gradients.items() if name.startswith("net.2.")}
+    assert memory_logger.series("gradient_norm/net.2")[0][1] == pytest.approx(np.linalg.norm(flat(own)), rel=1e-6)
+
+
+def test_update_ratio_is_of_the_step_that_was_taken(quiet_trainer, memory_logger):
+    module = Regression(steps=10)
+    quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(every_n_steps=5)]).fit(module)
+    before, after = module.weights[4]["net.0.weight"].double(), module.weights[5]["net.0.weight"].double()
+    expected = np.linalg.norm((after - before).numpy()) / np.linalg.norm(before.numpy())
+    assert memory_logger.series("update_ratio/net.0.weight")[0][1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_noise_scale_is_the_paper_s_two_batch_estimate(quiet_trainer, memory_logger):
+    module = Regression(steps=10)
+    quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(every_n_steps=5)]).fit(module)
+    small, big, noise, signal = 8, 16, 0.0, 0.0
+    for at, (_, found) in zip((4, 9), memory_logger.series("gradient_noise_scale"), strict=True):
+        first, second = flat(module.raw_gradients[at - 1]), flat(module.raw_gradients[at])
+        norm_small = (first @ first + second @ second) / 2
+        norm_big = np.square((first + second) / 2).sum()
+        # McCandlish et al. 2018, equations A.2 and A.3
+        signal += 0.1 * ((big * norm_big - small * norm_small) / (big - small) - signal)
+        noise += 0.1 * ((norm_small - norm_big) / (1 / small - 1 / big) - noise)
+        assert found == pytest.approx(noise / signal, rel=1e-5)
+
+
+def test_sees_accumulated_gradients(quiet_trainer, memory_logger):
+    module = Regression(steps=12)
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(1)], accumulate_grad_batches=4)
+    trainer.fit(module)
+    found = [value for _, value in memory_logger.series("gradient_norm/total")]
+    assert np.allclose(found, [np.linalg.norm(flat(gradients)) for gradients in module.raw_gradients], rtol=1e-6)
+    assert len(found) == 3
+
+
+def test_leaves_no_hook_and_changes_nothing(quiet_trainer):
+    plain, watched = Regression(), Regression()
+    watched.load_state_dict(plain.state_dict())
+    quiet_trainer(gradient_clip_val=0.5).fit(plain)
+    trainer = quiet_trainer(gradient_clip_val=0.5, callbacks=[GradientCallback(2)])
+    trainer.fit(watched)
+    assert all((flat(a) == flat(b)).all() for a, b in zip(plain.weights, watched.weights, strict=True))
+    assert not trainer.optimizers[0]._optimizer_step_post_hooks
+
+
+def test_an_interval_below_one_is_refused():
+    with pytest.raises(ValueError, match="expected an interval of at least 1, got 0"):
+        GradientCallback(every_n_steps=0)

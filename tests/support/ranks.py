@@ -1,0 +1,61 @@
+"""A run of two ranks over gloo, each with its own number of rollouts: ``python ranks.py RESULTS.json``."""
+
+import json
+import sys
+from pathlib import Path
+
+import lightning.pytorch as pl
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from puffer_callbacks import MemoryLogger, MetricsCallback, Rollout, RolloutCallback
+from tests.support.models import Agent, losses, random_rollout
+
+BATCHES = 24
+UPDATES = (4, 10)
+"""Batches from rollout to rollout, of each rank."""
+
+
+def rollout(rank: int, at: int, env_steps: int) -> Rollout:
+    """Rank ``rank``'s ``at``-th rollout."""
+    return random_rollout(1000 * rank + at, env_steps)
+
+
+class RankedAgent(Agent):
+    """An agent that collects at its rank's own pace, and leaves what rank 0 logged."""
+
+    def __init__(self, logger: MemoryLogger, results: Path) -> None:
+        super().__init__(losses(*range(BATCHES)))
+        self.results = results
+        self.memory = logger
+
+    def setup(self, stage: str) -> None:
+        rank = self.global_rank
+        self.updates = UPDATES[rank]
+        self.make = lambda at, env_steps: rollout(rank, at, env_steps)
+
+    def teardown(self, stage: str) -> None:
+        if self.global_rank == 0:
+            self.results.write_text(json.dumps({tag: self.memory.series(tag) for tag in self.memory.tags}))
+
+
+def main(results: Path) -> None:
+    logger = MemoryLogger()
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=2,
+        strategy="ddp_fork",
+        max_epochs=1,
+        logger=logger,
+        callbacks=[RolloutCallback(), MetricsCallback(8)],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=results.parent,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(RankedAgent(logger, results))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
