@@ -7,7 +7,9 @@ from torch import Tensor
 
 from puffer_callbacks.values.scalars import Scalar, as_scalar
 
-_REAL = frozenset({torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.bool})
+_REAL = frozenset(
+    {torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.bool}
+)
 
 
 def scalar_outputs(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]:
@@ -35,8 +37,12 @@ def scalar_outputs(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]
 def _gather(outputs: Mapping[object, object], prefix: str, scalars: dict[str, Scalar]) -> None:
     for name, value in outputs.items():
         # most are plain tensors already: no call for them
-        plain = type(value) is Tensor and value.dtype in _REAL and not value.ndim and not value.requires_grad
-        scalar = value if plain and not value.is_meta else as_scalar(value)
+        plain = type(value) is Tensor and not value.ndim and not value.requires_grad
+        scalar: Scalar | None = None
+        if type(value) is Tensor and plain and value.dtype in _REAL and not value.is_meta:
+            scalar = value
+        else:
+            scalar = as_scalar(value)
         if scalar is not None:
             scalars[f"{prefix}{name}"] = scalar
         elif isinstance(value, Mapping):

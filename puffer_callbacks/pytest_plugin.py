@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def memory_logger() -> "MemoryLogger":
-    """A fresh ``MemoryLogger``: ``Trainer(logger=memory_logger)``, then ``memory_logger.series("train/loss")``."""
+    """A fresh logger: ``Trainer(logger=memory_logger)``, then ``memory_logger.series("train/loss")``."""
     from puffer_callbacks.loggers import MemoryLogger  # noqa: PLC0415  # torch, only where it is asked for
 
     return MemoryLogger()

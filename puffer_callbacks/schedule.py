@@ -37,7 +37,8 @@ class Every:
     def would_fire(self, count: int) -> bool:
         """Whether ``fires(count)`` would be true, without moving the schedule."""
         interval = self.n * self.stretch
-        return count // interval > self._last // interval
+        last = self._last if count >= self._last else count - 1  # a counter that began anew
+        return count // interval > last // interval
 
     def fires(self, count: int) -> bool:
         """Move the counter to ``count`` and tell whether it crossed a multiple of ``n`` on the way."""

@@ -23,8 +23,8 @@ def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
         prefix: what stands before each name.
 
     Example:
-        >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "note": None, "envs": [{"id": "CartPole"}]})
-        {'ppo/gamma': 0.99, 'ppo/hidden': '[64, 64]', 'note': 'None', 'envs/0/id': 'CartPole'}
+        >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "envs": [{"id": "CartPole"}]})
+        {'ppo/gamma': 0.99, 'ppo/hidden': '[64, 64]', 'envs/0/id': 'CartPole'}
     """
     return _flatten(config, prefix, _DEEPEST)
 

@@ -17,8 +17,8 @@ class ConsoleLogger(Logger):
 
     Args:
         prefix: what stands in brackets before each line.
-        every_n_steps: the least distance between two prints, on the step that the loggers are given. Between them
-            the latest value of each metric is kept, so each is printed, if later.
+        every_n_steps: the least distance between two prints, on the step that the loggers are given. Between
+            them the latest value of each metric is kept, so each is printed, if later.
         stream: where to print; standard output where ``None``.
 
     Raises:
@@ -31,7 +31,9 @@ class ConsoleLogger(Logger):
         [TRAIN] Step 100: losses { policy=0.0100, value=0.5000 }
     """
 
-    def __init__(self, prefix: str = "TRAIN", *, every_n_steps: int = 100, stream: TextIO | None = None) -> None:
+    def __init__(
+        self, prefix: str = "TRAIN", *, every_n_steps: int = 100, stream: TextIO | None = None
+    ) -> None:
         super().__init__()
         self._prefix_text = prefix
         self._every = Every(every_n_steps)
@@ -95,6 +97,6 @@ class ConsoleLogger(Logger):
 
 def _number(value: float) -> str:
     """Four decimals; the exponent where they would say nothing."""
-    if value != 0 and abs(value) < 0.001 or abs(value) >= 1e12:
+    if (value != 0 and abs(value) < 0.001) or abs(value) >= 1e12:
         return f"{value:.4e}"
     return f"{value:.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4f}"

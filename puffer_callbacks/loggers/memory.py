@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from puffer_callbacks.values import Text, Value
+from puffer_callbacks.values import Hyperparameters, Text, Value
 
 
 class MemoryLogger(Logger):
@@ -43,7 +43,12 @@ class MemoryLogger(Logger):
     @property
     def text(self) -> str:
         """All that was said in words: a line for each text, as ``tag: words``."""
-        said = [(step, tag, value) for tag in self.tags for step, value in self.series(tag) if isinstance(value, Text)]
+        said = [
+            (step, tag, value)
+            for tag in self.tags
+            for step, value in self.series(tag)
+            if isinstance(value, Text)
+        ]
         return "\n".join(f"{tag}: {value.text}" for _, tag, value in sorted(said, key=lambda point: point[0]))
 
     def series(self, tag: str) -> list[tuple[int, Any]]:
@@ -60,6 +65,8 @@ class MemoryLogger(Logger):
         """Keep a row of values of any kind."""
         for tag, value in values.items():
             self._series[tag].append((step, value))
+            if isinstance(value, Hyperparameters):
+                self.hparams.update(value.settings)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Keep scalars, as a module's ``self.log`` gives them."""

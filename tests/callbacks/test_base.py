@@ -269,3 +269,10 @@ def test_tags_that_are_no_words_become_words(quiet_trainer):
 def test_a_bare_puffer_callback_does_nothing(quiet_trainer, memory_logger):
     quiet_trainer(logger=memory_logger, callbacks=[PufferCallback()]).fit(Agent(losses(0.0, 0.0)))
     assert memory_logger.tags == []
+
+
+def test_log_outside_a_fit_says_that_nothing_is_recorded(quiet_trainer):
+    trainer = quiet_trainer(callbacks=[PufferCallback()])
+    with warned() as said:
+        log(trainer, {"mine": 1.0})
+    assert len(said) == 1 and "got one outside fit" in said[0]

@@ -1,0 +1,154 @@
+import io
+import re
+
+import pytest
+import torch
+
+from puffer_callbacks import (
+    ConsoleLogger,
+    Histogram,
+    MetricsCallback,
+    PufferCallback,
+    Text,
+    default_callbacks,
+    log,
+)
+from tests.support.models import Agent, Supervised, losses
+
+
+def lines(stream):
+    return stream.getvalue().splitlines()
+
+
+@pytest.fixture
+def stream():
+    return io.StringIO()
+
+
+def test_the_lines_of_the_contract_to_the_letter(capsys):
+    logger = ConsoleLogger()
+    logger.log_metrics({"train/reward": 21.34, "losses/policy": 0.0123, "losses/value": 0.5}, step=100)
+    assert capsys.readouterr().out.splitlines() == [
+        "[TRAIN] Step 100: train/reward = 21.3400",
+        "[TRAIN] Step 100: losses { policy=0.0123, value=0.5000 }",
+    ]
+
+
+def test_prefix_and_stream_are_the_user_s(stream):
+    ConsoleLogger("EVAL", every_n_steps=1, stream=stream).log_metrics({"train/reward": 1.0}, step=7)
+    assert lines(stream) == ["[EVAL] Step 7: train/reward = 1.0000"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0.0000"),
+        (-0.5, "-0.5000"),
+        (475.0, "475.0000"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        (2.5e-4, "2.5000e-04"),
+        (1e15, "1.0000e+15"),
+        (torch.tensor(1.25), "1.2500"),
+        (3, "3.0000"),
+    ],
+)
+def test_numbers_say_something(stream, value, shown):
+    ConsoleLogger(every_n_steps=1, stream=stream).log_metrics({"train/x": value}, step=1)
+    assert lines(stream) == [f"[TRAIN] Step 1: train/x = {shown}"]
+
+
+def test_every_metric_of_a_step_appears_in_however_many_calls(stream):
+    logger = ConsoleLogger(every_n_steps=100, stream=stream)
+    logger.log_metrics({"train/a": 1.0}, step=100)
+    logger.log_metrics({"train/b": 2.0}, step=100)
+    logger.log_metrics({"losses/c": 3.0}, step=100)
+    assert lines(stream) == [
+        "[TRAIN] Step 100: train/a = 1.0000",
+        "[TRAIN] Step 100: train/b = 2.0000",
+        "[TRAIN] Step 100: losses { c=3.0000 }",
+    ]
+
+
+def test_between_two_prints_the_latest_of_each_waits(stream):
+    logger = ConsoleLogger(every_n_steps=100, stream=stream)
+    logger.log_metrics({"train/a": 1.0, "train/rare": 7.0}, step=30)
+    logger.log_metrics({"train/a": 2.0}, step=60)
+    assert lines(stream) == []
+    logger.log_metrics({"train/b": 3.0}, step=110)
+    assert {line.split(": ")[1] for line in lines(stream)} == {
+        "train/a = 2.0000",
+        "train/rare = 7.0000",
+        "train/b = 3.0000",
+    }
+
+
+def test_what_waits_at_the_end_is_printed(stream):
+    logger = ConsoleLogger(every_n_steps=100, stream=stream)
+    logger.log_metrics({"train/a": 1.0}, step=30)
+    logger.finalize("success")
+    logger.finalize("success")
+    assert lines(stream) == ["[TRAIN] Step 30: train/a = 1.0000"]
+
+
+def test_steps_that_jump_are_no_obstacle(stream):
+    logger = ConsoleLogger(every_n_steps=1000, stream=stream)
+    for step in range(256, 5121, 256):
+        logger.log_metrics({"train/a": float(step)}, step=step)
+    printed = [int(re.search(r"Step (\d+)", line)[1]) for line in lines(stream)]
+    assert printed == [1024, 2048, 3072, 4096, 5120]
+
+
+def test_long_and_alike_names_do_not_collide(stream):
+    names = [f"train/{'x' * 200}{i}" for i in range(3)]
+    ConsoleLogger(every_n_steps=1, stream=stream).log_metrics(dict.fromkeys(names, 1.0), step=1)
+    assert len(lines(stream)) == 3
+
+
+def test_a_whole_run_prints_every_scalar(quiet_trainer, stream, memory_logger):
+    console = ConsoleLogger(every_n_steps=16, stream=stream)
+    callbacks = default_callbacks(metrics=4, histograms=4)
+    quiet_trainer(logger=[console, memory_logger], callbacks=callbacks).fit(Agent(losses(*range(12))))
+    text = stream.getvalue()
+    assert "[TRAIN] Step 16: train/loss = 1.5000" in text
+    assert "[TRAIN] Step 48: train/loss = 9.5000" in text
+    for tag in memory_logger.tags:
+        if isinstance(memory_logger.series(tag)[0][1], float):
+            group, _, name = tag.partition("/")
+            shown = rf"{tag} = " if group == "train" else rf"{group} \{{ .*\b{name}="
+            assert len(re.findall(rf"Step \d+: {shown}", text)) == len(memory_logger.series(tag)), tag
+
+
+def test_words_are_printed_and_histograms_are_not(quiet_trainer, stream):
+    class Says(PufferCallback):
+        def on_step(self, trainer, pl_module, metrics):
+            log(trainer, {"health/kl": Text("KL is high"), "weights": Histogram.of(torch.ones(3))})
+
+    console = ConsoleLogger(every_n_steps=1, stream=stream)
+    quiet_trainer(logger=console, callbacks=[Says()]).fit(Supervised(losses(0.0)))
+    assert "[TRAIN] Step 1: health/kl: KL is high" in lines(stream)
+    assert "weights" not in stream.getvalue()
+
+
+def test_what_a_module_logs_itself_is_printed(quiet_trainer, stream):
+    class Logs(Supervised):
+        def training_step(self, batch, batch_idx):
+            self.log("own/value", 0.25)
+            return super().training_step(batch, batch_idx)
+
+    console = ConsoleLogger(every_n_steps=1, stream=stream)
+    quiet_trainer(logger=console, callbacks=[MetricsCallback(1)]).fit(Logs(losses(0.0, 1.0)))
+    assert any("own { value=0.2500 }" in line for line in lines(stream))
+
+
+def test_without_a_step_it_prints_at_the_step_it_knows(stream):
+    logger = ConsoleLogger(every_n_steps=1, stream=stream)
+    logger.log_metrics({"train/a": 1.0}, step=5)
+    logger.log_metrics({"train/b": 2.0})
+    assert lines(stream) == ["[TRAIN] Step 5: train/a = 1.0000", "[TRAIN] Step 5: train/b = 2.0000"]
+
+
+@pytest.mark.parametrize(("interval", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError)])
+def test_a_bad_interval_is_refused(interval, error):
+    with pytest.raises(error, match="expected an interval"):
+        ConsoleLogger(every_n_steps=interval)

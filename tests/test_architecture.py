@@ -1,0 +1,192 @@
+"""Imports go in one direction: who may import whom, read from the sources with ``ast``."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import puffer_callbacks
+
+ROOT = Path(puffer_callbacks.__file__).parent
+PACKAGE = ROOT.name
+
+SUPPORT = {
+    "budget",
+    "counters",
+    "faults",
+    "guard",
+    "hooks",
+    "outputs",
+    "redact",
+    "row",
+    "settings",
+    "stopwatch",
+    "trainers",
+}
+"""Small modules beside the rooms, each with one idea."""
+
+ROOMS = {
+    # leaves
+    "axes": set(),
+    "bins": set(),
+    "schedule": set(),
+    "faults": set(),
+    "redact": set(),
+    "stopwatch": set(),
+    "trainers": set(),
+    "hooks": set(),
+    "rollout": set(),
+    # values and what stands on them
+    "values": {"bins"},
+    "row": {"values"},
+    "settings": {"values"},
+    "outputs": {"values"},
+    "counters": {"axes"},
+    "guard": {"faults", "stopwatch"},
+    "budget": {"schedule", "stopwatch"},
+    "measure": {"bins", "values", "rollout"},
+    "health": {"rollout", "values"},
+    "loggers": {"schedule", "values"},
+    "pytest_plugin": {"loggers"},
+    # the way of a row
+    "writers": {"axes", "faults", "values"},
+    "worker": set(),
+    "pending": {"axes", "values"},
+    "channel": {"axes", "pending", "values", "worker", "writers"},
+    "shield": {"channel"},
+    "backends": {"axes", "channel", "faults", "shield", "values", "writers"},
+    "journal": {"axes", "backends", "counters", "row", "stopwatch", "values", "writers"},
+    "recorder": {"axes", "backends", "journal", "outputs", "values", "writers"} | SUPPORT,
+    # who uses it
+    "callbacks": {"axes", "health", "measure", "recorder", "rollout", "schedule", "values"} | SUPPORT,
+    "adapters": {"axes", "callbacks", "measure", "recorder", "rollout", "values"} | SUPPORT,
+    "ppo": {"callbacks", "rollout"},
+}
+ABOVE = {"__init__", "__main__", "cli", "runs", "plots"}
+"""May import everything."""
+
+THIRD_PARTIES = {
+    "axes": set(),
+    "schedule": set(),
+    "trainers": set(),
+    "redact": set(),
+    "faults": set(),
+    "stopwatch": set(),
+    "bins": {"numpy", "torch"},
+    "rollout": {"torch"},
+    "health": {"numpy", "torch"},
+    "values": {"numpy", "torch", "PIL"},
+    "row": set(),
+    "settings": set(),
+    "journal": set(),
+    "backends": set(),
+    "channel": set(),
+    "worker": set(),
+    "pending": set(),
+    "shield": set(),
+}
+"""Rooms that keep to few; the others may import what the package depends on."""
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join((PACKAGE, *(part for part in parts if part != "__init__"))), path
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: expected absolute imports"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room(module: str) -> str:
+    """The first part below the package."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+MODULES = dict(sources())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_keep_to_the_table(module):
+    own = room(module)
+    if own in ABOVE:
+        return
+    assert own in ROOMS, f"{own} is in no room: enter it with what it may import"
+    for name in imports(MODULES[module]):
+        if name.split(".")[0] == PACKAGE:
+            allowed = ROOMS[own] | {own}
+            assert room(name) in allowed, f"{module} imports {name}; {own} may import {sorted(allowed)}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_third_parties_stay_where_they_belong(module):
+    outside = {name.split(".")[0] for name in imports(MODULES[module])} - {PACKAGE} - sys.stdlib_module_names
+    own = room(module)
+    assert outside <= THIRD_PARTIES.get(own, outside), f"{module} imports {sorted(outside)}"
+    assert "pufferlib" not in outside, "importing PuffeRL turns warnings into errors and takes over SIGINT"
+    if own == "measure":
+        assert not outside & {"lightning", "pytorch_lightning"}, "a measure never sees a trainer"
+    if own not in {"writers", *ABOVE}:
+        assert not outside & {"tensorboard", "wandb"}, "only a writer knows a backend"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_extras_are_imported_only_where_they_are_used(module):
+    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            named = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            )
+            extras = {name.split(".")[0] for name in named} & {"wandb", "matplotlib"}
+            assert not extras, f"{module} needs {sorted(extras)} to be imported at all"
+
+
+def test_the_table_itself_goes_one_way():
+    """Rooms, in an order in which each only imports those before it."""
+    placed: set[str] = set()
+    waiting = dict(ROOMS)
+    while waiting:
+        ready = {name for name, needs in waiting.items() if needs & (set(ROOMS)) <= placed}
+        assert ready, f"a cycle among {sorted(waiting)}"
+        placed |= ready
+        waiting = {name: needs for name, needs in waiting.items() if name not in ready}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {
+        module: {target for name in imports(path) if (target := known(name))}
+        for module, path in MODULES.items()
+    }
+    finished: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " -> ".join((*trail, module))
+        if module not in finished:
+            for target in graph[module] - {module}:
+                visit(target, (*trail, module))
+            finished.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def known(name: str) -> str | None:
+    """The module of the package that an import names, if it does."""
+    while name.startswith(f"{PACKAGE}."):
+        if name in MODULES:
+            return name
+        name = name.rpartition(".")[0]
+    return None
+
+
+def test_files_stay_readable():
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
+    assert {module: lines for module, lines in lengths.items() if lines > 300} == {}

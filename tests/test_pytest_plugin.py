@@ -1,0 +1,27 @@
+import pytest
+
+from puffer_callbacks import MemoryLogger, MetricsCallback
+from tests.support.models import Supervised, losses
+
+
+def test_the_fixture_is_there_without_an_import(memory_logger, quiet_trainer):
+    assert isinstance(memory_logger, MemoryLogger)
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(2)]).fit(Supervised(losses(1.0, 3.0)))
+    assert memory_logger.series("train/loss") == [(2, 2.0)]
+
+
+@pytest.mark.parametrize("_", [1, 2])
+def test_each_test_has_a_fresh_one(memory_logger, _):
+    assert memory_logger.tags == []
+    memory_logger.log_metrics({"a": 1.0}, step=1)
+
+
+def test_it_is_offered_to_every_test_suite(pytester):
+    pytester.makepyfile(
+        """
+        def test_notebook_like(memory_logger):
+            memory_logger.log_metrics({"train/loss": 0.5}, step=10)
+            assert memory_logger.series("train/loss") == [(10, 0.5)]
+        """
+    )
+    pytester.runpytest_inprocess("-q").assert_outcomes(passed=1)

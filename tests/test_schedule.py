@@ -1,0 +1,74 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puffer_callbacks import Every
+
+
+@given(st.integers(1, 50), st.lists(st.integers(0, 120), max_size=60))
+def test_fires_exactly_where_a_multiple_is_crossed(n, jumps):
+    every, count, before = Every(n), 0, 0
+    for jump in jumps:
+        before, count = count, count + jump
+        crossed = any(multiple % n == 0 for multiple in range(before + 1, count + 1))
+        assert every.would_fire(count) is crossed
+        assert every.fires(count) is crossed
+
+
+def test_jumps_of_a_batch_are_no_obstacle():
+    every = Every(1000)
+    fired = [step for step in range(0, 100_000, 256) if every.fires(step)]
+    assert len(fired) == 99_840 // 1000
+    assert not any(step % 1000 == 0 for step in fired[:3])
+
+
+def test_a_long_jump_fires_once():
+    every = Every(10)
+    assert every.fires(1000)
+    assert not every.fires(1009)
+    assert every.fires(1010)
+
+
+def test_does_not_fire_at_zero_or_while_standing_still():
+    every = Every(1)
+    assert [every.fires(step) for step in (0, 0, 1, 1, 2)] == [False, False, True, False, True]
+
+
+def test_would_fire_moves_nothing():
+    every = Every(5)
+    assert every.would_fire(5) and every.would_fire(5)
+    assert every.last == 0
+    assert every.fires(5)
+
+
+def test_restart_continues_without_firing():
+    every = Every(10)
+    every.restart(95)
+    assert every.last == 95
+    assert not every.fires(99)
+    assert every.fires(100)
+
+
+def test_a_counter_that_begins_anew_fires_anew():
+    for n in (1, 10):
+        every = Every(n)
+        assert every.fires(1000)
+        assert [step for step in range(1, 31) if every.fires(step)] == [*range(n, 31, n)]
+
+
+@pytest.mark.parametrize("interval", [0, -1])
+def test_an_interval_below_one_is_refused(interval):
+    with pytest.raises(ValueError, match=f"at least 1, got {interval}"):
+        Every(interval)
+
+
+@pytest.mark.parametrize("interval", [1.0, "10", None, True])
+def test_an_interval_that_is_no_integer_is_refused(interval):
+    with pytest.raises(TypeError, match=f"expected an interval that is an integer, got {interval!r}"):
+        Every(interval)
+
+
+def test_a_stretched_interval_fires_at_every_so_many_th_multiple():
+    every = Every(10)
+    every.stretch = 3
+    assert [step for step in range(1, 100) if every.fires(step)] == [30, 60, 90]

@@ -1,0 +1,190 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from PIL import Image as Pillow
+
+from puffer_callbacks import (
+    Axes,
+    Histogram,
+    Image,
+    MetricsCallback,
+    PufferCallback,
+    Text,
+    Video,
+    default_callbacks,
+    log,
+)
+from tests.support.models import Agent, Supervised, losses
+
+
+@pytest.fixture
+def logger(tmp_path):
+    return CSVLogger(tmp_path, name="", version="")
+
+
+def pixel(path):
+    with Pillow.open(path) as picture:
+        return picture.convert("RGB").getpixel((0, 0))
+
+
+def read(folder):
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file, restval=""))
+
+
+def column(folder, tag):
+    return [(int(row["step"]), float(row[tag])) for row in read(folder) if row[tag]]
+
+
+class Says(PufferCallback):
+    """Logs what it has for each step."""
+
+    def __init__(self, *values):
+        self.values = values
+
+    def on_step(self, trainer, pl_module, metrics):
+        if pl_module.step <= len(self.values):
+            log(trainer, self.values[pl_module.step - 1])
+
+
+def fit(quiet_trainer, logger, *callbacks, module=None, **arguments):
+    module = module or Supervised(losses(*range(8)))
+    quiet_trainer(logger=logger, callbacks=list(callbacks), **arguments).fit(module)
+
+
+def test_a_row_is_one_line_with_every_axis(quiet_trainer, logger, tmp_path):
+    fit(quiet_trainer, logger, *default_callbacks(metrics=4, histograms=8), module=Agent(losses(*range(16))))
+    rows = read(tmp_path)
+    assert [int(row["step"]) for row in rows] == [16, 32, 48, 64]
+    for row in rows:
+        assert float(row["axes/env_steps"]) == float(row["step"])
+        assert row["axes/optimizer_steps"] and row["axes/wall_time"] and row["logging/overhead_pct"]
+    assert column(tmp_path, "train/loss") == [(16, 1.5), (32, 5.5), (48, 9.5), (64, 13.5)]
+
+
+def test_numbers_are_written_in_full(quiet_trainer, logger, tmp_path):
+    fit(
+        quiet_trainer,
+        logger,
+        Says({"third": 1 / 3, "tiny": 1e-300, "nan": float("nan"), "inf": float("inf")}),
+    )
+    (row,) = read(tmp_path)
+    assert float(row["third"]) == 1 / 3
+    assert float(row["tiny"]) == 1e-300
+    assert np.isnan(float(row["nan"]))
+    assert float(row["inf"]) == np.inf
+
+
+def test_late_keys_lose_no_earlier_row(quiet_trainer, logger, tmp_path):
+    said = [{f"key{i}": float(i)} for i in range(6)]
+    fit(quiet_trainer, logger, Says(*said))
+    for i in range(6):
+        assert column(tmp_path, f"key{i}") == [(i + 1, float(i))]
+
+
+def test_keys_and_words_that_a_csv_file_must_quote(quiet_trainer, logger, tmp_path):
+    odd = {'a,"b"': 1.0, "new\nline": 2.0, "größe": 3.0, "words": Text('he said: "no,\nnever"')}
+    fit(quiet_trainer, logger, Says(odd, {"late": 4.0}, {"later": 5.0}))
+    first, second, third = read(tmp_path)
+    assert float(first['a,"b"']) == 1.0
+    assert float(next(value for key, value in first.items() if "line" in key)) == 2.0
+    assert float(first["größe"]) == 3.0
+    assert first["words"] == 'he said: "no,\nnever"'
+    assert (second["late"], third["later"]) == ("4.0", "5.0")
+
+
+def test_a_histogram_is_its_quantiles_and_counts(quiet_trainer, logger, tmp_path):
+    values = torch.cat([torch.randn(1000), torch.tensor([float("nan")])])
+    fit(quiet_trainer, logger, Says({"h": Histogram.of(values), "none": Histogram.of(torch.zeros(0))}))
+    (row,) = read(tmp_path)
+    assert (float(row["h/count"]), float(row["h/nonfinite"])) == (1000, 1)
+    for percent in (5, 25, 50, 75, 95):
+        expected = np.quantile(values[:-1].double().numpy(), percent / 100)
+        assert float(row[f"h/p{percent}"]) == pytest.approx(expected, rel=0.13, abs=0.02)
+    assert float(row["none/count"]) == 0
+
+
+def test_pictures_are_files_and_their_path_is_logged(quiet_trainer, logger, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    fit(
+        quiet_trainer,
+        logger,
+        Says({"a/picture": Image(pixels), "film": Video(np.stack([pixels, 255 - pixels, pixels]))}),
+    )
+    (row,) = read(tmp_path)
+    with Pillow.open(tmp_path / row["a/picture"]) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), pixels)
+    with Pillow.open(tmp_path / row["film"]) as film:
+        assert (film.format, film.n_frames) == ("GIF", 3)
+
+
+@pytest.mark.parametrize("tag", ["../../outside", "/outside", "..", "a/../../b", "x" * 5000])
+def test_a_picture_s_tag_cannot_leave_the_folder(quiet_trainer, logger, tmp_path, tag):
+    fit(quiet_trainer, logger, Says({tag: Image(np.zeros((2, 2, 3), np.uint8))}))
+    (row,) = read(tmp_path)
+    path = (tmp_path / row[tag]).resolve()
+    assert path.is_file()
+    assert path.is_relative_to(tmp_path.resolve() / "media")
+
+
+def test_pictures_of_alike_tags_do_not_share_a_file(quiet_trainer, logger, tmp_path):
+    black, white = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)
+    fit(quiet_trainer, logger, Says({"a/b": Image(black), "a_b": Image(white), "a b": Image(black)}))
+    (row,) = read(tmp_path)
+    assert [pixel(tmp_path / row[tag]) for tag in ("a/b", "a_b", "a b")] == [(0,) * 3, (255,) * 3, (0,) * 3]
+
+
+def test_what_the_module_logs_itself_stands_in_the_same_file(quiet_trainer, logger, tmp_path):
+    class Logs(Supervised):
+        def training_step(self, batch, batch_idx):
+            self.log("own", torch.tensor(float(batch_idx)))
+            return super().training_step(batch, batch_idx)
+
+    fit(quiet_trainer, logger, MetricsCallback(4), module=Logs(losses(*range(8))))
+    assert [value for _, value in column(tmp_path, "own")] == [float(i) for i in range(8)]
+    assert column(tmp_path, "train/loss") == [(4, 1.5), (8, 5.5)]
+
+
+def test_fit_twice_with_one_logger_appends(quiet_trainer, logger, tmp_path):
+    trainer = quiet_trainer(logger=logger, callbacks=[MetricsCallback(4)])
+    module = Supervised(losses(*range(16)))
+    module.train_dataloader = lambda: range(8)
+    trainer.fit(module)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module)
+    assert column(tmp_path, "train/loss") == [(4, 1.5), (8, 5.5), (12, 9.5), (16, 13.5)]
+
+
+def test_a_tag_of_the_name_of_the_step_leaves_the_step_alone(quiet_trainer, logger, tmp_path):
+    fit(quiet_trainer, logger, Says({"step": 77.0, "other": 1.0}))
+    assert column(tmp_path, "other") == [(1, 1.0)]
+
+
+def test_a_resumed_run_keeps_its_history_without_gap_or_duplicate(quiet_trainer, tmp_path):
+    def run(*, epochs, ckpt=None):
+        logger = CSVLogger(tmp_path, name="", version="")
+        trainer = quiet_trainer(logger=logger, callbacks=[MetricsCallback(4)], max_epochs=epochs)
+        module = Supervised(losses(*range(40)))
+        module.train_dataloader = lambda: range(10)
+        module.step = 10 if ckpt else 0
+        trainer.fit(module, ckpt_path=ckpt, weights_only=False if ckpt else None)
+        return trainer
+
+    run(epochs=1).save_checkpoint(tmp_path.parent / f"{tmp_path.name}.ckpt")
+    with pytest.warns(UserWarning, match="exists and is not empty"):
+        run(epochs=2, ckpt=tmp_path.parent / f"{tmp_path.name}.ckpt")
+    assert [step for step, _ in column(tmp_path, "train/loss")] == [4, 8, 10, 12, 16, 20]
+
+
+@pytest.mark.parametrize(
+    "hparams", [{"layers": (64, 64)}, {"kind": torch.float32}, {"axes": Axes(1, 2, 3.0)}]
+)
+def test_hyperparameters_that_lightning_logs_itself_end_nothing(quiet_trainer, logger, tmp_path, hparams):
+    module = Supervised(losses(1.0, 2.0))
+    module.save_hyperparameters({"gamma": 0.99, **hparams})
+    fit(quiet_trainer, logger, MetricsCallback(2), module=module)
+    assert module.step == 2
+    assert "gamma: 0.99" in (tmp_path / "hparams.yaml").read_text()

@@ -1,0 +1,150 @@
+"""One offline run for all: W&B's service takes a second to start."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from puffer_callbacks import (
+    Histogram,
+    Image,
+    MemoryLogger,
+    PufferCallback,
+    Text,
+    Video,
+    default_callbacks,
+    log,
+)
+from tests.support.models import Agent
+from tests.support.reading import wandb_config, wandb_records, wandb_rows, wandb_summary
+
+wandb = pytest.importorskip("wandb")
+
+import lightning.pytorch as pl  # noqa: E402
+from lightning.pytorch.loggers import WandbLogger  # noqa: E402
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+WIDE = Histogram.of(torch.randn(100_000, generator=torch.Generator().manual_seed(0)) ** 9)
+
+
+class Says(PufferCallback):
+    def on_step(self, trainer, pl_module, metrics):
+        if pl_module.step == 1:
+            log(
+                trainer,
+                {"picture": Image(PIXELS, caption="noise"), "film": Video(np.stack([PIXELS] * 3), fps=10)},
+            )
+            log(trainer, {"words": Text("well"), "nan": math.nan, "inf": math.inf, "wide": WIDE})
+
+
+class Run:
+    """A finished offline run, and what a memory logger was given beside it."""
+
+    def __init__(self, folder, **arguments):
+        self.folder = folder
+        self.memory = MemoryLogger()
+        logger = WandbLogger(project="test", offline=True, save_dir=folder, **arguments)
+        self.module = Agent([{"loss": float(i), "entropy": float(i) ** 2} for i in range(16)])
+        self.module.save_hyperparameters(
+            {"gamma": 0.99, "api_key": "hush", "deep": {"er": True}, "name": "ppo"}
+        )
+        pl.Trainer(
+            accelerator="cpu",
+            max_epochs=1,
+            default_root_dir=folder,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            log_every_n_steps=1,
+            logger=[logger, self.memory],
+            callbacks=[*default_callbacks(metrics=4, histograms=4), Says()],
+        ).fit(self.module)
+        wandb.finish()
+        self.rows = wandb_rows(folder)
+
+    def series(self, tag):
+        return [(int(row["axes/env_steps"]), row[tag]) for row in self.rows if tag in row]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("WANDB_SILENT", "true")
+        yield Run(tmp_path_factory.mktemp("wandb"))
+
+
+def test_it_holds_the_same_scalars_as_every_other_backend(run):
+    tags = [tag for tag in run.memory.tags if isinstance(run.memory.series(tag)[0][1], float)]
+    assert {"train/loss", "losses/entropy", "rollout/return_p90", "axes/wall_time", "throughput/sps"} <= set(
+        tags
+    )
+    for tag in tags:
+        expected = run.memory.series(tag)
+        assert [step for step, _ in run.series(tag)] == [step for step, _ in expected], tag
+        np.testing.assert_allclose(
+            [v for _, v in run.series(tag)], [v for _, v in expected], rtol=1e-12, err_msg=tag
+        )
+
+
+def test_a_row_is_one_row_with_every_axis(run):
+    assert [row["axes/env_steps"] for row in run.rows] == [16, 32, 48, 64]
+    assert [row["axes/optimizer_steps"] for row in run.rows] == [4, 8, 12, 16]
+    assert all("axes/wall_time" in row for row in run.rows)
+
+
+def test_charts_are_drawn_over_the_run_s_axis(run):
+    metrics = [record.metric for record in wandb_records(run.folder) if record.HasField("metric")]
+    assert "axes/env_steps" in [metric.name for metric in metrics]
+    last = [metric for metric in metrics if metric.glob_name == "*"][-1]
+    assert last.step_metric == "axes/env_steps"
+
+
+def test_histograms_count_every_parameter_within_512_bins(run):
+    for name, parameter in run.module.named_parameters():
+        counts = [row[f"weights/{name}/values"] for row in run.rows if f"weights/{name}/values" in row]
+        assert [sum(values) for values in counts] == [parameter.numel()] * 4
+    (wide,) = (row for row in run.rows if "wide/values" in row)
+    assert sum(wide["wide/values"]) == 100_000
+    assert len(wide["wide/values"]) <= 512
+    assert len(wide["wide/bins"]) == len(wide["wide/values"]) + 1
+    assert wide["wide/bins"] == sorted(wide["wide/bins"])
+
+
+def test_pictures_are_media_files(run):
+    (row,) = (row for row in run.rows if "picture/path" in row)
+    assert row["picture/_type"] == "image-file"
+    assert row["picture/caption"] == "noise"
+    assert row["film/_type"] == "video-file"
+    media = {path.suffix: path for path in run.folder.rglob("media/**/*") if path.is_file()}
+    assert media[".png"].read_bytes()[:4] == b"\x89PNG"
+    assert media[".gif"].read_bytes()[:6] == b"GIF89a"
+
+
+def test_oddities_are_recorded_as_they_are(run):
+    (row,) = (row for row in run.rows if "words" in row)
+    assert row["words"] == "well"
+    assert math.isnan(float(row["nan"]))
+    assert math.isinf(float(row["inf"]))
+
+
+def test_the_configuration_is_there_without_its_secrets(run):
+    config = wandb_config(run.folder)
+    assert (config["gamma"], config["deep/er"], config["name"]) == (0.99, True, "ppo")
+    assert config["optimizer/lr"] == 0.1
+    assert config["api_key"] == "<redacted>"
+    for path in run.folder.rglob("*"):
+        assert not path.is_file() or b"hush" not in path.read_bytes(), path
+
+
+def test_the_summary_shows_the_final_metrics(run):
+    summary = wandb_summary(run.folder)
+    assert summary["train/reward"] == pytest.approx(run.memory.series("train/reward")[-1][1])
+
+
+def test_a_prefix_stands_before_the_axis_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = Run(tmp_path, prefix="mine")
+    assert all(key.startswith("mine-") for row in run.rows for key in row)
+    metrics = [record.metric for record in wandb_records(tmp_path) if record.HasField("metric")]
+    assert [m for m in metrics if m.glob_name == "*"][-1].step_metric == "mine-axes/env_steps"
