@@ -10,6 +10,7 @@ So a bin is at most an eighth as wide as the values in it are large, denormals i
 The bins never move, so histograms merge by adding counts. The bin of a normal float is the top of its bits.
 """
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -110,17 +111,15 @@ def row_of(
     """
     if len(bins) == 0:
         return np.zeros(1, np.int64), np.array([0.0, 1.0])
-    left, right = lower_edges(bins), lower_edges(bins + 1)
-    gaps = np.append(right[:-1] < left[1:], False)
-    places = np.arange(len(bins)) + np.cumsum(gaps) - gaps
-    counts = np.zeros(places[-1] + 1, np.int64)
-    counts[places] = bin_counts
-    edges = np.empty(len(counts) + 1)
-    edges[places] = left
-    edges[places + 1] = right
+    both = np.empty(2 * len(bins))
+    both[0::2], both[1::2] = lower_edges(bins), lower_edges(bins + 1)
+    counts = np.zeros(2 * len(bins) - 1, np.int64)
+    counts[0::2] = bin_counts
+    wide = both[1:] > both[:-1]  # neighbors have no gap between them
+    counts, edges = counts[wide], both[np.append(True, wide)]
     edges[0] = low
     # A value alone still needs a bin of some width.
-    edges[-1] = max(high, np.nextafter(edges[-2], np.inf))
+    edges[-1] = max(high, math.nextafter(edges[-2], math.inf))
     return counts, edges
 
 

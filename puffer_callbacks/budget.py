@@ -56,7 +56,8 @@ class Budget:
 
     def register(self, name: str, schedule: Every) -> None:
         """Put a callback's schedule under the budget."""
-        self._expenses[name] = Expense(name, schedule, Stopwatch())
+        stopwatch = self._expenses[name].stopwatch if name in self._expenses else Stopwatch()
+        self._expenses[name] = Expense(name, schedule, stopwatch)
 
     def stopwatch(self, name: str) -> Stopwatch | None:
         """The stopwatch of a registered callback."""

@@ -1,35 +1,35 @@
 """One backend on a thread of its own, so that neither its faults nor its slowness are the run's."""
 
 from collections.abc import Callable, Mapping
-from queue import Empty, SimpleQueue
-from threading import Event, Thread
-from time import monotonic, thread_time
-from typing import NamedTuple
+from functools import partial
+from threading import Event
+from time import monotonic
+from typing import Any
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.values import Value
+from puffer_callbacks.pending import Pending, Row, unpacked
+from puffer_callbacks.values import Image, Value, Video
+from puffer_callbacks.worker import Worker
 from puffer_callbacks.writers import Writer
 
 FLUSH_SECONDS = 2.0
 """A written row reaches the operating system at the latest this long after."""
-PATIENCE = 10.0
-"""Seconds that a checkpoint or the end of the run waits for a backend to catch up."""
+HURRY = 1.0
+"""Seconds that a checkpoint waits for a backend, unless it is known to be behind; what is not there it carries."""
+PATIENCE = 5.0
+"""Seconds that the end of the run waits for a backend that does not get on."""
 MOST_WAITING = 1024
 """Rows that wait for a slow backend; what comes then is lost, and counted."""
-
-
-class _Job(NamedTuple):
-    action: Callable[[], object]
-    rows: int
-    done: Event | None
+MOST_PICTURED = 32
+"""With so many rows waiting, pictures are left out: they are what takes the memory."""
 
 
 class Channel:
-    """Hands jobs to a writer, in order, on a thread of its own.
+    """Hands rows to a writer, in order, on a thread of its own.
 
-    Rows are host copies, so the run does not wait for them to be written; it does wait, up to ``PATIENCE``, where a
-    checkpoint or its end must know them written. Faults are kept for the run's thread to report. A writer that only
-    keeps values in memory is called at once, without a thread.
+    Rows are host copies, so the run never waits for them to be written. A row that fails is tried again
+    without the value that is to blame, or after ``Writer.recover``. Faults are kept for the run's thread to
+    report. A writer that only keeps values in memory is called at once, without a thread.
 
     Args:
         writer: the writer to feed. Only this channel calls it.
@@ -39,95 +39,192 @@ class Channel:
     def __init__(self, writer: Writer, *, in_step: bool = False) -> None:
         self.writer = writer
         self.name = type(writer.logger).__name__
-        self.faults: list[Exception] = []
-        self.lost = 0
-        self.busy = 0.0
-        self._in_step = in_step
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread: Thread | None = None
-        self._failing = False
-        self._dirty = False
-        self._flushed = monotonic()
+        self.in_step = in_step
+        self.faults: list[BaseException] = []
+        self.faulty = False
+        self.rows = self.lost = 0
+        tick = partial(self.attempt, partial(self._flush, due=True))
+        self._worker = None if writer.immediate else Worker(self.name, tick=tick, every=FLUSH_SECONDS)
+        self._pending = Pending(writer.step)
+        self._failing = self._dirty = self._closed = self._stalled = self._stuck = False
+
+    @property
+    def busy(self) -> float:
+        """CPU seconds that the thread has spent."""
+        return 0.0 if self._worker is None else self._worker.busy
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is the channel's own thread."""
+        return self._worker is not None and self._worker.is_here
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write a row."""
-        self.do(lambda: self._write(values, axes), rows=1, wait=self._in_step)
-
-    def resume(self, last_step: int) -> None:
-        """Have the writer continue after ``last_step``."""
-        self.do(lambda: self.writer.resume(last_step))
-
-    def flush(self) -> None:
-        """Flush the writer, after all rows that came before."""
-        self.do(self.writer.flush, wait=True)
-
-    def do(self, action: Callable[[], object], *, rows: int = 0, wait: bool = False) -> bool:
-        """Have it done after all that came before; tells whether it is done already."""
-        if self.writer.immediate:
-            self._attempt(action, rows)
-            return True
-        if self._jobs.qsize() >= MOST_WAITING:
-            self.lost += rows
-            return False
-        if self._thread is None:
-            self._thread = Thread(target=self._work, name=f"puffer_callbacks {self.name}", daemon=True)
-            self._thread.start()
-        job = _Job(action, rows, Event() if wait else None)
-        self._jobs.put(job)
-        return job.done is not None and job.done.wait(PATIENCE)
-
-    def close(self) -> None:
-        """Close the writer and end the thread; rows that are still waiting then are lost."""
-        if not self.do(self.writer.close, wait=True):
-            self.lost += self._jobs.qsize()
-            self.faults.append(TimeoutError(f"it did not catch up within {PATIENCE:.0f} seconds"))
-        self._jobs.put(None)
-        self._thread = None
-
-    def _work(self) -> None:
-        while True:
-            try:
-                job = self._jobs.get(timeout=FLUSH_SECONDS if self._dirty else None)
-            except Empty:
-                self._flush()
-                continue
-            if job is None:
-                return
-            self._attempt(job.action, job.rows)
-            if monotonic() - self._flushed > FLUSH_SECONDS:
-                self._flush()
-            self.busy = thread_time()
-            if job.done is not None:
-                job.done.set()
-
-    def _flush(self) -> None:
-        self._flushed, self._dirty = monotonic(), False
-        self._attempt(self.writer.flush, 0)
-
-    def _attempt(self, action: Callable[[], object], rows: int) -> None:
-        try:
-            if self._failing:
-                self.writer.recover()
-            action()
-            self._failing = False
-            self._dirty = self._dirty or rows > 0
-        except Exception as error:
-            self.lost += rows
-            self._failing = True
-            self.faults.append(error)
-
-    def _write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write the row; where one of its values is what fails, the others still get through."""
-        try:
-            self.writer.write(values, axes)
-        except Exception as error:
-            numbers = {tag: value for tag, value in values.items() if isinstance(value, float)}
-            if self._failing or len(numbers) == len(values):
-                raise
-            self.faults.append(error)
+        self.rows += 1
+        if self._worker is None:
+            self._write(Row(values, axes))
+        elif self._has_room():
+            row = Row(self._bearable(values), axes)
+            self._pending.add(row)
+            done = self._do(partial(self._write, row))
+            if self.in_step:
+                self._worker.hurried(done, PATIENCE)
+        else:
             self.lost += 1
-            parts = [numbers] if numbers else []
-            parts += [{tag: value} for tag, value in values.items() if tag not in numbers]
-            for part in parts:
-                self._attempt(lambda part=part: self.writer.write(part, axes), 0)
-            self._failing = False
+
+    def call(self, action: Callable[[], object], *, wait: bool = False) -> None:
+        """Have the logger do something else, after all rows that came before."""
+        if self._worker is None:
+            self.attempt(action)
+        elif self._has_room():
+            done = self._do(action)
+            if wait:
+                self._worker.patient(done, PATIENCE)
+            if self._closed:
+                self._worker.end()
+
+    def begin(self, first_step: int) -> None:
+        """Have the writer begin with ``first_step``."""
+        self._do(partial(self.writer.begin, first_step))
+
+    def resume(self, last_step: int, state: Mapping[str, Any] | None) -> None:
+        """Have the writer continue after ``last_step``, or as the checkpoint tells."""
+        self._do(partial(self._resume, last_step, state))
+
+    def flush(self) -> Event:
+        """Flush the writer, after all rows that came before; the event tells when that is done."""
+        return self._do(self._flush)
+
+    def hurry(self, flushed: Event) -> None:
+        """Wait a little for it to be flushed, unless it is known to be behind."""
+        if self._worker is not None:
+            self._worker.hurried(flushed, HURRY)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: what is safe, and the rows that are not yet."""
+        return {"name": self.name, **self._pending.state_dict()}
+
+    def finish(self) -> Event:
+        """Close the writer, after all rows that came before."""
+        return self._do(self._finish)
+
+    def close(self, finished: Event) -> None:
+        """Wait until the writer is closed, and end the thread; rows that are still waiting then are lost."""
+        self._closed = True
+        if self._worker is not None:
+            if not self._worker.patient(finished, PATIENCE):
+                self._stuck = True
+                self.lost += sum(row.written is None for row in self._pending.rows())
+                self._say(TimeoutError(f"it did not get on for {PATIENCE:.0f} seconds"))
+            self._worker.end()
+
+    def _has_room(self) -> bool:
+        if self._worker is None:
+            return True
+        if self._worker.stalled > PATIENCE and not self._stalled:
+            self._stalled = True
+            self._say(TimeoutError(f"it did not get on for {PATIENCE:.0f} seconds"))
+        if self._worker.waiting >= MOST_WAITING:
+            self._say(TimeoutError(f"it is {MOST_WAITING} rows behind"))
+            return False
+        return not self._stuck
+
+    def _bearable(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        """The row, without pictures where too many rows are waiting."""
+        if self._worker is None or self._worker.waiting < MOST_PICTURED:
+            return values
+        kept = {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}
+        if len(kept) < len(values):
+            self.lost += 1
+            self._say(TimeoutError(f"it is {MOST_PICTURED} rows behind; pictures are left out"))
+        return kept
+
+    def _do(self, action: Callable[[], object]) -> Event:
+        if self._worker is not None:
+            return self._worker.do(partial(self.attempt, action))
+        self.attempt(action)
+        done = Event()
+        done.set()
+        return done
+
+    def _write(self, row: Row) -> None:
+        """Write the row: whole, or without the value that fails, or to a backend opened anew."""
+        left, parts = [row.values], _parts(row.values)
+        if not self._failing:
+            left = self._unwritten(left, row.axes) and self._unwritten(parts, row.axes)
+            self._failing = len(left) == len(parts)
+        if self._failing and self.attempt(self._reopen):
+            left = self._unwritten([row.values], row.axes)
+            self._failing = bool(left)
+        self.lost += bool(left)
+        row.lost, row.written = bool(left), monotonic()
+        self._dirty = True
+
+    def _unwritten(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
+        """The parts that fail twice: a backend may fail only sometimes."""
+        return [part for part in parts if not (self._write_part(part, axes) or self._write_part(part, axes))]
+
+    def _write_part(self, part: Mapping[str, Value], axes: Axes) -> bool:
+        return self.attempt(partial(self.writer.write, part, axes))
+
+    def _finish(self) -> None:
+        if self._failing:
+            self.attempt(self._reopen)
+        self.attempt(self.writer.close)
+
+    def _reopen(self) -> None:
+        if self.writer.recover():
+            for row in self._pending.rows():
+                if row.written is not None and not row.lost:
+                    self.writer.write(row.values, row.axes)
+
+    def _flush(self, *, due: bool = False) -> None:
+        if due and not self._dirty:
+            return
+        self._dirty = self.writer.settles > 0
+        if not self.attempt(partial(self._settle, monotonic())):
+            self._failing = True
+
+    def _settle(self, now: float) -> None:
+        self.writer.flush()
+        self._pending.settle(now - self.writer.settles, self.writer.state_dict())
+
+    def _resume(self, last_step: int, state: Mapping[str, Any] | None) -> None:
+        if type(self.writer).resume is Writer.resume:  # it cannot go back: what was written stays
+            return
+        state = state or {"safe_to": last_step, "writer": {}, "rows": []}
+        safe_to = self._pending.safe_to = -1 if state["safe_to"] is None else state["safe_to"]
+        self.attempt(partial(self.writer.load_state_dict, state["writer"]))
+        self.attempt(partial(self.writer.resume, safe_to))
+        for row in unpacked(state["rows"]):
+            if self.writer.step(row.axes) > safe_to:
+                self._pending.add(row)
+                self._write(row)
+
+    def attempt(self, action: Callable[[], object]) -> bool:
+        """Do it now; tells whether it went well."""
+        try:
+            action()
+        except Exception as error:
+            self._say(error)
+        except (
+            BaseException
+        ) as error:  # a logger that calls sys.exit, say, ends neither the thread nor the run
+            if self._worker is None:
+                raise
+            self._say(error)
+        else:
+            return True
+        return False
+
+    def _say(self, error: BaseException) -> None:
+        self.faulty = True
+        if len(self.faults) < MOST_WAITING:
+            self.faults.append(error)
+
+
+def _parts(values: Mapping[str, Value]) -> list[Mapping[str, Value]]:
+    """The numbers of a row, and each of its other values by itself."""
+    numbers = {tag: value for tag, value in values.items() if isinstance(value, float)}
+    others: list[Mapping[str, Value]] = [{tag: value} for tag, value in values.items() if tag not in numbers]
+    return [numbers, *others] if numbers else others

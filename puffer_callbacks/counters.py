@@ -12,8 +12,8 @@ from puffer_callbacks.axes import Axes
 class Counters:
     """Counts what the axes show.
 
-    Optimizer steps are counted at the optimizers themselves, so manual optimization and bare loops count too. With
-    several optimizers the count is that of the busiest one: ``Trainer.global_step`` adds them all up.
+    Optimizer steps are counted at the optimizers themselves, so manual optimization and bare loops count too.
+    With several optimizers the count is that of the busiest one: ``Trainer.global_step`` adds them all up.
 
     Example:
         >>> import torch
@@ -25,6 +25,8 @@ class Counters:
     """
 
     def __init__(self) -> None:
+        self.optimizer_steps = 0
+        """Updates so far."""
         self._base = 0
         self._counts: dict[int, int] = {}
         self.learning_rates: dict[int, float] = {}
@@ -62,11 +64,6 @@ class Counters:
             self._rollout_env_steps = rollout.env_steps
 
     @property
-    def optimizer_steps(self) -> int:
-        """Updates so far."""
-        return self._base + max(self._counts.values(), default=0)
-
-    @property
     def env_steps(self) -> int | None:
         """Environment steps so far, or ``None`` for a run without an environment."""
         steps = getattr(self._module, "env_steps", None)
@@ -87,12 +84,14 @@ class Counters:
 
     def load_state_dict(self, state: dict[str, int | None]) -> None:
         """Continue from a checkpoint's counts."""
-        self._base = (state["optimizer_steps"] or 0) - max(self._counts.values(), default=0)
+        self.optimizer_steps = state["optimizer_steps"] or 0
+        self._base = self.optimizer_steps - max(self._counts.values(), default=0)
         self._rollout_env_steps = state["env_steps"]
 
     def _counter(self, at: int) -> Any:
         def count(optimizer: Optimizer, *_: object) -> None:
-            self._counts[at] += 1
+            self._counts[at] = steps = self._counts[at] + 1
+            self.optimizer_steps = max(self.optimizer_steps, self._base + steps)
             rate = optimizer.param_groups[0].get("lr")
             if rate is not None:
                 self.learning_rates[at] = float(rate)

@@ -2,7 +2,7 @@
 
 from types import TracebackType
 
-from puffer_callbacks.faults import Faults
+from puffer_callbacks.faults import Faults, PufferWarning, described
 from puffer_callbacks.stopwatch import Stopwatch
 
 
@@ -41,8 +41,9 @@ class Guard:
         self._stopwatch.__exit__(kind, error, trace)
         if self._own is not None:
             self._own.__exit__(kind, error, trace)
-        if not isinstance(error, Exception) or self._faults.strict:
+        said = isinstance(error, PufferWarning)  # whoever turns warnings into errors asked for it
+        if not isinstance(error, Exception) or said or self._faults.strict:
             return False
-        reason = f"left out after {type(error).__name__}: {error}; training goes on"
+        reason = f"left out after {described(error)}; training goes on"
         self._faults.report(self._name, reason, error)
         return True

@@ -2,6 +2,8 @@
 
 from lightning.pytorch import Callback
 
+from puffer_callbacks.schedule import Every
+
 _PER_BATCH = (
     "on_train_batch_start",
     "on_train_batch_end",
@@ -28,3 +30,48 @@ def hide_idle_hooks(
     for hook in hooks:
         if getattr(type(callback), hook, None) is getattr(base, hook):
             setattr(callback, hook, None)
+
+
+class Gate:
+    """Wakes a callback's step hooks only where its schedule fires: at most steps it then costs nothing.
+
+    Args:
+        callback: whose hooks they are.
+        schedule: when it fires, in optimizer steps.
+        ahead: how many steps before that ``on_before_optimizer_step`` is wanted.
+    """
+
+    def __init__(self, callback: Callback, schedule: Every, *, ahead: int) -> None:
+        self._callback = callback
+        self._schedule = schedule
+        self._ahead = ahead
+        self._hides = is_ours(callback, "on_before_optimizer_step")
+        self._awake = True
+
+    def wakes(self, steps: int) -> bool:
+        """Whether ``on_step`` is wanted at this step."""
+        if self._schedule.would_fire(steps + self._ahead):
+            self._set(awake=True)
+            return self._schedule.would_fire(steps)
+        self._set(awake=False)
+        return False
+
+    def settle(self, steps: int) -> None:
+        """After a firing, or at the start: look for the next one."""
+        if steps < self._schedule.last:  # used before, with another trainer
+            self._schedule.restart(steps)
+        self._set(awake=self._schedule.would_fire(steps + self._ahead))
+
+    def _set(self, *, awake: bool) -> None:
+        if awake == self._awake or not self._hides:
+            return
+        self._awake = awake
+        if awake:
+            vars(self._callback).pop("on_before_optimizer_step", None)
+        else:
+            setattr(self._callback, "on_before_optimizer_step", None)  # noqa: B010  # hides the method
+
+
+def is_ours(callback: Callback, hook: str) -> bool:
+    """Whether a hook is as this package has it, not a subclass's own."""
+    return str(getattr(getattr(type(callback), hook, None), "__module__", "")).startswith("puffer_callbacks.")

@@ -48,7 +48,9 @@ class Journal:
     @property
     def latest(self) -> dict[str, float]:
         """The last number of each tag."""
-        return self._latest | {tag: value for tag, value in self._row.values.items() if isinstance(value, float)}
+        return self._latest | {
+            tag: value for tag, value in self._row.values.items() if isinstance(value, float)
+        }
 
     def advance(self, counters: Counters) -> None:
         """Write the row where the x axis has moved on since."""
@@ -71,13 +73,17 @@ class Journal:
         self._last = self._step(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write values at once, outside the rows; where the x axis is still open, as soon as it is settled."""
+        """Write values at once, outside the rows; while the x axis is open, as soon as it is settled."""
         undecided = self._x_axis is None and self._wanted == "auto" and axes.env_steps is None
         if undecided and axes.optimizer_steps == 0:  # the first rollout may bring environment steps
             self._early.append((values, axes))
         else:
             self._open(axes)
             self.backends.write(values, axes)
+
+    def flush(self) -> None:
+        """Have the backends flush what they have."""
+        self.backends.flush()
 
     def close(self) -> None:
         """Write the last row and close the backends."""
@@ -103,7 +109,8 @@ class Journal:
     def _open(self, axes: Axes) -> None:
         if self._x_axis is None:
             self._x_axis = self._axis(axes)
-            self.backends.open(self._x_axis, resume_after=self._last)
+            first = self._early[0][1] if self._early else axes
+            self.backends.open(self._x_axis, first_step=self._step(first), resume_after=self._last)
             early, self._early = self._early, []
             for values, then in early:
                 self.backends.write(values, then)
@@ -120,12 +127,12 @@ class Journal:
         return axes.optimizer_steps if steps is None else steps
 
     def _forward(self, axes: Axes) -> Axes:
-        """The axes, or where the counter went back the next point that has no row yet: steps strictly rise."""
+        """The axes, or where the counter went back the next point without a row: steps strictly rise."""
         before = self._last if self._axes is None else self._step(self._axes) - 1
         if before is None or self._step(axes) > before:
             return axes
-        axis = self._axis(axes)
-        reason = f"expected a count that only grows, got {self._step(axes)} after {before}; its rows follow on"
+        axis, last = self._axis(axes), before if self._axes is None else before + 1
+        reason = f"expected a count that only grows, got {self._step(axes)} after {last}; its rows follow on"
         self.backends.faults.report(axis, reason)
         return replace(axes, **{axis: before + 1})
 

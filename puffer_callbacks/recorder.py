@@ -1,5 +1,7 @@
 """The recorder of a run: gathers what callbacks say and hands each backend one row at a time."""
 
+import atexit
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,25 +12,28 @@ from torch.utils._pytree import tree_leaves
 from puffer_callbacks.backends import Backends
 from puffer_callbacks.budget import Budget
 from puffer_callbacks.counters import Counters
-from puffer_callbacks.faults import Faults
+from puffer_callbacks.faults import Faults, described
 from puffer_callbacks.guard import Guard
-from puffer_callbacks.hooks import hide_idle_hooks
+from puffer_callbacks.hooks import Gate, hide_idle_hooks
 from puffer_callbacks.journal import Journal
-from puffer_callbacks.outputs import scalar_outputs
+from puffer_callbacks.outputs import OutputReader
+from puffer_callbacks.redact import Redactor
 from puffer_callbacks.stopwatch import Stopwatch
 from puffer_callbacks.values import Text, Value
+from puffer_callbacks.values.tags import clean_tag
 from puffer_callbacks.writers import XAxis
 
 
 class Recorder(Callback):
     """Gathers all that the callbacks of a run say, and writes it as rows: one for each point of the x axis.
 
-    There is one in each run. It creates itself beside the first puffer callback; list it in ``callbacks=[…]`` only
-    to configure it.
+    There is one in each run. It creates itself beside the first puffer callback; list it in ``callbacks=[…]``
+    only to configure it.
 
     Args:
-        x_axis: what the loggers' step stands for: ``"env_steps"``, ``"optimizer_steps"``, or ``"auto"``, which is
-            environment steps where the module has ``env_steps: int``. Every row carries all axes as ``axes/…``.
+        x_axis: what the loggers' step stands for: ``"env_steps"``, ``"optimizer_steps"``, or ``"auto"``,
+            which is environment steps where the module has ``env_steps: int``. Every row carries all axes as
+            ``axes/…``.
         overhead_budget: the share of the run's time, in (0, 1], that recording may take.
         strict: raise where it would otherwise warn.
 
@@ -56,7 +61,10 @@ class Recorder(Callback):
         self.stopwatch = Stopwatch()
         self._journal: Journal | None = None
         self._ended: dict[str, Any] = {}
-        self._listeners: list[Any] = []
+        self._process = 0
+        self._reader = OutputReader()
+        self._guards: dict[str, Guard] = {}
+        self._listeners: list[tuple[Any, Gate | None]] = []
         self.batch: Any = None
 
     @classmethod
@@ -75,7 +83,16 @@ class Recorder(Callback):
 
     def guard(self, name: str) -> Guard:
         """A block whose time counts as overhead and whose faults are reported, not raised."""
-        return Guard(name, self.stopwatch, self.faults, self.budget.stopwatch(name))
+        guard = self._guards.get(name)
+        if guard is None:
+            guard = Guard(name, self.stopwatch, self.faults, self.budget.stopwatch(name))
+            self._guards[name] = guard
+        return guard
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a run to record."""
+        return self._journal is not None
 
     def record(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
         """Add values to the row at this point of the run.
@@ -85,6 +102,7 @@ class Recorder(Callback):
             count: over how many steps the values are means, if they are.
         """
         if self._journal is not None:
+            values = {clean_tag(str(tag)): value for tag, value in values.items()}
             self._journal.put(values, self.counters.axes(), count=count)
 
     @property
@@ -114,14 +132,13 @@ class Recorder(Callback):
         if self._journal is not None:
             self._journal.start(self.counters.axes())
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Call ``on_step`` on every callback that has it, with the batch's scalar outputs."""
-        metrics: dict[str, Any] = {}
         self.batch = batch
-        with self.guard("Recorder"):
-            scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
-            metrics = scalar_outputs(outputs, loss_scale=scale)
-        self.step(trainer, pl_module, metrics)
+        scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
+        self.step(trainer, pl_module, outputs, loss_scale=scale)
         self.batch = None
 
     @property
@@ -130,15 +147,29 @@ class Recorder(Callback):
         sizes = [len(leaf) for leaf in tree_leaves(self.batch) if isinstance(leaf, Tensor) and leaf.ndim]
         return sizes[0] if sizes else 1
 
-    def step(self, trainer: Any, pl_module: Any, metrics: dict[str, Any]) -> None:
-        """Tell every callback of a training step, and write the row that it completes."""
-        for listener in self._listeners:
-            listener.on_step(trainer, pl_module, metrics)
+    def step(self, trainer: Any, pl_module: Any, outputs: Any, *, loss_scale: int = 1) -> None:
+        """Write the row that lies behind, and tell every callback of a training step.
+
+        Args:
+            trainer: the trainer.
+            pl_module: the module in training.
+            outputs: what the step returned.
+            loss_scale: what its ``loss`` was divided by.
+        """
+        metrics: dict[str, Any] = {}
         with self.guard("Recorder"):
+            metrics = self._reader.read(outputs, loss_scale=loss_scale)
             if self._journal is not None:
                 self._journal.advance(self.counters)
                 if self.budget.due:
                     self.record(self.budget.check(self.stopwatch.inside + self._journal.backends.busy))
+        steps = self.counters.optimizer_steps
+        for listener, gate in self._listeners:
+            if gate is None:
+                listener.on_step(trainer, pl_module, metrics)
+            elif gate.wakes(steps):
+                listener.on_step(trainer, pl_module, metrics)
+                gate.settle(steps)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what is left."""
@@ -146,12 +177,11 @@ class Recorder(Callback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write what is left, and why there is no more."""
-        reason = f"{type(exception).__name__}: {exception}".rstrip(": ")
-        strict, self.faults.strict = self.faults.strict, False  # nothing is to stand before the exception itself
-        with self.guard("Recorder"):
-            self.record_now({"run/ended_by": Text(reason)})
-        self.end()
-        self.faults.strict = strict
+        reason = str(Redactor()("run/ended_by", described(exception)))
+        with self.faults.lenient():
+            with self.guard("Recorder"):
+                self.record_now({"run/ended_by": Text(reason)})
+            self.end()
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Let go of the run."""
@@ -159,11 +189,18 @@ class Recorder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The counters and the open row, for the checkpoint; all that it believes written is flushed."""
-        return self._ended if self._journal is None else self._state(self._journal)
+        state = self._ended
+        with self.guard("Recorder, its part of a checkpoint"):
+            if self._journal is not None:
+                self._journal.flush()
+                state = self._state(self._journal)
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        if state_dict and self._journal is not None:
+        if not state_dict or self._journal is None:
+            return
+        with self.guard("Recorder, its part of a checkpoint"):
             self.counters.load_state_dict(state_dict["counters"])
             self._journal.load_state_dict(state_dict["journal"], self.counters.axes())
 
@@ -171,7 +208,9 @@ class Recorder(Callback):
         """Stand behind the trainer's other callbacks, so that what they say last is still heard."""
         others = [callback for callback in trainer.callbacks if callback is not self]
         if any(isinstance(callback, Recorder) for callback in others):
-            raise ValueError("expected one Recorder in callbacks=[…], got two; configure one and leave the other out")
+            raise ValueError(
+                "expected one Recorder in callbacks=[…], got two; configure one and leave the other out"
+            )
         hide_idle_hooks(self)
         kinds = [{base.__name__ for base in type(callback).__mro__} for callback in others]
         at = next((i for i, names in enumerate(kinds) if "Checkpoint" in names), len(others))
@@ -186,22 +225,39 @@ class Recorder(Callback):
             self.counters.watch(pl_module, ())
             backends = Backends(trainer.loggers if trainer.is_global_zero else (), self.faults)
             self._journal = Journal(backends, x_axis=self.x_axis, stopwatch=self.stopwatch)
+            self._process = os.getpid()
+            atexit.register(self._at_exit)
 
     def begin(self, trainer: Any, pl_module: Any) -> None:
         """Count the optimizers' steps, and find the callbacks that listen to them."""
         with self.guard("Recorder"):
-            self._listeners = [c for c in trainer.callbacks if callable(getattr(c, "on_step", None))]
             self.counters.watch(pl_module, trainer.optimizers)
+            listeners = [c for c in trainer.callbacks if callable(getattr(c, "on_step", None))]
+            self._listeners = [(c, c.gate() if hasattr(c, "gate") else None) for c in listeners]
+            for _, gate in self._listeners:
+                if gate is not None:
+                    gate.settle(self.counters.optimizer_steps)
 
     def end(self) -> None:
         """Write what is left and let go of the run."""
         with self.guard("Recorder"):
             journal, self._journal = self._journal, None
             if journal is not None:
-                journal.commit()
-                self._ended = self._state(journal)  # for a checkpoint that is saved after the fit
-                journal.close()
+                self._close(journal)
             self.counters.unwatch()
+
+    def _close(self, journal: Journal) -> None:
+        atexit.unregister(self._at_exit)
+        try:
+            journal.close()
+        finally:
+            self._ended = self._state(journal)  # for a checkpoint that is saved after the fit
+
+    def _at_exit(self) -> None:
+        """The script ended in the middle of a run; not that of a forked child."""
+        if os.getpid() == self._process:
+            with self.faults.lenient():
+                self.end()
 
     def _state(self, journal: Journal) -> dict[str, Any]:
         return {"counters": self.counters.state_dict(), "journal": journal.state_dict()}

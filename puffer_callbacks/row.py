@@ -49,7 +49,10 @@ class Row:
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of an open row."""
-        return {"values": {tag: pack(value) for tag, value in self.values.items()}, "counts": dict(self.counts)}
+        return {
+            "values": {tag: pack(value) for tag, value in self.values.items()},
+            "counts": dict(self.counts),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Open the row of a checkpoint again."""

@@ -36,7 +36,7 @@ ROOMS = {
     "redact": set(),
     "stopwatch": set(),
     "trainers": set(),
-    "hooks": set(),
+    "hooks": {"schedule"},
     "rollout": set(),
     # values and what stands on them
     "values": {"bins"},

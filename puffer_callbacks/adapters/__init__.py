@@ -1,13 +1,14 @@
-"""The same callbacks where no Lightning ``Trainer`` trains: PuffeRL, Fabric and plain loops, Stable-Baselines3."""
+"""The same callbacks in other trainers: PuffeRL, Stable-Baselines3, Fabric, hand-written loops."""
 
 from typing import TYPE_CHECKING, Any
 
 from puffer_callbacks.adapters.loop import Loop
+from puffer_callbacks.adapters.pufferl import PuffeRLBridge
 
 if TYPE_CHECKING:
     from puffer_callbacks.adapters.sb3 import SB3Bridge
 
-__all__ = ["Loop", "SB3Bridge"]
+__all__ = ["Loop", "PuffeRLBridge", "SB3Bridge"]
 
 
 def __getattr__(name: str) -> Any:

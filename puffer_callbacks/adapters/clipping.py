@@ -15,10 +15,10 @@ _originals: dict[str, Callable[..., Any]] = {}
 
 
 def listen(listener: Listener) -> None:
-    """Have a function called with the parameters whenever ``torch.nn.utils`` is about to clip their gradients.
+    """Have a function called with the parameters whenever ``torch.nn.utils`` is about to clip gradients.
 
-    Optimizer hooks come after the clip, and backward hooks before accumulation; PuffeRL, Stable-Baselines3, Fabric and
-    CleanRL's scripts all clip by these two functions, which are wrapped as long as somebody listens.
+    Optimizer hooks come after the clip, and backward hooks before accumulation. PuffeRL, Stable-Baselines3,
+    Fabric and CleanRL's scripts all clip by these two functions, which are wrapped while somebody listens.
     """
     _listeners.append(listener)
     if len(_listeners) == 1:

@@ -1,5 +1,7 @@
-"""What a Stable-Baselines3 algorithm has lived through, as a ``Rollout``."""
+"""What a Stable-Baselines3 algorithm lives through, as ``Rollout``."""
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,98 +15,146 @@ from puffer_callbacks.rollout import Rollout
 Array = NDArray[Any]
 
 
-class Episodes:
-    """The finished episodes since the last ``take``: what the ``Monitor`` wrapper says of each.
+class Experience(ABC):
+    """Follows an algorithm's steps, and has a rollout where one is complete.
 
-    Example:
-        >>> episodes = Episodes()
-        >>> episodes.add([{"episode": {"r": 21.0, "l": 21, "t": 0.1}}, {}], [True, False])
-        >>> episodes.take()["episode_returns"]
-        tensor([21.], dtype=torch.float64)
+    Args:
+        model: the algorithm.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, model: Any) -> None:
+        self._model = model
         self._episodes: list[dict[str, Any]] = []
 
-    def add(self, infos: Any, dones: Any) -> None:
-        """Look at one step of all environments."""
+    def step(self, infos: Any, rewards: Array, dones: Array) -> None:
+        """All N environments have made a step."""
         for info, done in zip(infos, dones, strict=True):
             if done and isinstance(info.get("episode"), Mapping):
-                episode = {name: value for name, value in info["episode"].items() if name != "t"}
-                if "is_success" in info:
-                    episode["is_success"] = info["is_success"]
-                self._episodes.append(episode)
+                self._episodes.append(finished_episode(info))
 
-    def take(self) -> dict[str, Any]:
-        """The fields of a ``Rollout`` that they fill."""
+    @abstractmethod
+    def rollout(self, *, last: bool = False) -> Rollout | None:
+        """The rollout that is complete; with ``last`` what there is of one."""
+
+    def _fields(self) -> dict[str, Any]:
         episodes, self._episodes = self._episodes, []
-        names = dict.fromkeys(name for episode in episodes for name in episode)
-        columns = {name: _column([episode.get(name) for episode in episodes]) for name in names}
-        fields = {"episode_returns": columns.pop("r", None), "episode_lengths": columns.pop("l", None)}
-        infos = {name: column for name, column in columns.items() if column is not None}
-        return {**{name: value for name, value in fields.items() if value is not None}, "infos": infos}
+        return {
+            "env_steps": self._model.num_timesteps,
+            "action_space": self._model.action_space,
+            **episode_fields(episodes),
+        }
 
 
-def from_rollout_buffer(
-    buffer: Any, rewards: list[Array], dones: list[Array], **fields: Any
-) -> Rollout:
-    """What an on-policy algorithm learns from next.
+def experience_of(model: Any, *, rollout_steps: int) -> Experience:
+    """How to follow this algorithm.
 
     Args:
-        buffer: its ``RolloutBuffer``, filled, its arrays [T, N, …].
-        rewards: [N] of each of the T steps, as the environments gave them: the buffer's contain the value of what
-            came after a time limit.
-        dones: [N] of each of the T steps.
-        **fields: further fields of the rollout.
+        model: the algorithm.
+        rollout_steps: environment steps in a rollout of one that has none of its own.
+
+    Raises:
+        TypeError: if it has neither a rollout buffer nor a replay buffer.
     """
-    return Rollout(
-        observations=_observations(buffer.observations),
-        actions=_actions(buffer.actions, fields.get("action_space")),
-        rewards=_tensor(np.stack(rewards)),
-        dones=_tensor(np.stack(dones)).bool(),
-        values=_tensor(buffer.values),
-        log_probs=_tensor(buffer.log_probs),
-        advantages=_tensor(buffer.advantages),
-        returns=_tensor(buffer.returns),
-        **fields,
-    )
+    if getattr(model, "rollout_buffer", None) is not None:
+        return _OnPolicy(model)
+    if getattr(model, "replay_buffer", None) is not None:
+        return _OffPolicy(model, rollout_steps)
+    expected = "expected an algorithm with a rollout_buffer (PPO, A2C, …) or a replay_buffer (DQN, SAC, …)"
+    raise TypeError(f"SB3Bridge: {expected}, got {type(model).__name__}")
 
 
-def from_replay_buffer(buffer: Any, count: int, policy: Any, **fields: Any) -> Rollout:
-    """The latest ``count`` steps that an off-policy algorithm has stored.
+class _OnPolicy(Experience):
+    """Its rollout buffer is what it learns from next."""
 
-    Args:
-        buffer: its ``ReplayBuffer``, a ring of [size, N, …].
-        count: T.
-        policy: the policy, for the scale of its actions.
-        **fields: further fields of the rollout.
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._rewards: list[Array] = []
+        self._dones: list[Array] = []
+
+    def step(self, infos: Any, rewards: Array, dones: Array) -> None:
+        super().step(infos, rewards, dones)
+        # copies, as the algorithm adds to a reward the value of what a time limit has cut off
+        self._rewards.append(rewards.copy())
+        self._dones.append(dones.copy())
+
+    def rollout(self, *, last: bool = False) -> Rollout | None:
+        rewards, self._rewards = self._rewards, []
+        dones, self._dones = self._dones, []
+        if last:  # one that was cut short is not learned from
+            return None
+        buffer = self._model.rollout_buffer
+        return Rollout(
+            observations=_observations(buffer.observations),
+            actions=_actions(buffer.actions, self._model.action_space),
+            rewards=_tensor(np.stack(rewards)),
+            dones=_tensor(np.stack(dones)).bool(),
+            values=_tensor(buffer.values),
+            log_probs=_tensor(buffer.log_probs),
+            advantages=_tensor(buffer.advantages),
+            returns=_tensor(buffer.returns),
+            **self._fields(),
+        )
+
+
+class _OffPolicy(Experience):
+    """What it has stored in its replay buffer, a ring of [size, N, …], since the last rollout."""
+
+    def __init__(self, model: Any, rollout_steps: int) -> None:
+        super().__init__(model)
+        self._rollout_steps = rollout_steps
+        self._stored = 0
+
+    def step(self, infos: Any, rewards: Array, dones: Array) -> None:
+        super().step(infos, rewards, dones)
+        self._stored += 1
+
+    def rollout(self, *, last: bool = False) -> Rollout | None:
+        buffer, stored = self._model.replay_buffer, self._stored
+        if not stored or (not last and stored * buffer.n_envs < self._rollout_steps):
+            return None
+        self._stored = 0
+        at = np.arange(buffer.pos - min(stored, buffer.buffer_size), buffer.pos) % buffer.buffer_size
+        actions = buffer.actions[at]
+        if hasattr(self._model.action_space, "low"):  # stored in [-1, 1]
+            actions = self._model.policy.unscale_action(actions)
+        return Rollout(
+            observations=_observations(buffer.observations, at),
+            actions=_actions(actions, self._model.action_space),
+            rewards=_tensor(buffer.rewards[at]),
+            dones=_tensor(buffer.dones[at]).bool(),
+            **self._fields(),
+        )
+
+
+def finished_episode(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What the ``Monitor`` wrapper says of an episode, and whether it was a success.
+
+    Example:
+        >>> finished_episode({"episode": {"r": 21.0, "l": 21, "t": 0.1}, "is_success": True})
+        {'r': 21.0, 'l': 21, 'is_success': True}
     """
-    at = np.arange(buffer.pos - count, buffer.pos) % buffer.buffer_size
-    actions = buffer.actions[at]
-    if hasattr(fields.get("action_space"), "low"):  # stored in [-1, 1]
-        actions = policy.unscale_action(actions)
-    stored = buffer.observations
-    observations = {k: v[at] for k, v in stored.items()} if isinstance(stored, Mapping) else stored[at]
-    return Rollout(
-        observations=_observations(observations),
-        actions=_actions(actions, fields.get("action_space")),
-        rewards=_tensor(buffer.rewards[at]),
-        dones=_tensor(buffer.dones[at]).bool(),
-        **fields,
-    )
+    said = {name: value for name, value in info["episode"].items() if name != "t"}
+    return said | ({"is_success": info["is_success"]} if "is_success" in info else {})
 
 
-def _observations(observations: Any) -> Tensor:
+def episode_fields(episodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """The fields of a ``Rollout`` that finished episodes fill."""
+    names = dict.fromkeys(name for episode in episodes for name in episode)
+    columns = {name: _column([episode.get(name) for episode in episodes]) for name in names}
+    known = {name: column for name, column in columns.items() if column is not None}
+    return {"episode_returns": known.pop("r", None), "episode_lengths": known.pop("l", None), "infos": known}
+
+
+def _observations(observations: Any, at: Any = slice(None)) -> Tensor:
     """[T, N, *obs]; of a Dict observation the largest entry."""
     if isinstance(observations, Mapping):
         observations = max(observations.values(), key=lambda entry: entry.size)
-    return _tensor(observations)
+    return _tensor(observations[at])
 
 
 def _actions(actions: Array, action_space: Any) -> Tensor:
     """[T, N, *act]: the buffers keep a lone number as a vector of one."""
-    shape = getattr(action_space, "shape", None)
-    return _tensor(actions if shape is None else actions.reshape(*actions.shape[:2], *shape))
+    return _tensor(actions.reshape(*actions.shape[:2], *action_space.shape))
 
 
 def _tensor(array: Array) -> Tensor:
@@ -113,6 +163,7 @@ def _tensor(array: Array) -> Tensor:
 
 def _column(values: list[Any]) -> Tensor | None:
     try:
-        return torch.tensor([float("nan") if value is None else float(value) for value in values], dtype=torch.float64)
+        numbers = [math.nan if value is None else float(value) for value in values]
     except (TypeError, ValueError):  # words
         return None
+    return torch.tensor(numbers, dtype=torch.float64)

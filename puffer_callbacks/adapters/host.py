@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import distributed, nn
+from torch import distributed
 from torch.optim import Optimizer
 
 from puffer_callbacks.adapters.module import dressed, unwrapped
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
 from puffer_callbacks.callbacks.base import emit
-from puffer_callbacks.outputs import scalar_outputs
 from puffer_callbacks.recorder import Recorder
 
 
@@ -46,6 +45,7 @@ class Host:
         self._tell_env_steps: Callable[[], int] | None = None
         self._watch: OptimizerWatch | None = None
         self._states: dict[str, Any] = {}
+        self._set_up = self._shown = False
 
     @property
     def is_open(self) -> bool:
@@ -74,8 +74,8 @@ class Host:
 
     @property
     def global_step(self) -> int:
-        """Optimizer steps so far."""
-        return Recorder.of(self).counters.optimizer_steps
+        """Optimizer steps so far; 0 while the first fit is set up, whatever the recorder counted elsewhere."""
+        return Recorder.of(self).counters.optimizer_steps if self._set_up else 0
 
     @property
     def env_steps(self) -> int | None:
@@ -105,26 +105,33 @@ class Host:
         plain = unwrapped(module)
         self.end()
         self.hparams, self.optimizers, self._tell_env_steps = hparams, list(optimizers), env_steps
-        self._module, self.lightning_module = plain, dressed(plain, self)
+        self._module, self.lightning_module, self._shown = plain, dressed(plain, self), False
         Recorder.of(self)
         self._watch = OptimizerWatch(plain, found=self._found, before=self._before, over=self._over)
         self.tell("setup", "fit")
+        self._set_up = True
         self._restore()
         self.tell("on_fit_start")
         self.tell("on_train_start")
         self._watch.open(self.optimizers, find=find)
         atexit.register(self._at_exit)  # runs before that of a backend that was opened earlier
 
-    def report(self, metrics: object) -> None:
+    def report(self, metrics: object, batch: Any = None) -> None:
         """A training step is over: call ``on_step`` everywhere."""
         recorder = Recorder.of(self)
-        scalars: dict[str, Any] = {}
-        with recorder.guard(type(self).__name__):
-            scalars = scalar_outputs(metrics)
+        self.show(batch)
         if self._watch is not None:
             self._watch.reported()
+        recorder.batch = batch
         with self._full_precision():
-            recorder.step(self, self.lightning_module, scalars)
+            recorder.step(self, self.lightning_module, metrics)
+        recorder.batch = None
+
+    def show(self, batch: Any) -> None:
+        """Hand over the first batch, for callbacks that look at the module with it."""
+        if batch is not None and not self._shown and self._watch is not None:
+            self._shown = True
+            self.tell("on_train_batch_start", batch, 0)
 
     def tell(self, hook: str, *args: Any) -> None:
         """Call a hook of every callback."""
@@ -160,6 +167,7 @@ class Host:
         return True
 
     def _finalize(self, status: str) -> None:
+        Recorder.of(self).end()  # it has, unless a callback before it raised
         self._module, self.lightning_module, self.optimizers, self._tell_env_steps = None, None, [], None
         if self.is_global_zero:
             for logger in self.loggers:

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from torch import Tensor
 from typing_extensions import Self
 
 from puffer_callbacks.adapters.host import Host
-from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
 from puffer_callbacks.adapters.module import unwrapped
+from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
+from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.settings import flat_settings
 
@@ -16,10 +18,10 @@ from puffer_callbacks.settings import flat_settings
 class Loop(Host):
     """Runs the callbacks in a loop of your own: in CleanRL's style, with Fabric, or any other.
 
-    It stands where callbacks expect a trainer, so ``log(loop, {…})`` works as ``log(trainer, {…})`` does. It finds the
-    module's optimizers by itself, tells the callbacks before each of their steps, whatever the gradients were
-    accumulated over and before ``torch.nn.utils`` clips them, and leaves nothing behind when it is closed. A training
-    step that was not reported by ``step`` still counts: intervals are in optimizer steps, however seldom you report.
+    It stands where callbacks expect a trainer, so ``log(loop, {…})`` works as ``log(trainer, {…})`` does.
+    It finds the module's optimizers, and tells the callbacks before each of their steps: after
+    accumulation, and before ``torch.nn.utils`` clips the gradients. Intervals are in optimizer steps,
+    however seldom ``step`` is called. When it is closed it leaves nothing behind.
 
     Args:
         loggers: Lightning's or Fabric's loggers, one or several; ``None`` for none.
@@ -47,11 +49,21 @@ class Loop(Host):
     def from_fabric(cls, fabric: Any) -> Self:
         """The loop of a ``Fabric``: with its loggers and callbacks, and in the callbacks' place.
 
-        ``fabric.call("on_rollout_end", rollout)`` then reaches all of them, as ``loop.rollout_end(rollout)`` does. It
-        is the same as ``Fabric(callbacks=[loop], loggers=loggers)`` with ``loop = Loop(loggers, callbacks)``.
+        ``fabric.call("on_rollout_end", rollout)`` then reaches all of them, as
+        ``loop.rollout_end(rollout)`` does; so do ``fabric.call("fit_start", module, hparams)``,
+        ``fabric.call("step", metrics)`` and ``fabric.call("close")``. ``Fabric(callbacks=[Loop(loggers,
+        callbacks)])`` comes to the same.
 
         Args:
             fabric: ``Fabric(callbacks=[…], loggers=[…])``, of either Lightning namespace.
+
+        Example:
+            >>> from lightning.fabric import Fabric
+            >>> from puffer_callbacks import MemoryLogger, MetricsCallback
+            >>> fabric = Fabric(accelerator="cpu", callbacks=[MetricsCallback()], loggers=[MemoryLogger()])
+            >>> loop = Loop.from_fabric(fabric)
+            >>> loop.loggers == fabric.loggers
+            True
 
         Raises:
             TypeError: if it is no ``Fabric``.
@@ -77,8 +89,8 @@ class Loop(Host):
             module: the module in training, plain or wrapped (``torch.compile``, DDP, Fabric).
             hparams: the configuration: a mapping, ``Namespace`` or dataclass, nested at will.
             optimizers: those to follow, one or several; left out, those of the module are found.
-            env_steps: a function that tells the environment steps so far; left out, the module's ``env_steps`` or
-                else the last rollout's are taken.
+            env_steps: a function that tells the environment steps so far; left out, they are the module's
+                ``env_steps`` or else the last rollout's.
 
         Raises:
             TypeError: if ``module`` is no ``torch.nn.Module``, or an optimizer is none.
@@ -89,17 +101,19 @@ class Loop(Host):
         found = optimizers_of(plain) if optimizers is None else named
         self.begin(plain, settings, found, find=optimizers is None, env_steps=env_steps)
 
-    def step(self, metrics: Mapping[str, Any] | None = None) -> None:
+    def step(self, metrics: Mapping[str, Any] | None = None, *, batch: Any = None) -> None:
         """Say that a training step is over, after ``optimizer.step()``.
 
         Args:
             metrics: its scalars: numbers or 0-d tensors, nested at will; ``loss`` becomes ``train/loss``.
+            batch: what the module was trained on, for callbacks that look at it: its size gives the gradient
+                noise scale in examples, and the first one is the probe of attention maps and activations.
 
         Raises:
             RuntimeError: if no fit is open.
         """
         self._must_be_open("step")
-        self.report(metrics)
+        self.report(metrics, batch)
 
     def rollout_end(self, rollout: Rollout) -> None:
         """Hand a rollout to the callbacks.
@@ -110,6 +124,10 @@ class Loop(Host):
         """
         self._must_be_open("rollout_end")
         self.current_epoch += 1
+        if isinstance(rollout, Rollout):
+            Recorder.of(self).counters.see_rollout(rollout)
+            if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
+                self.show({"observations": rollout.observations[0]})
         self.tell("on_rollout_end", rollout)
 
     def close(self) -> None:
@@ -117,14 +135,14 @@ class Loop(Host):
         self.end()
 
     def on_rollout_end(self, *args: Any, rollout: Rollout | None = None) -> None:
-        """``rollout_end`` for ``fabric.call("on_rollout_end", …, rollout)``; what comes before it is passed over."""
+        """``rollout_end`` for ``fabric.call("on_rollout_end", …, rollout)``, with anything before it."""
         self.rollout_end(args[-1] if args else rollout)  # type: ignore[arg-type]  # checked there
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: counters, intervals and open means. All that was said until here is flushed."""
+        """What a checkpoint keeps: counters, intervals, open means. All that was said so far is flushed."""
         self.tell("on_save_checkpoint", {})
-        states = {callback.state_key: callback.state_dict() for callback in self.callbacks if callback.state_key}
-        return {key: state for key, state in states.items() if state}
+        able = [callback for callback in self.callbacks if callable(getattr(callback, "state_dict", None))]
+        return {callback.state_key: state for callback in able if (state := callback.state_dict())}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint; before ``fit_start``.
@@ -149,7 +167,8 @@ class Loop(Host):
 
     def _must_be_open(self, method: str) -> None:
         if not self.is_open:
-            raise RuntimeError(f"{method}: expected a fit that is open, got none; call fit_start(module, hparams) first")
+            expected = "expected a fit that is open, got none; call fit_start(module, hparams) first"
+            raise RuntimeError(f"{method}: {expected}")
 
 
 def _settings(hparams: Any) -> Mapping[str, Any]:

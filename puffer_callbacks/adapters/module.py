@@ -36,8 +36,8 @@ class _Dressed:
 def dressed(module: nn.Module, host: Any) -> Any:
     """The module as callbacks know modules: with ``trainer``, ``hparams``, ``env_steps``.
 
-    It is the same module, not a copy: both share one namespace, so parameters, buffers, hooks and the ``training``
-    flag are one and the same. The module itself gains no attribute, and so can be saved and copied as ever.
+    It is the same module, not a copy: both share one namespace, so parameters, buffers, hooks and the
+    ``training`` flag are one. The module itself gains no attribute, and can be saved and copied as ever.
 
     Args:
         module: any module.
@@ -47,19 +47,20 @@ def dressed(module: nn.Module, host: Any) -> Any:
         >>> from types import SimpleNamespace
         >>> layer = nn.Linear(2, 1)
         >>> twin = dressed(layer, SimpleNamespace(hparams={"lr": 0.1}, env_steps=8))
-        >>> twin.weight is layer.weight, isinstance(twin, nn.Linear), twin.env_steps, hasattr(layer, "env_steps")
-        (True, True, 8, False)
+        >>> twin.weight is layer.weight, isinstance(twin, nn.Linear), twin.env_steps
+        (True, True, 8)
     """
     kind = type(module)
     names = {"_host": host, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    twin_kind = type(kind)(kind.__name__, (_Dressed, kind), names)
+    metaclass: Any = type(kind)
+    twin_kind = metaclass(kind.__name__, (_Dressed, kind), names)
     twin = twin_kind.__new__(twin_kind)
     object.__setattr__(twin, "__dict__", module.__dict__)
     return twin
 
 
-def unwrapped(module: Any) -> nn.Module:
-    """The user's own module, out of what ``torch.compile``, ``DistributedDataParallel`` and Fabric put around it.
+def unwrapped(module: object) -> nn.Module:
+    """The user's own module, out of what ``torch.compile``, DDP and Fabric put around it.
 
     Args:
         module: a module, wrapped or not.
@@ -70,8 +71,8 @@ def unwrapped(module: Any) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise TypeError(f"fit_start: expected a torch.nn.Module to train, got {type(module).__name__}")
     while True:
-        inner = getattr(module, "module", None) if type(module).__name__ in _WRAPPERS else None
-        inner = inner if inner is not None else getattr(module, "_orig_mod", None)
+        wrapped = type(module).__name__ in _WRAPPERS
+        inner = getattr(module, "module" if wrapped else "_orig_mod", None)
         if not isinstance(inner, nn.Module):
             return module
         module = inner

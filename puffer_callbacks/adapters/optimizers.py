@@ -45,9 +45,9 @@ def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
 class OptimizerWatch:
     """Tells what happens at a module's optimizers.
 
-    An optimizer that nobody named is found at its first step. A training step is over when one of its optimizers comes
-    round again without ``reported`` having been called between: of several optimizers, whichever order they step in,
-    the busiest gives the beat.
+    An optimizer that nobody named is found at its first step. A training step is over when one of its
+    optimizers comes round again without ``reported`` having been called between: of several optimizers, in
+    whichever order they step, the busiest gives the beat.
 
     Args:
         module: whose optimizers they are.

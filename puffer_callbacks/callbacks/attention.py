@@ -35,6 +35,7 @@ class AttentionCallback(PufferCallback):
     """
 
     expensive = True
+    looks_ahead = 0
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lightning.pytorch import Callback
 
-from puffer_callbacks.hooks import hide_idle_hooks
+from puffer_callbacks.hooks import Gate, hide_idle_hooks, is_ours
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
@@ -30,6 +30,9 @@ class PufferCallback(Callback):
 
     expensive = False
     """Whether the recorder may widen the interval, ``_every``, where recording goes over its budget."""
+    looks_ahead: int | None = None
+    """For a callback whose step hooks have to do with firings only: the optimizer steps before one at which
+    ``on_before_optimizer_step`` is wanted. The hooks are called then, and not at other steps."""
     _every: Every
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -40,6 +43,12 @@ class PufferCallback(Callback):
             recorder.budget.register(type(self).__name__, self._every)
         hide_idle_hooks(self)
         hide_idle_hooks(self, PufferCallback, ("on_step",))
+
+    def gate(self) -> Gate | None:
+        """What holds the step hooks back between firings, for a callback that looks ahead to them."""
+        if self.looks_ahead is None or not is_ours(self, "on_step"):
+            return None
+        return Gate(self, self._every, ahead=self.looks_ahead)
 
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Called once after each training batch.
@@ -67,7 +76,12 @@ def contained(hook: Callable[Concatenate[C, P], None]) -> Callable[Concatenate[C
                 recorder.counters.see_rollout(args[2])
             hook(self, *args, **kwargs)
 
-    return run
+    @wraps(hook)
+    def run_at_the_end(self: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        with Recorder.of(args[0]).faults.lenient():
+            run(self, *args, **kwargs)
+
+    return run_at_the_end if hook.__name__ == "on_exception" else run
 
 
 def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:

@@ -41,6 +41,7 @@ class GradientCallback(PufferCallback):
     """
 
     expensive = True
+    looks_ahead = 2  # the step before a firing is compared with it
 
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)

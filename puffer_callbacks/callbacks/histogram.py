@@ -45,6 +45,7 @@ class HistogramCallback(PufferCallback):
     """
 
     expensive = True
+    looks_ahead: int | None = 1
 
     def __init__(
         self,
@@ -69,6 +70,8 @@ class HistogramCallback(PufferCallback):
         self._rollout: Rollout | None = None
         self._gradients: dict[str, Histogram] = {}
         self._probe: Any = None
+        if activations:
+            self.looks_ahead = None  # the first batch is wanted too
 
     @contained
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:

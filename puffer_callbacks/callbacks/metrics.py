@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.counters import Counters
 from puffer_callbacks.measure.means import IntervalMeans
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.schedule import Every
@@ -45,6 +44,8 @@ class MetricsCallback(PufferCallback):
         self._means = IntervalMeans()
         self._nonfinite: Counter[str] = Counter()
         self._met_any = False
+        self._rates: dict[int, float] = {}
+        self._rate_steps = 0
 
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
@@ -54,22 +55,29 @@ class MetricsCallback(PufferCallback):
         recorder = Recorder.of(trainer)
         self._met_any = True
         self._means.add(metrics)
-        self._means.add_floats(learning_rates(recorder.counters, metrics))
+        if "learning_rate" not in metrics:
+            self._add_rates(recorder.counters.learning_rates)
         if self._every.fires(recorder.counters.optimizer_steps):
             self._record(recorder)
 
     @contained
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
-        self._record(Recorder.of(trainer))
+        recorder = Recorder.of(trainer)
+        if not self._met_any:
+            expected = "expected training_step to return a dict of scalars such as {'loss': …}"
+            recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
+        self._record(recorder)
 
     @contained
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Log the interval that the exception cut short."""
-        self._record(Recorder.of(trainer))
+        if self._met_any:
+            self._record(Recorder.of(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
+        self._fold_rates()
         return {
             "means": self._means.state_dict(),
             "last": self._every.last,
@@ -82,11 +90,21 @@ class MetricsCallback(PufferCallback):
         self._every.restart(state_dict["last"])
         self._nonfinite = Counter(state_dict["nonfinite"])
 
+    def _add_rates(self, rates: Mapping[int, float]) -> None:
+        """Count the steps at the same learning rates, and add them up where one changes."""
+        if rates != self._rates:
+            self._fold_rates()
+            self._rates = dict(rates)
+        self._rate_steps += 1
+
+    def _fold_rates(self) -> None:
+        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …"""
+        names = {at: f"learning_rate/{at}" if at else "learning_rate" for at in self._rates}
+        self._means.add_floats({names[at]: rate for at, rate in self._rates.items()}, steps=self._rate_steps)
+        self._rate_steps = 0
+
     def _record(self, recorder: Recorder) -> None:
-        if not self._met_any:
-            expected = "expected training_step to return a dict of scalars such as {'loss': …}"
-            reason = f"{expected}, got none; nothing to log"
-            recorder.faults.report("MetricsCallback", reason)
+        self._fold_rates()
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the steps that a mean is over
         for name, mean in self._means.take().items():
             rows[mean.steps].update({tag: sign * mean.mean for tag, sign in tags(name)})
@@ -105,11 +123,3 @@ def tags(name: str) -> list[tuple[str, float]]:
     elif name in _DIAGNOSTICS:
         named.append((f"diagnostics/{name}", 1.0))
     return named
-
-
-def learning_rates(counters: Counters, metrics: Mapping[str, Scalar]) -> dict[str, float]:
-    """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …; the step's own stands."""
-    if "learning_rate" in metrics:
-        return {}
-    rates = counters.learning_rates.items()
-    return {"learning_rate" if at == 0 else f"learning_rate/{at}": rate for at, rate in rates}

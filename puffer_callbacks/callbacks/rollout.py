@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.measure.episodes import EpisodeMetric, info_statistics, info_sums
+from puffer_callbacks.measure.episodes import EpisodeMetric, Episodes, info_statistics, info_sums
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values.scalars import Scalar, to_floats
+from puffer_callbacks.values.scalars import to_floats
 
 _REDUCE_EVERY_N_STEPS = 16
 """Optimizer steps between two reductions over ranks: the one clock that all ranks share."""
@@ -43,29 +43,28 @@ class RolloutCallback(PufferCallback):
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Add the rollout, and log it where there is one process."""
         recorder = Recorder.of(trainer)
-        self._metric.to(rollout.rewards.device)
-        self._metric.update(rollout)
         readable = {name: value for name, value in rollout.infos.items() if _is_readable(value)}
         for name in rollout.infos.keys() - readable.keys():
             recorder.faults.report(f"Rollout.infos[{name!r}]", _expected(rollout.infos[name]))
         self._add(info_sums(readable))
         if trainer.world_size == 1:
-            self._record(recorder)
+            self._record(recorder, Episodes.of(rollout).statistics())
+        else:
+            self._metric.to(rollout.rewards.device)
+            self._metric.update(rollout)
 
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
         """Gather over ranks where there are several."""
         recorder = Recorder.of(trainer)
         if trainer.world_size > 1 and self._reduce.fires(recorder.counters.optimizer_steps):
-            self._gather_infos()
-            self._record(recorder)
+            self._gather(recorder)
 
     @contained
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Gather what is left."""
         if trainer.world_size > 1:
-            self._gather_infos()
-            self._record(Recorder.of(trainer))
+            self._gather(Recorder.of(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """How many values were not finite so far."""
@@ -75,12 +74,17 @@ class RolloutCallback(PufferCallback):
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
 
-    def _record(self, recorder: Recorder) -> None:
-        statistics: dict[str, Scalar] = {**self._metric.compute(), **info_statistics(self._infos)}
+    def _gather(self, recorder: Recorder) -> None:
+        """Every rank calls this at the same training step."""
+        self._gather_infos()
+        self._record(recorder, to_floats(self._metric.compute()))
         self._metric.reset()
-        self._infos = {}
-        if statistics:
-            recorder.record(dict(self._so_far(to_floats(statistics))))
+
+    def _record(self, recorder: Recorder, statistics: dict[str, float]) -> None:
+        infos, self._infos = self._infos, {}
+        found = self._so_far(statistics | info_statistics(infos))
+        if found:
+            recorder.record(found)
 
     def _so_far(self, statistics: dict[str, float]) -> dict[str, float]:
         self._nonfinite.update({tag: int(n) for tag, n in statistics.items() if tag.startswith("nonfinite/")})

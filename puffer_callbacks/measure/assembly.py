@@ -1,6 +1,7 @@
 """From counts by the top bits of floats to histograms."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,13 +16,14 @@ _EDGE = 8
 """How many patterns of top bits, sign aside, zero and the denormals have; and NaN and infinity."""
 
 
-def narrow(parts: Mapping[str, Part]) -> dict[str, Histogram | None]:
+def narrow(parts: Mapping[str, Part], *, workers: int) -> dict[str, Histogram | None]:
     """Histograms of numbers that are exact in float32; none where there is what only ``wide`` counts right.
 
     Args:
         parts: tensors of one device, none of them empty, the smallest first.
+        workers: how many threads may work at once.
     """
-    table, totals = tally([part.values for part in parts.values()], Narrow)
+    table, totals = tally([part.values for part in parts.values()], Narrow, workers=workers)
     cells = _Cells(table, Narrow)
     odd = _odd(cells, list(parts.values()))
     return {
@@ -32,13 +34,12 @@ def narrow(parts: Mapping[str, Part]) -> dict[str, Histogram | None]:
 
 def _odd(cells: "_Cells", parts: Sequence[Part]) -> set[int]:
     """The rows of tensors that hold denormals, or values that are not finite."""
-    odd = cells.rows_with(np.r_[1:_EDGE, Narrow.bins // 2 - _EDGE : Narrow.bins // 2])
+    odd = cells.odd_rows()
     # Where the exponent and the top of the mantissa are zero the rest may not be: count what is not zero.
-    unsure = [
-        row
-        for row in cells.rows_with([0]) - odd
-        if parts[row].values.dtype in (torch.float32, torch.bfloat16)
-    ]
+    may_be_denormal = (
+        row for row, part in enumerate(parts) if part.values.dtype in (torch.float32, torch.bfloat16)
+    )
+    unsure = [row for row in may_be_denormal if cells.zeros(row) and row not in odd]
     if unsure:
         nonzero = torch.stack([torch.count_nonzero(parts[row].values) for row in unsure]).tolist()
         sizes = [parts[row].values.numel() for row in unsure]
@@ -46,17 +47,18 @@ def _odd(cells: "_Cells", parts: Sequence[Part]) -> set[int]:
     return odd
 
 
-def wide(parts: Mapping[str, Part]) -> dict[str, Histogram]:
+def wide(parts: Mapping[str, Part], *, workers: int) -> dict[str, Histogram]:
     """Histograms of any numbers.
 
     Args:
         parts: tensors of one device, none of them empty, the smallest first.
+        workers: how many threads may work at once.
     """
-    table, totals = tally([part.values for part in parts.values()], Wide)
+    table, totals = tally([part.values for part in parts.values()], Wide, workers=workers)
     nonfinite, zeros = ([int(sum(line[i] for line in lines)) for lines in totals] for i in (4, 5))
     table[:, 0] -= nonfinite  # they were counted as zeros
     cells = _Cells(table, Wide)
-    odd = cells.rows_with(np.arange(1, _EDGE))
+    odd = cells.odd_rows()
     found = {}
     for row, (name, part) in enumerate(parts.items()):
         if row in odd or cells.zeros(row) != zeros[row]:
@@ -87,39 +89,52 @@ class _Cells:
     """
 
     def __init__(self, table: NDArray[np.int64], counter: type[Narrow] | type[Wide]) -> None:
-        half, first = counter.bins // 2, counter.first_bin
-        cells = np.flatnonzero(table.reshape(-1) != 0)
-        patterns = cells & (counter.bins - 1)
-        self._half, self._width = half, counter.bins
-        self._cells, self._magnitudes = cells, patterns & (half - 1)
-        self._counts = table.reshape(-1)[cells]
-        self._bins = np.where(patterns < half, patterns + first, half - first - patterns).astype(np.int32)
+        half = counter.bins // 2
+        self._width, self._cells = counter.bins, np.flatnonzero(table.reshape(-1) != 0)
+        self._patterns = self._cells & (counter.bins - 1)
+        self._counts = table.reshape(-1)[self._cells]
+        self._bins = _bins(counter.bins, counter.first_bin)[self._patterns]
         marks = np.arange(0, table.size, counter.bins)[:, None] + np.array(
             [0, 1, half, half + 1, counter.bins]
         )
-        self._cuts = cells.searchsorted(marks).tolist()
+        self._cuts = self._cells.searchsorted(marks).tolist()
 
-    def rows_with(self, magnitudes: Sequence[int] | NDArray[np.int64]) -> set[int]:
-        """The rows that hold one of these top bits, sign aside."""
-        wanted = np.zeros(self._half, np.bool_)
-        wanted[magnitudes] = True
-        return set((self._cells[wanted[self._magnitudes]] // self._width).tolist())
+    def odd_rows(self) -> set[int]:
+        """The rows that hold denormals, or what is not finite."""
+        odd = _odd_patterns(self._width)[self._patterns]
+        return set((self._cells[odd] // self._width).tolist()) if odd.any() else set()
 
     def zeros(self, row: int) -> int:
         """How many have nothing but zeros in their top bits, sign aside."""
         plus, above, minus, below, _ = self._cuts[row]
+        if plus == above and minus == below:
+            return 0
         return int(self._counts[plus:above].sum() + self._counts[minus:below].sum())
 
     def histogram(
         self, row: int, totals: Sequence[Sequence[float]], *, zeros: int, nonfinite: int = 0
     ) -> Histogram:
         """The histogram of a row, in the order of the values; top bits ascend away from zero both ways."""
-        plus, above, minus, below, end = self._cuts[row]
+        _, above, minus, below, end = self._cuts[row]
         folded = [(low, high, total, squares) for low, high, total, squares, *_ in totals]
         bins = [self._bins[below:end][::-1], self._bins[above:minus]]
         counts = [self._counts[below:end][::-1], self._counts[above:minus]]
-        if zeros := zeros + (self.zeros(row) if above > plus or below > minus else 0):
+        if zeros := zeros + self.zeros(row):
             bins.insert(1, np.zeros(1, np.int32))
             counts.insert(1, np.array([zeros]))
             folded.append((0.0, 0.0, 0.0, 0.0))
         return Histogram(np.concatenate(bins), np.concatenate(counts), nonfinite, *combine(folded))
+
+
+@cache
+def _bins(patterns: int, first: int) -> NDArray[np.int32]:
+    """The bin of each pattern of top bits."""
+    magnitudes = np.arange(patterns // 2, dtype=np.int32) + first
+    return np.concatenate([magnitudes, -magnitudes])
+
+
+@cache
+def _odd_patterns(patterns: int) -> NDArray[np.bool_]:
+    """Which patterns of top bits are those of denormals, and of what is not finite."""
+    magnitudes = np.arange(patterns) % (patterns // 2)
+    return (magnitudes >= patterns // 2 - _EDGE) | ((magnitudes > 0) & (magnitudes < _EDGE))

@@ -1,6 +1,7 @@
 """What the finished episodes of all ranks say together."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from puffer_callbacks.rollout import Rollout
+
+Floats = NDArray[np.float64]
 
 _QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 _SUCCESS = ("success", "is_success")
@@ -45,54 +48,84 @@ class EpisodeMetric(Metric):
 
     def update(self, rollout: Rollout) -> None:
         """Add a rollout."""
-        if rollout.episode_returns is not None and len(rollout.episode_returns):
-            self.returns.append(rollout.episode_returns.detach().double())
-        if rollout.episode_lengths is not None and len(rollout.episode_lengths):
-            self.lengths.append(rollout.episode_lengths.detach().double())
-        if rollout.values is not None and rollout.returns is not None:
-            returns = rollout.returns.detach().double()
-            errors = returns - rollout.values.detach().double()
-            finite = torch.isfinite(errors)
-            fresh = torch.cat([moments(returns[finite]), moments(errors[finite])])
-            self.fit = merge_moments(torch.stack([self.fit, fresh.to(self.fit.device)]))
+        episodes = Episodes.of(rollout)
+        self.returns.append(torch.from_numpy(episodes.returns).to(self.device))
+        self.lengths.append(torch.from_numpy(episodes.lengths).to(self.device))
+        fresh = torch.from_numpy(episodes.fit).to(self.fit)
+        self.fit = merge_moments(torch.stack([self.fit, fresh]))
 
     def compute(self) -> dict[str, Tensor]:
         """The statistics; those without a finished episode behind them are left out."""
-        statistics: dict[str, Tensor] = {}
-        if len(self.returns):
-            returns, nonfinite = split_finite("rollout/return", dim_zero_cat(self.returns))
-            statistics |= (return_statistics(returns) if len(returns) else {}) | nonfinite
-        if len(self.lengths):
-            lengths, nonfinite = split_finite("rollout/episode_length", dim_zero_cat(self.lengths))
-            statistics |= (length_statistics(lengths) if len(lengths) else {}) | nonfinite
+        none = torch.zeros(0, dtype=torch.float64)
+        returns, lengths = (dim_zero_cat(state) if len(state) else none for state in (self.returns, self.lengths))
+        episodes = Episodes(_host(returns), _host(lengths), _host(self.fit))
+        return {tag: torch.tensor(value, dtype=torch.float64) for tag, value in episodes.statistics().items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Episodes:
+    """The finished episodes of a rollout and the critic's fit, on the host.
+
+    Args:
+        returns: undiscounted returns [E].
+        lengths: in steps [E].
+        fit: count, mean and sum of squared deviations of the critic's targets, then of its errors [6].
+    """
+
+    returns: Floats
+    lengths: Floats
+    fit: Floats
+
+    @staticmethod
+    def of(rollout: Rollout) -> "Episodes":
+        """What a rollout tells."""
+        returns, lengths = (_host(each) for each in (rollout.episode_returns, rollout.episode_lengths))
+        targets, values = _host(rollout.returns), _host(rollout.values)
+        if targets.size != values.size:
+            return Episodes(returns, lengths, np.zeros(6))
+        errors = targets - values
+        finite = np.isfinite(errors)
+        if not finite.all():
+            targets, errors = targets[finite], errors[finite]
+        return Episodes(returns, lengths, np.concatenate([moments(targets), moments(errors)]))
+
+    def statistics(self) -> dict[str, float]:
+        """Tag to value; those with nothing behind them are left out, values that are not finite counted."""
+        found: dict[str, float] = {}
+        returns, lengths = (numbers[np.isfinite(numbers)] for numbers in (self.returns, self.lengths))
+        if returns.size:
+            found |= return_statistics(returns)
+        if lengths.size:
+            mean = float(lengths.mean())
+            found |= {"train/episode_length": mean, "rollout/episode_length_mean": mean}
+        for tag, left_out in {
+            "return": self.returns.size - returns.size,
+            "episode_length": self.lengths.size - lengths.size,
+        }.items():
+            if left_out:
+                found[f"nonfinite/rollout/{tag}"] = float(left_out)
         if self.fit[0] > 0 and self.fit[2] > 0:
-            statistics["diagnostics/explained_variance"] = 1 - self.fit[5] / self.fit[2]
-        return statistics
+            found["diagnostics/explained_variance"] = float(1 - self.fit[5] / self.fit[2])
+        return found
 
 
-def split_finite(tag: str, numbers: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The finite numbers, and under ``nonfinite/<tag>`` how many are not, where there are any."""
-    finite = numbers[torch.isfinite(numbers)]
-    left_out = numbers.numel() - finite.numel()
-    return finite, {f"nonfinite/{tag}": torch.tensor(float(left_out))} if left_out else {}
-
-
-def length_statistics(lengths: Tensor) -> dict[str, Tensor]:
-    """Mean of episode lengths [E]."""
-    mean = lengths.mean()
-    return {"train/episode_length": mean, "rollout/episode_length_mean": mean}
-
-
-def return_statistics(returns: Tensor) -> dict[str, Tensor]:
+def return_statistics(returns: Floats) -> dict[str, float]:
     """Mean and quantiles of undiscounted episode returns [E], linearly interpolated as NumPy's."""
-    order = torch.tensor(list(_QUANTILES.values()), dtype=returns.dtype, device=returns.device)
-    quantiles = torch.quantile(returns, order)
-    mean = returns.mean()
-    statistics = {f"rollout/return_{name}": quantiles[at] for at, name in enumerate(_QUANTILES)}
-    return {"train/reward": mean, "rollout/return_mean": mean, **statistics}
+    ranks = np.array(list(_QUANTILES.values())) * (returns.size - 1)
+    quantiles = np.interp(ranks, np.arange(returns.size), np.sort(returns)).tolist()
+    mean = float(returns.mean())
+    named = zip(_QUANTILES, quantiles, strict=True)
+    return {"train/reward": mean, "rollout/return_mean": mean, **{f"rollout/return_{n}": q for n, q in named}}
 
 
-def info_sums(infos: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
+def _host(tensor: Tensor | None) -> Floats:
+    if tensor is None:
+        return np.zeros(0)
+    tensor = tensor.detach().cpu().ravel()
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().astype(np.float64)
+
+
+def info_sums(infos: Mapping[str, Tensor]) -> dict[str, Floats]:
     """Sum and number of each info's finite entries, and number of the others, on the host: they add up."""
     sums = {}
     for name, value in infos.items():
@@ -102,7 +135,7 @@ def info_sums(infos: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
     return sums
 
 
-def info_statistics(sums: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+def info_statistics(sums: Mapping[str, Floats]) -> dict[str, float]:
     """Means of the infos under their tags, and the success rate where an environment tells of success."""
     means = {name: float(total / count) for name, (total, count, _) in sums.items() if count}
     statistics = {f"rollout/info/{name}": mean for name, mean in means.items()}
@@ -115,13 +148,13 @@ def info_statistics(sums: Mapping[str, NDArray[np.float64]]) -> dict[str, float]
     return statistics | left_out
 
 
-def moments(numbers: Tensor) -> Tensor:
+def moments(numbers: Floats) -> Floats:
     """Count, mean and sum of squared deviations [3] of numbers."""
-    if not numbers.numel():
-        return torch.zeros(3, dtype=torch.float64, device=numbers.device)
+    if not numbers.size:
+        return np.zeros(3)
     mean = numbers.mean()
-    count = torch.tensor(float(numbers.numel()), dtype=torch.float64, device=numbers.device)
-    return torch.stack([count, mean, (numbers - mean).square().sum()])
+    deviations = numbers - mean
+    return np.array([numbers.size, mean, deviations @ deviations])
 
 
 def merge_moments(parts: Tensor) -> Tensor:

@@ -38,7 +38,8 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
 @torch.no_grad()
 def total_norm(each: Iterable[Tensor]) -> Tensor:
     """The norm of all tensors together, from the norm of each."""
-    return torch.linalg.vector_norm(torch.stack([norm.double() for norm in each]))
+    total: Tensor = torch.linalg.vector_norm(torch.stack([norm.double() for norm in each]))
+    return total
 
 
 def module_norms(each: Mapping[str, Tensor]) -> dict[str, Tensor]:

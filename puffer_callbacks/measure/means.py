@@ -1,4 +1,4 @@
-"""Exact means over every step of an interval, at the price of one small copy a step."""
+"""Exact means over every step of an interval, at next to no price a step."""
 
 import math
 from collections import defaultdict
@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.values.scalars import Scalar, stacked
+from puffer_callbacks.measure.steprows import StepRows
+from puffer_callbacks.values.scalars import Scalar
 
 _FOLD_AT = 256
 """Rows kept on the device before they are added up: memory stays flat however long the interval."""
@@ -33,7 +32,7 @@ class Mean(NamedTuple):
 class IntervalMeans:
     """The mean of every scalar over every step since the last ``take``.
 
-    A step copies its scalars into one small tensor on their device; an interval costs one host transfer.
+    A step's scalars are taken as ``StepRows`` tells; on a device an interval costs one host transfer.
 
     Example:
         >>> means = IntervalMeans()
@@ -43,7 +42,7 @@ class IntervalMeans:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, ...], list[Tensor]] = defaultdict(list)
+        self._rows: dict[tuple[str, ...], StepRows] = defaultdict(StepRows)
         self._totals: dict[str, list[float]] = {}
 
     def add(self, metrics: Mapping[str, Scalar]) -> None:
@@ -51,19 +50,21 @@ class IntervalMeans:
         tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
         if tensors:
             rows = self._rows[tuple(tensors)]
-            rows.append(stacked(list(tensors.values())))
+            rows.add(list(tensors.values()))
             if len(rows) >= _FOLD_AT:
                 self._fold()
         if len(tensors) < len(metrics):
             self.add_floats({name: float(value) for name, value in metrics.items() if name not in tensors})
 
-    def add_floats(self, metrics: Mapping[str, float]) -> None:
-        """Add one step's scalars that are on the host."""
+    def add_floats(self, metrics: Mapping[str, float], *, steps: int = 1) -> None:
+        """Add scalars that are on the host, which were the same for so many steps."""
         for name, value in metrics.items():
+            if not steps:
+                continue
             if math.isfinite(value):
-                self._add_totals(name, value, 1, 0)
+                self._add_totals(name, value * steps, steps, 0)
             else:
-                self._add_totals(name, 0.0, 0, 1)
+                self._add_totals(name, 0.0, 0, steps)
 
     def take(self) -> dict[str, Mean]:
         """The means since the last call."""
@@ -87,23 +88,15 @@ class IntervalMeans:
     def _fold(self) -> None:
         for names, rows in self._rows.items():
             if rows:
-                block = stacked_rows(rows)
+                block = rows.take()
                 finite = np.isfinite(block)
                 sums = np.where(finite, block, 0.0).sum(axis=0)
                 counts = finite.sum(axis=0)
                 for name, total, count in zip(names, sums, counts, strict=True):
-                    self._add_totals(name, float(total), int(count), len(rows) - int(count))
-                rows.clear()
+                    self._add_totals(name, float(total), int(count), len(block) - int(count))
 
     def _add_totals(self, name: str, total: float, count: int, nonfinite: int) -> None:
         totals = self._totals.setdefault(name, [0.0, 0, 0])
         totals[0] += total
         totals[1] += count
         totals[2] += nonfinite
-
-
-def stacked_rows(rows: list[Tensor]) -> NDArray[np.float64]:
-    """Rows of one length as a float64 array [rows, scalars] on the host, in one transfer if dtypes agree."""
-    same = all(row.dtype == rows[0].dtype and row.device == rows[0].device for row in rows)
-    block = torch.stack(rows if same else [row.to("cpu", torch.float64) for row in rows])
-    return block.cpu().double().numpy()

@@ -91,11 +91,13 @@ def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
         >>> [piece.tolist() for piece in pieces(torch.arange(6).view(2, 3).t(), 4)]
         [[0, 1, 2, 3], [4, 5]]
     """
-    if tensor.numel() == 0:
-        return
-    ordered = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
+    ordered = tensor
+    if not tensor.is_contiguous():
+        ordered = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
     if ordered.is_contiguous() or tensor.numel() <= size:
-        yield from torch.split(ordered.reshape(-1), size)
+        flat = ordered.reshape(-1).contiguous()
+        for start in range(0, len(flat), size):
+            yield flat[start : start + size]
         return
     longest = max(range(tensor.ndim), key=tensor.size)
     for slab in torch.split(tensor, max(1, tensor.size(longest) * size // tensor.numel()), longest):

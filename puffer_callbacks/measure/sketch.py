@@ -1,6 +1,7 @@
 """Histograms of many tensors at once, at about the speed of reading them."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -39,11 +40,27 @@ def sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram]:
     parts = {name: local_part(name, tensor) for name, tensor in tensors.items()}
     full = {name: part for name, part in parts.items() if part.values.numel()}
     found: dict[str, Histogram | None] = {n: of_zeros(p.zeros) for n, p in parts.items() if n not in full}
-    for group in _groups({name: part for name, part in full.items() if not part.wide}, 512):
-        found |= narrow(group)
-    for group in _groups({name: part for name, part in full.items() if found.get(name) is None}, 64):
-        found |= wide(group)
+    with _one_thread_each() as workers:
+        for group in _groups({name: part for name, part in full.items() if not part.wide}, 512):
+            found |= narrow(group, workers=workers)
+        for group in _groups({name: part for name, part in full.items() if found.get(name) is None}, 64):
+            found |= wide(group, workers=workers)
     return {name: histogram for name in tensors if (histogram := found[name])}
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[int]:
+    """Let torch compute in the thread that calls it; gives the number of threads that it may use.
+
+    Many short operations pass over a chunk. Shared among threads they would wait for each other at the end of
+    each, for long where other processes need the processors; so threads take chunks instead.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _groups(parts: Mapping[str, Part], most: int) -> Iterator[dict[str, Part]]:

@@ -16,10 +16,11 @@ SMALL = 1 << 14
 """Tensors of up to so many numbers are counted together."""
 
 _MOST_WORKERS = 16
+_WORTH_A_WORKER = 1 << 20
 
 
 def tally(
-    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]
+    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide], *, workers: int
 ) -> tuple[NDArray[np.int64], list[list[list[float]]]]:
     """Count tensors of one device, with one transfer to the host.
 
@@ -29,6 +30,7 @@ def tally(
     Args:
         tensors: T dense tensors, none of them empty, the small ones first.
         counter: what counts a chunk.
+        workers: how many threads may work at once.
 
     Returns:
         Counts by top bits, int64 [T, counter.bins]; and for each tensor what the counter tells of its chunks.
@@ -43,7 +45,7 @@ def tally(
         totals.append(told)
     rest = tensors[len(owners) :]
     if rest:
-        rows, found, told = _share(rest, counter)
+        rows, found, told = _share(rest, counter, workers)
         owners += [len(tensors) - len(rest) + row for row in rows]
         counts.append(found)
         totals.append(told)
@@ -71,25 +73,19 @@ def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield batch
 
 
-def _share(tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]) -> tuple[list[int], Tensor, Tensor]:
-    """Count tensors chunk by chunk: threads take the next one as they get free.
-
-    Several operations pass over a chunk, each too short to be shared among threads itself; so each thread
-    computes alone, which also never waits for a processor that is busy with something else.
-    """
-    device, largest, size = (
-        tensors[0].device,
-        max(t.numel() for t in tensors),
-        sum(t.numel() for t in tensors),
-    )
+def _share(
+    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide], workers: int
+) -> tuple[list[int], Tensor, Tensor]:
+    """Count tensors chunk by chunk: workers take the next one as they get free."""
+    device, sizes = tensors[0].device, [tensor.numel() for tensor in tensors]
     jobs = enumerate((row, piece) for row, tensor in enumerate(tensors) for piece in pieces(tensor, CHUNK))
     counts = torch.zeros(len(tensors), counter.bins, dtype=torch.int64, device=device)
     told: dict[int, tuple[int, list[Tensor]]] = {}
     lock = Lock()
 
     def work(_: int) -> None:
-        torch.set_num_threads(1)
-        count = counter(min(CHUNK, largest), device)
+        torch.set_num_threads(1)  # of torch's own, in this thread
+        count = counter(min(CHUNK, max(sizes)), device)
         while True:
             with lock:
                 place, (row, piece) = next(jobs, (-1, (-1, counts)))
@@ -100,16 +96,12 @@ def _share(tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]) -> tup
                 counts[row] += found
                 told[place] = row, totals
 
-    threads = torch.get_num_threads()
-    workers = min(threads, _MOST_WORKERS, size // (4 * CHUNK))
-    try:
-        if workers > 1 and device.type == "cpu":
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(work, range(workers)))
-        else:
-            work(0)
-    finally:
-        torch.set_num_threads(threads)
+    workers = min(workers, _MOST_WORKERS, sum(sizes) // _WORTH_A_WORKER)
+    if workers > 1 and device.type == "cpu":
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(work, range(workers)))
+    else:
+        work(0)
     rows, totals = zip(*(told[place] for place in range(len(told))), strict=True)
     columns = [torch.stack(column).double() for column in zip(*totals, strict=True)]
     return list(rows), counts, torch.stack(columns, 1)

@@ -18,7 +18,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
-    """T steps of N environments, on the CPU; E episodes ended meanwhile, C of them cut by a time limit.
+    """T steps of N environments; E episodes ended meanwhile, C of them cut by a time limit.
+
+    What belongs to steps is on the policy's device, what belongs to episodes on the CPU.
 
     Args:
         observations: [T + 1, N, *obs]; the last is where the next rollout begins.
@@ -81,13 +83,14 @@ class Collector:
                 cut += [(t, int(n), infos["final_obs"][n]) for n in np.flatnonzero(truncated & ~terminated)]
         buffer[steps] = self._observation = seen
         returns, lengths = self._episodes.add(rewards, dones)
+        times, numbers, finals = zip(*cut, strict=True) if cut else ((), (), ())
         return Trajectories(
-            observations=torch.from_numpy(buffer),
-            actions=torch.stack(actions),
-            rewards=torch.from_numpy(rewards),
-            dones=torch.from_numpy(dones),
-            cut=(torch.tensor([t for t, _, _ in cut]), torch.tensor([n for _, n, _ in cut])),
-            final_observations=torch.from_numpy(np.array([obs for *_, obs in cut], dtype)) if cut else None,
+            observations=torch.from_numpy(buffer).to(device),
+            actions=torch.stack(actions).to(device),
+            rewards=torch.from_numpy(rewards).to(device),
+            dones=torch.from_numpy(dones).to(device),
+            cut=(torch.tensor(times, dtype=torch.long), torch.tensor(numbers, dtype=torch.long)),
+            final_observations=torch.from_numpy(np.array(finals, dtype)).to(device) if cut else None,
             episode_returns=torch.from_numpy(returns),
             episode_lengths=torch.from_numpy(lengths),
             infos={name: torch.tensor(values) for name, values in self._infos.take().items()},

@@ -1,6 +1,6 @@
 """Environments by name, vectorized, with clear words where a name is unknown or a package is missing."""
 
-import copy
+import dataclasses
 import difflib
 import importlib
 from collections.abc import Callable
@@ -21,7 +21,8 @@ def resolve_env_id(env_id: str) -> str:
     """The registered name that is meant: ``CartPole`` is the newest registered ``CartPole-vN``.
 
     Args:
-        env_id: a registered environment, with or without its version; ``module:Name-v0`` imports ``module`` first.
+        env_id: a registered environment, with or without its version; ``module:Name-v0`` imports
+            ``module`` first.
 
     Raises:
         TypeError: if ``env_id`` is not a string.
@@ -39,12 +40,13 @@ def resolve_env_id(env_id: str) -> str:
             importlib.import_module(module)
         except ImportError as error:
             raise ValueError(f"env_id: cannot import the module of {env_id!r}: {error}") from error
+    prefix = f"{module}:" if module else ""
     if name in gymnasium.registry:
-        return name
+        return prefix + name
     specs = [spec for spec in gymnasium.registry.values() if _unversioned(spec) == name]
     if not specs:
         raise ValueError(f"env_id: expected a registered environment, got {env_id!r}{_near(name)}")
-    return max(specs, key=lambda spec: spec.version or 0).id
+    return prefix + max(specs, key=lambda spec: spec.version or 0).id
 
 
 def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
@@ -64,7 +66,7 @@ def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
         >>> make_envs("CartPole", num_envs=4).num_envs
         4
     """
-    spec = copy.deepcopy(gymnasium.registry[resolve_env_id(env_id)])
+    spec = gymnasium.registry[resolve_env_id(env_id).rpartition(":")[2]]
     try:
         envs = _vectorized(spec, num_envs)
         if envs is None:
@@ -72,11 +74,12 @@ def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
             envs = gymnasium.make_vec(spec, num_envs, "sync", how, disable_env_checker=True)
         return envs
     except (gymnasium.error.Error, ImportError) as error:
-        raise ValueError(f"env_id: cannot make {spec.id}: {' '.join(str(error).split())}") from error
+        remedy = f"; try `pip install {error.name}`" if isinstance(error, ModuleNotFoundError) else ""
+        raise ValueError(f"env_id: cannot make {spec.id}: {' '.join(str(error).split())}{remedy}") from error
 
 
 def legalizer(space: spaces.Space[Any]) -> Callable[[Array], Array]:
-    """What makes a policy's actions [B, *act] such as environments take: within bounds, from the space's start on.
+    """What turns a policy's actions [B, *act] into legal ones: within bounds, from the space's start on.
 
     Example:
         >>> legalizer(spaces.Box(-1, 1, (1,)))(np.array([[3.0]]))
@@ -91,6 +94,8 @@ def legalizer(space: spaces.Space[Any]) -> Callable[[Array], Array]:
 
 class SameStepCartPole(CartPoleVectorEnv):
     """Gymnasium's vectorized CartPole, with episodes that start anew in the step that ends the old one."""
+
+    state: Any  # an array once reset
 
     metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
 
@@ -107,12 +112,15 @@ class SameStepCartPole(CartPoleVectorEnv):
         return observations, rewards, terminated, truncated, info
 
 
+def _same_step_cart_pole(**kwargs: Any) -> SameStepCartPole:
+    return SameStepCartPole(**kwargs)
+
+
 def _vectorized(spec: EnvSpec, num_envs: int) -> VectorEnv[Any, Any, Any] | None:
     if spec.vector_entry_point is None:
         return None
     if str(spec.vector_entry_point).endswith(":CartPoleVectorEnv"):
-        spec = copy.deepcopy(spec)
-        spec.vector_entry_point = SameStepCartPole
+        spec = dataclasses.replace(spec, vector_entry_point=_same_step_cart_pole)
     envs = gymnasium.make_vec(spec, num_envs)
     if envs.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP:
         return envs

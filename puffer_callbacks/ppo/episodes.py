@@ -67,7 +67,7 @@ class InfoTracker:
         self._finished: dict[str, list[float]] = {}
 
     def add(self, infos: Mapping[str, Any], ended: Array) -> None:
-        """Take in the ``infos`` of one step of vector environments that reset in the step that ends an episode.
+        """Take in one step's ``infos`` from environments that reset in the step that ends an episode.
 
         Args:
             infos: arrays [N] by name; those of ended episodes lie in ``final_info``.
@@ -79,7 +79,7 @@ class InfoTracker:
                 if "reward" in name:
                     self._sums.setdefault(name, np.zeros(self._num_envs))[here] += numbers[here]
         for name, numbers in _numbers(final):
-            values = self._sums[name] if name in self._sums else numbers
+            values = self._sums.get(name, numbers)
             self._finished.setdefault(name, []).extend(values[ended & final.get(f"_{name}", ended)].tolist())
         for sums in self._sums.values():
             sums[ended] = 0.0
@@ -95,5 +95,5 @@ def _numbers(infos: Mapping[str, Any]) -> list[tuple[str, Array]]:
     return [
         (name, value.astype(np.float64))
         for name, value in infos.items()
-        if not name.startswith("_") and isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "bif"
+        if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "bif" and name[0] != "_"
     ]

@@ -24,8 +24,8 @@ def evaluate(
 ) -> Rollout:
     """The rollout that the trajectories make in the eyes of the policy that took them.
 
-    All values, log probabilities and entropies come from one forward pass over the whole rollout, which is many
-    times cheaper than one per step.
+    All values, log probabilities and entropies come from one forward pass over the whole rollout, far cheaper
+    than one a step.
 
     Args:
         policy: unchanged since the trajectories were collected.
@@ -42,7 +42,9 @@ def evaluate(
     log_probs = distribution.log_prob(trajectories.actions.flatten(0, 1)).view(shape)
     values = values.view(shape)
     next_values = _next_values(policy, trajectories, values)
-    advantages = generalized_advantages(rewards, values, next_values, dones, gamma=gamma, gae_lambda=gae_lambda)
+    advantages = generalized_advantages(
+        rewards, values, next_values, dones, gamma=gamma, gae_lambda=gae_lambda
+    )
     return Rollout(
         observations=observations,
         actions=trajectories.actions,
@@ -62,7 +64,7 @@ def evaluate(
 
 
 def _next_values(policy: ActorCritic, trajectories: Trajectories, values: Tensor) -> Tensor:
-    """The value of what followed each step: nothing after a real end, the last observation's after a time limit."""
+    """The value of what followed each step: 0 after a real end, the last observation's after a time limit."""
     following = torch.cat([values[1:], policy.value(trajectories.observations[-1]).unsqueeze(0)])
     following = following.masked_fill(trajectories.dones, 0.0)
     if trajectories.final_observations is not None:

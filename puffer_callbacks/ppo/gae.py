@@ -11,7 +11,7 @@ def generalized_advantages(
     """Advantages by generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equation 16).
 
     With d_t = r_t + gamma * next_value_t - value_t, A_t = d_t + gamma * lambda * (1 - done_t) * A_{t+1}.
-    The episode's kind of end lies in ``next_values``: zero where it terminated, the critic's value of the final
+    How an episode ended lies in ``next_values``: 0 where it terminated, the critic's value of the final
     observation where a time limit cut it, so that the cut does not look like a failure.
 
     Args:

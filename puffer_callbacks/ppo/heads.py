@@ -5,6 +5,7 @@ Noise is drawn for a whole rollout at once and a sample is a function of it: the
 """
 
 import math
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -56,17 +57,15 @@ class Categorical:
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """Log probability [B] of the choices [B]."""
-        return self._log_softmax().gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+        return self._log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Tensor:
         """Entropy [B] in nats."""
-        log_probs = self._log_softmax()
-        return -(log_probs.exp() * log_probs).sum(-1)
+        return -(self._log_probs.exp() * self._log_probs).sum(-1)
 
-    def _log_softmax(self) -> Tensor:
-        if not hasattr(self, "_log_probs"):
-            self._log_probs = self.logits.log_softmax(-1)
-        return self._log_probs
+    @cached_property
+    def _log_probs(self) -> Tensor:
+        return self.logits.log_softmax(-1)
 
 
 class MultiCategorical:
@@ -83,12 +82,12 @@ class MultiCategorical:
 
     def __init__(self, logits: Tensor, sizes: tuple[int, ...]) -> None:
         self.sizes = sizes
-        self.choices = [Categorical(part) for part in logits.split(sizes, -1)]
+        self.choices = [Categorical(part) for part in torch.split(logits, list(sizes), -1)]
 
     def sample(self, noise: Tensor) -> Tensor:
         """Choices [B, k] for Gumbel noise [B, sum(sizes)]."""
-        parts = noise.split(self.sizes, -1)
-        return torch.stack([choice.sample(part) for choice, part in zip(self.choices, parts, strict=True)], -1)
+        parts = zip(self.choices, torch.split(noise, list(self.sizes), -1), strict=True)
+        return torch.stack([choice.sample(part) for choice, part in parts], -1)
 
     def mode(self) -> Tensor:
         """The likeliest choices [B, k]."""
@@ -112,8 +111,9 @@ class DiagonalGaussian:
         log_std: [k], the same for every observation.
 
     Example:
-        >>> DiagonalGaussian(torch.zeros(1, 1), torch.zeros(1)).log_prob(torch.zeros(1, 1)).item()  # -log(2 pi)/2
-        -0.9189385175704956
+        >>> standard = DiagonalGaussian(torch.zeros(1, 1), torch.zeros(1))
+        >>> round(standard.log_prob(torch.zeros(1, 1)).item(), 4)  # -log(2 pi) / 2
+        -0.9189
     """
 
     def __init__(self, mean: Tensor, log_std: Tensor) -> None:
@@ -130,7 +130,8 @@ class DiagonalGaussian:
     def log_prob(self, actions: Tensor) -> Tensor:
         """Log density [B] of the actions [B, k]."""
         scaled = (actions - self.mean) * (-self.log_std).exp()
-        return -0.5 * scaled.square().sum(-1) - self.log_std.sum() - 0.5 * len(self.log_std) * math.log(2 * math.pi)
+        constant = self.log_std.sum() + 0.5 * len(self.log_std) * math.log(2 * math.pi)
+        return -0.5 * scaled.square().sum(-1) - constant
 
     def entropy(self) -> Tensor:
         """Entropy [B] in nats."""

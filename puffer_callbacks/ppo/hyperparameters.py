@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from puffer_callbacks.ppo.networks import ACTIVATIONS
@@ -13,10 +14,11 @@ class _Rule(NamedTuple):
     holds: Callable[[Any], bool]
 
 
-_COUNT = _Rule("an integer of at least 1", int, lambda value: value >= 1)
-_POSITIVE = _Rule("a finite number above 0", float, lambda value: 0 < value < math.inf)
-_NOT_NEGATIVE = _Rule("a finite number of at least 0", float, lambda value: 0 <= value < math.inf)
-_SHARE = _Rule("a number from 0 to 1", float, lambda value: 0 <= value <= 1)
+_COUNT = _Rule("an integer of at least 1", Integral, lambda value: value >= 1)
+_POSITIVE = _Rule("a finite number above 0", Real, lambda value: 0 < value < math.inf)
+_NOT_NEGATIVE = _Rule("a finite number of at least 0", Real, lambda value: 0 <= value < math.inf)
+_SHARE = _Rule("a number from 0 to 1", Real, lambda value: 0 <= value <= 1)
+_LIMIT = _POSITIVE._replace(expected="a finite number above 0, or none")
 _FLAG = _Rule("true or false", bool, lambda value: True)
 
 RULES: dict[str, _Rule] = {
@@ -25,12 +27,11 @@ RULES: dict[str, _Rule] = {
     **dict.fromkeys(("ent_coef", "vf_coef"), _NOT_NEGATIVE),
     **dict.fromkeys(("gamma", "gae_lambda"), _SHARE),
     **dict.fromkeys(("anneal_lr", "norm_adv", "clip_vloss", "norm_obs", "norm_reward"), _FLAG),
-    **dict.fromkeys(("max_grad_norm", "target_kl"), _POSITIVE._replace(expected="a finite number above 0, or none")),
+    **dict.fromkeys(("max_grad_norm", "target_kl"), _LIMIT),
     "activation": _Rule(f"one of {', '.join(ACTIVATIONS)}", str, lambda value: value in ACTIVATIONS),
-    "log_std_init": _Rule("a finite number", float, math.isfinite),
-    "seed": _Rule("an integer from 0 to 2**31 - 1", int, lambda value: 0 <= value < 2**31),
+    "log_std_init": _Rule("a finite number", Real, math.isfinite),
+    "seed": _Rule("an integer from 0 to 2**31 - 1", Integral, lambda value: 0 <= value < 2**31),
 }
-_OPTIONAL = ("max_grad_norm", "target_kl")
 
 
 def check_hyperparameters(values: Mapping[str, Any]) -> None:
@@ -50,7 +51,7 @@ def check_hyperparameters(values: Mapping[str, Any]) -> None:
     """
     for name, rule in RULES.items():
         value = values.get(name)
-        if name not in values or (value is None and name in _OPTIONAL):
+        if name not in values or (value is None and rule is _LIMIT):
             continue
         if not _is_a(value, rule.kind):
             raise TypeError(f"{name}: expected {rule.expected}, got {value!r}")
@@ -63,23 +64,20 @@ def check_hyperparameters(values: Mapping[str, Any]) -> None:
 
 
 def _is_a(value: object, kind: type) -> bool:
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
 def _check_hidden_sizes(value: Any) -> None:
-    sizes = value if isinstance(value, Sequence) and not isinstance(value, str) else [None]
     line = f"hidden_sizes: expected a list of integers of at least 1, got {value!r}"
-    if not all(_is_a(size, int) for size in sizes):
+    if not isinstance(value, Sequence) or not all(_is_a(size, Integral) for size in value):
         raise TypeError(line)
-    if any(size < 1 for size in sizes):
+    if any(size < 1 for size in value):
         raise ValueError(line)
 
 
 def _check_batch(batch_size: int, num_envs: int, num_steps: int) -> None:
     if batch_size > num_envs * num_steps:
         raise ValueError(
-            f"batch_size: expected at most num_envs * num_steps = {num_envs * num_steps}, the steps of one rollout, "
-            f"got {batch_size}; lower it, or raise num_envs or num_steps"
+            f"batch_size: expected at most num_envs * num_steps = {num_envs * num_steps}, the steps of a "
+            f"rollout, got {batch_size}; lower it, or raise num_envs or num_steps"
         )

@@ -32,8 +32,8 @@ def ppo_loss(
         vf_coef: weight of the value loss.
 
     Returns:
-        ``loss``, differentiable, and its parts ``policy_loss``, ``value_loss``, ``entropy``, ``approx_kl`` and
-        ``clip_fraction``, detached; all 0-d.
+        ``loss``, differentiable, and, detached, ``policy_loss``, ``value_loss``, ``entropy``, ``approx_kl``
+        and ``clip_fraction``; all 0-d.
     """
     advantages = normalize_advantages(batch["advantages"]) if norm_adv else batch["advantages"]
     metrics = policy_loss(log_probs - batch["log_probs"], advantages, clip_coef=clip_coef)
@@ -51,7 +51,7 @@ def normalize_advantages(advantages: Tensor) -> Tensor:
         advantages: [B].
 
     Example:
-        >>> normalize_advantages(torch.tensor([1.0, 3.0])).round(decimals=3).tolist()
+        >>> [round(advantage, 3) for advantage in normalize_advantages(torch.tensor([1.0, 3.0])).tolist()]
         [-0.707, 0.707]
     """
     if len(advantages) < 2:
@@ -61,7 +61,7 @@ def normalize_advantages(advantages: Tensor) -> Tensor:
 
 
 def policy_loss(log_ratio: Tensor, advantages: Tensor, *, clip_coef: float) -> dict[str, Tensor]:
-    """The clipped policy loss and how far the policy has moved (Schulman et al. 2017, arXiv:1707.06347, eq. 7).
+    """The clipped policy loss (arXiv:1707.06347, equation 7) and how far the policy has moved.
 
     Args:
         log_ratio: [B], log probability of the actions now, less that when they were taken.
@@ -86,7 +86,7 @@ def policy_loss(log_ratio: Tensor, advantages: Tensor, *, clip_coef: float) -> d
 
 
 def value_loss(values: Tensor, returns: Tensor, old_values: Tensor, *, clip: float | None = None) -> Tensor:
-    """Half the critic's mean squared error, where ``clip`` is given that of the worse of clipped and unclipped.
+    """Half the critic's mean squared error; with ``clip``, that of the worse of clipped and unclipped.
 
     Args:
         values: [B], the critic's estimates now.

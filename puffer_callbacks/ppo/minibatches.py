@@ -48,7 +48,8 @@ class Minibatches:
             if epoch and not self._go_on():
                 return
             order = torch.randperm(self._size, generator=self._generator)
-            columns = [values[order.to(values.device)].split(self._batch_size) for values in rollout.values()]
+            shuffled = (values[order.to(values.device)] for values in rollout.values())
+            columns = [torch.split(values, self._batch_size) for values in shuffled]
             for parts in zip(*columns, strict=True):
                 yield dict(zip(rollout, parts, strict=True))
 

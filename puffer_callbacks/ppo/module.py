@@ -1,58 +1,55 @@
-"""PPO as a ``LightningModule``: one Lightning epoch is one rollout and the updates from it."""
+"""The reference PPO as a ``LightningModule``."""
 
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from puffer_callbacks.callbacks.base import emit
-from puffer_callbacks.ppo.collector import Collector
+from puffer_callbacks.ppo.collector import Trajectories
 from puffer_callbacks.ppo.envs import legalizer, make_envs, resolve_env_id
 from puffer_callbacks.ppo.experience import evaluate
 from puffer_callbacks.ppo.hyperparameters import check_hyperparameters
 from puffer_callbacks.ppo.loss import ppo_loss
-from puffer_callbacks.ppo.minibatches import Minibatches
 from puffer_callbacks.ppo.normalize import RewardScaler
+from puffer_callbacks.ppo.on_policy import OnPolicyModule
 from puffer_callbacks.ppo.policy import ActorCritic
 from puffer_callbacks.rollout import Rollout
 
-_LEARNED_FROM = ("observations", "actions", "log_probs", "values", "advantages", "returns")
 
-
-class PPO(pl.LightningModule):
+class PPO(OnPolicyModule):
     """Proximal policy optimization (Schulman et al. 2017, arXiv:1707.06347).
 
-    It follows Huang et al. 2022, "The 37 implementation details of proximal policy optimization". Every hyperparameter
-    is an argument; ``num_rollouts`` is the number of epochs that ``total_timesteps`` makes, and training stops there
-    by itself. A checkpoint carries the networks, the optimizer, the running normalizations and ``env_steps``. The
-    environments' own state is not in it: a resumed run begins with new episodes, from seeds of its own.
+    It follows Huang et al. 2022, "The 37 implementation details of proximal policy optimization". One
+    Lightning epoch is one rollout and the updates from it; training stops by itself at ``total_timesteps``. A
+    checkpoint carries the networks, the optimizer, the running normalizations and ``env_steps`` (see
+    ``OnPolicyModule``).
 
     Args:
         env_id: Gymnasium environment, such as CartPole or CartPole-v1.
-        total_timesteps: environment steps to train for, over all environments and ranks; never exceeded, unless one
-            rollout alone does.
+        total_timesteps: environment steps to train for, over all environments and ranks: as many whole
+            rollouts as fit, but at least one.
         num_envs: environments that step together, on each rank.
         num_steps: steps of each environment in a rollout.
         batch_size: steps in a minibatch.
         update_epochs: passes over a rollout.
         learning_rate: of Adam, at the start.
-        anneal_lr: whether the learning rate goes down to 0 along a line.
+        anneal_lr: whether the learning rate falls to 0 in a line.
         gamma: discount factor.
-        gae_lambda: of generalized advantage estimation: 0 trusts the critic, 1 the returns.
-        clip_coef: how far a probability ratio may move from 1 in one rollout's updates.
-        clip_vloss: whether the critic's move is limited by clip_coef too.
-        norm_adv: whether the advantages of a minibatch are normalized.
+        gae_lambda: of generalized advantage estimation; 0 trusts the critic, 1 the returns.
+        clip_coef: how far a probability ratio may move from 1 in the updates from one rollout.
+        clip_vloss: whether clip_coef limits the critic's move too.
+        norm_adv: whether the advantages of each minibatch are normalized.
         ent_coef: weight of the entropy bonus.
         vf_coef: weight of the value loss.
-        max_grad_norm: the gradient's largest Euclidean norm; none for no limit.
-        target_kl: a rollout's updates end when the policy has moved further than this, in nats; none for no limit.
+        max_grad_norm: largest Euclidean norm of the gradient; none for no limit.
+        target_kl: updates from a rollout end once the policy has moved this far, in nats; none for no limit.
         hidden_sizes: units of the hidden layers of actor and critic.
-        activation: tanh, relu, elu or gelu.
+        activation: tanh, relu, silu, elu or gelu.
         log_std_init: initial log standard deviation of continuous actions.
         norm_obs: whether observations are normalized by their running mean and variance.
         norm_reward: whether rewards are scaled by the running standard deviation of their discounted sums.
@@ -64,9 +61,9 @@ class PPO(pl.LightningModule):
 
     Example:
         >>> ppo = PPO("CartPole", total_timesteps=2048)
-        >>> ppo.num_rollouts
+        >>> ppo.num_rollouts  # Trainer(max_epochs=...)
         2
-        >>> ppo(torch.zeros(3, 4)).shape  # the best action for each observation
+        >>> ppo(torch.zeros(3, 4)).shape  # the likeliest action for each observation
         torch.Size([3])
     """
 
@@ -97,31 +94,12 @@ class PPO(pl.LightningModule):
         norm_reward: bool = False,
         seed: int = 1,
     ) -> None:
-        super().__init__()
         check_hyperparameters(locals())
-        env_id = resolve_env_id(env_id)
+        super().__init__()
+        env_id = resolve_env_id(env_id)  # so that a checkpoint names the version
         self.save_hyperparameters()
-        envs = make_envs(env_id, num_envs=1)
-        self.action_space = envs.single_action_space
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            self.policy = ActorCritic(
-                envs.single_observation_space,
-                envs.single_action_space,
-                hidden_sizes=hidden_sizes,
-                activation=activation,
-                log_std_init=log_std_init,
-                norm_obs=norm_obs,
-            )
-        envs.close()
+        self.policy = self._make_policy()
         self.reward_scaler = RewardScaler(gamma=gamma, num_envs=num_envs) if norm_reward else None
-        self.env_steps = 0
-        self.rollout: Rollout | None = None
-        self._collector: Collector | None = None
-        self._order = torch.Generator()
-        self._world_size = 1
-        self._approx_kl = torch.zeros(())
-        self._learning_rate = torch.tensor(float(learning_rate))
         self._loss = partial(
             ppo_loss,
             clip_coef=clip_coef,
@@ -130,31 +108,38 @@ class PPO(pl.LightningModule):
             ent_coef=ent_coef,
             vf_coef=vf_coef,
         )
+        self._approx_kl = torch.zeros(())
+        self._learning_rate = torch.tensor(float(learning_rate))
 
-    @property
-    def steps_per_rollout(self) -> int:
-        """Environment steps in one rollout, over all environments and ranks."""
-        return int(self.hparams.num_envs * self.hparams.num_steps * self._world_size)
-
-    @property
-    def num_rollouts(self) -> int:
-        """Rollouts, that is Lightning epochs, that fit into ``total_timesteps``; at least one."""
-        return max(1, int(self.hparams.total_timesteps) // self.steps_per_rollout)
+    def _make_policy(self) -> ActorCritic:
+        """Networks for the environment's spaces, by the seed alone: the global generator stays as it is."""
+        envs = make_envs(self.hparams["env_id"], num_envs=1)
+        self.action_space = envs.single_action_space
+        names = ("hidden_sizes", "activation", "log_std_init", "norm_obs")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.hparams["seed"])
+            policy = ActorCritic(
+                envs.single_observation_space,
+                envs.single_action_space,
+                **{name: self.hparams[name] for name in names},
+            )
+        envs.close()
+        return policy
 
     def forward(self, observations: Tensor) -> Tensor:
         """The likeliest actions [B, *act] for the observations [B, *obs]."""
         return self.policy.distribution(observations).mode()
 
     @torch.no_grad()
-    def act(self, observations: Any) -> Any:
-        """The likeliest actions for a NumPy batch [B, *obs], as the environments take them."""
+    def act(self, observations: npt.ArrayLike) -> npt.NDArray[Any]:
+        """The likeliest actions [B, *act] for a batch of observations, as vector environments take them."""
         actions = self(torch.as_tensor(np.asarray(observations), device=self.device))
         return legalizer(self.action_space)(actions.cpu().numpy())
 
     def configure_optimizers(self) -> Optimizer:
         """Adam with the epsilon of the original code (Huang et al. 2022, detail 3)."""
-        fused = True if self.device.type == "cpu" else None  # a third of the time of the other ways on a CPU
-        return Adam(self.policy.parameters(), lr=self.hparams.learning_rate, eps=1e-5, fused=fused)
+        fused = True if self.device.type == "cpu" else None  # a third of the time of the others on a CPU
+        return Adam(self.policy.parameters(), lr=self.hparams["learning_rate"], eps=1e-5, fused=fused)
 
     def configure_gradient_clipping(
         self,
@@ -163,112 +148,48 @@ class PPO(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip to ``max_grad_norm``, unless the trainer has a limit of its own."""
-        limit = self.hparams.max_grad_norm if gradient_clip_val is None else gradient_clip_val
-        self.clip_gradients(optimizer, limit, gradient_clip_algorithm or "norm")
-
-    def train_dataloader(self) -> Minibatches:
-        """The minibatches of each epoch's rollout."""
-        return Minibatches(
-            self._experience,
-            size=self.hparams.num_envs * self.hparams.num_steps,
-            batch_size=self.hparams.batch_size,
-            epochs=self.hparams.update_epochs,
-            generator=self._order,
-            go_on=self._within_target_kl,
-        )
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The batch as it is: the rollout already lies on the device."""
-        return batch
-
-    def on_train_start(self) -> None:
-        """Make the environments. Seeds depend on the rank, and on the progress lest a resumed run repeat itself."""
-        self._world_size = self.trainer.world_size
-        seeds = np.random.SeedSequence((self.hparams.seed, self.env_steps, self.global_rank)).generate_state(2)
-        envs = make_envs(self.hparams.env_id, num_envs=self.hparams.num_envs)
-        self._collector = Collector(envs, num_steps=self.hparams.num_steps, seed=int(seeds[0]))
-        self._order.manual_seed(int(seeds[1]))
-        self._stop_at_the_end()
+        limit = self.hparams["max_grad_norm"]
+        if gradient_clip_val is not None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif limit is not None:
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), limit)
 
     def on_train_epoch_start(self) -> None:
-        """Set the learning rate, collect a rollout, and hand it to the callbacks."""
-        self._set_learning_rate()
-        self.rollout = self._collect()
-        emit(self, "on_rollout_end", self.rollout)
+        """Set the learning rate and collect a rollout.
+
+        The rate follows the environment steps, so that it holds over resumes and updates that ended early.
+        """
+        optimizer = self.trainer.optimizers[0]
+        if self.hparams["anneal_lr"]:
+            for group in optimizer.param_groups:
+                group["lr"] = self.hparams["learning_rate"] * (1.0 - self.progress)
+        self._learning_rate = torch.tensor(optimizer.param_groups[0]["lr"], device=self.device)
+        super().on_train_epoch_start()
+
+    def evaluate(self, trajectories: Trajectories) -> Rollout:
+        """The rollout in the eyes of the policy that took it, rewards scaled where that is asked."""
+        rewards = trajectories.rewards
+        if self.reward_scaler is not None:
+            rewards = self.reward_scaler.scale(rewards, trajectories.dones, gather=self.gather)
+        return evaluate(
+            self.policy,
+            trajectories,
+            rewards=rewards,
+            gamma=self.hparams["gamma"],
+            gae_lambda=self.hparams["gae_lambda"],
+            env_steps=self.env_steps,
+            action_space=self.action_space,
+        )
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """The loss and its parts, each 0-d, for a minibatch of the rollout."""
+        """The loss of a minibatch, its parts and the learning rate, each 0-d."""
         distribution, values = self.policy(batch["observations"])
         metrics = self._loss(distribution.log_prob(batch["actions"]), distribution.entropy(), values, batch)
         self._approx_kl = metrics["approx_kl"]
         metrics["learning_rate"] = self._learning_rate
         return metrics
 
-    def on_train_epoch_end(self) -> None:
-        """Take the rollout into the observations' mean and variance, now that no update needs the old ones."""
-        moments = self.policy.encode.moments
-        if moments is not None and self.rollout is not None:
-            moments.update(self.rollout.observations.flatten(0, 1), gather=self._gather)
-        self.rollout = None
-        self._stop_at_the_end()
-
-    def on_train_end(self) -> None:
-        """Close the environments."""
-        if self._collector is not None:
-            self._collector.envs.close()
-        self._collector = None
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the count of environment steps."""
-        checkpoint["env_steps"] = self.env_steps
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the count of environment steps."""
-        self.env_steps = int(checkpoint["env_steps"])
-
-    def _collect(self) -> Rollout:
-        assert self._collector is not None  # made in on_train_start
-        trajectories = self._collector.collect(self.policy, device=self.device)
-        rewards = trajectories.rewards
-        if self.reward_scaler is not None:
-            rewards = self.reward_scaler.scale(rewards, trajectories.dones, gather=self._gather)
-        self.env_steps += self.steps_per_rollout
-        return evaluate(
-            self.policy,
-            trajectories,
-            rewards=rewards,
-            gamma=self.hparams.gamma,
-            gae_lambda=self.hparams.gae_lambda,
-            env_steps=self.env_steps,
-            action_space=self.action_space,
-        )
-
-    def _experience(self) -> dict[str, Tensor]:
-        """What is learned from, [T * N, ...]; a run resumed within an epoch has to collect it first."""
-        if self.rollout is None:
-            self.on_train_epoch_start()
-        return {name: getattr(self.rollout, name).flatten(0, 1) for name in _LEARNED_FROM}
-
-    def _set_learning_rate(self) -> None:
-        """By environment steps, so that it holds over resumes and rollouts whose updates ended early."""
-        optimizer = self.trainer.optimizers[0]
-        if self.hparams.anneal_lr:
-            progress = self.env_steps / (self.num_rollouts * self.steps_per_rollout)
-            for group in optimizer.param_groups:
-                group["lr"] = self.hparams.learning_rate * max(0.0, 1.0 - progress)
-        self._learning_rate = torch.tensor(optimizer.param_groups[0]["lr"], device=self.device)
-
-    def _within_target_kl(self) -> bool:
-        if self.hparams.target_kl is None:
-            return True
-        approx_kl = self._gather(self._approx_kl).mean()  # the same answer on all ranks, or they would wait forever
-        return bool(approx_kl <= self.hparams.target_kl)
-
-    def _gather(self, values: Tensor) -> Tensor:
-        """Every rank's copy, [R, ...]."""
-        gathered: Tensor = self.all_gather(values)
-        return gathered.reshape(self._world_size, *values.shape)
-
-    def _stop_at_the_end(self) -> None:
-        if self.env_steps + self.steps_per_rollout > self.hparams.total_timesteps and self.env_steps > 0:
-            self.trainer.should_stop = True
+    def go_on(self) -> bool:
+        """Whether the policy is still within ``target_kl``; all ranks say the same, lest one wait."""
+        limit = self.hparams["target_kl"]
+        return limit is None or bool(self.gather(self._approx_kl).mean() <= limit)

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from gymnasium import spaces
@@ -11,7 +12,13 @@ from torch.nn.functional import one_hot
 
 from puffer_callbacks.ppo.normalize import RunningMoments
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+}
 
 
 def perceptron(
@@ -39,7 +46,7 @@ def _orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
     return layer
 
 
-def encoder(space: "spaces.Space[object]", *, norm_obs: bool) -> tuple[nn.Module, int]:
+def encoder(space: spaces.Space[Any], *, norm_obs: bool) -> "tuple[Flatten | OneHot, int]":
     """What turns the observations of a space into a float vector, and the vector's length.
 
     Raises:
@@ -79,4 +86,4 @@ class Flatten(nn.Module):
             observations = observations.float()
         if self.moments is not None:
             observations = self.moments(observations)
-        return observations if self._flat else observations.flatten(1)
+        return observations if self._flat else observations.reshape(len(observations), -1)

@@ -57,7 +57,7 @@ class RunningMoments(nn.Module):
 
 
 class RewardScaler(RunningMoments):
-    """Divides rewards by the standard deviation of their discounted sums (Engstrom et al. 2020, arXiv:2005.12729).
+    """Divides rewards by the standard deviation of their discounted sums (arXiv:2005.12729, section 3).
 
     Args:
         gamma: discount factor of the sums.

@@ -1,7 +1,7 @@
 """The actor and the critic."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from gymnasium import spaces
@@ -14,7 +14,7 @@ from puffer_callbacks.ppo.heads import (
     MultiCategorical,
     gumbel_noise,
 )
-from puffer_callbacks.ppo.networks import encoder, perceptron
+from puffer_callbacks.ppo.networks import Flatten, OneHot, encoder, perceptron
 
 
 class ActorCritic(nn.Module):
@@ -50,6 +50,7 @@ class ActorCritic(nn.Module):
         norm_obs: bool = False,
     ) -> None:
         super().__init__()
+        self.encode: Flatten | OneHot
         self.encode, inputs = encoder(observation_space, norm_obs=norm_obs)
         self.num_outputs, self._sizes = _head(action_space)
         self.actor = perceptron(inputs, hidden_sizes, self.num_outputs, activation=activation, gain=0.01)
@@ -60,16 +61,16 @@ class ActorCritic(nn.Module):
 
     def forward(self, observations: Tensor) -> tuple[ActionDistribution, Tensor]:
         """The distribution over actions and the value [B], at the observations [B, *obs]."""
-        encoded = self.encode(observations)
+        encoded = self._encoded(observations)
         return self._distribution(self.actor(encoded)), self.critic(encoded).squeeze(-1)
 
     def distribution(self, observations: Tensor) -> ActionDistribution:
         """The distribution over actions alone, at the observations [B, *obs]."""
-        return self._distribution(self.actor(self.encode(observations)))
+        return self._distribution(self.actor(self._encoded(observations)))
 
     def value(self, observations: Tensor) -> Tensor:
         """The critic's values [B] of the observations [B, *obs]."""
-        values: Tensor = self.critic(self.encode(observations))
+        values: Tensor = self.critic(self._encoded(observations))
         return values.squeeze(-1)
 
     def noise(self, *shape: int, generator: torch.Generator) -> Tensor:
@@ -77,6 +78,10 @@ class ActorCritic(nn.Module):
         if self.continuous:
             return torch.randn(*shape, self.num_outputs, generator=generator)
         return gumbel_noise((*shape, self.num_outputs), generator)
+
+    def _encoded(self, observations: Tensor) -> Tensor:
+        encoded: Tensor = self.encode(observations)
+        return encoded.to(cast(nn.Linear, self.actor[0]).weight.dtype)  # double, where the trainer wants that
 
     def _distribution(self, outputs: Tensor) -> ActionDistribution:
         if self.continuous:

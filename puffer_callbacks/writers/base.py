@@ -14,8 +14,8 @@ class Writer(ABC):
     """Writes whole rows to one logger's backend.
 
     Args:
-        logger: the Lightning logger to feed. Its backend stays the logger's own: a writer opens it through the
-            logger and never closes it for good.
+        logger: the Lightning logger to feed. Its backend stays the logger's own: a writer opens it through
+            the logger and never closes it for good.
 
     Example:
         >>> class Lines(Writer):
@@ -31,6 +31,9 @@ class Writer(ABC):
     immediate = False
     """Whether writing is so quick and safe, as in memory, that it needs no thread of its own."""
 
+    settles = 0.0
+    """Seconds after a flush for which the backend may still hold a row in a buffer of its own."""
+
     def __init__(self, logger: Any) -> None:
         self.logger = logger
 
@@ -45,11 +48,20 @@ class Writer(ABC):
         """Flush for the last time in this fit."""
         self.flush()
 
-    def recover(self) -> None:
-        """Called after a fault, before the backend is tried again: open anew what may be broken."""
+    def recover(self) -> bool:
+        """Called after a fault, before the backend is tried again: open anew what may be broken.
+
+        Returns:
+            Whether what was written since the last flush, or within ``settles`` of it, has to be written
+            again.
+        """
+        return False
+
+    def begin(self, first_step: int) -> None:
+        """Begin a run that is not resumed at ``first_step``: an earlier run may have left rows in the same place."""
 
     def resume(self, last_step: int) -> None:
-        """Continue after ``last_step``, the last row that the resumed checkpoint knows of: drop what is later."""
+        """Continue after ``last_step``, the last row that the checkpoint knows to be safe: drop what is later."""
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps for this backend: plain numbers, strings, lists and dicts."""

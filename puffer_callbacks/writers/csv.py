@@ -17,8 +17,8 @@ _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 class CSVWriter(Writer):
     """Feeds a ``CSVLogger``: ``metrics.csv`` in its ``log_dir``, shared with the module's own ``self.log``.
 
-    A histogram is written as its quantiles, count and non-finite count; a picture as the path of its file under
-    ``media/``.
+    A histogram is written as its quantiles, count and non-finite count; a picture as the path of its file
+    under ``media/``.
 
     Args:
         logger: a ``CSVLogger`` of either Lightning namespace, or Fabric's.
@@ -28,6 +28,7 @@ class CSVWriter(Writer):
         super().__init__(logger)
         self._folder = Path(logger.log_dir)
         self._table = Table(self._folder)
+        self._size: int | None = None
         # the logger's own table deletes the file when it opens and rewrites it at every new column
         logger._experiment = self._table
 
@@ -42,13 +43,21 @@ class CSVWriter(Writer):
         if cells:
             self._table.log_metrics(cells, self.step(axes))
 
-    def flush(self) -> None:
-        """Write out what could not be written before."""
-        self._table.save()
+    def recover(self) -> bool:
+        """Look at the file again: it may have been removed."""
+        return self._table.reopen()
 
     def resume(self, last_step: int) -> None:
-        """Keep the rows up to ``last_step`` and drop the later ones."""
-        self._table.resume(last_step)
+        """Keep the rows that the checkpoint knows of, up to ``last_step``, and drop the later ones."""
+        self._table.resume(last_step, self._size)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How much of the file there is: rows of the module's own ``self.log`` count on another axis."""
+        return {"size": self._table.size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the size, for ``resume``."""
+        self._size = state_dict.get("size")
 
     def _cells(self, tag: str, value: Value, step: int) -> dict[str, float | str]:
         if isinstance(value, Histogram):
@@ -62,8 +71,8 @@ class CSVWriter(Writer):
         return {tag: value if isinstance(value, float) else getattr(value, "text", str(value))}
 
     def _media(self, tag: str, step: int, suffix: str, content: bytes) -> str:
-        name = "".join(c if c.isalnum() or c in "-_." else "_" for c in tag)[:100]
-        if name != tag:  # "a/b" and "a_b" are two files
+        name = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in tag)[:100]
+        if name != tag or not name.strip("."):  # "a/b" and "a_b" are two files
             name += f"_{crc32(tag.encode(errors='replace')):08x}"
         path = self._folder / "media" / f"{name}_{step}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,8 @@ import sys
 from functools import singledispatch
 from typing import Any
 
-from lightning.fabric.loggers import CSVLogger, TensorBoardLogger
+from lightning.fabric.loggers.csv_logs import CSVLogger
+from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from lightning.pytorch.loggers import WandbLogger
 
 from puffer_callbacks.writers.base import Writer
@@ -21,8 +22,8 @@ def writer_for(logger: Any) -> Writer:
     """The writer that feeds a logger.
 
     Args:
-        logger: a Lightning logger, of ``lightning.pytorch``, ``pytorch_lightning`` or Fabric. One without a writer
-            of its own gets its scalars through ``log_metrics``.
+        logger: a Lightning logger, of ``lightning.pytorch``, ``pytorch_lightning`` or Fabric. One without a
+            writer of its own gets its scalars through ``log_metrics``.
 
     Raises:
         TypeError: if the object is no logger at all.
@@ -52,7 +53,7 @@ writer_for.register(WandbLogger, WandbWriter)
 
 
 def _twin(base: type) -> type | None:
-    """The same class in the ``lightning`` package: the two distributions are copies without common ancestors."""
+    """The same class in the ``lightning`` package: the two are copies without common ancestors."""
     package, _, rest = base.__module__.partition(".")
     if package not in _TWINS:
         return None

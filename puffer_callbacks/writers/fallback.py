@@ -5,7 +5,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.faults import Faults
-from puffer_callbacks.values import Hyperparameters, Text, Value
+from puffer_callbacks.values import Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
 
 
@@ -22,19 +22,25 @@ class FallbackWriter(Writer):
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the scalars of the row in one call."""
-        scalars = {tag: value for tag, value in values.items() if isinstance(value, float)}
-        if scalars:
-            self.logger.log_metrics(scalars, step=self.step(axes))
         for tag, value in values.items():
             if isinstance(value, Hyperparameters):
                 if value.status == "running":
-                    self.logger.log_hyperparams(dict(value.settings))
-            elif not isinstance(value, float | Text):
+                    self._call("log_hyperparams", dict(value.settings))
+            elif not isinstance(value, float):
                 self._warn(tag, value)
+        scalars = {tag: value for tag, value in values.items() if isinstance(value, float)}
+        if scalars:  # last: what fails before is tried again, and must not be logged twice
+            self.logger.log_metrics(scalars, step=self.step(axes))
 
     def flush(self) -> None:
         """Ask the logger to save."""
-        self.logger.save()
+        self._call("save")
+
+    def _call(self, name: str, *args: object) -> None:
+        """Call a method that Lightning's loggers have and others may lack."""
+        method = getattr(self.logger, name, None)
+        if callable(method):
+            method(*args)
 
     def _warn(self, tag: str, value: Value) -> None:
         kind, logger = type(value).__name__, type(self.logger).__name__

@@ -20,8 +20,8 @@ _KINDS = {
 def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
     """What the HParams plugin reads: the experiment and the session's start, or the session's end.
 
-    The tab takes each metric from the scalar of the same tag, so naming the tags at the start is enough for it
-    to show their last values.
+    The tab takes each metric from the scalar of the same tag, so naming the tags at the start is enough for
+    it to show their last values.
 
     Args:
         value: the settings; its metrics name the columns beside them.

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from tempfile import TemporaryFile
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
@@ -16,6 +17,9 @@ from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Val
 from puffer_callbacks.values.encode import to_gif, to_png
 from puffer_callbacks.writers.base import Writer
 from puffer_callbacks.writers.hparams import hparams_summaries
+
+_BEGUN: set[str] = set()
+"""Folders in which a run of this process has begun: what is there is no earlier run's."""
 
 
 class TensorBoardWriter(Writer):
@@ -35,28 +39,55 @@ class TensorBoardWriter(Writer):
                 entries.append(encode(self.tag(tag), value))
         event = Event(wall_time=axes.wall_time, step=self.step(axes), summary=Summary(value=entries))
         self._file.event_writer.add_event(event)
+        self._file.flush()  # torch's thread would keep it, and its faults, for up to two minutes
 
     def flush(self) -> None:
-        """Hand the events to the operating system.
+        """Look whether the events are still there; they were handed to the operating system as they came.
 
         Raises:
             FileNotFoundError: if the event file was removed under the run; writing to it would not say so.
         """
         self._file.flush()
-        if not any(name.startswith("events.out.tfevents") for name in os.listdir(self.logger.log_dir)):
+        if self._is_local and not self._event_files():
             raise FileNotFoundError(f"the event file in {self.logger.log_dir} was removed")
 
-    def recover(self) -> None:
-        """Begin a new event file beside the old one, whose writing thread may have died."""
+    def recover(self) -> bool:
+        """Begin a new event file, as the thread that writes the old one may have died."""
         broken, self.logger._experiment = self.logger._experiment, None
-        if broken is not None:
-            with suppress(Exception):
-                broken.close()
+        with suppress(Exception):
+            broken.close()
+        if not self._is_local:
+            return False
+        gone = not self._event_files()
+        os.makedirs(self.logger.log_dir, exist_ok=True)
+        with TemporaryFile(dir=self.logger.log_dir) as probe:  # a thread that cannot write would die noisily
+            probe.write(bytes(4096))
+        return gone
+
+    def begin(self, first_step: int) -> None:
+        """Hide from ``first_step`` on what an earlier process has written in the same folder."""
+        folder = str(self.logger.log_dir)
+        if folder not in _BEGUN and self._is_local and len(self._event_files()) > 1:
+            self.resume(first_step - 1)
+        _BEGUN.add(folder)
 
     def resume(self, last_step: int) -> None:
         """Tell every reader to forget what lies beyond ``last_step``: a session starts after it."""
+        _BEGUN.add(str(self.logger.log_dir))
         start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START))
         self._file.event_writer.add_event(start)
+        self._file.flush()
+
+    @property
+    def _is_local(self) -> bool:
+        return "://" not in str(self.logger.log_dir)
+
+    def _event_files(self) -> list[str]:
+        with suppress(FileNotFoundError):
+            return [
+                name for name in os.listdir(self.logger.log_dir) if name.startswith("events.out.tfevents")
+            ]
+        return []
 
     @property
     def _file(self):  # type: ignore[no-untyped-def]  # torch's FileWriter is untyped
@@ -117,4 +148,6 @@ def _text(tag: str, value: Text) -> Summary.Value:
         string_val=[value.text.encode(errors="replace")],
         tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
     )
-    return Summary.Value(tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)
+    return Summary.Value(
+        tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor
+    )

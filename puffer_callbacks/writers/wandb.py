@@ -1,6 +1,8 @@
 """Weights & Biases: one row a row, the axes as columns."""
 
+import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -9,8 +11,10 @@ from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Val
 from puffer_callbacks.values.encode import to_gif
 from puffer_callbacks.writers.base import Writer
 from puffer_callbacks.writers.wandb_file import last_logged_step
-from puffer_callbacks.writers.recent import RecentRows
 
+_log = logging.getLogger("puffer_callbacks")
+_DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "WandbServiceConnectionError"}
+"""What W&B's versions raise where their own process is gone."""
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
 
@@ -27,59 +31,85 @@ class WandbWriter(Writer):
 
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
-        self._recent = RecentRows()
         self._logged_to: int | None = None
-        self._defined = False
+        self._defined = self._service_died = False
+
+    @property
+    def settles(self) -> float:  # type: ignore[override]  # it is a setting of the run
+        """W&B's own process writes what it was given in intervals of this length."""
+        settings = getattr(self.logger.experiment, "settings", None)
+        return 5.0 + float(getattr(settings, "x_transaction_log_flush_interval", None) or 15.0)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the row; hyperparameters go to the run's config and summary."""
         run = self.logger.experiment
-        self._define_axes(run)
         if self._logged_to is not None and self.step(axes) <= self._logged_to:
             values = {tag: value for tag, value in values.items() if isinstance(value, Hyperparameters)}
         row: dict[str, Any] = {}
-        for tag, value in values.items():
-            if isinstance(value, Hyperparameters):
-                self._hyperparameters(run, value)
-            else:
-                row[self.tag(tag)] = self._encode(value)
-        if row:
-            run.log(row)
-            self._recent.add(values, axes)
+        try:
+            self._define_axes(run)
+            for tag, value in values.items():
+                if isinstance(value, Hyperparameters):
+                    self._hyperparameters(run, value)
+                else:
+                    row[self.tag(tag)] = self._encode(value)
+            if row:
+                run.log(row)
+        except Exception as error:
+            self._service_died = isinstance(error, ConnectionError) or type(error).__name__ in _DIED
+            raise
+
+    def recover(self) -> bool:
+        """Where W&B's own process died, start another and continue the run of the same id."""
+        if not self._service_died:
+            return False
+        import wandb  # noqa: PLC0415  # an optional extra
+
+        run_id = self.logger.experiment.id
+        with suppress(Exception):  # it says goodbye to the dead process
+            wandb.teardown()
+        self.logger._experiment = wandb.init(**{**self.logger._wandb_init, "id": run_id})
+        self._defined = self._service_died = False
+        self._logged_to = last_logged_step(self.logger.experiment, self._axis)
+        return True
 
     def close(self) -> None:
         """Nothing to flush: W&B's own process has the rows already."""
 
-    def resume(self, last_step: int) -> None:
-        """Continue the run of the same id: what W&B has stays, what its buffers lost in a crash is logged again."""
-        recent, self._recent = self._recent, RecentRows()
-        self._logged_to = last_logged_step(self.logger.experiment, f"axes/{self.x_axis}")
+    def begin(self, first_step: int) -> None:
+        """Continue the run of the same id, if there is one: a series cannot go back."""
+        self.resume(first_step - 1)
         if self._logged_to is not None:
-            for values, axes in recent.rows():
-                if self.step(axes) <= last_step:
-                    self.write(values, axes)
+            run = self.logger.experiment.id
+            _log.warning(
+                "W&B has rows of the run %s up to %d already; its series go on after that",
+                run,
+                self._logged_to,
+            )
 
-    def state_dict(self) -> dict[str, Any]:
-        """The rows that W&B may still hold in a buffer."""
-        return {"recent": self._recent.state_dict()}
+    def resume(self, last_step: int) -> None:
+        """Continue the run of the same id: what W&B has stays, and only what it lacks is logged."""
+        self._logged_to = last_logged_step(self.logger.experiment, self._axis)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up those rows, for ``resume`` to compare with what W&B has."""
-        self._recent.load_state_dict(state_dict["recent"])
+    @property
+    def _axis(self) -> str:
+        """The column of the x axis."""
+        return self.tag(f"axes/{self.x_axis}")
 
     def _define_axes(self, run: Any) -> None:
         if self._defined:
             return
-        axis = f"axes/{self.x_axis}"
-        run.define_metric(axis)
-        run.define_metric("*", step_metric=axis, step_sync=True)
+        run.define_metric(self._axis)
+        run.define_metric("*", step_metric=self._axis, step_sync=True)
         self._defined = True
 
     def _hyperparameters(self, run: Any, value: Hyperparameters) -> None:
         if value.status == "running":
             run.config.update(dict(value.settings), allow_val_change=True)
         else:
-            run.summary.update({tag: number for tag, number in value.metrics.items() if number is not None})
+            run.summary.update(
+                {self.tag(tag): number for tag, number in value.metrics.items() if number is not None}
+            )
 
     def _encode(self, value: float | Histogram | Image | Video | Text) -> Any:
         import wandb  # noqa: PLC0415  # an optional extra

@@ -13,8 +13,8 @@ _FULL, _LAST = 1, 4
 def read_history(path: Path) -> Iterator[dict[str, str]]:
     """The history rows of a ``run-<id>.wandb`` file: each a mapping from key to JSON text.
 
-    The file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md) of ``wandb``'s protocol
-    buffers behind a header of 7 bytes. A record that a crash cut short ends it.
+    The file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md) of ``wandb``'s
+    protocol buffers behind a header of 7 bytes. A record that a crash cut short ends it.
 
     Args:
         path: the file.
@@ -23,7 +23,10 @@ def read_history(path: Path) -> Iterator[dict[str, str]]:
 
     for payload in _payloads(path.read_bytes()):
         record: Any = wandb_internal_pb2.Record()
-        record.ParseFromString(payload)
+        try:
+            record.ParseFromString(payload)
+        except Exception:  # google.protobuf's DecodeError; what follows a torn record is not to be trusted
+            return
         if record.WhichOneof("record_type") == "history":
             yield {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
 

@@ -18,7 +18,7 @@ from puffer_callbacks.values.packing import pack
 
 
 def model() -> nn.Module:
-    """The same on every rank, with a dimension that two ranks cannot share evenly and one parameter in float64."""
+    """The same on every rank, with one parameter that two ranks cannot share, and a denormal."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(33, 130), nn.Tanh(), nn.Linear(130, 1))
     net[0].bias.data[0] = 1e-42
@@ -44,7 +44,11 @@ def weights(net: nn.Module) -> dict[str, Tensor]:
 
 def gradients(net: nn.Module) -> dict[str, Tensor]:
     """Gradients by name."""
-    return {f"gradients/{n.removeprefix('module.')}": p.grad for n, p in net.named_parameters() if p.grad is not None}
+    return {
+        f"gradients/{n.removeprefix('module.')}": p.grad
+        for n, p in net.named_parameters()
+        if p.grad is not None
+    }
 
 
 def distributed(rank: int) -> dict[str, dict[str, Tensor]]:
@@ -72,7 +76,8 @@ def main(rank: int, folder: Path) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     found = {
-        name: sketch_over_ranks(tensors, replicated=name != "own") for name, tensors in distributed(rank).items()
+        name: sketch_over_ranks(tensors, replicated=name != "own")
+        for name, tensors in distributed(rank).items()
     }
     packed = {case: {name: pack(value) for name, value in each.items()} for case, each in found.items()}
     torch.save(packed, folder / f"{rank}.pt")

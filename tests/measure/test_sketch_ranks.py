@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,13 +23,20 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     processes = [subprocess.Popen([*command, str(rank), str(folder)]) for rank in range(2)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     loaded = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    return [{case: {n: unpack(p) for n, p in each.items()} for case, each in found.items()} for found in loaded]
+    return [
+        {case: {n: unpack(p) for n, p in each.items()} for case, each in found.items()} for found in loaded
+    ]
 
 
 def same_bits(found: Histogram, whole: Histogram) -> None:
     assert np.array_equal(found.bins, whole.bins)
     assert np.array_equal(found.bin_counts, whole.bin_counts)
-    assert (found.count, found.nonfinite, found.min, found.max) == (whole.count, whole.nonfinite, whole.min, whole.max)
+    assert (found.count, found.nonfinite, found.min, found.max) == (
+        whole.count,
+        whole.nonfinite,
+        whole.min,
+        whole.max,
+    )
     assert np.array_equal(found.edges, whole.edges)
     assert found.sum == pytest.approx(whole.sum, rel=1e-12, abs=1e-15)
     assert found.sum_squares == pytest.approx(whole.sum_squares, rel=1e-12)
@@ -54,7 +60,9 @@ def test_data_parallel_weights_and_gradients_count_once(both: list[Found]) -> No
         for case in ("ddp", "fsdp"):
             found = both[0][case][name]
             assert found.count == tensor.numel()
-            assert found.sum_squares == pytest.approx(float(tensor.detach().double().square().sum()), rel=1e-3)
+            assert found.sum_squares == pytest.approx(
+                float(tensor.detach().double().square().sum()), rel=1e-3
+            )
 
 
 def test_any_placement_counts_each_element_once(both: list[Found]) -> None:

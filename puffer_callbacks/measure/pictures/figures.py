@@ -24,7 +24,8 @@ def reward_figure(rollout: Rollout) -> Image | None:
     Raises:
         ImportError: if matplotlib is missing; the line says what to install.
     """
-    parts = {name: _finite(value) for name, value in (rollout.infos or {"return": rollout.episode_returns}).items()}
+    given: dict[str, Any] = dict(rollout.infos) or {"return": rollout.episode_returns}
+    parts = {name: _finite(value) for name, value in given.items()}
     parts = {name: value for name, value in list(parts.items())[:MOST_PANELS] if value.size}
     if not parts:
         return None
@@ -63,8 +64,9 @@ def action_figure(rollout: Rollout) -> Image:
 def _finite(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     if values is None:
         return np.zeros(0)
-    numbers = values.detach().to("cpu", torch.float64).numpy().ravel()
-    return numbers[np.isfinite(numbers)]
+    numbers: np.ndarray[Any, np.dtype[np.float64]] = values.detach().to("cpu", torch.float64).numpy().ravel()
+    finite: np.ndarray[Any, np.dtype[np.float64]] = numbers[np.isfinite(numbers)]
+    return finite
 
 
 def _figure(panels: int, *, height: float) -> tuple[Any, list[Any]]:
@@ -84,6 +86,6 @@ def _figure(panels: int, *, height: float) -> tuple[Any, list[Any]]:
 def _image(figure: Any, *, caption: str) -> Image:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # an optional extra
 
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     return Image(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]), caption=caption)

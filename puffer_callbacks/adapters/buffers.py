@@ -1,0 +1,102 @@
+"""PuffeRL's buffers, as a ``Rollout``."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from puffer_callbacks.rollout import Rollout
+
+_EPISODE_FIELDS = {"episode_return": "episode_returns", "episode_length": "episode_lengths"}
+
+
+def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -> Rollout | None:
+    """What the trainer has just collected.
+
+    The buffers are [segments, horizon]. At each step they hold an observation, the action that it led to,
+    and the reward and the end of an episode that came *with* the observation, that is of the action before.
+    Put right, there is one step less than the horizon: what the last action brought is known only with the
+    next rollout.
+
+    Args:
+        trainer: a PuffeRL trainer after ``evaluate()``.
+        stats: what its environments have said meanwhile.
+        env_steps: agent steps so far.
+
+    Returns:
+        The rollout, or ``None`` for a horizon of one step. Its observations are the trainer's own memory,
+        to be read before the next ``evaluate()``; all else is copied.
+    """
+    if trainer.rewards.shape[1] < 2:
+        return None
+    values, advantages = _acted(trainer.values), _advantages(trainer)
+    return Rollout(
+        observations=trainer.observations[:, :-1].transpose(0, 1),
+        actions=_acted(trainer.actions),
+        rewards=trainer.rewards[:, 1:].t().clone(),
+        dones=trainer.terminals[:, 1:].t().bool(),
+        values=values,
+        log_probs=_acted(trainer.logprobs),
+        advantages=advantages,
+        returns=None if advantages is None else advantages + values,
+        env_steps=env_steps,
+        action_space=trainer.vecenv.single_action_space,
+        **_episodes(stats),
+    )
+
+
+def fresh_stats(stats: Mapping[str, Any], seen: Mapping[str, int]) -> dict[str, Tensor]:
+    """The numbers that each list of statistics has gained.
+
+    Args:
+        stats: name to list; entries that are no numbers are passed over.
+        seen: how long each list was.
+
+    Example:
+        >>> fresh_stats({"score": [1.0, 2.0, 3.0], "level": ["a"]}, {"score": 1})
+        {'score': tensor([2., 3.], dtype=torch.float64)}
+    """
+    fresh = {}
+    for name, values in stats.items():
+        new = values[seen.get(name, 0) :] if isinstance(values, list) else []
+        try:
+            numbers = np.asarray(new, dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError):
+            continue
+        if numbers.size:
+            fresh[name] = torch.from_numpy(numbers)
+    return fresh
+
+
+def lengths(stats: Mapping[str, Any]) -> dict[str, int]:
+    """How long each list of statistics is."""
+    return {name: len(values) for name, values in stats.items() if isinstance(values, list)}
+
+
+def _acted(buffer: Tensor) -> Tensor:
+    return buffer[:, :-1].transpose(0, 1).clone()
+
+
+def _advantages(trainer: Any) -> Tensor | None:
+    """[T, N], by the trainer's own function: what its first minibatch will be drawn from."""
+    modules = (sys.modules.get(kind.__module__) for kind in type(trainer).__mro__)
+    compute = next((f for f in (getattr(m, "compute_puff_advantage", None) for m in modules) if f), None)
+    if compute is None:
+        return None
+    ones, zeros = torch.ones_like(trainer.values), torch.zeros_like(trainer.values)
+    factors = (trainer.config[name] for name in ("gamma", "gae_lambda", "vtrace_rho_clip", "vtrace_c_clip"))
+    return _acted(compute(trainer.values, trainer.rewards, trainer.terminals, ones, zeros, *factors))
+
+
+def _episodes(stats: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Fields of a rollout, from statistics by PuffeRL's names."""
+    fields: dict[str, Any] = {new: stats[old] for old, new in _EPISODE_FIELDS.items() if old in stats}
+    if len({len(values) for values in fields.values()}) > 1:  # not of the same episodes
+        fields.pop("episode_lengths")
+        rest = {name: values for name, values in stats.items() if name != "episode_return"}
+    else:
+        rest = {name: values for name, values in stats.items() if name not in _EPISODE_FIELDS}
+    return {**fields, "infos": rest}

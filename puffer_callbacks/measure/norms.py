@@ -1,0 +1,49 @@
+"""Euclidean norms that stay true for large tensors."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+_ROW = 4096
+
+
+@torch.no_grad()
+def norms(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The Euclidean norm of each tensor, at the speed of reading it.
+
+    On a CPU torch adds up squares in float32, which loses three thousandths of the norm at 60 million
+    numbers. Here rows of 4096 numbers are added up in float32 and the rows in float64, which loses less than
+    1e-6.
+
+    Args:
+        tensors: of any shape and floating-point dtype; of a sparse tensor the values count. A ``DTensor``
+            counts whole, so every rank that holds a part of it has to call this.
+
+    Returns:
+        0-d tensors on the device of each, float32 for float32 and below; NaN or infinite where the tensor is,
+        and infinite beyond the range of float32's squares, 1e19.
+
+    Example:
+        >>> [norm.item() for norm in norms([torch.tensor([3.0, 4.0]), torch.ones(16, dtype=torch.bfloat16)])]
+        [5.0, 4.0]
+    """
+    return [_norm(tensor.coalesce().values() if tensor.is_sparse else tensor) for tensor in tensors]
+
+
+def _norm(tensor: Tensor) -> Tensor:
+    dtype = torch.promote_types(tensor.dtype, torch.float32)
+    if hasattr(tensor, "full_tensor"):
+        whole: Tensor = torch.linalg.vector_norm(tensor, dtype=dtype).full_tensor()
+        return whole
+    if tensor.numel() <= 2 * _ROW or not tensor.is_contiguous():
+        small: Tensor = torch.linalg.vector_norm(tensor, dtype=dtype)
+        return small
+    rows = tensor.view(-1)[: tensor.numel() // _ROW * _ROW].view(-1, _ROW)
+    rest = tensor.view(-1)[rows.numel() :]
+    each = [
+        torch.linalg.vector_norm(rows, dim=1, dtype=dtype),
+        torch.linalg.vector_norm(rest, dtype=dtype).view(1),
+    ]
+    total: Tensor = torch.linalg.vector_norm(torch.cat(each), dtype=torch.float64)
+    return total.to(dtype)

@@ -1,0 +1,136 @@
+"""Rollouts as Lightning epochs: what is the same for every on-policy algorithm."""
+
+from abc import abstractmethod
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from puffer_callbacks.callbacks.base import emit
+from puffer_callbacks.ppo.collector import Collector, Trajectories
+from puffer_callbacks.ppo.envs import make_envs
+from puffer_callbacks.ppo.minibatches import Minibatches
+from puffer_callbacks.ppo.policy import ActorCritic
+from puffer_callbacks.rollout import Rollout
+
+_LEARNED_FROM = ("observations", "actions", "log_probs", "values", "advantages", "returns")
+
+
+class OnPolicyModule(pl.LightningModule):
+    """A module whose every epoch collects a rollout and learns from it in shuffled minibatches.
+
+    ``env_steps`` counts the environment steps so far, over all ranks; a checkpoint carries it. The
+    environments' own state is not in the checkpoint: a resumed run, from the end or the midst of an epoch,
+    begins with a new rollout of new episodes, from seeds of its own.
+
+    A subclass saves its hyperparameters (``env_id``, ``num_envs``, ``num_steps``, ``batch_size``,
+    ``update_epochs``, ``total_timesteps``, ``seed`` among them), sets ``policy`` and writes ``evaluate``.
+    """
+
+    policy: ActorCritic
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.env_steps = 0
+        self.rollout: Rollout | None = None
+        self._collector: Collector | None = None
+        self._order = torch.Generator()
+        self._world_size = 1
+
+    @abstractmethod
+    def evaluate(self, trajectories: Trajectories) -> Rollout:
+        """What the trajectories are worth: the rollout with values, advantages and returns."""
+
+    def go_on(self) -> bool:
+        """Asked between two passes over a rollout: whether to make another."""
+        return True
+
+    @property
+    def steps_per_rollout(self) -> int:
+        """Environment steps in one rollout, over all environments and ranks."""
+        return int(self.hparams["num_envs"] * self.hparams["num_steps"] * self._world_size)
+
+    @property
+    def num_rollouts(self) -> int:
+        """Rollouts, that is Lightning epochs, that fit into ``total_timesteps``; at least one."""
+        return max(1, int(self.hparams["total_timesteps"]) // self.steps_per_rollout)
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, from 0 to 1."""
+        return min(1.0, self.env_steps / (self.num_rollouts * self.steps_per_rollout))
+
+    def train_dataloader(self) -> Minibatches:
+        """The minibatches of each epoch's rollout."""
+        return Minibatches(
+            self._experience,
+            size=self.hparams["num_envs"] * self.hparams["num_steps"],
+            batch_size=self.hparams["batch_size"],
+            epochs=self.hparams["update_epochs"],
+            generator=self._order,
+            go_on=self.go_on,
+        )
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """The batch as it is: the rollout already lies on the device."""
+        return batch
+
+    def on_train_start(self) -> None:
+        """Make the environments; seeds differ by rank, and by progress lest a resumed run repeat itself."""
+        self._world_size = self.trainer.world_size
+        entropy = (self.hparams["seed"], self.env_steps, self.global_rank)
+        env_seed, order_seed = np.random.SeedSequence(entropy).generate_state(2).tolist()
+        envs = make_envs(self.hparams["env_id"], num_envs=self.hparams["num_envs"])
+        self._collector = Collector(envs, num_steps=self.hparams["num_steps"], seed=env_seed)
+        self._order.manual_seed(order_seed)
+        self._stop_if_done()
+
+    def on_train_epoch_start(self) -> None:
+        """Collect a rollout and hand it to the callbacks."""
+        assert self._collector is not None  # made in on_train_start
+        trajectories = self._collector.collect(self.policy, device=self.device)
+        self.env_steps += self.steps_per_rollout
+        self.rollout = self.evaluate(trajectories)
+        emit(self, "on_rollout_end", self.rollout)
+
+    def on_train_epoch_end(self) -> None:
+        """Bring the observations' mean and variance up to date, now that no update needs the old ones."""
+        moments = self.policy.encode.moments
+        if moments is not None and self.rollout is not None:
+            moments.update(self.rollout.observations.flatten(0, 1), gather=self.gather)
+        self.rollout = None
+        self._stop_if_done()
+
+    def on_train_end(self) -> None:
+        """Close the environments."""
+        if self._collector is not None:
+            self._collector.envs.close()
+        self._collector = None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the count of environment steps."""
+        checkpoint["env_steps"] = self.env_steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the count of environment steps."""
+        self.env_steps = int(checkpoint["env_steps"])
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Every rank's copy, [R, *values.shape]."""
+        if self._world_size == 1:
+            return values.unsqueeze(0)
+        copies = [torch.empty_like(values) for _ in range(self._world_size)]
+        torch.distributed.all_gather(copies, values)
+        return torch.stack(copies)
+
+    def _experience(self) -> dict[str, Tensor]:
+        """What is learned from, each [T * N, ...]; a run resumed within an epoch has yet to collect it."""
+        if self.rollout is None:
+            self.on_train_epoch_start()
+        return {name: getattr(self.rollout, name).flatten(0, 1) for name in _LEARNED_FROM}
+
+    def _stop_if_done(self) -> None:
+        if self.env_steps > 0 and self.env_steps + self.steps_per_rollout > self.hparams["total_timesteps"]:
+            self.trainer.should_stop = True

@@ -1,0 +1,47 @@
+"""Norms against NumPy's in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from puffer_callbacks.measure.norms import norms
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0,), (64, 128), (8192,), (8193,), (3, 5000), (1000, 1111)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_as_numpy(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    tensor = torch.randn(shape).to(dtype)
+    expected = float(np.linalg.norm(tensor.double().numpy().reshape(-1)))
+    found = norms([tensor])[0]
+    assert found.shape == ()
+    assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_many_numbers_lose_nothing() -> None:
+    tensor = torch.rand(1 << 24)
+    assert norms([tensor])[0].item() == pytest.approx(float(tensor.double().square().sum().sqrt()), rel=1e-7)
+
+
+def test_bfloat16_does_not_overflow() -> None:
+    assert norms([torch.full((100,), 1e17, dtype=torch.bfloat16)])[0].item() == pytest.approx(1e18, rel=1e-2)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("size", [10, 20000])
+def test_what_is_not_finite_shows(bad: float, size: int) -> None:
+    tensor = torch.ones(size)
+    tensor[-1] = bad
+    assert not norms([tensor])[0].isfinite()
+
+
+def test_strided_and_sparse() -> None:
+    matrix = torch.randn(300, 200)
+    sparse = torch.eye(5).to_sparse() * 2
+    found = norms([matrix.t(), matrix[::2, ::3], sparse])
+    expected = [matrix.norm(), matrix[::2, ::3].norm(), torch.tensor(20.0).sqrt()]
+    torch.testing.assert_close(found, expected)
+
+
+def test_no_graph() -> None:
+    assert not norms([torch.ones(3, requires_grad=True)])[0].requires_grad
