@@ -6,6 +6,7 @@ from torch import Tensor
 
 from puffer_callbacks.values.scalars import Scalar, as_scalar
 
+
 class OutputReader:
     """Finds the scalars in what training steps return; names that were plain tensors once are trusted to stay.
 

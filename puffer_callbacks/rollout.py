@@ -61,7 +61,9 @@ class Rollout:
     def __post_init__(self) -> None:
         if not isinstance(self.observations, Tensor | Mapping | tuple | list):
             given = type(self.observations).__name__
-            raise TypeError(f"Rollout.observations: expected a tensor, got {given} (no mapping, tuple or list either)")
+            raise TypeError(
+                f"Rollout.observations: expected a tensor, got {given} (no mapping, tuple or list either)"
+            )
         for name in ("actions", *_PER_STEP, *_PER_EPISODE):
             value = getattr(self, name)
             optional = name not in ("actions", "rewards", "dones")
@@ -82,7 +84,9 @@ class Rollout:
             value = getattr(self, name)
             given = list(value.shape[:2]) if isinstance(value, Tensor) else expected
             if given[:2] != expected:
-                raise ValueError(f"Rollout.{name}: expected a shape that starts with {expected}, got {list(value.shape)}")
+                raise ValueError(
+                    f"Rollout.{name}: expected a shape that starts with {expected}, got {list(value.shape)}"
+                )
         for name in _PER_STEP:
             value = getattr(self, name)
             if value is not None and list(value.shape) != expected:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
@@ -50,7 +51,7 @@ class GradientCallback(PufferCallback):
         self._found: dict[str, Scalar] = {}
         self._norms: dict[str, Tensor] = {}
         self._clipped: list[Tensor] = []
-        self._previous: dict[int, tuple[int, list[Tensor]]] = {}
+        self._previous: dict[int, tuple[int, Tensor]] = {}
         self._products: Tensor | None = None
         self._handles: list[Any] = []
 
@@ -107,12 +108,12 @@ class GradientCallback(PufferCallback):
 
     def _compare(self, step: int, gradients: list[Tensor], optimizer: Any) -> None:
         """Hold this step's gradients against those of the step before."""
-        kept = sample(gradients)
-        at, previous = self._previous.get(id(optimizer), (0, []))
-        if at == step - 1 and [g.shape for g in previous] == [g.shape for g in kept]:
+        kept = torch.cat(sample(gradients))
+        at, previous = self._previous.get(id(optimizer), (0, kept))
+        if at == step - 1 and previous.shape == kept.shape:
             products = inner_products(previous, kept)
             self._products = products if self._products is None else self._products + products
-        self._previous = {**self._previous, id(optimizer): (step, kept)}
+        self._previous[id(optimizer)] = (step, kept)
 
     def _release(self) -> None:
         while self._handles:

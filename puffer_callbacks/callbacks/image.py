@@ -81,7 +81,9 @@ class ImageCallback(PufferCallback):
                     "rollout/action_distribution": action_figure(rollout),
                 }
                 pictures = {tag: picture for tag, picture in drawn.items() if picture is not None}
-                recorder.record({tag: fit(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()})
+                recorder.record(
+                    {tag: fit(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()}
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""

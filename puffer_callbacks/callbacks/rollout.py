@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.hooks import is_ours
 from puffer_callbacks.measure.episodes import EpisodeMetric, Episodes, info_statistics, info_sums
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -38,6 +39,12 @@ class RolloutCallback(PufferCallback):
         self._infos: dict[str, NDArray[np.float64]] = {}
         self._nonfinite: Counter[str] = Counter()
         self._reduce = Every(_REDUCE_EVERY_N_STEPS)
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """One process has nothing to do at a step."""
+        super().setup(trainer, pl_module, stage)
+        if trainer.world_size == 1 and is_ours(self, "on_step"):
+            self.on_step = None  # type: ignore[assignment, method-assign]
 
     @contained
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:

@@ -51,7 +51,9 @@ def train(options: Any) -> int:
     seed_everything(options.seed, verbose=False)
     module = PPO(options.env, **{name: options[name] for name, *_ in hyperparameters()})
     checkpoint = _checkpoint(options.checkpoint)
-    folder = run_folder(options.log_dir or _default_folder(options), options.run_name, resumes=checkpoint is not None)
+    folder = run_folder(
+        options.log_dir or _default_folder(options), options.run_name, resumes=checkpoint is not None
+    )
     loggers, lines = _loggers(options, folder)
     progress = ProgressCallback(int(options.total_timesteps))
     trainer = _trainer(module, loggers, [*default_callbacks(), progress], folder)
@@ -108,7 +110,9 @@ def _default_folder(options: Any) -> str:
     """Where the checkpoint's run is, or a new folder under ``runs``."""
     if options.checkpoint is not None:
         return str(Path(options.checkpoint).parent.parent)
-    return str(Path("runs") / f"{resolve_env_id(options.env)}_{strftime('%Y-%m-%d_%H-%M-%S')}".replace("/", "_"))
+    return str(
+        Path("runs") / f"{resolve_env_id(options.env)}_{strftime('%Y-%m-%d_%H-%M-%S')}".replace("/", "_")
+    )
 
 
 def _checkpoint(path: str | None) -> str | None:

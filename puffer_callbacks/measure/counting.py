@@ -14,7 +14,7 @@ CHUNK = 1 << 18
 """The most numbers in one chunk."""
 
 
-def _top_bits(chunk: Tensor, out: Tensor) -> Tensor:
+def top_bits(chunk: Tensor, out: Tensor) -> Tensor:
     """The top 12 bits of each float32, as int32 from 0 on."""
     if chunk.device.type == "cpu":  # torch has no shift of unsigned integers
         np.right_shift(chunk.numpy().view(np.uint32), 20, out=out.numpy().view(np.uint32))
@@ -22,15 +22,15 @@ def _top_bits(chunk: Tensor, out: Tensor) -> Tensor:
     return torch.bitwise_right_shift(chunk.view(torch.int32), 20, out=out).bitwise_and_((1 << 12) - 1)
 
 
-def _count(index: Tensor, bins: int) -> Tensor:
+def count(index: Tensor, bins: int) -> Tensor:
     """How often each number below ``bins`` is in ``index`` (integers [N]), int64 [bins]."""
     if index.device.type == "cpu":
         return torch.bincount(index, minlength=bins)
-    return _count_on_device(index, bins)
+    return count_on_device(index, bins)
 
 
-def _count_on_device(index: Tensor, bins: int) -> Tensor:
-    # bincount would wait for the device here, to learn the largest index
+def count_on_device(index: Tensor, bins: int) -> Tensor:
+    """The same where ``bincount`` would wait for the device, to learn the largest index."""
     counts = torch.zeros(bins, dtype=torch.int64, device=index.device)
     return counts.scatter_add_(0, index.long(), torch.ones_like(index, dtype=torch.int64))
 
@@ -63,25 +63,8 @@ class Narrow:
         if chunk.dtype != torch.float32:
             chunk = self._single[: len(chunk)].copy_(chunk)
         double = self._double[: len(chunk)].copy_(chunk)
-        counts = _count(_top_bits(chunk, self._bits[: len(chunk)]), self.bins)
+        counts = count(top_bits(chunk, self._bits[: len(chunk)]), self.bins)
         return counts, [*torch.aminmax(chunk), double.sum(), double.dot(double)]
-
-    @classmethod
-    def add_many(cls, tensors: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Count small tensors in one go.
-
-        Args:
-            tensors: T flat tensors of one device, none of them empty.
-
-        Returns:
-            Counts by top bits, int64 [T, bins]; and minimum, maximum, sum and sum of squares, float64 [T, 4].
-        """
-        sizes = [tensor.numel() for tensor in tensors]
-        flat = torch.cat(tensors).float()
-        rows = np.repeat(np.arange(0, len(sizes) * cls.bins, cls.bins, dtype=np.int32), sizes)
-        bits = _top_bits(flat, torch.empty_like(flat, dtype=torch.int32))
-        bits += torch.from_numpy(rows).to(flat.device)
-        return _count(bits, len(sizes) * cls.bins).view(-1, cls.bins), _totals(flat, sizes)
 
 
 class Wide:
@@ -107,26 +90,6 @@ class Wide:
         double = (chunk.to(torch.complex128).abs() if chunk.is_complex() else chunk).double()
         finite = double.isfinite()
         kept = torch.where(finite, double, 0.0)
-        counts = _count((kept.view(torch.int64) >> 49).bitwise_and_(self.bins - 1), self.bins)
+        counts = count((kept.view(torch.int64) >> 49).bitwise_and_(self.bins - 1), self.bins)
         ends = torch.where(finite, double, torch.inf).min(), torch.where(finite, double, -torch.inf).max()
         return counts, [*ends, kept.sum(), kept.dot(kept), (~finite).sum(), (double == 0).sum()]
-
-
-def _totals(flat: Tensor, sizes: list[int]) -> Tensor:
-    """Minimum, maximum, sum and sum of squares of each stretch of ``flat`` (float32 [N]), float64 [T, 4]."""
-    return (_totals_on_host if flat.device.type == "cpu" else _totals_on_device)(flat, sizes)
-
-
-def _totals_on_host(flat: Tensor, sizes: list[int]) -> Tensor:
-    values, starts = flat.numpy(), np.cumsum([0, *sizes[:-1]])
-    with np.errstate(invalid="ignore"):
-        lows, highs = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-        sums = np.add.reduceat(values, starts, dtype=np.float64)
-        squares = np.add.reduceat(np.multiply(values, values, dtype=np.float64), starts)
-    return torch.from_numpy(np.array([lows, highs, sums, squares]).T)
-
-
-def _totals_on_device(flat: Tensor, sizes: list[int]) -> Tensor:
-    lengths, double = torch.tensor(sizes, device=flat.device), flat.double()
-    folds = [(double, "min"), (double, "max"), (double, "sum"), (double * double, "sum")]
-    return torch.stack([torch.segment_reduce(v, fold, lengths=lengths, unsafe=True) for v, fold in folds], 1)

@@ -57,7 +57,9 @@ class EpisodeMetric(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The statistics; those without a finished episode behind them are left out."""
         none = torch.zeros(0, dtype=torch.float64)
-        returns, lengths = (dim_zero_cat(state) if len(state) else none for state in (self.returns, self.lengths))
+        returns, lengths = (
+            dim_zero_cat(state) if len(state) else none for state in (self.returns, self.lengths)
+        )
         episodes = Episodes(_host(returns), _host(lengths), _host(self.fit))
         return {tag: torch.tensor(value, dtype=torch.float64) for tag, value in episodes.statistics().items()}
 

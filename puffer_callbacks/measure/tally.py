@@ -11,6 +11,7 @@ from torch import Tensor
 
 from puffer_callbacks.measure.counting import CHUNK, Narrow, Wide
 from puffer_callbacks.measure.parts import pieces
+from puffer_callbacks.measure.small import count_small
 
 SMALL = 1 << 14
 """Tensors of up to so many numbers are counted together."""
@@ -40,7 +41,7 @@ def tally(
     owners: list[int] = []
     for batch in _batches(tensors) if counter is Narrow else ():
         owners += range(len(owners), len(owners) + len(batch))
-        found, told = Narrow.add_many(batch)
+        found, told = count_small(batch)
         counts.append(found)
         totals.append(told)
     rest = tensors[len(owners) :]
@@ -57,7 +58,7 @@ def tally(
 
 
 def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """The small tensors, flat, in lists of no more than a chunk together."""
+    """The small tensors, in lists of no more than a chunk together."""
     batch: list[Tensor] = []
     held = 0
     for tensor in tensors:
@@ -67,7 +68,7 @@ def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         if held + size > CHUNK:
             yield batch
             batch, held = [], 0
-        batch.append(tensor.reshape(-1))
+        batch.append(tensor)
         held += size
     if batch:
         yield batch

@@ -52,18 +52,18 @@ def stable_baselines(total: int) -> float:
 class Small(LightningModule):
     """A bare step of under a millisecond, with eight scalars to tell of."""
 
-    def __init__(self, *, self_log: bool, returns: bool) -> None:
+    def __init__(self, *, self_log: bool) -> None:
         super().__init__()
         self.net = torch.nn.Linear(4, 2)
-        self.self_log, self.returns = self_log, returns
+        self.self_log = self_log
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> dict[str, torch.Tensor]:
         loss = self.net(batch).square().mean()
-        scalars = {f"scalar_{i}": loss.detach() for i in range(8)} if self.self_log or self.returns else {}
+        scalars = {f"scalar_{i}": loss.detach() for i in range(8)}
         if self.self_log:
             for name, value in scalars.items():
                 self.log(name, value)
-        return {"loss": loss, **scalars} if self.returns else {"loss": loss}
+        return {"loss": loss, **scalars}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.01)
@@ -77,7 +77,7 @@ def fit(steps: int, *, self_log: bool = False, callback: bool = False) -> float:
         settings = {"logger": TensorBoardLogger(folder), "max_epochs": 1, "accelerator": "cpu", **QUIET}
         trainer = Trainer(callbacks=callbacks, **settings)
         began = time.perf_counter()
-        trainer.fit(Small(self_log=self_log, returns=callback), batches)
+        trainer.fit(Small(self_log=self_log), batches)
         return (time.perf_counter() - began) / steps
 
 
