@@ -111,9 +111,7 @@ class Backends:
 
     def _report(self, name: str, error: BaseException) -> None:
         reason = f"could not record ({described(error)}); training and the other loggers go on"
-        self.faults.report(
-            name, reason, error if isinstance(error, Exception) else RuntimeError(described(error))
-        )
+        self.faults.report(name, reason, error if isinstance(error, Exception) else RuntimeError(described(error)))
 
 
 def _take(states: list[dict[str, Any]], name: str) -> dict[str, Any] | None:

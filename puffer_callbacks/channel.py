@@ -207,9 +207,7 @@ class Channel:
             action()
         except Exception as error:
             self._say(error)
-        except (
-            BaseException
-        ) as error:  # a logger that calls sys.exit, say, ends neither the thread nor the run
+        except BaseException as error:  # a logger that calls sys.exit, say, ends neither the thread nor the run
             if self._worker is None:
                 raise
             self._say(error)

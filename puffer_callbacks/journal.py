@@ -48,9 +48,7 @@ class Journal:
     @property
     def latest(self) -> dict[str, float]:
         """The last number of each tag."""
-        return self._latest | {
-            tag: value for tag, value in self._row.values.items() if isinstance(value, float)
-        }
+        return self._latest | {tag: value for tag, value in self._row.values.items() if isinstance(value, float)}
 
     def advance(self, counters: Counters) -> None:
         """Write the row where the x axis has moved on since."""

@@ -132,9 +132,7 @@ class Recorder(Callback):
         if self._journal is not None:
             self._journal.start(self.counters.axes())
 
-    def on_train_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Call ``on_step`` on every callback that has it, with the batch's scalar outputs."""
         self.batch = batch
         scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
@@ -208,9 +206,7 @@ class Recorder(Callback):
         """Stand behind the trainer's other callbacks, so that what they say last is still heard."""
         others = [callback for callback in trainer.callbacks if callback is not self]
         if any(isinstance(callback, Recorder) for callback in others):
-            raise ValueError(
-                "expected one Recorder in callbacks=[…], got two; configure one and leave the other out"
-            )
+            raise ValueError("expected one Recorder in callbacks=[…], got two; configure one and leave the other out")
         hide_idle_hooks(self)
         kinds = [{base.__name__ for base in type(callback).__mro__} for callback in others]
         at = next((i for i, names in enumerate(kinds) if "Checkpoint" in names), len(others))

@@ -61,9 +61,7 @@ class Rollout:
     def __post_init__(self) -> None:
         if not isinstance(self.observations, Tensor | Mapping | tuple | list):
             given = type(self.observations).__name__
-            raise TypeError(
-                f"Rollout.observations: expected a tensor, got {given} (no mapping, tuple or list either)"
-            )
+            raise TypeError(f"Rollout.observations: expected a tensor, got {given} (no mapping, tuple or list either)")
         for name in ("actions", *_PER_STEP, *_PER_EPISODE):
             value = getattr(self, name)
             optional = name not in ("actions", "rewards", "dones")
@@ -94,9 +92,7 @@ class Rollout:
         lengths = {name: getattr(self, name) for name in _PER_EPISODE if getattr(self, name) is not None}
         if any(value.ndim != 1 for value in lengths.values()) or len({len(v) for v in lengths.values()}) > 1:
             given_shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in lengths.items())
-            raise ValueError(
-                f"Rollout: expected the same shape [E] for every episode field, got {given_shapes}"
-            )
+            raise ValueError(f"Rollout: expected the same shape [E] for every episode field, got {given_shapes}")
 
     @property
     def num_steps(self) -> int:

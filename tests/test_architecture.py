@@ -142,9 +142,7 @@ def test_third_parties_stay_where_they_belong(module):
 def test_extras_are_imported_only_where_they_are_used(module):
     for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            named = (
-                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            )
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             extras = {name.split(".")[0] for name in named} & {"wandb", "matplotlib"}
             assert not extras, f"{module} needs {sorted(extras)} to be imported at all"
 
@@ -161,10 +159,7 @@ def test_the_table_itself_goes_one_way():
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    graph = {
-        module: {target for name in imports(path) if (target := known(name))}
-        for module, path in MODULES.items()
-    }
+    graph = {module: {target for name in imports(path) if (target := known(name))} for module, path in MODULES.items()}
     finished: set[str] = set()
 
     def visit(module: str, trail: tuple[str, ...]) -> None:

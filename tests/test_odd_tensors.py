@@ -60,9 +60,7 @@ class Says(PufferCallback):
 def test_an_odd_scalar_is_recorded_as_it_is(quiet_trainer, memory_logger, name):
     value, expected = RECORDED[name]
     module = Supervised([{"loss": 0.0, "odd": value, "even": 1.0}] * 2)
-    quiet_trainer(logger=memory_logger, callbacks=[*default_callbacks(metrics=2), Says({"odd": value})]).fit(
-        module
-    )
+    quiet_trainer(logger=memory_logger, callbacks=[*default_callbacks(metrics=2), Says({"odd": value})]).fit(module)
     assert [point for _, point in memory_logger.series("odd")] == pytest.approx([expected] * 2, nan_ok=True)
     assert memory_logger.series("train/even") == [(2, 1.0)]
     if math.isfinite(expected):

@@ -84,9 +84,7 @@ def test_a_field_of_another_shape_is_refused_with_both_shapes(name):
 
 @pytest.mark.parametrize("name", ["observations", "actions"])
 def test_leading_dimensions_must_agree(name):
-    with pytest.raises(
-        ValueError, match=rf"Rollout\.{name}: expected a shape that starts with \[4, 2\], got \[2, 4\]"
-    ):
+    with pytest.raises(ValueError, match=rf"Rollout\.{name}: expected a shape that starts with \[4, 2\], got \[2, 4\]"):
         smallest(**{name: torch.zeros(2, 4)})
     assert getattr(smallest(**{name: torch.zeros(4, 2, 3, 3)}), name).shape == (4, 2, 3, 3)
 

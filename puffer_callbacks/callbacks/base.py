@@ -136,9 +136,7 @@ def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image 
             else:
                 recorder.faults.report(f"log({str(tag)!r})", _expected(value))
         if not recorder.is_open:
-            recorder.faults.report(
-                "log", "expected a run in training, got one outside fit; its values are left out"
-            )
+            recorder.faults.report("log", "expected a run in training, got one outside fit; its values are left out")
         recorder.record({**to_floats(scalars), **others})
 
 

@@ -45,9 +45,7 @@ def default_callbacks(**overrides: bool | int | dict[str, Any] | Callback) -> li
     """
     unknown = sorted(set(overrides) - set(_CALLBACKS))
     if unknown:
-        raise TypeError(
-            f"default_callbacks: expected some of {', '.join(_CALLBACKS)}; got {', '.join(unknown)}"
-        )
+        raise TypeError(f"default_callbacks: expected some of {', '.join(_CALLBACKS)}; got {', '.join(unknown)}")
     callbacks = []
     for name, (kind, interval, default) in _CALLBACKS.items():
         callback = _build(name, kind, interval, overrides.get(name, default))

@@ -70,9 +70,7 @@ class ImageCallback(PufferCallback):
         for path, leaf in leaves(rollout.observations, num_envs=self.num_envs).items():
             tag = f"observations/{path}" if path else "observations"
             with recorder.guard(f"ImageCallback, {tag}"):
-                picture = observation_image(
-                    leaf, story, title=tag, names=self.names, num_samples=self.num_samples
-                )
+                picture = observation_image(leaf, story, title=tag, names=self.names, num_samples=self.num_samples)
                 recorder.record({tag: fit(picture, max_bytes=self.max_bytes)})
         if self.figures:
             with recorder.guard("ImageCallback, figures"):
@@ -81,9 +79,7 @@ class ImageCallback(PufferCallback):
                     "rollout/action_distribution": action_figure(rollout),
                 }
                 pictures = {tag: picture for tag, picture in drawn.items() if picture is not None}
-                recorder.record(
-                    {tag: fit(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()}
-                )
+                recorder.record({tag: fit(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""

@@ -99,9 +99,7 @@ def _env_id_of(module: Any) -> str:
         for name in _NAMES:
             if isinstance(read(name), str):
                 return str(read(name))
-    raise ValueError(
-        f"expected an environment to record, found no env_id in {type(module).__name__}; give env_id="
-    )
+    raise ValueError(f"expected an environment to record, found no env_id in {type(module).__name__}; give env_id=")
 
 
 def _make(env_id: str | Callable[[], gymnasium.Env[Any, Any]]) -> gymnasium.Env[Any, Any]:

@@ -21,20 +21,12 @@ def train_parser(presets: dict[str, Any]) -> ArgumentParser:
         epilog="Example: puffer-callbacks train --env CartPole --log-dir ./runs/exp1",
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    parser.add_argument(
-        "--env", type=str, default="CartPole", help="Gymnasium environment, CartPole or CartPole-v1"
-    )
-    parser.add_argument(
-        "--log-dir", type=str | None, default=None, help="folder for TensorBoard's event files"
-    )
+    parser.add_argument("--env", type=str, default="CartPole", help="Gymnasium environment, CartPole or CartPole-v1")
+    parser.add_argument("--log-dir", type=str | None, default=None, help="folder for TensorBoard's event files")
     parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases; offline without a key")
     parser.add_argument("--wandb-project", type=str, default="puffer_callbacks", help="W&B project")
-    parser.add_argument(
-        "--run-name", type=str | None, default=None, help="name of the run: a folder in --log-dir"
-    )
-    parser.add_argument(
-        "--checkpoint", type=str | None, default=None, help="Lightning checkpoint to go on from"
-    )
+    parser.add_argument("--run-name", type=str | None, default=None, help="name of the run: a folder in --log-dir")
+    parser.add_argument("--checkpoint", type=str | None, default=None, help="Lightning checkpoint to go on from")
     for name, kind, default, words in hyperparameters():
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=kind, default=presets.get(name, default), help=words)

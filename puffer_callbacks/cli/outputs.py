@@ -16,9 +16,7 @@ _WANDB_HOST = "https://api.wandb.ai"
 
 def tensorboard_logger(folder: Path) -> TensorBoardLogger:
     """TensorBoard's event files in the folder itself."""
-    return TensorBoardLogger(
-        folder, name="", version="", default_hp_metric=False, flush_secs=int(FLUSH_SECONDS)
-    )
+    return TensorBoardLogger(folder, name="", version="", default_hp_metric=False, flush_secs=int(FLUSH_SECONDS))
 
 
 def run_folder(log_dir: str, run_name: str | None, *, resumes: bool) -> Path:
@@ -54,18 +52,14 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ValueError(
-            f"--log-dir: expected a folder that can be written, got {str(folder)!r} ({reason})"
-        ) from None
+        raise ValueError(f"--log-dir: expected a folder that can be written, got {str(folder)!r} ({reason})") from None
 
 
 def _holds_a_run(folder: Path) -> bool:
     return folder.is_dir() and any("tfevents" in path.name for path in folder.iterdir())
 
 
-def wandb_logger(
-    folder: Path, project: str, run_name: str | None, *, resumes: bool = False
-) -> tuple[WandbLogger, str]:
+def wandb_logger(folder: Path, project: str, run_name: str | None, *, resumes: bool = False) -> tuple[WandbLogger, str]:
     """A W&B logger that neither asks nor waits, and the line that says where its run is.
 
     Raises:

@@ -19,7 +19,7 @@ from puffer_callbacks.cli.progress import WINDOW, ProgressCallback
 from puffer_callbacks.faults import PufferWarning
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.ppo.envs import resolve_env_id
-from puffer_callbacks.ppo.presets import PRESETS
+from puffer_callbacks.ppo.presets import preset
 
 _CHECKPOINTS = 20
 """Checkpoints over a run; the latest is kept."""
@@ -31,7 +31,7 @@ def presets_for(env: str) -> dict[str, Any]:
     Raises:
         ValueError: if the environment is unknown; the line names near ones.
     """
-    return PRESETS.get(resolve_env_id(env), {})
+    return preset(resolve_env_id(env))
 
 
 def train(options: Any) -> int:
@@ -51,9 +51,7 @@ def train(options: Any) -> int:
     seed_everything(options.seed, verbose=False)
     module = PPO(options.env, **{name: options[name] for name, *_ in hyperparameters()})
     checkpoint = _checkpoint(options.checkpoint)
-    folder = run_folder(
-        options.log_dir or _default_folder(options), options.run_name, resumes=checkpoint is not None
-    )
+    folder = run_folder(options.log_dir or _default_folder(options), options.run_name, resumes=checkpoint is not None)
     loggers, lines = _loggers(options, folder)
     progress = ProgressCallback(int(options.total_timesteps))
     trainer = _trainer(module, loggers, [*default_callbacks(), progress], folder)
@@ -110,9 +108,7 @@ def _default_folder(options: Any) -> str:
     """Where the checkpoint's run is, or a new folder under ``runs``."""
     if options.checkpoint is not None:
         return str(Path(options.checkpoint).parent.parent)
-    return str(
-        Path("runs") / f"{resolve_env_id(options.env)}_{strftime('%Y-%m-%d_%H-%M-%S')}".replace("/", "_")
-    )
+    return str(Path("runs") / f"{resolve_env_id(options.env)}_{strftime('%Y-%m-%d_%H-%M-%S')}".replace("/", "_"))
 
 
 def _checkpoint(path: str | None) -> str | None:

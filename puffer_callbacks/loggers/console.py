@@ -31,9 +31,7 @@ class ConsoleLogger(Logger):
         [TRAIN] Step 100: losses { policy=0.0100, value=0.5000 }
     """
 
-    def __init__(
-        self, prefix: str = "TRAIN", *, every_n_steps: int = 100, stream: TextIO | None = None
-    ) -> None:
+    def __init__(self, prefix: str = "TRAIN", *, every_n_steps: int = 100, stream: TextIO | None = None) -> None:
         super().__init__()
         self._prefix_text = prefix
         self._every = Every(every_n_steps)

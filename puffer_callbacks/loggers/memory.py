@@ -43,12 +43,7 @@ class MemoryLogger(Logger):
     @property
     def text(self) -> str:
         """All that was said in words: a line for each text, as ``tag: words``."""
-        said = [
-            (step, tag, value)
-            for tag in self.tags
-            for step, value in self.series(tag)
-            if isinstance(value, Text)
-        ]
+        said = [(step, tag, value) for tag in self.tags for step, value in self.series(tag) if isinstance(value, Text)]
         return "\n".join(f"{tag}: {value.text}" for _, tag, value in sorted(said, key=lambda point: point[0]))
 
     def series(self, tag: str) -> list[tuple[int, Any]]:

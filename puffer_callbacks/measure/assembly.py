@@ -34,11 +34,9 @@ def narrow(parts: Mapping[str, Part], *, workers: int) -> dict[str, Histogram | 
 
 def _odd(cells: "_Cells", parts: Sequence[Part]) -> set[int]:
     """The rows of tensors that hold denormals, or values that are not finite."""
-    odd = cells.odd_rows()
+    odd = cells.odd_rows
     # Where the exponent and the top of the mantissa are zero the rest may not be: count what is not zero.
-    may_be_denormal = (
-        row for row, part in enumerate(parts) if part.values.dtype in (torch.float32, torch.bfloat16)
-    )
+    may_be_denormal = (row for row, part in enumerate(parts) if part.values.dtype in (torch.float32, torch.bfloat16))
     unsure = [row for row in may_be_denormal if cells.zeros(row) and row not in odd]
     if unsure:
         nonzero = torch.stack([torch.count_nonzero(parts[row].values) for row in unsure]).tolist()
@@ -58,7 +56,7 @@ def wide(parts: Mapping[str, Part], *, workers: int) -> dict[str, Histogram]:
     nonfinite, zeros = ([int(sum(line[i] for line in lines)) for lines in totals] for i in (4, 5))
     table[:, 0] -= nonfinite  # they were counted as zeros
     cells = _Cells(table, Wide)
-    odd = cells.odd_rows()
+    odd = cells.odd_rows
     found = {}
     for row, (name, part) in enumerate(parts.items()):
         if row in odd or cells.zeros(row) != zeros[row]:
@@ -89,20 +87,15 @@ class _Cells:
     """
 
     def __init__(self, table: NDArray[np.int64], counter: type[Narrow] | type[Wide]) -> None:
-        half = counter.bins // 2
-        self._width, self._cells = counter.bins, np.flatnonzero(table.reshape(-1) != 0)
-        self._patterns = self._cells & (counter.bins - 1)
-        self._counts = table.reshape(-1)[self._cells]
-        self._bins = _bins(counter.bins, counter.first_bin)[self._patterns]
-        marks = np.arange(0, table.size, counter.bins)[:, None] + np.array(
-            [0, 1, half, half + 1, counter.bins]
-        )
-        self._cuts = self._cells.searchsorted(marks).tolist()
-
-    def odd_rows(self) -> set[int]:
+        width, half = counter.bins, counter.bins // 2
+        cells = np.flatnonzero(table.reshape(-1) != 0)
+        patterns = cells & (width - 1)
+        marks = np.arange(0, table.size, width)[:, None] + np.array([0, 1, half, half + 1, width])
+        self._cuts: list[list[int]] = cells.searchsorted(marks).tolist()
+        self._counts = table.reshape(-1)[cells]
+        self._bins = _bins(width, counter.first_bin)[patterns]
+        self.odd_rows: set[int] = set((cells[_odd_patterns(width)[patterns]] // width).tolist())
         """The rows that hold denormals, or what is not finite."""
-        odd = _odd_patterns(self._width)[self._patterns]
-        return set((self._cells[odd] // self._width).tolist()) if odd.any() else set()
 
     def zeros(self, row: int) -> int:
         """How many have nothing but zeros in their top bits, sign aside."""
@@ -111,9 +104,7 @@ class _Cells:
             return 0
         return int(self._counts[plus:above].sum() + self._counts[minus:below].sum())
 
-    def histogram(
-        self, row: int, totals: Sequence[Sequence[float]], *, zeros: int, nonfinite: int = 0
-    ) -> Histogram:
+    def histogram(self, row: int, totals: Sequence[Sequence[float]], *, zeros: int, nonfinite: int = 0) -> Histogram:
         """The histogram of a row, in the order of the values; top bits ascend away from zero both ways."""
         _, above, minus, below, end = self._cuts[row]
         folded = [(low, high, total, squares) for low, high, total, squares, *_ in totals]

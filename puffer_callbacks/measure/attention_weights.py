@@ -40,14 +40,10 @@ def fused_weights(
     dtype = torch.promote_types(query.dtype, torch.float32)
     if attn_mask is not None and attn_mask.is_floating_point():
         attn_mask = attn_mask.to(dtype)
-    return F.scaled_dot_product_attention(
-        query.to(dtype), key.to(dtype), _identity(key, dtype), attn_mask, **options
-    )
+    return F.scaled_dot_product_attention(query.to(dtype), key.to(dtype), _identity(key, dtype), attn_mask, **options)
 
 
-def flex_weights(
-    func: Callable[..., Any], query: Tensor, key: Tensor, value: Tensor, *options: Any
-) -> Tensor:
+def flex_weights(func: Callable[..., Any], query: Tensor, key: Tensor, value: Tensor, *options: Any) -> Tensor:
     """The weights of torch's ``flex_attention``, whatever its score and mask functions.
 
     Args:

@@ -57,9 +57,7 @@ class EpisodeMetric(Metric):
     def compute(self) -> dict[str, Tensor]:
         """The statistics; those without a finished episode behind them are left out."""
         none = torch.zeros(0, dtype=torch.float64)
-        returns, lengths = (
-            dim_zero_cat(state) if len(state) else none for state in (self.returns, self.lengths)
-        )
+        returns, lengths = (dim_zero_cat(state) if len(state) else none for state in (self.returns, self.lengths))
         episodes = Episodes(_host(returns), _host(lengths), _host(self.fit))
         return {tag: torch.tensor(value, dtype=torch.float64) for tag, value in episodes.statistics().items()}
 
@@ -144,9 +142,7 @@ def info_statistics(sums: Mapping[str, Floats]) -> dict[str, float]:
     for name in _SUCCESS:
         if name in means:
             statistics["rollout/success_rate"] = means[name]
-    left_out = {
-        f"nonfinite/rollout/info/{name}": float(count) for name, (_, _, count) in sums.items() if count
-    }
+    left_out = {f"nonfinite/rollout/info/{name}": float(count) for name, (_, _, count) in sums.items() if count}
     return statistics | left_out
 
 

@@ -33,12 +33,9 @@ def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     Every rank that holds a part of a ``DTensor`` has to call it.
     """
     if all(
-        type(t) in (Tensor, nn.Parameter) and t.dtype is torch.float32 and t.layout is torch.strided
-        for t in tensors
+        type(t) in (Tensor, nn.Parameter) and t.dtype is torch.float32 and t.layout is torch.strided for t in tensors
     ):
-        return list(
-            torch._foreach_norm(list(tensors))
-        )  # one call for all, as in torch's own gradient clipping
+        return list(torch._foreach_norm(list(tensors)))  # one call for all, as in torch's own gradient clipping
     return [_whole(torch.linalg.vector_norm(_dense(t), dtype=_wide(t.dtype))) for t in tensors]
 
 

@@ -44,9 +44,7 @@ def local_part(name: str, tensor: Tensor) -> Part:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if tensor.is_meta:
-        raise ValueError(
-            f"{name}: expected a tensor that holds numbers, got one on the meta device; load it first"
-        )
+        raise ValueError(f"{name}: expected a tensor that holds numbers, got one on the meta device; load it first")
     if tensor.is_quantized:
         raise ValueError(f"{name}: expected real numbers, got {tensor.dtype}; call dequantize() first")
     if hasattr(tensor, "placements"):
@@ -71,9 +69,7 @@ def _shard(name: str, tensor: Tensor) -> Tensor:
     """The local tensor of a ``DTensor``, or nothing where another process counts the same."""
     placements, mesh = tensor.placements, tensor.device_mesh  # type: ignore[attr-defined]
     if any(placement.is_partial() for placement in placements):
-        raise ValueError(
-            f"{name}: expected shards or replicas, got {placements}; redistribute partial sums first"
-        )
+        raise ValueError(f"{name}: expected shards or replicas, got {placements}; redistribute partial sums first")
     local: Tensor = tensor.to_local()  # type: ignore[attr-defined]
     here = mesh.get_coordinate()
     counted = here is not None and all(here[i] == 0 for i, p in enumerate(placements) if p.is_replicate())

@@ -37,9 +37,7 @@ def sketch_over_ranks(
     if not (dist.is_available() and dist.is_initialized()):
         return sketch(tensors)
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
-    local = sketch(
-        {n: t for n, t in tensors.items() if hasattr(t, "placements") or not replicated or rank == 0}
-    )
+    local = sketch({n: t for n, t in tensors.items() if hasattr(t, "placements") or not replicated or rank == 0})
     layouts = {name: _Layout(tensors[name].dtype) for name in sorted(tensors)}
     packed = [layout.pack(local.get(name), rank, ranks) for name, layout in layouts.items()]
     summed = _all_reduce(np.concatenate([np.zeros(0), *packed]), group)
@@ -69,9 +67,7 @@ class _Layout:
         totals[rank, :2] = math.inf, -math.inf
         if histogram is not None:
             bins = histogram.bins
-            counts[np.where(bins == 0, 0, bins - np.sign(bins) * (self._first - 1)) + self._span] = (
-                histogram.bin_counts
-            )
+            counts[np.where(bins == 0, 0, bins - np.sign(bins) * (self._first - 1)) + self._span] = histogram.bin_counts
             counts[-1] = histogram.nonfinite
             if histogram.count:
                 totals[rank] = histogram.min, histogram.max, histogram.sum, histogram.sum_squares

@@ -113,6 +113,4 @@ def _to_host(counts: list[Tensor], totals: list[Tensor]) -> tuple[NDArray[np.int
     if table.device.type == "cpu":
         return table.numpy(), lines.numpy()
     both = torch.cat([table.view(-1), lines.view(torch.int64).view(-1)]).cpu().numpy()
-    return both[: table.numel()].reshape(table.shape), both[table.numel() :].view(np.float64).reshape(
-        lines.shape
-    )
+    return both[: table.numel()].reshape(table.shape), both[table.numel() :].view(np.float64).reshape(lines.shape)

@@ -42,9 +42,7 @@ def evaluate(
     log_probs = distribution.log_prob(trajectories.actions.flatten(0, 1)).view(shape)
     values = values.view(shape)
     next_values = _next_values(policy, trajectories, values)
-    advantages = generalized_advantages(
-        rewards, values, next_values, dones, gamma=gamma, gae_lambda=gae_lambda
-    )
+    advantages = generalized_advantages(rewards, values, next_values, dones, gamma=gamma, gae_lambda=gae_lambda)
     return Rollout(
         observations=observations,
         actions=trajectories.actions,

@@ -69,9 +69,7 @@ class RewardScaler(RunningMoments):
         self.gamma = gamma
         self._sums = np.zeros(num_envs, np.float32)
 
-    def scale(
-        self, rewards: Tensor, dones: Tensor, *, gather: Callable[[Tensor], Tensor] | None = None
-    ) -> Tensor:
+    def scale(self, rewards: Tensor, dones: Tensor, *, gather: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Rewards [T, N], scaled by all sums so far, these included, and clipped to ±10."""
         sums = np.empty(rewards.shape, np.float32)
         for t, (reward, done) in enumerate(zip(rewards.cpu().numpy(), dones.cpu().numpy(), strict=True)):

@@ -78,9 +78,7 @@ class Histogram:
         """
         if tensor.is_meta or tensor.is_quantized:
             given = "a meta tensor" if tensor.is_meta else "a quantized tensor"
-            raise ValueError(
-                f"Histogram: expected a tensor that holds numbers, got {given}; dequantize or load it"
-            )
+            raise ValueError(f"Histogram: expected a tensor that holds numbers, got {given}; dequantize or load it")
         dense = tensor.detach().to_dense().reshape(-1)
         counts = np.zeros(2 * LAST_BIN + 1, np.int64)
         totals: list[tuple[float, float, float, float]] = []

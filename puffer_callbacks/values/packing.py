@@ -8,9 +8,7 @@ import torch
 
 from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
 
-_KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Histogram, Hyperparameters, Image, Text, Video)
-}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Histogram, Hyperparameters, Image, Text, Video)}
 
 
 def pack(value: Value) -> Any:
@@ -23,9 +21,7 @@ def pack(value: Value) -> Any:
     if isinstance(value, float):
         return value
     parts = {field.name: getattr(value, field.name) for field in fields(value)}
-    arrays = {
-        name: torch.from_numpy(part.copy()) for name, part in parts.items() if isinstance(part, np.ndarray)
-    }
+    arrays = {name: torch.from_numpy(part.copy()) for name, part in parts.items() if isinstance(part, np.ndarray)}
     return {"kind": type(value).__name__, **parts, **arrays}
 
 

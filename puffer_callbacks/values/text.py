@@ -55,8 +55,6 @@ class Hyperparameters:
         for name, setting in self.settings.items():
             if not isinstance(setting, float | int | str | bool):
                 given = type(setting).__name__
-                raise TypeError(
-                    f"Hyperparameters: expected a number, string or boolean for {name!r}, got {given}"
-                )
+                raise TypeError(f"Hyperparameters: expected a number, string or boolean for {name!r}, got {given}")
         if self.status not in ("running", "success", "failure"):
             raise ValueError(f"Hyperparameters: expected running, success or failure, got {self.status!r}")

@@ -60,10 +60,7 @@ class Table:
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Append a row; tensors become numbers."""
-        row = {
-            _one_line(tag): value.item() if hasattr(value, "item") else value
-            for tag, value in metrics.items()
-        }
+        row = {_one_line(tag): value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
         row = {"step": step} | row | {"step": step}
         with self._lock:
             if not self._path.is_file():  # not yet there, or removed under the run
@@ -98,9 +95,7 @@ class Table:
         if not source.is_file():
             return
         header, _, body = source.read_bytes().partition(b"\n")
-        body = (
-            body[: body.rfind(b"\n") + 1] if size is None else body[:size]
-        )  # a crash may cut the last line short
+        body = body[: body.rfind(b"\n") + 1] if size is None else body[:size]  # a crash may cut the last line short
         self._columns = next(csv.reader([header.decode()]), [])
         at = self._columns.index("step")
         rows = csv.reader(io.StringIO(body.decode(errors="replace"), newline=""))

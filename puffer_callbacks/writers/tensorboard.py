@@ -84,9 +84,7 @@ class TensorBoardWriter(Writer):
 
     def _event_files(self) -> list[str]:
         with suppress(FileNotFoundError):
-            return [
-                name for name in os.listdir(self.logger.log_dir) if name.startswith("events.out.tfevents")
-            ]
+            return [name for name in os.listdir(self.logger.log_dir) if name.startswith("events.out.tfevents")]
         return []
 
     @property
@@ -148,6 +146,4 @@ def _text(tag: str, value: Text) -> Summary.Value:
         string_val=[value.text.encode(errors="replace")],
         tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
     )
-    return Summary.Value(
-        tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor
-    )
+    return Summary.Value(tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)

@@ -107,9 +107,7 @@ class WandbWriter(Writer):
         if value.status == "running":
             run.config.update(dict(value.settings), allow_val_change=True)
         else:
-            run.summary.update(
-                {self.tag(tag): number for tag, number in value.metrics.items() if number is not None}
-            )
+            run.summary.update({self.tag(tag): number for tag, number in value.metrics.items() if number is not None})
 
     def _encode(self, value: float | Histogram | Image | Video | Text) -> Any:
         import wandb  # noqa: PLC0415  # an optional extra

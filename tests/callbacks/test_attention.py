@@ -91,16 +91,14 @@ def test_the_probe_is_the_first_batch_whatever_becomes_of_it(quiet_trainer, memo
     assert memory_logger.series(f"attention/{LAYERS[0]}/entropy")[0][1] == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    "probe", [torch.zeros(2, 7, 16), (torch.zeros(2, 7, 16),), lambda m: m(torch.zeros(2, 7, 16))]
-)
+@pytest.mark.parametrize("probe", [torch.zeros(2, 7, 16), (torch.zeros(2, 7, 16),), lambda m: m(torch.zeros(2, 7, 16))])
 def test_a_given_probe_is_used(quiet_trainer, memory_logger, probe):
     run(quiet_trainer, AttentionCallback(8, probe=probe), logger=memory_logger)
     assert "queries 7 (down)" in memory_logger.series(f"attention/{LAYERS[0]}")[0][1].caption
 
 
 def test_tensorboard_shows_the_maps(quiet_trainer, tmp_path):
-    from lightning.pytorch.loggers import TensorBoardLogger  # noqa: PLC0415
+    from lightning.pytorch.loggers import TensorBoardLogger
 
     run(quiet_trainer, AttentionCallback(4), logger=TensorBoardLogger(tmp_path, name="", version=""))
     events = accumulator(tmp_path).Images(f"attention/{LAYERS[0]}")
@@ -131,10 +129,7 @@ def test_a_model_without_attention_is_one_warning_and_training_goes_on(quiet_tra
         module = Plain(losses(*[1.0] * 6))
         run(quiet_trainer, AttentionCallback(2), MetricsCallback(2), logger=memory_logger, module=module)
     assert len(said) == 1 and "AttentionCallback" in said[0]
-    assert (
-        "expected attention, but Plain attends to nothing" in said[0]
-        and "leave the attention maps out" in said[0]
-    )
+    assert "expected attention, but Plain attends to nothing" in said[0] and "leave the attention maps out" in said[0]
     assert len(memory_logger.series("train/loss")) == 3
 
 
@@ -146,9 +141,7 @@ def test_a_probe_that_the_model_refuses_is_one_warning_and_training_goes_on(quie
             MetricsCallback(2),
             logger=memory_logger,
         )
-    assert (
-        len(said) == 1 and "expected a batch that Reader takes" in said[0] and "Give as the probe" in said[0]
-    )
+    assert len(said) == 1 and "expected a batch that Reader takes" in said[0] and "Give as the probe" in said[0]
     assert len(memory_logger.series("train/loss")) == 4
 
 

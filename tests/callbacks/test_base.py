@@ -54,9 +54,7 @@ def said_by(quiet_trainer, values, **arguments):
 def test_on_step_comes_once_a_batch_with_detached_scalars(quiet_trainer):
     listener = Listener()
     trainer = quiet_trainer(callbacks=[listener], accumulate_grad_batches=2)
-    module = Supervised(
-        [{"loss": float(i), "kl": torch.tensor(float(i), requires_grad=True)} for i in range(5)]
-    )
+    module = Supervised([{"loss": float(i), "kl": torch.tensor(float(i), requires_grad=True)} for i in range(5)])
     trainer.fit(module)
     assert [(t, m) for t, m, _ in listener.steps] == [(trainer, module)] * 5
     for i, (_, _, metrics) in enumerate(listener.steps):

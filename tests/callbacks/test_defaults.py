@@ -32,9 +32,7 @@ def test_one_can_be_left_out():
 
 def test_an_integer_is_an_interval_and_a_dict_is_arguments():
     first = default_callbacks(metrics=7, histograms={"every_n_steps": 9, "gradients": False})
-    metrics, histograms = (
-        next(c for c in first if type(c) is kind) for kind in (MetricsCallback, HistogramCallback)
-    )
+    metrics, histograms = (next(c for c in first if type(c) is kind) for kind in (MetricsCallback, HistogramCallback))
     assert metrics.every_n_steps == 7
     assert (histograms.every_n_steps, histograms.gradients, histograms.weights) == (9, False, True)
 
@@ -73,7 +71,5 @@ def test_every_kind_of_module_trains_with_them(quiet_trainer, memory_logger, mod
     callbacks = default_callbacks(metrics=4, histograms=4)
     quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(module())
     assert len(memory_logger.series("train/loss")) == 3
-    assert {"train/loss", "train/learning_rate", "axes/optimizer_steps", "hyperparameters"} <= set(
-        memory_logger.tags
-    )
+    assert {"train/loss", "train/learning_rate", "axes/optimizer_steps", "hyperparameters"} <= set(memory_logger.tags)
     assert any(tag.startswith("weights/") for tag in memory_logger.tags)

@@ -237,9 +237,7 @@ def test_there_is_no_hp_metric_of_minus_one(quiet_trainer, tmp_path):
     logger = TensorBoardLogger(tmp_path, name="", version="")
     fit(quiet_trainer, logger, Configured(lr=0.5), MetricsCallback(1))
     assert "hp_metric" not in accumulator(tmp_path).Tags()["scalars"]
-    assert not any(
-        value.tag == "hp_metric" for event in tensorboard_events(tmp_path) for value in event.summary.value
-    )
+    assert not any(value.tag == "hp_metric" for event in tensorboard_events(tmp_path) for value in event.summary.value)
     assert HParams(tmp_path).metrics == ["train/loss"]
 
 

@@ -43,7 +43,7 @@ def test_always_the_same_environments(quiet_trainer, memory_logger):
 
 
 def test_tensorboard_shows_the_picture(quiet_trainer, tmp_path):
-    from lightning.pytorch.loggers import TensorBoardLogger  # noqa: PLC0415
+    from lightning.pytorch.loggers import TensorBoardLogger
 
     logger = TensorBoardLogger(tmp_path, name="", version="")
     fit(quiet_trainer, logger, ImageCallback(every_n_rollouts=2))
@@ -55,7 +55,7 @@ def test_tensorboard_shows_the_picture(quiet_trainer, tmp_path):
 
 
 def test_wandb_and_csv_keep_the_file(quiet_trainer, tmp_path):
-    from lightning.pytorch.loggers import CSVLogger, WandbLogger  # noqa: PLC0415
+    from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
     loggers = [CSVLogger(tmp_path, name="csv", version=""), WandbLogger(offline=True, save_dir=tmp_path)]
     fit(quiet_trainer, loggers, ImageCallback(every_n_rollouts=4))

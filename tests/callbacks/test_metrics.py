@@ -13,12 +13,8 @@ from tests.support.models import Agent, Supervised, TwoOptimizers, losses
 DRAWN = np.random.default_rng(0)
 
 
-def fit(
-    quiet_trainer, memory_logger, script, *, module=Supervised, callbacks=(), every_n_steps=10, **arguments
-):
-    trainer = quiet_trainer(
-        logger=memory_logger, callbacks=[MetricsCallback(every_n_steps), *callbacks], **arguments
-    )
+def fit(quiet_trainer, memory_logger, script, *, module=Supervised, callbacks=(), every_n_steps=10, **arguments):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(every_n_steps), *callbacks], **arguments)
     trainer.fit(module(script))
     return memory_logger
 
@@ -26,10 +22,7 @@ def fit(
 def interval_means(values, interval):
     """What NumPy says: the x of each interval's end, and the mean over all of its steps."""
     ends = [*range(interval, len(values), interval), len(values)]
-    return [
-        (end, np.mean(values[start:end], dtype=np.float64))
-        for start, end in zip([0, *ends], ends, strict=False)
-    ]
+    return [(end, np.mean(values[start:end], dtype=np.float64)) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 def assert_series(logger, tag, expected):
@@ -81,13 +74,10 @@ def test_a_bare_loss_tensor_is_a_loss(quiet_trainer, memory_logger):
 
 def test_keys_may_come_and_go(quiet_trainer, memory_logger):
     script = [
-        {"loss": float(i)} | ({"odd": float(i)} if i % 2 else {}) | ({"late": 1.0} if i > 15 else {})
-        for i in range(20)
+        {"loss": float(i)} | ({"odd": float(i)} if i % 2 else {}) | ({"late": 1.0} if i > 15 else {}) for i in range(20)
     ]
     fit(quiet_trainer, memory_logger, script)
-    assert_series(
-        memory_logger, "train/odd", [(10, np.mean([1, 3, 5, 7, 9])), (20, np.mean([11, 13, 15, 17, 19]))]
-    )
+    assert_series(memory_logger, "train/odd", [(10, np.mean([1, 3, 5, 7, 9])), (20, np.mean([11, 13, 15, 17, 19]))])
     assert_series(memory_logger, "train/late", [(20, 1.0)])
 
 
@@ -138,9 +128,7 @@ def test_names_that_rl_shares_are_grouped(quiet_trainer, memory_logger):
     for name, value in said.items():
         assert memory_logger.series(f"train/{name}") == [(2, value)]
     grouped = {
-        tag: memory_logger.series(tag)
-        for tag in memory_logger.tags
-        if tag.startswith(("losses", "diagnostics"))
+        tag: memory_logger.series(tag) for tag in memory_logger.tags if tag.startswith(("losses", "diagnostics"))
     }
     assert grouped == {
         "losses/policy": [(2, 1.0)],

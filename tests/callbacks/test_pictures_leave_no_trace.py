@@ -42,9 +42,7 @@ class Looker(pl.LightningModule):
         chosen = log_probs.gather(-1, rollout.actions.flatten().unsqueeze(-1))
         loss = -(chosen.squeeze(-1) * torch.randn(STEPS)).mean()
         draws = (random.random(), np.random.rand(), torch.rand(1).item())
-        self.trace.append(
-            (loss.item(), self.calls, self.env.at, *draws, [part.training for part in self.modules()])
-        )
+        self.trace.append((loss.item(), self.calls, self.env.at, *draws, [part.training for part in self.modules()]))
         return {"loss": loss}
 
     @torch.no_grad()
@@ -95,9 +93,7 @@ def seeded(build):
     return build()
 
 
-@pytest.mark.filterwarnings(
-    "ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning"
-)  # dynamo's
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # dynamo's
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_run_is_bit_for_bit_the_same_with_and_without_pictures(quiet_trainer, compiled):
     def build():

@@ -36,9 +36,7 @@ def fit(quiet_trainer, logger, make=random_rollout, *, batches=12, **arguments):
 
 def test_every_tag_of_the_contract_at_the_rollout_s_env_steps(quiet_trainer, memory_logger):
     fit(quiet_trainer, memory_logger)
-    assert [
-        tag for tag in memory_logger.tags if not tag.startswith(("axes", "logging", "throughput"))
-    ] == TAGS
+    assert [tag for tag in memory_logger.tags if not tag.startswith(("axes", "logging", "throughput"))] == TAGS
     for tag in TAGS:
         assert [step for step, _ in memory_logger.series(tag)] == [16, 32, 48]
 
@@ -51,13 +49,9 @@ def test_each_rollout_speaks_for_itself(quiet_trainer, memory_logger):
         assert found["train/reward"] == found["rollout/return_mean"] == pytest.approx(returns.mean())
         assert found["rollout/return_p90"] == pytest.approx(np.quantile(returns, 0.9))
         assert found["train/episode_length"] == pytest.approx(rollout.episode_lengths.float().mean().item())
-        assert found["rollout/info/reward_forward"] == pytest.approx(
-            rollout.infos["reward_forward"].mean().item()
-        )
+        assert found["rollout/info/reward_forward"] == pytest.approx(rollout.infos["reward_forward"].mean().item())
         assert found["rollout/success_rate"] == pytest.approx(rollout.infos["success"].mean().item())
-        explained = 1 - (rollout.returns - rollout.values).var(correction=0) / rollout.returns.var(
-            correction=0
-        )
+        explained = 1 - (rollout.returns - rollout.values).var(correction=0) / rollout.returns.var(correction=0)
         assert found["diagnostics/explained_variance"] == pytest.approx(explained.item(), rel=1e-5)
 
 
@@ -71,11 +65,7 @@ def test_throughput_is_environment_steps_per_second(quiet_trainer, memory_logger
 def test_a_rollout_without_a_finished_episode_leaves_no_made_up_point(quiet_trainer, memory_logger):
     def make(at, env_steps):
         ended = at % 2 == 1
-        episodes = (
-            {}
-            if ended
-            else {"episode_returns": torch.zeros(0), "episode_lengths": torch.zeros(0), "infos": {}}
-        )
+        episodes = {} if ended else {"episode_returns": torch.zeros(0), "episode_lengths": torch.zeros(0), "infos": {}}
         return random_rollout(at, env_steps, **episodes)
 
     fit(quiet_trainer, memory_logger, make, batches=16)
@@ -142,9 +132,7 @@ def test_nonfinite_returns_and_infos_are_counted_not_dropped(quiet_trainer, memo
 
     def make(at, env_steps):
         infos = {"energy": torch.tensor([2.0, nan, inf])}
-        return random_rollout(
-            at, env_steps, episode_returns=torch.tensor([1.0, nan, 3.0, inf, 5.0]), infos=infos
-        )
+        return random_rollout(at, env_steps, episode_returns=torch.tensor([1.0, nan, 3.0, inf, 5.0]), infos=infos)
 
     fit(quiet_trainer, memory_logger, make)
     assert memory_logger.series("train/reward") == [(16, 3.0), (32, 3.0), (48, 3.0)]
@@ -171,14 +159,10 @@ def test_statistics_are_those_of_all_ranks_episodes_together(tmp_path):
         returns = torch.cat([rollout.episode_returns for rollout in met]).numpy()
         targets = torch.cat([rollout.returns for rollout in met]).numpy().astype(np.float64)
         errors = targets - torch.cat([rollout.values for rollout in met]).numpy()
-        found = {
-            tag: points[at][1] for tag, points in series.items() if tag.startswith(("rollout", "diagnostics"))
-        }
+        found = {tag: points[at][1] for tag, points in series.items() if tag.startswith(("rollout", "diagnostics"))}
         assert found["rollout/return_mean"] == pytest.approx(returns.mean(), rel=1e-6)
         assert found["rollout/return_p10"] == pytest.approx(np.quantile(returns, 0.1), rel=1e-6)
         assert found["rollout/info/reward_forward"] == pytest.approx(
             torch.cat([rollout.infos["reward_forward"] for rollout in met]).mean().item(), rel=1e-5
         )
-        assert found["diagnostics/explained_variance"] == pytest.approx(
-            1 - errors.var() / targets.var(), rel=1e-6
-        )
+        assert found["diagnostics/explained_variance"] == pytest.approx(1 - errors.var() / targets.var(), rel=1e-6)

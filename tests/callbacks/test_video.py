@@ -45,7 +45,7 @@ def test_the_environment_is_closed(quiet_trainer, memory_logger):
 
 
 def test_tensorboard_shows_an_animated_gif(quiet_trainer, tmp_path):
-    from lightning.pytorch.loggers import TensorBoardLogger  # noqa: PLC0415
+    from lightning.pytorch.loggers import TensorBoardLogger
 
     run(
         quiet_trainer,
@@ -58,7 +58,7 @@ def test_tensorboard_shows_an_animated_gif(quiet_trainer, tmp_path):
 
 
 def test_wandb_and_csv_keep_the_file(quiet_trainer, tmp_path):
-    from lightning.pytorch.loggers import CSVLogger, WandbLogger  # noqa: PLC0415
+    from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
     loggers = [CSVLogger(tmp_path, name="csv", version=""), WandbLogger(offline=True, save_dir=tmp_path)]
     run(quiet_trainer, VideoCallback(Dot, every_n_rollouts=4), loggers)

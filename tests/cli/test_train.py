@@ -94,7 +94,10 @@ def test_a_config_file_and_flags_over_it(tmp_path: Path) -> None:
         (["--num-envs", "many"], "--num-envs: expected int, got 'many'"),
         (["--learning-rate", "-0.1"], "--learning-rate: expected a finite number above 0, got -0.1"),
         (["--target-kl", "x"], "--target-kl: expected float or NoneType, got 'x'"),
-        (["--log-dir", "file"], "--log-dir: expected a folder that can be written, got 'file' (file is a file)"),
+        (
+            ["--log-dir", "file"],
+            "--log-dir: expected a folder that can be written, got 'file' (file is a file)",
+        ),
         (["--log-dir", "/proc/runs"], "--log-dir: expected a folder that can be written, got '/proc/runs'"),
         (["--run-name", "../x"], "--run-name: expected the name of a folder, without slashes, got '../x'"),
         (["--checkpoint", "none.ckpt"], "--checkpoint: expected a Lightning checkpoint, got 'none.ckpt'"),

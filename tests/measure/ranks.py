@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from puffer_callbacks.measure.ranks import sketch_over_ranks
@@ -44,18 +44,18 @@ def weights(net: nn.Module) -> dict[str, Tensor]:
 
 def gradients(net: nn.Module) -> dict[str, Tensor]:
     """Gradients by name."""
-    return {
-        f"gradients/{n.removeprefix('module.')}": p.grad
-        for n, p in net.named_parameters()
-        if p.grad is not None
-    }
+    return {f"gradients/{n.removeprefix('module.')}": p.grad for n, p in net.named_parameters() if p.grad is not None}
+
+
+def mesh() -> DeviceMesh:
+    """Both processes in a row."""
+    return init_device_mesh("cpu", (2,))
 
 
 def distributed(rank: int) -> dict[str, dict[str, Tensor]]:
     """What there is to sketch on this rank."""
-    mesh = init_device_mesh("cpu", (2,))
     sharded, data_parallel = model(), DistributedDataParallel(model())
-    fully_shard(sharded, mesh=mesh)
+    fully_shard(sharded, mesh=mesh())
     for net in (sharded, data_parallel):
         net(batch()[4 * rank : 4 * rank + 4]).square().mean().backward()
     matrix = torch.arange(35.0).view(5, 7).double()
@@ -63,8 +63,8 @@ def distributed(rank: int) -> dict[str, dict[str, Tensor]]:
         "fsdp": weights(sharded) | gradients(sharded),
         "ddp": weights(data_parallel) | gradients(data_parallel),
         "placed": {
-            "columns": distribute_tensor(matrix, mesh, [Shard(1)]),
-            "replicas": distribute_tensor(matrix, mesh, [Replicate()]),
+            "columns": distribute_tensor(matrix, mesh(), [Shard(1)]),
+            "replicas": distribute_tensor(matrix, mesh(), [Replicate()]),
         },
         "own": {"returns": torch.full((rank + 1,), float(rank)), "odd": torch.full((2,), float("nan"))},
     }
@@ -75,10 +75,11 @@ def main(rank: int, folder: Path) -> None:
     warnings.simplefilter("ignore")
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
-    found = {
-        name: sketch_over_ranks(tensors, replicated=name != "own")
-        for name, tensors in distributed(rank).items()
-    }
+    found = {name: sketch_over_ranks(tensors, replicated=name != "own") for name, tensors in distributed(rank).items()}
+    try:
+        sketch_over_ranks({"sums": DTensor.from_local(torch.ones(2), mesh(), [Partial()])}, replicated=True)
+    except ValueError as error:
+        (folder / f"{rank}.txt").write_text(str(error))
     packed = {case: {name: pack(value) for name, value in each.items()} for case, each in found.items()}
     torch.save(packed, folder / f"{rank}.pt")
     dist.destroy_process_group()

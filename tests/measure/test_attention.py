@@ -216,9 +216,7 @@ def test_a_policy_s_softmax_is_no_attention():
             self.weight, self.support = nn.Parameter(torch.randn(4, 51)), torch.linspace(-1, 1, 51)
 
         def forward(self, x):
-            return ((x @ self.weight).softmax(-1) * self.support).sum(-1), (x @ self.weight).softmax(
-                -1
-            ) @ self.support
+            return ((x @ self.weight).softmax(-1) * self.support).sum(-1), (x @ self.weight).softmax(-1) @ self.support
 
     with pytest.raises(ValueError, match="attends to nothing"):
         attention_maps(Distributional(), torch.randn(3, 4))
@@ -307,9 +305,7 @@ def test_layers_that_are_called_again_are_told_apart_up_to_a_limit():
 
 
 def test_only_so_many_samples_are_kept():
-    (found,) = attention_maps(
-        nn.TransformerEncoderLayer(8, 2, batch_first=True), torch.randn(9, 3, 8), max_samples=2
-    )
+    (found,) = attention_maps(nn.TransformerEncoderLayer(8, 2, batch_first=True), torch.randn(9, 3, 8), max_samples=2)
     assert found.weights.shape == (2, 2, 3, 3)
 
 
@@ -353,8 +349,6 @@ def test_nothing_is_left_in_the_model_nor_in_torch():
 
 def test_a_model_that_refuses_the_batch_is_named_with_a_remedy():
     layer = nn.TransformerEncoderLayer(8, 2, batch_first=True)
-    with pytest.raises(
-        ValueError, match=r"expected a batch that TransformerEncoderLayer takes, got .*Give as the"
-    ):
+    with pytest.raises(ValueError, match=r"expected a batch that TransformerEncoderLayer takes, got .*Give as the"):
         attention_maps(layer, torch.randn(1, 3, 9))
     assert layer.training and not torch.overrides.has_torch_function((torch.ones(1),))

@@ -25,9 +25,7 @@ def test_returns_and_lengths_agree_with_numpy():
     for name, q in QUANTILES.items():
         assert found[f"rollout/return_{name}"] == pytest.approx(np.quantile(returns, q))
     assert found["train/reward"] == found["rollout/return_mean"] == pytest.approx(returns.mean())
-    assert (
-        found["train/episode_length"] == found["rollout/episode_length_mean"] == pytest.approx(lengths.mean())
-    )
+    assert found["train/episode_length"] == found["rollout/episode_length_mean"] == pytest.approx(lengths.mean())
 
 
 @given(st.integers(1, 5), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3))
@@ -56,9 +54,7 @@ def test_whole_numbers_are_returns_too():
 
 
 def test_infos_are_means_and_success_is_a_rate():
-    sums = info_sums(
-        {"is_success": torch.tensor([True, False, True, True]), "energy": torch.tensor([[1.0], [2.0]])}
-    )
+    sums = info_sums({"is_success": torch.tensor([True, False, True, True]), "energy": torch.tensor([[1.0], [2.0]])})
     assert info_statistics(sums) == {
         "rollout/info/is_success": 0.75,
         "rollout/info/energy": 1.5,

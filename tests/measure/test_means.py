@@ -22,8 +22,7 @@ def taken(steps):
 @given(STEPS, st.booleans())
 def test_the_mean_is_over_every_finite_step_at_which_the_key_was_there(steps, as_tensors):
     given_steps = [
-        {k: torch.tensor(v, dtype=torch.float64) if as_tensors else v for k, v in step.items()}
-        for step in steps
+        {k: torch.tensor(v, dtype=torch.float64) if as_tensors else v for k, v in step.items()} for step in steps
     ]
     found = taken(given_steps)
     assert set(found) == {key for step in steps for key in step}

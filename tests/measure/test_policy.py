@@ -92,7 +92,5 @@ def test_a_recurrent_policy_keeps_its_state_through_an_episode():
 
 
 def test_a_module_without_a_policy_is_named_with_a_remedy():
-    with pytest.raises(
-        ValueError, match=r"expected an action for Discrete\(2\) from Linear.forward, got .*act\("
-    ):
+    with pytest.raises(ValueError, match=r"expected an action for Discrete\(2\) from Linear.forward, got .*act\("):
         Policy(nn.Linear(3, 7), TWO)(np.zeros(3))

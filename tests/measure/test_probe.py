@@ -53,9 +53,7 @@ def test_the_module_is_as_it_was():
     module.norm.eval()  # a mixture of modes, as when a part is frozen
     module.linear(torch.ones(1, 3)).sum().backward()
     before, modes = state(module), [part.training for part in module.modules()]
-    gradients = {
-        name: (p.grad, None if p.grad is None else p.grad.clone()) for name, p in module.named_parameters()
-    }
+    gradients = {name: (p.grad, None if p.grad is None else p.grad.clone()) for name, p in module.named_parameters()}
     with undisturbed(module):
         output = module(torch.randn(4, 3))
         assert not any(module.modes) and not output.requires_grad

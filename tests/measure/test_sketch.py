@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from puffer_callbacks.measure import tally
-from puffer_callbacks.measure.counting import CHUNK, _count_on_device, _totals_on_device, _totals_on_host
+from puffer_callbacks.measure import small, tally
+from puffer_callbacks.measure.counting import CHUNK
 from puffer_callbacks.measure.parts import pieces
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values import Histogram
@@ -153,6 +153,24 @@ def test_a_fault_in_a_chunk_comes_out_and_threads_stay_as_they_were(monkeypatch:
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_under_any_mode(mode: type) -> None:
+    with mode():
+        tensor = torch.randn(9 * CHUNK)
+        found = sketch({"large": tensor, "small": tensor[:9], "wide": tensor[:9].double()})
+    assert found["large"].sum == pytest.approx(tensor.double().sum().item())
+    assert np.array_equal(found["small"].bins, found["wide"].bins)
+
+
+def test_under_deterministic_algorithms() -> None:
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = sketch({"large": torch.ones(9 * CHUNK), "small": torch.ones(3), "wide": torch.ones(3).double()})
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert [histogram.sum for histogram in found.values()] == [9 * CHUNK, 3, 3]
+
+
 def test_leaves_tensors_and_graph_alone() -> None:
     weight = torch.randn(40_000, requires_grad=True)
     loss = (weight * 2).sum()
@@ -182,18 +200,16 @@ def test_pieces_are_bounded_and_complete(size: int) -> None:
 def test_a_large_transposed_tensor_is_not_copied() -> None:
     matrix = torch.randn(300, 500)
     assert all(
-        piece.untyped_storage().data_ptr() == matrix.untyped_storage().data_ptr()
-        for piece in pieces(matrix.t(), 999)
+        piece.untyped_storage().data_ptr() == matrix.untyped_storage().data_ptr() for piece in pieces(matrix.t(), 999)
     )
 
 
 def test_the_way_of_accelerators_is_that_of_the_host() -> None:
-    index = torch.randint(0, 64, (1000,), dtype=torch.int32)
-    assert torch.equal(_count_on_device(index, 64), torch.bincount(index, minlength=64))
-    flat, sizes = torch.randn(1000), [1, 9, 90, 900]
-    torch.testing.assert_close(
-        _totals_on_device(flat, sizes), _totals_on_host(flat, sizes), rtol=1e-13, atol=1e-13
-    )
+    given_tensors = [torch.randn(size) for size in (1, 9, 90, 900)]
+    sizes, rows = [1, 9, 90, 900], np.repeat(np.arange(0, 4 << 12, 1 << 12, dtype=np.uint32), [1, 9, 90, 900])
+    host, device = (way(given_tensors, sizes, rows.copy()) for way in (small._on_host, small._on_device))
+    assert torch.equal(host[0], device[0])
+    torch.testing.assert_close(host[1], device[1], rtol=1e-13, atol=1e-13)
 
 
 def test_bad_tensors_are_named() -> None:

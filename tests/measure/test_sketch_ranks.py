@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,15 +18,17 @@ Found = dict[str, dict[str, Histogram]]
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
-    folder = tmp_path_factory.mktemp("ranks")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ranks")
+
+
+@pytest.fixture(scope="module")
+def both(folder: Path) -> list[Found]:
     command = [sys.executable, "-m", "tests.measure.ranks"]
     processes = [subprocess.Popen([*command, str(rank), str(folder)]) for rank in range(2)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     loaded = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    return [
-        {case: {n: unpack(p) for n, p in each.items()} for case, each in found.items()} for found in loaded
-    ]
+    return [{case: {n: unpack(p) for n, p in each.items()} for case, each in found.items()} for found in loaded]
 
 
 def same_bits(found: Histogram, whole: Histogram) -> None:
@@ -60,9 +63,7 @@ def test_data_parallel_weights_and_gradients_count_once(both: list[Found]) -> No
         for case in ("ddp", "fsdp"):
             found = both[0][case][name]
             assert found.count == tensor.numel()
-            assert found.sum_squares == pytest.approx(
-                float(tensor.detach().double().square().sum()), rel=1e-3
-            )
+            assert found.sum_squares == pytest.approx(float(tensor.detach().double().square().sum()), rel=1e-3)
 
 
 def test_any_placement_counts_each_element_once(both: list[Found]) -> None:
@@ -78,3 +79,9 @@ def test_what_each_rank_has_of_its_own_adds_up(both: list[Found]) -> None:
 
 def test_without_processes_it_is_a_sketch() -> None:
     assert sketch_over_ranks({"x": torch.ones(3)}, replicated=True) == sketch({"x": torch.ones(3)})
+
+
+@pytest.mark.usefixtures("both")
+def test_partial_sums_are_refused_by_name(folder: Path) -> None:
+    expected = "sums: expected shards or replicas, got (Partial(sum),); redistribute partial sums first"
+    assert (folder / "0.txt").read_text() == expected

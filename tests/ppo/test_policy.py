@@ -45,9 +45,7 @@ def test_observation_spaces(space, batch, inputs, norm_obs):
     assert values.shape == distribution.entropy().shape == (5,)
 
 
-@pytest.mark.parametrize(
-    "space", [spaces.MultiBinary(3), spaces.Box(-1, 1, (2, 2)), spaces.MultiDiscrete([[2, 2]])]
-)
+@pytest.mark.parametrize("space", [spaces.MultiBinary(3), spaces.Box(-1, 1, (2, 2)), spaces.MultiDiscrete([[2, 2]])])
 def test_an_action_space_that_is_not_known(space):
     with pytest.raises(ValueError, match=r"expected a Discrete, .* action space, got .*wrap the environment"):
         ActorCritic(spaces.Box(-1, 1, (2,)), space)

@@ -23,9 +23,7 @@ def test_other_kinds_of_pixels_are_refused(kind, pixels):
 
 @pytest.mark.parametrize("shape", [(4, 6), (3, 4, 6), (4, 6, 2), (0, 6, 3), (4, 6, 3, 3)])
 def test_other_shapes_of_a_picture_are_refused(shape):
-    with pytest.raises(
-        ValueError, match=r"Image: expected the shape \[H, W, C\] with 1, 3 or 4 channels, got"
-    ):
+    with pytest.raises(ValueError, match=r"Image: expected the shape \[H, W, C\] with 1, 3 or 4 channels, got"):
         Image(np.zeros(shape, np.uint8))
 
 

@@ -9,9 +9,7 @@ from puffer_callbacks.values.scalars import as_scalar, stacked, to_floats
 DTYPES = [torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16]
 
 
-@pytest.mark.parametrize(
-    "value", ["1", None, [1.0], 1j, np.ones(2), torch.ones(2), torch.tensor(1j), {}, object()]
-)
+@pytest.mark.parametrize("value", ["1", None, [1.0], 1j, np.ones(2), torch.ones(2), torch.tensor(1j), {}, object()])
 def test_what_is_no_scalar_is_none(value):
     assert as_scalar(value) is None
 

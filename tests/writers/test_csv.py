@@ -179,9 +179,7 @@ def test_a_resumed_run_keeps_its_history_without_gap_or_duplicate(quiet_trainer,
     assert [step for step, _ in column(tmp_path, "train/loss")] == [4, 8, 10, 12, 16, 20]
 
 
-@pytest.mark.parametrize(
-    "hparams", [{"layers": (64, 64)}, {"kind": torch.float32}, {"axes": Axes(1, 2, 3.0)}]
-)
+@pytest.mark.parametrize("hparams", [{"layers": (64, 64)}, {"kind": torch.float32}, {"axes": Axes(1, 2, 3.0)}])
 def test_hyperparameters_that_lightning_logs_itself_end_nothing(quiet_trainer, logger, tmp_path, hparams):
     module = Supervised(losses(1.0, 2.0))
     module.save_hyperparameters({"gamma": 0.99, **hparams})

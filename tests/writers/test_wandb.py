@@ -46,9 +46,7 @@ class Run:
         self.memory = MemoryLogger()
         logger = WandbLogger(project="test", offline=True, save_dir=folder, **arguments)
         self.module = Agent([{"loss": float(i), "entropy": float(i) ** 2} for i in range(16)])
-        self.module.save_hyperparameters(
-            {"gamma": 0.99, "api_key": "hush", "deep": {"er": True}, "name": "ppo"}
-        )
+        self.module.save_hyperparameters({"gamma": 0.99, "api_key": "hush", "deep": {"er": True}, "name": "ppo"})
         pl.Trainer(
             accelerator="cpu",
             max_epochs=1,
@@ -76,15 +74,11 @@ def run(tmp_path_factory):
 
 def test_it_holds_the_same_scalars_as_every_other_backend(run):
     tags = [tag for tag in run.memory.tags if isinstance(run.memory.series(tag)[0][1], float)]
-    assert {"train/loss", "losses/entropy", "rollout/return_p90", "axes/wall_time", "throughput/sps"} <= set(
-        tags
-    )
+    assert {"train/loss", "losses/entropy", "rollout/return_p90", "axes/wall_time", "throughput/sps"} <= set(tags)
     for tag in tags:
         expected = run.memory.series(tag)
         assert [step for step, _ in run.series(tag)] == [step for step, _ in expected], tag
-        np.testing.assert_allclose(
-            [v for _, v in run.series(tag)], [v for _, v in expected], rtol=1e-12, err_msg=tag
-        )
+        np.testing.assert_allclose([v for _, v in run.series(tag)], [v for _, v in expected], rtol=1e-12, err_msg=tag)
 
 
 def test_a_row_is_one_row_with_every_axis(run):

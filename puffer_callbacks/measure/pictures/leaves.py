@@ -51,9 +51,7 @@ def _branches(tree: Any) -> list[tuple[str, Any]]:
         return list(zip(tree._fields, tree, strict=True))
     if isinstance(tree, tuple):
         return [(str(i), branch) for i, branch in enumerate(tree)]
-    raise TypeError(
-        f"expected observations as tensors, arrays, mappings, tuples or lists, got {type(tree).__name__}"
-    )
+    raise TypeError(f"expected observations as tensors, arrays, mappings, tuples or lists, got {type(tree).__name__}")
 
 
 def _host(tensor: Tensor) -> Leaf:

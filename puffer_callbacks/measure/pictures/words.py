@@ -16,9 +16,7 @@ SOFT = (101, 109, 118)
 _FONTS = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def words(
-    text: str, *, size: int = 12, color: tuple[int, int, int] = INK, width: int | None = None
-) -> Pixels:
+def words(text: str, *, size: int = 12, color: tuple[int, int, int] = INK, width: int | None = None) -> Pixels:
     """A line of words, drawn.
 
     Args:

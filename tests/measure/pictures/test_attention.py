@@ -21,9 +21,7 @@ def test_a_tile_for_each_head_in_the_colors_of_its_weights():
 
 def test_the_caption_tells_what_is_seen():
     image = attention_image(AttentionMap("encoder.0", torch.full((1, 2, 3, 4), 0.25)))
-    assert (
-        image.caption == "encoder.0: sample 0, heads 2, queries 3 (down), keys 4 (across), weights 0 to 0.25"
-    )
+    assert image.caption == "encoder.0: sample 0, heads 2, queries 3 (down), keys 4 (across), weights 0 to 0.25"
 
 
 def test_a_diverged_head_is_magenta_and_counted():

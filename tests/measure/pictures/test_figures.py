@@ -19,7 +19,9 @@ def test_rewards_by_component():
     infos = {"speed": torch.tensor([1.0, 2.0, float("nan")]), "fuel": torch.tensor([-0.5, -0.25])}
     picture = reward_figure(rollout(torch.zeros(4, 2), infos=infos))
     assert picture is not None and picture.caption == "2 episodes" and len(set(picture.pixels.ravel())) > 10
-    taller = reward_figure(rollout(torch.zeros(4, 2), infos={**infos, **{f"part {i}": infos["fuel"] for i in range(4)}}))
+    taller = reward_figure(
+        rollout(torch.zeros(4, 2), infos={**infos, **{f"part {i}": infos["fuel"] for i in range(4)}})
+    )
     assert taller is not None and taller.pixels.shape[0] > picture.pixels.shape[0]
 
 
@@ -28,7 +30,9 @@ def test_without_a_finished_episode_there_is_none():
     assert reward_figure(rollout(torch.zeros(4, 2), episode_returns=torch.zeros(0))) is None
 
 
-@pytest.mark.parametrize("actions", [torch.randint(0, 5, (8, 2)), torch.randn(8, 2, 3), torch.randint(0, 3, (8, 2, 40))])
+@pytest.mark.parametrize(
+    "actions", [torch.randint(0, 5, (8, 2)), torch.randn(8, 2, 3), torch.randint(0, 3, (8, 2, 40))]
+)
 def test_actions_of_every_kind(actions):
     assert action_figure(rollout(actions)).caption == "16 actions"
 

@@ -32,9 +32,7 @@ SPACES = {
     "multi-binary": spaces.MultiBinary(6),
     "multi-binary grid": spaces.MultiBinary((7, 8)),
     "text": spaces.Text(8),
-    "dict": spaces.Dict(
-        camera=spaces.Box(0, 1, (8, 8)), speed=BOX, goal=spaces.Dict(room=spaces.Discrete(3))
-    ),
+    "dict": spaces.Dict(camera=spaces.Box(0, 1, (8, 8)), speed=BOX, goal=spaces.Dict(room=spaces.Discrete(3))),
     "tuple": spaces.Tuple((BOX, spaces.Discrete(2), spaces.Text(5))),
     "sequence": spaces.Sequence(BOX, seed=1),
     "sequence of words": spaces.Sequence(spaces.Text(4), seed=1),
@@ -57,9 +55,7 @@ def test_every_space_of_gymnasium_has_a_picture(name):
         assert observation_image(leaf, story(), title=path or "observations").pixels.size
 
 
-@pytest.mark.parametrize(
-    "name", ["vector", "pixels", "discrete", "multi-binary grid", "dict", "multi-discrete"]
-)
+@pytest.mark.parametrize("name", ["vector", "pixels", "discrete", "multi-binary grid", "dict", "multi-discrete"])
 def test_batched_observations_are_the_same_as_one_by_one(name):
     space = SPACES[name]
     batched = batch_space(batch_space(space, ENVS), STEPS)
@@ -71,9 +67,7 @@ def test_batched_observations_are_the_same_as_one_by_one(name):
 
 
 def test_the_caption_tells_step_action_value_and_reward():
-    told = Story(
-        {"": np.array([[1], [0]])}, np.array([[0.5], [2.0]]), np.array([[False], [True]]), np.ones((2, 1))
-    )
+    told = Story({"": np.array([[1], [0]])}, np.array([[0.5], [2.0]]), np.array([[False], [True]]), np.ones((2, 1)))
     image = observation_image(np.zeros((2, 1, 3)), told)
     assert image.caption == (
         "observations: environment 0, steps 0 to 1; env 0: step 1, done, action 0, value 1, reward 2"
@@ -115,9 +109,7 @@ def test_names_stand_for_numbers():
     assert np.array_equal(wrong.pixels, plain.pixels)
 
 
-@pytest.mark.parametrize(
-    "actions", [{}, {"": np.array([["go"] * ENVS] * STEPS)}, {"a": np.ones((STEPS, ENVS, 3))}]
-)
+@pytest.mark.parametrize("actions", [{}, {"": np.array([["go"] * ENVS] * STEPS)}, {"a": np.ones((STEPS, ENVS, 3))}])
 @pytest.mark.parametrize("values", [None, np.full((STEPS, ENVS), np.nan)])
 def test_any_story_can_be_told(actions, values):
     for leaf in (np.zeros((STEPS, ENVS, 3)), np.zeros((STEPS, ENVS, 9, 9))):
@@ -126,7 +118,5 @@ def test_any_story_can_be_told(actions, values):
 
 @pytest.mark.parametrize("shape", [(9, 2, 0), (9, 2, 0, 84, 3), (0, 2, 3), (9, 0, 3)])
 def test_an_observation_of_nothing_is_refused(shape):
-    with pytest.raises(
-        ValueError, match=r"eyes: expected an observation with at least one value .* got the shape"
-    ):
+    with pytest.raises(ValueError, match=r"eyes: expected an observation with at least one value .* got the shape"):
         observation_image(np.zeros(shape), story(), title="eyes")

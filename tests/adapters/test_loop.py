@@ -1,0 +1,516 @@
+import copy
+import pickle
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
+from torch.optim import optimizer as torch_optimizer
+
+from puffer_callbacks import (
+    HistogramCallback,
+    MemoryLogger,
+    MetricsCallback,
+    PufferCallback,
+    Recorder,
+    RolloutCallback,
+    default_callbacks,
+    emit,
+    log,
+)
+from puffer_callbacks.adapters import Loop
+from tests.adapters import cleanrl
+from tests.support.models import random_rollout
+from tests.support.reading import tensorboard_scalars
+
+
+class Spy(PufferCallback):
+    """Writes down which hooks were called, and what the gradients were."""
+
+    def __init__(self):
+        self.hooks = []
+        self.gradients = []
+        self.metrics = []
+
+    def setup(self, trainer, pl_module, stage):
+        super().setup(trainer, pl_module, stage)
+        self.hooks.append(f"setup {stage}")
+
+    def teardown(self, trainer, pl_module, stage):
+        self.hooks.append(f"teardown {stage}")
+
+    def on_fit_start(self, trainer, pl_module):
+        self.hooks.append("on_fit_start")
+
+    def on_train_start(self, trainer, pl_module):
+        self.hooks.append("on_train_start")
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.hooks.append("before")
+        self.gradients.append(torch.cat([p.grad.flatten() for p in pl_module.parameters()]))
+
+    def on_step(self, trainer, pl_module, metrics):
+        self.hooks.append("on_step")
+        self.metrics.append(dict(metrics))
+
+    def on_rollout_end(self, trainer, pl_module, rollout):
+        self.hooks.append("on_rollout_end")
+
+    def on_train_end(self, trainer, pl_module):
+        self.hooks.append("on_train_end")
+
+    def on_fit_end(self, trainer, pl_module):
+        self.hooks.append("on_fit_end")
+
+    def on_exception(self, trainer, pl_module, exception):
+        self.hooks.append(f"on_exception {exception}")
+
+
+def network():
+    return nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+
+
+def update(module, optimizer, *, clip=None, scale=100.0):
+    optimizer.zero_grad()
+    (module(torch.ones(2, 4)).sum() * scale).backward()
+    if clip is not None:
+        nn.utils.clip_grad_norm_(module.parameters(), clip)
+    optimizer.step()
+
+
+def names(logger, prefix):
+    return {tag.removeprefix(prefix) for tag in logger.tags if tag.startswith(prefix)}
+
+
+def nothing_is_left(module, optimizer):
+    hooks = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+    clips = (nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_)
+    return (
+        not any(hooks)
+        and not torch_optimizer._global_optimizer_pre_hooks
+        and not torch_optimizer._global_optimizer_post_hooks
+        and all(clip.__code__.co_filename.startswith(torch.__path__[0]) for clip in clips)
+        and not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    )
+
+
+def test_hooks_come_in_lightning_s_order():
+    spy, module = Spy(), network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(None, spy) as loop:
+        loop.fit_start(module)
+        loop.rollout_end(random_rollout(0, 0))
+        update(module, optimizer)
+        loop.step({"loss": 1.0})
+    begin = ["setup fit", "on_fit_start", "on_train_start"]
+    end = ["on_train_end", "on_fit_end", "teardown fit"]
+    assert spy.hooks == [*begin, "on_rollout_end", "before", "on_step", *end]
+
+
+def test_a_script_in_cleanrl_s_structure_logs_every_tag_at_its_agent_step(memory_logger):
+    loop = Loop(memory_logger, [Recorder(overhead_budget=1.0), *default_callbacks(metrics=8, histograms=16)])
+    cleanrl.train(loop)
+    steps = list(range(256, 2049, 256))
+    for tag in (
+        "train/reward",
+        "train/policy_loss",
+        "losses/value",
+        "losses/entropy",
+        "diagnostics/approx_kl",
+    ):
+        assert [step for step, _ in memory_logger.series(tag)] == steps, tag
+    for tag in ("weights/actor.0.weight", "gradients/critic.2.bias", "rollout/advantages", "rollout/actions"):
+        assert [step for step, _ in memory_logger.series(tag)] == steps[1::2], tag
+    assert memory_logger.series("axes/optimizer_steps") == [(step, step / 32.0) for step in steps]
+    settings = memory_logger.series("hyperparameters")[0][1].settings
+    assert (settings["total_timesteps"], settings["lr"], settings["optimizer/eps"]) == (2048, 2.5e-3, 1e-5)
+
+
+def test_training_is_the_same_bit_for_bit_with_a_loop_and_without(memory_logger):
+    plain = cleanrl.train(None, total_timesteps=1024)
+    recorded = cleanrl.train(Loop(memory_logger, default_callbacks(metrics=1, histograms=1)), total_timesteps=1024)
+    for (name, one), other in zip(plain.named_parameters(), recorded.parameters(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_every_backend_gets_it(tmp_path):
+    loggers = [TensorBoardLogger(tmp_path, name="tb"), CSVLogger(tmp_path, name="csv")]
+    cleanrl.train(Loop(loggers, default_callbacks(metrics=8)), total_timesteps=512)
+    assert [step for step, _ in tensorboard_scalars(loggers[0].log_dir)["train/policy_loss"]] == [256, 512]
+    assert "train/policy_loss" in (tmp_path / "csv" / "version_0" / "metrics.csv").read_text()
+
+
+def test_a_loop_without_rollouts_is_over_optimizer_steps(memory_logger):
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, default_callbacks(metrics=2)) as loop:
+        loop.fit_start(module)
+        for at in range(4):
+            update(module, optimizer)
+            loop.step({"loss": float(at)})
+    assert memory_logger.series("train/loss") == [(2, 0.5), (4, 2.5)]
+    assert memory_logger.series("train/learning_rate") == [(2, 0.1), (4, 0.1)]
+    assert "axes/env_steps" not in memory_logger.tags
+
+
+@pytest.mark.parametrize("source", ["module", "function", "rollout"])
+def test_environment_steps_come_from_the_module_a_function_or_the_rollout(memory_logger, source):
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    steps = {"now": 0}
+    with Loop(memory_logger, MetricsCallback(1)) as loop:
+        if source == "module":
+            module.env_steps = 0
+        loop.fit_start(module, env_steps=(lambda: steps["now"]) if source == "function" else None)
+        for at in (16, 32):
+            steps["now"] = at
+            if source == "module":
+                module.env_steps = at
+            if source == "rollout":
+                loop.rollout_end(random_rollout(0, at - 16))
+            update(module, optimizer)
+            loop.step({"loss": 1.0})
+    assert memory_logger.series("train/loss") == [(16, 1.0), (32, 1.0)]
+
+
+def test_gradients_are_those_before_the_clip():
+    spy, module = Spy(), network()
+    twin = copy.deepcopy(module)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(None, spy) as loop:
+        loop.fit_start(module)
+        update(module, optimizer, clip=0.5)
+        loop.step({})
+    (twin(torch.ones(2, 4)).sum() * 100.0).backward()
+    assert torch.equal(spy.gradients[0], torch.cat([p.grad.flatten() for p in twin.parameters()]))
+    assert torch.cat([p.grad.flatten() for p in module.parameters()]).norm() < 0.51
+
+
+def test_parts_clipped_one_after_the_other_are_told_of_once_and_before_both():
+    spy, module = Spy(), network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
+    with Loop(None, spy) as loop:
+        loop.fit_start(module)
+        for _ in range(2):
+            optimizer.zero_grad()
+            (module(torch.ones(2, 4)).sum() * 100.0).backward()
+            nn.utils.clip_grad_value_(module[0].parameters(), 1e-3)
+            nn.utils.clip_grad_norm_(module[2].parameters(), 1e-3)
+            optimizer.step()
+            loop.step({})
+    assert spy.hooks.count("before") == 2
+    assert torch.equal(*spy.gradients)
+    assert spy.gradients[0].norm() > 10
+
+
+def test_a_step_that_a_gradient_scaler_skips_is_told_of_anew():
+    spy, module = Spy(), network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    with Loop(None, spy) as loop:
+        loop.fit_start(module)
+        for factor in (float("inf"), 1.0):
+            optimizer.zero_grad()
+            scaler.scale(module(torch.ones(2, 4)).sum() * factor).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(module.parameters(), 1e-3)
+            scaler.step(optimizer)
+            scaler.update()
+            loop.step({})
+        assert Recorder.of(loop).counters.optimizer_steps == 1
+    assert len(spy.gradients) == 2
+    assert not spy.gradients[0].isfinite().all()
+    assert spy.gradients[1].isfinite().all()
+
+
+def test_a_closure_s_gradients_are_told_of_after_it_made_them():
+    spy, module = Spy(), network()
+    optimizer = torch.optim.LBFGS(module.parameters(), max_iter=3)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = module(torch.ones(2, 4)).square().sum()
+        loss.backward()
+        return loss
+
+    with Loop(None, spy) as loop:
+        loop.fit_start(module)
+        optimizer.step(closure)
+        optimizer.step(closure=closure)
+        loop.step({})
+    assert spy.hooks.count("before") == 2
+    assert all(gradient.abs().sum() > 0 for gradient in spy.gradients)
+
+
+def test_an_optimizer_made_later_is_found_and_a_stranger_is_not(memory_logger):
+    module, stranger = network(), network()
+    spy = Spy()
+    with Loop(memory_logger, [MetricsCallback(1), spy]) as loop:
+        loop.fit_start(module)
+        other = torch.optim.SGD(stranger.parameters(), lr=0.5)
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.25)
+        for _ in range(3):
+            update(stranger, other)
+            update(module, optimizer)
+            loop.step({"loss": 1.0})
+        assert loop.optimizers == [optimizer]
+    assert spy.hooks.count("before") == 3
+    assert memory_logger.series("train/learning_rate") == [(1, 0.25), (2, 0.25), (3, 0.25)]
+
+
+def test_of_several_optimizers_the_busiest_gives_the_beat():
+    module = nn.ModuleDict({"actor": network(), "critic": network()})
+    actor = torch.optim.SGD(module["actor"].parameters(), lr=0.1)
+    critic = torch.optim.SGD(module["critic"].parameters(), lr=0.1)
+    steps = []
+
+    class Beat(PufferCallback):
+        def on_step(self, trainer, pl_module, metrics):
+            steps.append(Recorder.of(trainer).counters.optimizer_steps)
+
+    with Loop(None, Beat()) as loop:
+        loop.fit_start(module)
+        for at in range(4):
+            update(module["critic"], critic)
+            if at % 2 == 0:
+                update(module["actor"], actor)
+    assert steps == [1, 2, 3, 4]
+
+
+def test_steps_that_are_not_reported_still_count(memory_logger):
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [MetricsCallback(10), HistogramCallback(4)]) as loop:
+        loop.fit_start(module)
+        for at in range(3):
+            for _ in range(10):
+                update(module, optimizer)
+            loop.step({"loss": float(at)})
+    assert memory_logger.series("train/loss") == [(10, 0.0), (20, 1.0), (30, 2.0)]
+    every_four = [4, 8, 12, 16, 20, 24, 28]
+    assert [step for step, _ in memory_logger.series("weights/0.weight")] == every_four
+    assert [step for step, _ in memory_logger.series("gradients/0.weight")] == every_four
+
+
+def test_nothing_is_left_behind():
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    before = dict(vars(module))
+    for _ in range(2):
+        with Loop(MemoryLogger(), default_callbacks()) as loop:
+            loop.fit_start(module)
+            update(module, optimizer, clip=1.0)
+            loop.step({"loss": 1.0})
+    assert nothing_is_left(module, optimizer)
+    assert vars(module) == before
+
+
+def test_the_module_can_be_saved_and_copied_meanwhile(tmp_path):
+    module = network()
+    with Loop(MemoryLogger(), default_callbacks()) as loop:
+        loop.fit_start(module)
+        assert copy.deepcopy(module)[0].weight.equal(module[0].weight)
+        assert pickle.loads(pickle.dumps(module))[0].weight.equal(module[0].weight)
+        assert copy.deepcopy(loop.lightning_module)[0].weight.equal(module[0].weight)
+
+
+def test_callbacks_see_a_module_with_the_attributes_of_lightning_s():
+    module = network()
+    seen = {}
+
+    class Look(PufferCallback):
+        def on_step(self, trainer, pl_module, metrics):
+            seen.update(
+                hparams=pl_module.hparams,
+                trainer=pl_module.trainer,
+                env_steps=pl_module.env_steps,
+                names=[name for name, _ in pl_module.named_parameters()],
+                same=isinstance(pl_module, nn.Sequential) and pl_module[0] is module[0],
+            )
+            pl_module.eval()
+
+    with Loop(None, Look()) as loop:
+        loop.fit_start(module, Namespace(gamma=0.9))
+        loop.step({})
+        assert seen["trainer"] is loop
+    assert seen["hparams"] == {"gamma": 0.9}
+    assert seen["env_steps"] is None
+    assert seen["names"] == [name for name, _ in module.named_parameters()]
+    assert seen["same"]
+    assert not module.training
+
+
+def test_log_and_emit_take_the_loop_for_the_trainer(memory_logger):
+    module = network()
+    with Loop(memory_logger, RolloutCallback()) as loop:
+        loop.fit_start(module)
+        emit(loop, "on_rollout_end", random_rollout(0, 0))
+        log(loop, {"curriculum/level": 3})
+    assert memory_logger.series("curriculum/level") == [(16, 3.0)]
+    assert memory_logger.series("train/reward")[0][0] == 16
+
+
+@dataclass
+class Config:
+    gamma: float = 0.9
+
+
+@pytest.mark.parametrize("hparams", [{"gamma": 0.9}, Namespace(gamma=0.9), Config()])
+def test_hyperparameters_come_in_any_form(memory_logger, hparams):
+    with Loop(memory_logger, default_callbacks()) as loop:
+        loop.fit_start(network(), hparams)
+    first, last = (value for _, value in memory_logger.series("hyperparameters"))
+    assert first.settings["gamma"] == 0.9
+    assert (first.status, last.status) == ("running", "success")
+
+
+def test_an_exception_is_told_with_its_reason_and_raised_again(tmp_path):
+    spy, logger = Spy(), MemoryLogger()
+    statuses = []
+    logger.finalize = statuses.append
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with pytest.raises(ZeroDivisionError), Loop(logger, [spy, *default_callbacks()]) as loop:
+        loop.fit_start(module)
+        update(module, optimizer)
+        loop.step({"loss": 3.0})
+        raise ZeroDivisionError("no agents")
+    assert spy.hooks[-1] == "on_exception no agents"
+    assert logger.series("train/loss") == [(1, 3.0)]
+    assert "ZeroDivisionError: no agents" in logger.text
+    assert logger.series("hyperparameters")[-1][1].status == "failure"
+    assert statuses == ["failed"]
+    assert nothing_is_left(module, optimizer)
+
+
+def test_a_fit_can_be_closed_twice_and_begun_again(memory_logger):
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    loop = Loop(memory_logger, MetricsCallback(1))
+    for _ in range(2):
+        loop.fit_start(module)
+        update(module, optimizer)
+        loop.step({"loss": 1.0})
+        loop.close()
+        loop.close()
+    assert memory_logger.series("train/loss") == [(1, 1.0), (2, 1.0)]
+
+
+def test_a_resumed_loop_continues_counters_and_intervals():
+    def run(upto, logger, state=None, since=0):
+        module = network()
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        loop = Loop(logger, default_callbacks(metrics=4, histograms=4))
+        if state is not None:
+            loop.load_state_dict(state)
+        loop.fit_start(module)
+        for at in range(since, upto):
+            update(module, optimizer)
+            loop.step({"loss": float(at)})
+        return loop
+
+    whole, first, second = MemoryLogger(), MemoryLogger(), MemoryLogger()
+    run(12, whole).close()
+    interrupted = run(6, first)
+    state = pickle.loads(pickle.dumps(interrupted.state_dict()))
+    interrupted.close()
+    run(12, second, state, since=6).close()
+    assert second.series("train/loss") == whole.series("train/loss")[1:]
+    steps = [step for step, _ in second.series("weights/0.weight")]
+    assert steps == [step for step, _ in whole.series("weights/0.weight")][1:]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_parameters_keep_their_names_in_a_compiled_module(memory_logger):
+    module = network()
+    wrapped = torch.compile(module, backend="eager")
+    with Loop(memory_logger, HistogramCallback(1)) as loop:
+        loop.fit_start(wrapped)
+        update(wrapped, torch.optim.SGD(wrapped.parameters(), lr=0.1))
+        loop.step({})
+    assert names(memory_logger, "weights/") == {"0.weight", "0.bias", "2.weight", "2.bias"}
+
+
+def test_measures_are_exact_inside_of_autocast():
+    seen = []
+
+    class Multiply(PufferCallback):
+        def on_step(self, trainer, pl_module, metrics):
+            seen.append((torch.ones(2, 2) @ torch.ones(2, 2)).dtype)
+
+    with Loop(None, Multiply()) as loop:
+        loop.fit_start(network())
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loop.step({})
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    assert seen == [torch.float32]
+
+
+SCRIPT = """
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from puffer_callbacks import default_callbacks
+from puffer_callbacks.adapters import Loop
+module = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+loop = Loop(CSVLogger({folder!r}, name="", version=""), default_callbacks())
+loop.fit_start(module, {{"gamma": 0.9}})
+for _ in range(3):
+    module(torch.ones(2)).sum().backward()
+    optimizer.step()
+    loop.step({{"loss": 2.5}})
+{last}
+"""
+
+
+@pytest.mark.parametrize(("last", "code"), [("", 0), ("raise ValueError('too hot')", 1)])
+def test_a_script_that_ends_without_a_close_loses_nothing(tmp_path, last, code):
+    script = SCRIPT.format(folder=str(tmp_path), last=last)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    written = (tmp_path / "metrics.csv").read_text()
+    assert "2.5" in written
+    assert ("ValueError: too hot" in written) == bool(code)
+
+
+def test_a_user_s_own_callback_may_raise():
+    class Strict(Callback):
+        def on_train_end(self, trainer, pl_module):
+            raise OSError("mine")
+
+    loop = Loop(None, [Strict(), MetricsCallback()])
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    loop.fit_start(module)
+    update(module, optimizer)
+    with pytest.raises(OSError, match="mine"):
+        loop.close()
+    assert nothing_is_left(module, optimizer)
+    assert not loop.is_open
+
+
+def test_bad_input_gets_one_clear_error():
+    loop = Loop(None, MetricsCallback())
+    with pytest.raises(RuntimeError, match=r"step: expected a fit that is open, got none; call fit_start"):
+        loop.step({"loss": 1.0})
+    with pytest.raises(RuntimeError, match=r"rollout_end: expected a fit that is open"):
+        loop.rollout_end(random_rollout(0, 0))
+    with pytest.raises(TypeError, match=r"fit_start: expected a torch.nn.Module to train, got dict"):
+        loop.fit_start({})
+    with pytest.raises(TypeError, match=r"hparams: expected a mapping, Namespace or dataclass, got int"):
+        loop.fit_start(network(), 3)
+    with pytest.raises(TypeError, match=r"optimizers: expected torch optimizers, got float"):
+        loop.fit_start(network(), optimizers=0.1)
+    with pytest.raises(TypeError, match=r"callbacks: expected Lightning callbacks, got str"):
+        Loop(None, "metrics")
+    loop.fit_start(network())
+    with pytest.raises(TypeError, match=r"on_rollout_end: expected one Rollout, got Tensor"):
+        loop.rollout_end(torch.zeros(3))
+    with pytest.raises(RuntimeError, match=r"load_state_dict: expected to come before fit_start"):
+        loop.load_state_dict({})
+    loop.close()

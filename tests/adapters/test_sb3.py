@@ -1,0 +1,349 @@
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from puffer_callbacks import MemoryLogger, MetricsCallback, PufferCallback, Recorder, default_callbacks
+from tests.support.reading import tensorboard_scalars
+
+pytest.importorskip("stable_baselines3")
+from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.vec_env import VecNormalize
+
+from puffer_callbacks.adapters import SB3Bridge
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:You are trying to run:UserWarning")
+
+ALGORITHMS = {
+    "PPO": (PPO, "CartPole-v1", {"n_steps": 128, "n_epochs": 2, "batch_size": 32}, 640),
+    "A2C": (A2C, "CartPole-v1", {}, 200),
+    "DQN": (DQN, "CartPole-v1", {"learning_starts": 20, "train_freq": 2, "buffer_size": 500}, 400),
+    "SAC": (SAC, "Pendulum-v1", {"learning_starts": 20, "policy_kwargs": {"net_arch": [16]}}, 220),
+    "TD3": (TD3, "Pendulum-v1", {"learning_starts": 20, "policy_kwargs": {"net_arch": [16]}}, 220),
+}
+SHARED = {
+    "PPO": {
+        "policy_loss",
+        "value_loss",
+        "entropy",
+        "policy_gradient_loss",
+        "clip_fraction",
+        "approx_kl",
+        "loss",
+    },
+    "A2C": {"policy_loss", "value_loss", "entropy", "entropy_loss"},
+    "DQN": {"loss"},
+    "SAC": {"policy_loss", "value_loss", "actor_loss", "critic_loss", "ent_coef", "ent_coef_loss"},
+    "TD3": {"policy_loss", "value_loss"},
+}
+
+
+class Spy(PufferCallback):
+    def __init__(self):
+        self.rollouts = []
+        self.ended_by = None
+
+    def on_rollout_end(self, trainer, pl_module, rollout):
+        self.rollouts.append(rollout)
+
+    def on_exception(self, trainer, pl_module, exception):
+        self.ended_by = exception
+
+
+class Said(BaseCallback):
+    """What the algorithm has recorded of each update, read in time: the truth."""
+
+    def __init__(self):
+        super().__init__()
+        self.updates = {}
+
+    def _on_rollout_start(self):
+        said = self.logger.name_to_value
+        if "train/n_updates" in said and said["train/n_updates"] not in self.updates:
+            values = {tag: value for tag, value in said.items() if tag.startswith("train/")}
+            self.updates[said["train/n_updates"]] = (self.model.num_timesteps, values)
+
+    _on_training_end = _on_rollout_start
+
+    def _on_step(self):
+        return True
+
+
+def make(name, **overrides):
+    algorithm, env, arguments, total = ALGORITHMS[name]
+    return algorithm("MlpPolicy", env, seed=3, device="cpu", **{**arguments, **overrides}), total
+
+
+def callbacks(**overrides):
+    return [Recorder(overhead_budget=1.0), *default_callbacks(**overrides)]
+
+
+def steps(logger, tag):
+    return [step for step, _ in logger.series(tag)]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_learning_is_the_same_bit_for_bit(memory_logger, name):
+    weights = []
+    for bridge in (None, SB3Bridge(memory_logger, callbacks(metrics=1, histograms=1))):
+        model, total = make(name)
+        model.learn(total, callback=bridge)
+        weights.append([parameter.detach().clone() for parameter in model.policy.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_what_an_update_says_stands_at_that_update_the_last_one_included(memory_logger, name):
+    model, total = make(name)
+    said = Said()
+    model.learn(total, callback=[said, SB3Bridge(memory_logger, callbacks(metrics=1))])
+    assert {f"train/{tag}" for tag in SHARED[name]} <= set(memory_logger.tags)
+    tag = {"DQN": "train/loss", "A2C": "train/value_loss", "PPO": "train/value_loss"}.get(name, "train/critic_loss")
+    truth = [(step, pytest.approx(float(values[tag]))) for step, values in said.updates.values()]
+    assert memory_logger.series(tag) == truth
+    assert len(truth) > 4
+
+
+def test_names_that_all_algorithms_share(memory_logger):
+    model, total = make("PPO")
+    model.learn(total, callback=SB3Bridge(memory_logger, callbacks(metrics=1)))
+    assert memory_logger.series("train/policy_loss") == memory_logger.series("train/policy_gradient_loss")
+    assert memory_logger.series("losses/policy") == memory_logger.series("train/policy_loss")
+    assert memory_logger.series("losses/entropy") == memory_logger.series("train/entropy_loss")
+    assert memory_logger.series("train/entropy")[0][1] > 0
+    fits = memory_logger.series("train/explained_variance")
+    own = memory_logger.series("diagnostics/explained_variance")
+    assert [(step, pytest.approx(fit, abs=1e-5)) for step, fit in own] == fits
+    assert "train/n_updates" not in memory_logger.tags
+
+
+@pytest.mark.parametrize("name", ["PPO", "A2C", "DQN", "SAC"])
+def test_histograms_come_at_every_1000_optimizer_steps(memory_logger, name):
+    faster = {
+        "PPO": {"n_epochs": 25, "n_steps": 32, "batch_size": 4},
+        "A2C": {"n_steps": 1},
+        "DQN": {"train_freq": 1, "gradient_steps": 4},
+        "SAC": {"gradient_steps": 8, "batch_size": 8},
+    }
+    total = {"PPO": 330, "A2C": 2050, "DQN": 540, "SAC": 280}[name]
+    model, _ = make(name, **faster[name])
+    model.learn(total, callback=SB3Bridge(memory_logger, callbacks(), rollout_steps=50))
+    kinds = {"PPO": "mlp_extractor.policy_net.0", "A2C": "mlp_extractor.policy_net.0", "DQN": "q_net.q_net.0"}
+    part = kinds.get(name, "actor.latent_pi.0")
+    optimizer_steps = dict(memory_logger.series("axes/optimizer_steps"))
+    for tag in (f"weights/{part}.weight", f"gradients/{part}.bias"):
+        at = [optimizer_steps[step] for step in steps(memory_logger, tag)]
+        thousands = int(max(optimizer_steps.values())) // 1000
+        assert [int(count // 1000) for count in at] == list(range(1, thousands + 1)), tag
+        assert thousands == 2
+    assert steps(memory_logger, "rollout/rewards") == steps(memory_logger, f"weights/{part}.weight")
+
+
+def test_an_on_policy_rollout_is_what_the_algorithm_learned_from():
+    spy = Spy()
+    env = make_vec_env("CartPole-v1", n_envs=2, seed=1, env_kwargs={"max_episode_steps": 10})
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=64, n_epochs=1, seed=1, device="cpu")
+    model.learn(128, callback=SB3Bridge(None, spy))
+    assert len(spy.rollouts) == 2
+    rollout = spy.rollouts[0]
+    assert rollout.observations.shape == (32, 2, 4)
+    assert rollout.actions.shape == (32, 2)
+    assert rollout.actions.dtype == torch.int64
+    assert rollout.env_steps == 64
+    assert rollout.action_space == env.action_space
+    assert torch.equal(rollout.rewards, torch.ones(32, 2)), "without the value that a time limit cut off"
+    assert rollout.dones.sum() == len(rollout.episode_returns)
+    assert rollout.episode_lengths.max() <= 10
+    assert torch.allclose(rollout.returns, rollout.advantages + rollout.values)
+
+
+def test_an_off_policy_rollout_is_what_was_stored_since_the_last():
+    class Counting(gym.Env):
+        observation_space = gym.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        action_space = gym.spaces.Box(np.float32([-2.0]), np.float32([6.0]))
+
+        def reset(self, *, seed=None, options=None):
+            self.at = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            self.at += 1
+            return np.float32([self.at]), float(action[0]), self.at == 7, False, {"is_success": True}
+
+    spy = Spy()
+    model = SAC("MlpPolicy", Counting(), buffer_size=50, learning_starts=1000, seed=1, device="cpu")
+    model.learn(100, callback=SB3Bridge(None, spy, rollout_steps=40))
+    assert [rollout.num_steps for rollout in spy.rollouts] == [40, 40, 20]
+    assert [rollout.env_steps for rollout in spy.rollouts] == [40, 80, 100]
+    whole = torch.cat([rollout.observations for rollout in spy.rollouts]).flatten()
+    assert torch.equal(whole, torch.arange(100.0) % 7)
+    for rollout in spy.rollouts:
+        assert torch.allclose(rollout.actions.squeeze(-1), rollout.rewards, atol=1e-5), "the environment's units"
+        assert torch.equal(rollout.dones.flatten(), rollout.observations.flatten() == 6)
+        assert len(rollout.episode_returns) == rollout.dones.sum()
+        assert rollout.infos["is_success"].mean() == 1
+
+
+class Goal(gym.Env):
+    """A Dict observation, a MultiDiscrete action."""
+
+    observation_space = gym.spaces.Dict(
+        {"small": gym.spaces.Box(-1, 1, (2,)), "large": gym.spaces.Box(0, 255, (40, 40, 3), np.uint8)}
+    )
+    action_space = gym.spaces.MultiDiscrete([3, 2])
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = 0
+        return {"small": np.zeros(2, np.float32), "large": np.zeros((40, 40, 3), np.uint8)}, {}
+
+    def step(self, action):
+        at = self.at + 1
+        observation, info = self.reset()
+        self.at = at
+        return observation, 1.0, at % 5 == 0, False, info
+
+
+def test_dict_observations_and_several_actions():
+    spy = Spy()
+    model = A2C("MultiInputPolicy", Goal(), n_steps=10, seed=1, device="cpu")
+    model.learn(20, callback=SB3Bridge(None, spy))
+    assert spy.rollouts[0].observations.shape == (10, 1, 3, 40, 40), "the largest, as the algorithm sees it"
+    assert spy.rollouts[0].actions.shape == (10, 1, 2)
+
+
+def test_several_environments_and_normalized_ones(memory_logger):
+    env = VecNormalize(make_vec_env("CartPole-v1", n_envs=4, seed=1))
+    model = PPO("MlpPolicy", env, n_steps=32, batch_size=64, n_epochs=1, seed=1, device="cpu")
+    model.learn(256, callback=SB3Bridge(memory_logger, callbacks(metrics=1)))
+    assert steps(memory_logger, "train/policy_loss") == [128, 256]
+    assert all(value >= 8 for _, value in memory_logger.series("train/reward")), "as Monitor saw it"
+
+
+def test_what_others_tell_the_logger_is_passed_on(memory_logger, tmp_path):
+    class Custom(BaseCallback):
+        def _on_step(self):
+            self.logger.record("custom/double", 2 * self.num_timesteps)
+            self.logger.record("custom/words", "ignored")
+            return True
+
+    model, _ = make("PPO")
+    model.learn(256, callback=[Custom(), SB3Bridge(memory_logger, callbacks())])
+    assert memory_logger.series("custom/double") == [(128, 256.0), (256, 512.0)]
+    assert steps(memory_logger, "rollout/ep_rew_mean") == [128, 256]
+    assert not [tag for tag in memory_logger.tags if tag.startswith("time/")]
+    assert len(model.logger.output_formats) == 0, "its logger is left as it was"
+
+
+def test_backends_and_hyperparameters(tmp_path):
+    memory = MemoryLogger()
+    loggers = [TensorBoardLogger(tmp_path, name="tb"), CSVLogger(tmp_path, name="csv"), memory]
+    model, _ = make("PPO")
+    model.learn(256, callback=SB3Bridge(loggers, callbacks(metrics=1)))
+    assert [step for step, _ in tensorboard_scalars(loggers[0].log_dir)["train/policy_loss"]] == [128, 256]
+    assert "train/policy_loss" in (tmp_path / "csv" / "version_0" / "metrics.csv").read_text()
+    settings = memory.series("hyperparameters")[0][1].settings
+    expected = {"algorithm": "PPO", "env_id": "CartPole-v1", "num_envs": 1, "n_steps": 128, "gamma": 0.99}
+    assert expected.items() <= settings.items()
+
+
+def test_learning_goes_on_with_the_same_bridge(memory_logger):
+    model, _ = make("PPO")
+    bridge = SB3Bridge(memory_logger, callbacks(metrics=1))
+    model.learn(256, callback=bridge)
+    model.learn(256, callback=bridge, reset_num_timesteps=False)
+    bridge.close()
+    bridge.close()
+    assert steps(memory_logger, "train/policy_loss") == [128, 256, 384, 512]
+
+
+def test_an_exception_is_told_by_the_block_around_it(memory_logger):
+    class Bomb(BaseCallback):
+        def _on_step(self):
+            if self.num_timesteps == 300:
+                raise OSError("boom")
+            return True
+
+    spy = Spy()
+    model, total = make("PPO")
+    with (
+        pytest.raises(OSError, match="boom"),
+        SB3Bridge(memory_logger, [spy, *callbacks(metrics=1)]) as bridge,
+    ):
+        model.learn(total, callback=[bridge, Bomb()])
+    assert isinstance(spy.ended_by, OSError)
+    assert steps(memory_logger, "train/policy_loss") == [128, 256]
+    assert "OSError: boom" in memory_logger.text
+
+
+def test_an_exception_without_a_block_loses_nothing_and_learning_can_begin_again(memory_logger):
+    class Bomb(BaseCallback):
+        def _on_step(self):
+            if self.num_timesteps == 300:
+                raise OSError("boom")
+            return True
+
+    model, _ = make("PPO")
+    bridge = SB3Bridge(memory_logger, callbacks(metrics=1))
+    with pytest.raises(OSError, match="boom"):
+        model.learn(640, callback=[bridge, Bomb()])
+    model.learn(128, callback=bridge, reset_num_timesteps=False)
+    assert steps(memory_logger, "train/policy_loss") == [128, 256, 428]
+
+
+def test_a_callback_that_stops_learning(memory_logger):
+    class Stop(BaseCallback):
+        def _on_step(self):
+            return self.num_timesteps < 300
+
+    model, total = make("PPO")
+    model.learn(total, callback=[SB3Bridge(memory_logger, callbacks(metrics=1)), Stop()])
+    assert steps(memory_logger, "train/policy_loss") == [128, 256]
+
+
+def test_the_model_can_be_saved_meanwhile(memory_logger, tmp_path):
+    class Save(BaseCallback):
+        def _on_step(self):
+            if self.num_timesteps == 200:
+                self.model.save(tmp_path / "model.zip")
+            return True
+
+    model, _ = make("PPO")
+    model.learn(256, callback=[SB3Bridge(memory_logger, callbacks(histograms=1)), Save()])
+    assert PPO.load(tmp_path / "model.zip", device="cpu").num_timesteps == 200
+
+
+def test_an_algorithm_without_a_buffer_gets_one_clear_error():
+    class Search(BaseAlgorithm):
+        def __init__(self):
+            super().__init__(ActorCriticPolicy, gym.make("CartPole-v1"), 0.1)
+
+        def _setup_model(self):
+            """There is nothing to set up."""
+
+        def learn(self, total_timesteps, callback=None, **_):
+            _, callback = self._setup_learn(total_timesteps, callback)
+            callback.on_training_start(locals(), globals())
+
+    expected = r"SB3Bridge: expected an algorithm with a rollout_buffer .* or a replay_buffer .*, got Search"
+    with pytest.raises(TypeError, match=expected):
+        Search().learn(1, SB3Bridge(None, MetricsCallback()))
+
+
+def test_a_missing_stable_baselines3_is_told_with_the_command_to_install_it():
+    code = (
+        "import sys; sys.modules['stable_baselines3'] = None\n"
+        "from puffer_callbacks.adapters import Loop, PuffeRLBridge\n"
+        "try:\n    from puffer_callbacks.adapters import SB3Bridge\n"
+        "except ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "SB3Bridge needs Stable-Baselines3: pip install stable-baselines3"

@@ -1,0 +1,154 @@
+"""What the adapters cost: ``python -m tests.benchmarks.adapters [pufferl] [loop] [ppo] [dqn] [sac]`` prints the ratios.
+
+Each trainer runs with and without its adapter in turn, in one process with one torch thread: with all default
+callbacks, TensorBoard and, for PuffeRL, W&B offline. A ratio is the speed with the adapter over that without: by the
+clock, the median over rounds; and by the processor time of all threads of the process, in all rounds together, which
+every rare cost is part of and a busy machine is not.
+"""
+
+import argparse
+import contextlib
+import io
+import logging
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+from puffer_callbacks import default_callbacks
+
+ROUNDS = 10
+
+
+class Watch:
+    """Seconds by the clock and of the processor, inside of its blocks."""
+
+    def __init__(self) -> None:
+        self.clock: list[float] = []
+        self.processor: list[float] = []
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.clock.append(time.perf_counter() - self._began[0])
+        self.processor.append(time.process_time() - self._began[1])
+
+
+def alternate(name: str, rounds: int, run: Callable[[bool, Watch], object]) -> None:
+    """Run both in turn, the first of a round in turn too, and print a line."""
+    watches = {False: Watch(), True: Watch()}
+    for recorded in watches:
+        run(recorded, Watch())  # warm
+    for at in range(rounds):
+        for recorded in (False, True) if at % 2 else (True, False):
+            run(recorded, watches[recorded])
+    bare, ours = watches[False], watches[True]
+    ratios = [without / recorded for without, recorded in zip(bare.clock, ours.clock, strict=True)]
+    processor = sum(bare.processor) / sum(ours.processor)
+    cells = (f"{statistics.median(ratios):.3f}", f"{min(ratios):.3f} … {max(ratios):.3f}", f"{processor:.3f}")
+    print(f"| {name} | {' | '.join(cells)} | {statistics.median(bare.clock):.2f} s |", flush=True)
+
+
+def pufferl(rounds: int) -> None:
+    """Blocks of 25 updates, 100 optimizer steps, of two trainers that live side by side."""
+    from puffer_callbacks.adapters import PuffeRLBridge
+    from tests.adapters.puffer import make_trainer
+
+    folder = tempfile.mkdtemp()
+    size = {"num_envs": 32, "bptt_horizon": 64, "minibatch_size": 512, "max_minibatch_size": 512}
+    with quiet():
+        trainers = {recorded: make_trainer(folder, total_timesteps=10**8, **size) for recorded in (False, True)}
+        loggers = [TensorBoardLogger(folder), WandbLogger(project="bench", offline=True, save_dir=folder)]
+        bridge = PuffeRLBridge(loggers, default_callbacks())
+        bridge.attach(trainers[True])
+
+    def block(recorded: bool, watch: Watch) -> None:
+        with quiet(), watch:
+            for _ in range(25):
+                trainers[recorded].evaluate()
+                trainers[recorded].train()
+
+    alternate("PuffeRL, CartPole", rounds, block)
+    bridge.detach()
+    for trainer in trainers.values():
+        trainer.utilization.stop()
+
+
+def loop(rounds: int) -> None:
+    """CleanRL's PPO on CartPole."""
+    from puffer_callbacks.adapters import Loop
+    from tests.adapters import cleanrl
+
+    def run(recorded: bool, watch: Watch) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            loop = Loop(TensorBoardLogger(folder), default_callbacks()) if recorded else None
+            with watch:
+                cleanrl.train(loop, total_timesteps=16384, num_envs=8, num_steps=128, update_epochs=4)
+
+    alternate("Loop, PPO in CleanRL's style", rounds, run)
+
+
+def stable_baselines(name: str, env: str, total: int, **arguments: Any) -> Callable[[int], None]:
+    """A Stable-Baselines3 algorithm."""
+
+    def compare(rounds: int) -> None:
+        import stable_baselines3
+
+        from puffer_callbacks.adapters import SB3Bridge
+
+        def run(recorded: bool, watch: Watch) -> None:
+            model = getattr(stable_baselines3, name)("MlpPolicy", env, seed=1, device="cpu", **arguments)
+            with tempfile.TemporaryDirectory() as folder:
+                bridge = SB3Bridge(TensorBoardLogger(folder), default_callbacks()) if recorded else None
+                with watch:
+                    model.learn(total, callback=bridge)
+
+        alternate(f"Stable-Baselines3 {name}, {env}", rounds, run)
+
+    return compare
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without PufferLib's dashboard."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+COMPARISONS: dict[str, Callable[[int], None]] = {
+    "loop": loop,
+    "ppo": stable_baselines("PPO", "CartPole-v1", 8192),
+    "a2c": stable_baselines("A2C", "CartPole-v1", 8000),
+    "dqn": stable_baselines("DQN", "CartPole-v1", 10_000),
+    "sac": stable_baselines("SAC", "Pendulum-v1", 1500),
+    "pufferl": pufferl,  # the last: importing PufferLib changes the process
+}
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMPARISONS))
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    os.environ["WANDB_SILENT"] = "true"
+    os.chdir(Path(tempfile.mkdtemp()))
+    print("| trainer | speed ratio, median | least … most | by processor time | bare |\n|---|---|---|---|---|")
+    for name, compare in COMPARISONS.items():
+        if not options.names or name in options.names:
+            compare(options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""What histograms cost beside the peers: ``python -m tests.benchmarks.histograms`` prints the tables.
+
+Each figure is a median over rounds; the rivals of a round run one after the other in one process, with two
+torch threads, so that the machine's speed drifts out of the ratio.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import torch
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from puffer_callbacks.measure.sketch import sketch
+from puffer_callbacks.values import Histogram
+from puffer_callbacks.writers.tensorboard import encode
+
+
+def _layers(width: int, depth: int) -> list[tuple[int, ...]]:
+    return [(width, width), (width,)] * depth
+
+
+def _transformer(width: int, depth: int) -> list[tuple[int, ...]]:
+    block = [(3 * width, width), (3 * width,), (width, width), (width,), (4 * width, width), (4 * width,)]
+    return [*block, (width, 4 * width), *[(width,)] * 5] * depth
+
+
+MODELS = {
+    "9 thousand, 6 tensors": [(64, 4), (64,), (64, 64), (64,), (64, 64), (64,)],
+    "1.2 million, 40 tensors": _layers(245, 20),
+    "10 million, 24 tensors": _transformer(640, 2),
+    "67 million, 18 tensors": [*_layers(4096, 4), *[(4096,)] * 10],
+}
+NAMES = ("ours", "ours, in an event", "SummaryWriter", "tensorboardX", "Ignite", "wandb.watch", "torch.sum")
+
+
+def event(histograms: dict[str, Histogram]) -> Event:
+    """All histograms as one event, as ``TensorBoardWriter`` writes them."""
+    values = [encode(tag, histogram) for tag, histogram in histograms.items()]
+    return Event(step=1, wall_time=time.time(), summary=Summary(value=values))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow what the peers print."""
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable[[], object]], Callable[[], object]]:
+    """Each way to log, as a call without arguments, and one that waits for the writers."""
+    import wandb
+    from ignite.engine import Engine, Events
+    from ignite.handlers.tensorboard_logger import TensorboardLogger, WeightsHistHandler
+    from tensorboardX import SummaryWriter as RivalWriter
+    from wandb.integration.torch.wandb_torch import TorchHistory
+
+    ours, torchs = SummaryWriter(str(folder / "ours")), SummaryWriter(str(folder / "torch"))
+    rival, logger = RivalWriter(str(folder / "rival")), TensorboardLogger(log_dir=folder / "ignite")
+    if wandb.run is None:
+        wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True))
+    watch = TorchHistory()
+    module = nn.Module()
+    for name, tensor in tensors.items():
+        module.register_parameter(name, nn.Parameter(tensor))
+    engine, handler = Engine(lambda *_: None), WeightsHistHandler(module)
+    writers = ours, torchs, rival, logger.writer
+    calls: dict[str, Callable[[], object]] = {
+        "ours": lambda: sketch(tensors),
+        "ours, in an event": lambda: ours._get_file_writer().add_event(event(sketch(tensors))),
+        "SummaryWriter": lambda: [torchs.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
+        "tensorboardX": lambda: [rival.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
+        "Ignite": lambda: handler(engine, logger, Events.ITERATION_COMPLETED),
+        "wandb.watch": lambda: [watch.log_tensor_stats(tensor, name) for name, tensor in tensors.items()],
+        "torch.sum": lambda: [tensor.sum() for tensor in tensors.values()],
+    }
+    return calls, lambda: [writer.flush() for writer in writers]
+
+
+def medians(calls: dict[str, Callable[[], object]], settle: Callable[[], object], seconds: float) -> dict[str, float]:
+    """The median seconds of each call, taken in rounds until the time is used, at least five of them.
+
+    After each call the writers' threads are let to finish, outside of what is measured.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(taken["ours"]) < 6:
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            taken[name].append(time.perf_counter() - began)
+            settle()
+    return {name: statistics.median(times[1:]) for name, times in taken.items()}
+
+
+def speed(seconds: float) -> None:
+    """Print the tables of speed."""
+    print("| parameters | " + " | ".join(NAMES) + " | add_histogram / ours | wandb / ours | ours / sum |")
+    print("|---" * (len(NAMES) + 4) + "|")
+    for model, shapes in MODELS.items():
+        tensors = {f"layer{i}": torch.randn(shape) / shape[-1] ** 0.5 for i, shape in enumerate(shapes)}
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quiet():
+            took = medians(*rivals(tensors, Path(folder)), seconds)
+        cells = [f"{took[name] * 1e3:.3f} ms" for name in NAMES]
+        event_ratio = took["SummaryWriter"] / took["ours, in an event"]
+        ratios = [event_ratio, took["wandb.watch"] / took["ours"], took["ours"] / took["torch.sum"]]
+        print(f"| {model} | " + " | ".join([*cells, *(f"{ratio:.1f}" for ratio in ratios)]) + " |", flush=True)
+
+
+def bytes_in_file() -> None:
+    """Print the bytes of a histogram in the event file."""
+    from torch.utils.tensorboard.summary import histogram
+
+    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
+        default_bins = writer.default_bins
+    normal = torch.randn(1 << 20)
+    kinds = {
+        "normal, 64": normal[:64],
+        "normal, 4096": normal[:4096],
+        "normal, a million": normal,
+        "uniform, a million": torch.rand(1 << 20) * 2 - 1,
+        "ReLU, 65536": normal[:65536].relu(),
+        "gradients of 1e-4, 65536": normal[:65536] * 1e-4,
+        "zeros, 64": torch.zeros(64),
+        "ones, 64": torch.ones(64),
+    }
+    print("\n| tensor | bytes | add_histogram |\n|---|---|---|")
+    for kind, tensor in kinds.items():
+        mine = event(sketch({"tag": tensor})).summary.ByteSize()
+        print(f"| {kind} | {mine} | {histogram('tag', tensor.numpy(), default_bins).ByteSize()} |")
+
+
+_MEMORY = """
+import torch
+from puffer_callbacks.measure.sketch import sketch
+def status(key):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) / 1024
+torch.set_num_threads(2)
+sketch({"warm": torch.randn(1 << 21)})
+tensors = {str(i): torch.randn(4096, 4096) for i in range(4)}
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+sketch(tensors)
+print(f"{status('VmHWM') - before:.0f} MB more at the peak for 67 million parameters")
+"""
+
+
+def main() -> None:
+    """Print everything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure each model")
+    arguments = parser.parse_args()
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    speed(arguments.seconds)
+    bytes_in_file()
+    print("\n" + subprocess.run([sys.executable, "-c", _MEMORY], check=True, capture_output=True, text=True).stdout)
+
+
+if __name__ == "__main__":
+    main()
