@@ -43,7 +43,7 @@ class MetricsCallback(PufferCallback):
         self.every_n_steps = every_n_steps
         self._means = IntervalMeans()
         self._nonfinite: Counter[str] = Counter()
-        self._met_any = False
+        self._met_any = self._met_none = False
         self._rates: dict[int, float] = {}
         self._rate_steps = 0
 
@@ -51,6 +51,7 @@ class MetricsCallback(PufferCallback):
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Add the step to the interval, and log the interval where it ends."""
         if not metrics:  # an interval ends where there is something to say of its last step
+            self._met_none = True
             return
         recorder = Recorder.of(trainer)
         self._met_any = True
@@ -64,7 +65,7 @@ class MetricsCallback(PufferCallback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
-        if not self._met_any:
+        if self._met_none and not self._met_any:
             expected = "expected training_step to return a dict of scalars such as {'loss': …}"
             recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
         self._record(recorder)

@@ -83,7 +83,8 @@ class Episodes:
         targets, values = _host(rollout.returns), _host(rollout.values)
         if targets.size != values.size:
             return Episodes(returns, lengths, np.zeros(6))
-        errors = targets - values
+        with np.errstate(invalid="ignore"):  # ∞ − ∞; left out below
+            errors = targets - values
         finite = np.isfinite(errors)
         if not finite.all():
             targets, errors = targets[finite], errors[finite]
