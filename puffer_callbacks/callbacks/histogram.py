@@ -9,6 +9,7 @@ from puffer_callbacks.callbacks.base import PufferCallback, contained
 from puffer_callbacks.measure.activations import activations
 from puffer_callbacks.measure.forward import first_samples
 from puffer_callbacks.measure.gradients import optimized, plain_name
+from puffer_callbacks.measure.ranks import sketch_over_ranks
 from puffer_callbacks.measure.select import Selection, merged_by_module
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.recorder import Recorder
@@ -118,7 +119,8 @@ class HistogramCallback(PufferCallback):
         return tensor is not None and name in self._selection
 
     def _sketch(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
-        found = sketch(tensors)
+        sharded = any(hasattr(tensor, "placements") for tensor in tensors.values())  # then on every rank alike
+        found = sketch_over_ranks(tensors, replicated=True) if sharded else sketch(tensors)
         return merged_by_module(found) if self.group_by else found
 
     def _model_tensors(self, module: Any) -> dict[str, Tensor]:
