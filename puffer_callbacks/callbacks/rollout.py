@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, distributed
+from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
 from puffer_callbacks.hooks import is_ours
+from puffer_callbacks.measure.collectives import gather, gather_json
 from puffer_callbacks.measure.episodes import EpisodeMetric, Episodes, info_statistics, info_sums
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -26,8 +27,7 @@ class RolloutCallback(PufferCallback):
     In one process a rollout is logged as it ends. Ranks may end theirs at different times, or none at all, so
     with several the rollouts are gathered at a training step, which all ranks reach together; what is logged
     is what one process would log for the rollouts of all ranks. What is NaN or infinite is left out of every
-    statistic and
-    counted: ``nonfinite/rollout/return`` is how many returns were so far.
+    statistic and counted: ``nonfinite/rollout/return`` is how many returns were so far.
 
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
@@ -35,7 +35,7 @@ class RolloutCallback(PufferCallback):
     """
 
     def __init__(self) -> None:
-        self._metric = EpisodeMetric()
+        self._metric = EpisodeMetric(dist_sync_fn=gather)
         self._infos: dict[str, NDArray[np.float64]] = {}
         self._nonfinite: Counter[str] = Counter()
         self._reduce = Every(_REDUCE_EVERY_N_STEPS)
@@ -102,11 +102,10 @@ class RolloutCallback(PufferCallback):
             self._infos[name] = self._infos.get(name, 0.0) + sums
 
     def _gather_infos(self) -> None:
-        ranks: list[Any] = [None] * distributed.get_world_size()
-        distributed.all_gather_object(ranks, self._infos)
+        ranks = gather_json({name: sums.tolist() for name, sums in self._infos.items()})
         self._infos = {}
         for infos in ranks:
-            self._add(infos)
+            self._add({name: np.array(sums) for name, sums in infos.items()})
 
 
 def _is_readable(value: Tensor) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_callbacks.bins import LAST_BIN, bins_of
+from puffer_callbacks.measure.collectives import all_reduce
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values.histogram import Histogram, combine
 
@@ -40,7 +41,7 @@ def sketch_over_ranks(
     local = sketch({n: t for n, t in tensors.items() if hasattr(t, "placements") or not replicated or rank == 0})
     layouts = {name: _Layout(tensors[name].dtype) for name in sorted(tensors)}
     packed = [layout.pack(local.get(name), rank, ranks) for name, layout in layouts.items()]
-    summed = _all_reduce(np.concatenate([np.zeros(0), *packed]), group)
+    summed = all_reduce(torch.from_numpy(np.concatenate([np.zeros(0), *packed])), group).numpy()
     ends = np.cumsum([len(part) for part in packed])
     parts = zip(layouts.items(), np.split(summed, ends[:-1]) if packed else (), strict=True)
     found = {name: layout.unpack(part, ranks) for (name, layout), part in parts}
@@ -82,11 +83,3 @@ class _Layout:
         totals = combine([(low, high, total, squares) for low, high, total, squares in lines if low <= high])
         nonfinite = int(packed[2 * self._span + 1])
         return Histogram(bins.astype(np.int32), counts[filled].astype(np.int64), nonfinite, *totals)
-
-
-def _all_reduce(packed: NDArray[np.float64], group: "dist.ProcessGroup | None") -> NDArray[np.float64]:
-    on_device = torch.from_numpy(packed)
-    if "nccl" in dist.get_backend(group):
-        on_device = on_device.to("cuda")
-    dist.all_reduce(on_device, group=group)
-    return on_device.cpu().numpy()

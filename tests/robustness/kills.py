@@ -98,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--kills-a-run", type=int, default=5)
     parser.add_argument("--wandb-every", type=int, default=4, help="every n-th run logs to W&B too")
+    parser.add_argument("--wandb-kills", type=int, default=5, help="how often such a run is killed")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     warm_up()
@@ -106,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(tempfile.mkdtemp(prefix="kills-"))
         with_wandb = options.wandb_every and at % options.wandb_every == 0
         backends = BACKENDS if with_wandb else ("tensorboard", "csv")
-        kills = min(options.kills_a_run, options.kills - killed)
+        kills = min(options.wandb_kills if with_wandb else options.kills_a_run, options.kills - killed)
         chain = Chain(folder, kills=kills, seed=options.seed + at, backends=backends)
         problems = chain.run()
         killed, resumed, failed, at = (

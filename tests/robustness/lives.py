@@ -50,6 +50,7 @@ def live(
     rollouts: int,
     backends: Sequence[str],
     checkpoint_every: int = 3,
+    callbacks: Sequence[pl.Callback] = (),
 ) -> None:
     """Train from the last checkpoint in ``folder``, if there is one, until ``rollouts`` are done."""
     module = PPO(
@@ -71,7 +72,7 @@ def live(
         accelerator="cpu",
         max_epochs=-1,
         logger=[_LOGGERS[name](folder) for name in backends],
-        callbacks=[Began(began), *recorders(), keep],
+        callbacks=[Began(began), *callbacks, *recorders(), keep],
         default_root_dir=folder,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -163,6 +164,7 @@ class Child:
         status = 1
         try:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             os.dup2(out, 1)
             os.dup2(out, 2)
