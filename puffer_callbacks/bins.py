@@ -10,12 +10,13 @@ So a bin is at most an eighth as wide as the values in it are large, denormals i
 The bins never move, so histograms merge by adding counts. The bin of a normal float is the top of its bits.
 """
 
-import math
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Count = TypeVar("Count", np.int64, np.float64)
 
 PER_OCTAVE = 8
 """Bins in an octave: the top three bits of the mantissa."""
@@ -111,16 +112,45 @@ def row_of(
     """
     if len(bins) == 0:
         return np.zeros(1, np.int64), np.array([0.0, 1.0])
-    both = np.empty(2 * len(bins))
-    both[0::2], both[1::2] = lower_edges(bins), lower_edges(bins + 1)
-    counts = np.zeros(2 * len(bins) - 1, np.int64)
-    counts[0::2] = bin_counts
-    wide = both[1:] > both[:-1]  # neighbors have no gap between them
-    counts, edges = counts[wide], both[np.append(True, wide)]
-    edges[0] = low
-    # A value alone still needs a bin of some width.
-    edges[-1] = max(high, math.nextafter(edges[-2], math.inf))
-    return counts, edges
+    counts, edges, _ = rows_of(bins, bin_counts, np.array([len(bins)]), np.array([low]), np.array([high]))
+    return counts[1:], edges
+
+
+def rows_of(
+    bins: NDArray[Any],
+    bin_counts: NDArray[Count],
+    ends: NDArray[np.int64],
+    lows: NDArray[np.float64],
+    highs: NDArray[np.float64],
+) -> tuple[NDArray[Count], NDArray[np.float64], NDArray[np.int64]]:
+    """The rows of several histograms, one behind the other.
+
+    Args:
+        bins: integers [K], ascending within each histogram.
+        bin_counts: [K], above 0.
+        ends: int64 [T] ascending, where the bins of each histogram end; none is empty.
+        lows: float64 [T], the left edge of each.
+        highs: float64 [T], the right edge of each.
+
+    Returns:
+        For each edge the count of the bin to its left (0 for the first of a row), the edges, and where rows end.
+
+    Example:
+        >>> rows_of(np.array([0, 8593]), np.array([4, 2]), np.array([1, 2]), np.array([0.0, 1.0]), np.array([0.0, 1.1]))
+        (array([0, 4, 0, 2]), array([0.0e+000, 4.9e-324, 1.0e+000, 1.1e+000]), array([2, 4]))
+    """
+    edges = np.empty(2 * len(bins))
+    edges[0::2], edges[1::2] = lower_edges(bins), lower_edges(bins + 1)
+    counts = np.zeros(2 * len(bins), bin_counts.dtype)
+    counts[1::2] = bin_counts
+    kept = np.ones(len(edges), bool)
+    np.greater(edges[1:], edges[:-1], out=kept[1:])  # neighbors have no gap between them
+    kept[2 * ends[:-1]] = True
+    counts, edges, ends = counts[kept], edges[kept], kept.cumsum()[2 * ends - 1]
+    edges[0], edges[ends[:-1]] = lows[0], lows[1:]
+    with np.errstate(over="ignore"):  # a value alone still needs a bin of some width
+        edges[ends - 1] = np.maximum(highs, np.nextafter(edges[ends - 2], np.inf))
+    return counts, edges, ends
 
 
 def merge_lightest(

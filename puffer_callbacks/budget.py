@@ -67,13 +67,9 @@ class Budget:
     def restart(self, inside: float = 0.0) -> None:
         """Begin a window, ``inside`` seconds of recording into the run."""
         self._began, self._inside = perf_counter(), inside
+        self.due_at = self._began + WINDOW_SECONDS
         for expense in self._expenses.values():
             expense.stopwatch.restart()
-
-    @property
-    def due(self) -> bool:
-        """Whether a window has ended."""
-        return perf_counter() - self._began > WINDOW_SECONDS
 
     def check(self, inside: float) -> dict[str, float]:
         """Judge the window that ends now, and begin the next.

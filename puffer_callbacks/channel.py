@@ -66,9 +66,10 @@ class Channel:
         elif self._has_room():
             row = Row(self._bearable(values), axes)
             self._pending.add(row)
-            done = self._do(partial(self._write, row))
             if self.in_step:
-                self._worker.hurried(done, PATIENCE)
+                self._worker.hurried(self._do(partial(self._write, row)), PATIENCE)
+            else:
+                self._worker.do(partial(self.attempt, partial(self._write, row)))
         else:
             self.lost += 1
 
@@ -140,19 +141,23 @@ class Channel:
         return kept
 
     def _do(self, action: Callable[[], object]) -> Event:
-        if self._worker is not None:
-            return self._worker.do(partial(self.attempt, action))
-        self.attempt(action)
         done = Event()
-        done.set()
+        if self._worker is not None:
+            self._worker.do(partial(self.attempt, action), done)
+        else:
+            self.attempt(action)
+            done.set()
         return done
 
     def _write(self, row: Row) -> None:
         """Write the row: whole, or without the value that fails, or to a backend opened anew."""
-        left, parts = [row.values], _parts(row.values)
+        left = [row.values]
         if not self._failing:
-            left = self._unwritten(left, row.axes) and self._unwritten(parts, row.axes)
-            self._failing = len(left) == len(parts)
+            left = self._unwritten(left, row.axes)
+            if left:
+                parts = _parts(row.values)
+                left = self._unwritten(parts, row.axes)
+                self._failing = len(left) == len(parts)
         if self._failing and self.attempt(self._reopen):
             left = self._unwritten([row.values], row.axes)
             self._failing = bool(left)

@@ -1,12 +1,14 @@
 """The counters of a run: environment steps and optimizer steps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import time
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 from puffer_callbacks.axes import Axes
+from puffer_callbacks.values.scalars import Scalar
 
 
 class Counters:
@@ -29,8 +31,9 @@ class Counters:
         """Updates so far."""
         self._base = 0
         self._counts: dict[int, int] = {}
-        self.learning_rates: dict[int, float] = {}
-        """Of each optimizer, by its place, at its last step: a scheduler may have moved on since."""
+        self.learning_rates: Mapping[int, Scalar] = {}
+        """Of each optimizer, by its place, at its last step: a scheduler may have moved on since. Another object
+        where one has changed."""
         self._handles: list[Any] = []
         self._module: Any = None
         self._rollout_env_steps: int | None = None
@@ -93,7 +96,9 @@ class Counters:
             self._counts[at] = steps = self._counts[at] + 1
             self.optimizer_steps = max(self.optimizer_steps, self._base + steps)
             rate = optimizer.param_groups[0].get("lr")
-            if rate is not None:
-                self.learning_rates[at] = float(rate)
+            if isinstance(rate, Tensor):  # which may be on a device, where to compare would be to wait
+                self.learning_rates = {**self.learning_rates, at: rate.detach().clone()}
+            elif rate is not None and rate != self.learning_rates.get(at):
+                self.learning_rates = {**self.learning_rates, at: float(rate)}
 
         return count

@@ -1,5 +1,9 @@
 """Lightning's hooks that a callback does not use, kept out of the training loop's way."""
 
+import sys
+from collections.abc import Iterable
+from typing import Any
+
 from lightning.pytorch import Callback
 
 from puffer_callbacks.schedule import Every
@@ -46,6 +50,11 @@ class Gate:
         self._hides = is_ours(callback, "on_before_optimizer_step")
         self._awake = True
 
+    @property
+    def attention(self) -> int:
+        """The step from which on it wants to be asked."""
+        return self._schedule.next - self._ahead
+
     def wakes(self, steps: int) -> bool:
         """Whether ``on_step`` is wanted at this step."""
         if self._schedule.would_fire(steps + self._ahead):
@@ -68,6 +77,42 @@ class Gate:
             vars(self._callback).pop("on_before_optimizer_step", None)
         else:
             setattr(self._callback, "on_before_optimizer_step", None)  # noqa: B010  # hides the method
+
+
+class Listeners:
+    """Who is told of a training step: callbacks without a gate always, the others where their gate wakes.
+
+    Between firings nobody is asked, so a step costs the same however many callbacks wait for theirs.
+
+    Args:
+        callbacks: those that have ``on_step``, in order.
+        steps: optimizer steps so far.
+    """
+
+    def __init__(self, callbacks: Iterable[Any], steps: int) -> None:
+        self._all = [(callback, _gate(callback)) for callback in callbacks]
+        self._always = [callback for callback, gate in self._all if gate is None]
+        self.read_metrics = not all(is_ours(callback, "on_step") for callback, _ in self._all)
+        """Whether anybody looks at the metrics: ours have no need of them."""
+        self.settle(steps)
+
+    def due(self, steps: int) -> list[Any]:
+        """Those to call at this step; ``settle`` comes after the calls."""
+        if self._since <= steps < self._until:
+            return self._always
+        return [callback for callback, gate in self._all if gate is None or gate.wakes(steps)]
+
+    def settle(self, steps: int) -> None:
+        """Look for the next step at which a gate has to be asked."""
+        gates = [gate for _, gate in self._all if gate is not None]
+        for gate in gates:
+            gate.settle(steps)
+        self._since = steps
+        self._until = min((gate.attention for gate in gates), default=sys.maxsize)
+
+
+def _gate(callback: Any) -> Gate | None:
+    return callback.gate() if hasattr(callback, "gate") else None
 
 
 def is_ours(callback: Callback, hook: str) -> bool:

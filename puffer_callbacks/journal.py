@@ -1,7 +1,8 @@
 """The journal of a run: rows in the order of the x axis, each written once."""
 
+import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any, Literal
 
 from puffer_callbacks.axes import Axes
@@ -32,6 +33,7 @@ class Journal:
         self._stopwatch = stopwatch
         self._row = Row()
         self._axes: Axes | None = None
+        self._open_at, self._by_env = sys.maxsize, False
         self._last: int | None = None
         self._mark: tuple[int, float] | None = None
         self._latest: dict[str, float] = {}
@@ -43,18 +45,19 @@ class Journal:
         if self._axes is not None and self._step(axes) > self._step(self._axes):
             self.commit()
         self._row.put(values, count=count)
-        self._axes = axes
+        self._stand_at(axes)
 
     @property
     def latest(self) -> dict[str, float]:
         """The last number of each tag."""
-        return self._latest | {tag: value for tag, value in self._row.values.items() if isinstance(value, float)}
+        return self._latest | _numbers(self._row.values)
 
     def advance(self, counters: Counters) -> None:
         """Write the row where the x axis has moved on since."""
         if self._early:
             self._open(counters.axes())
-        if self._axes is not None and counters.on(self._axis(self._axes)) > self._step(self._axes):
+        steps = counters.env_steps if self._by_env else counters.optimizer_steps
+        if steps is not None and steps > self._open_at:
             self.commit()
 
     def start(self, axes: Axes) -> None:
@@ -65,9 +68,11 @@ class Journal:
         """Write the row now."""
         if self._axes is None:
             return
-        axes, self._axes = self._axes, None
-        self._latest = self.latest
-        self.write(self._row.take() | axes.as_scalars() | self._pace(axes), axes)
+        axes = self._axes
+        self._stand_at(None)
+        values = self._row.take()
+        self._latest.update(_numbers(values))
+        self.write(values | axes.as_scalars() | self._pace(axes), axes)
         self._last = self._step(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
@@ -93,14 +98,15 @@ class Journal:
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: the last written step and the row that is still open."""
         state = {"last_step": self._last, "row": self._row.state_dict(), "x_axis": self._x_axis}
-        return state | {"backends": self.backends.state_dict()}
+        axes = None if self._axes is None else astuple(self._axes)
+        return state | {"axes": axes, "backends": self.backends.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], axes: Axes) -> None:
         """Continue after a checkpoint: its open row is open again."""
         self._last = state["last_step"] if state["last_step"] is not None else -1
         self._wanted = state["x_axis"] or self._wanted
         self._row.load_state_dict(state["row"])
-        self._axes = axes if self._row else None
+        self._stand_at(Axes(*state["axes"]) if self._row else None)
         self.backends.load_state_dict(state["backends"])
         self._open(axes)
 
@@ -112,6 +118,13 @@ class Journal:
             early, self._early = self._early, []
             for values, then in early:
                 self.backends.write(values, then)
+
+    def _stand_at(self, axes: Axes | None) -> None:
+        """Where the open row is, as ``advance`` looks for it at every step."""
+        self._axes, self._open_at = axes, sys.maxsize
+        if axes is not None:
+            self._open_at = self._step(axes)
+            self._by_env = self._axis(axes) == "env_steps" and axes.env_steps is not None
 
     def _axis(self, axes: Axes) -> XAxis:
         if self._x_axis is not None:
@@ -146,3 +159,7 @@ class Journal:
             pace["throughput/sps"] = (progress - then[0]) / (axes.wall_time - then[1])
             self._mark = (progress, axes.wall_time)
         return pace
+
+
+def _numbers(values: Mapping[str, Value]) -> dict[str, float]:
+    return {tag: value for tag, value in values.items() if isinstance(value, float)}

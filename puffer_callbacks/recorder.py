@@ -2,7 +2,7 @@
 
 import atexit
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from lightning.pytorch import Callback
@@ -14,12 +14,12 @@ from puffer_callbacks.budget import Budget
 from puffer_callbacks.counters import Counters
 from puffer_callbacks.faults import Faults, described
 from puffer_callbacks.guard import Guard
-from puffer_callbacks.hooks import Gate, hide_idle_hooks
+from puffer_callbacks.hooks import Listeners, hide_idle_hooks, is_ours
 from puffer_callbacks.journal import Journal
-from puffer_callbacks.outputs import OutputReader
 from puffer_callbacks.redact import Redactor
 from puffer_callbacks.stopwatch import Stopwatch
 from puffer_callbacks.values import Text, Value
+from puffer_callbacks.values.scalars import Scalar, scalars_of
 from puffer_callbacks.values.tags import clean_tag
 from puffer_callbacks.writers import XAxis
 
@@ -62,9 +62,10 @@ class Recorder(Callback):
         self._journal: Journal | None = None
         self._ended: dict[str, Any] = {}
         self._process = 0
-        self._reader = OutputReader()
         self._guards: dict[str, Guard] = {}
-        self._listeners: list[tuple[Any, Gate | None]] = []
+        self._guard = self.guard("Recorder")
+        self._listeners = Listeners((), 0)
+        self._followers: list[Callable[[object, int, Mapping[int, Scalar]], None]] = []
         self.batch: Any = None
 
     @classmethod
@@ -154,20 +155,24 @@ class Recorder(Callback):
             outputs: what the step returned.
             loss_scale: what its ``loss`` was divided by.
         """
-        metrics: dict[str, Any] = {}
-        with self.guard("Recorder"):
-            metrics = self._reader.read(outputs, loss_scale=loss_scale)
+        counters = self.counters
+        with self._guard:
+            for follow in self._followers:
+                follow(outputs, loss_scale, counters.learning_rates)
             if self._journal is not None:
-                self._journal.advance(self.counters)
-                if self.budget.due:
+                self._journal.advance(counters)
+                if self.stopwatch.entered >= self.budget.due_at:
                     self.record(self.budget.check(self.stopwatch.inside + self._journal.backends.busy))
-        steps = self.counters.optimizer_steps
-        for listener, gate in self._listeners:
-            if gate is None:
+                    self._listeners.settle(counters.optimizer_steps)  # an interval may be another now
+        due = self._listeners.due(counters.optimizer_steps)
+        if due:
+            metrics: dict[str, Scalar] = {}
+            if self._listeners.read_metrics:
+                with self._guard:
+                    metrics = scalars_of(outputs, loss_scale=loss_scale)
+            for listener in due:
                 listener.on_step(trainer, pl_module, metrics)
-            elif gate.wakes(steps):
-                listener.on_step(trainer, pl_module, metrics)
-                gate.settle(steps)
+            self._listeners.settle(counters.optimizer_steps)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what is left."""
@@ -177,7 +182,7 @@ class Recorder(Callback):
         """Write what is left, and why there is no more."""
         reason = str(Redactor()("run/ended_by", described(exception)))
         with self.faults.lenient():
-            with self.guard("Recorder"):
+            with self._guard:
                 self.record_now({"run/ended_by": Text(reason)})
             self.end()
 
@@ -226,17 +231,15 @@ class Recorder(Callback):
 
     def begin(self, trainer: Any, pl_module: Any) -> None:
         """Count the optimizers' steps, and find the callbacks that listen to them."""
-        with self.guard("Recorder"):
+        with self._guard:
             self.counters.watch(pl_module, trainer.optimizers)
             listeners = [c for c in trainer.callbacks if callable(getattr(c, "on_step", None))]
-            self._listeners = [(c, c.gate() if hasattr(c, "gate") else None) for c in listeners]
-            for _, gate in self._listeners:
-                if gate is not None:
-                    gate.settle(self.counters.optimizer_steps)
+            self._listeners = Listeners(listeners, self.counters.optimizer_steps)
+            self._followers = [c.follow for c in listeners if hasattr(c, "follow") and is_ours(c, "on_step")]
 
     def end(self) -> None:
         """Write what is left and let go of the run."""
-        with self.guard("Recorder"):
+        with self._guard:
             journal, self._journal = self._journal, None
             if journal is not None:
                 self._close(journal)

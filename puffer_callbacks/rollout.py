@@ -64,17 +64,21 @@ class Rollout:
             raise TypeError(f"Rollout.observations: expected a tensor, got {given} (no mapping, tuple or list either)")
         for name in ("actions", *_PER_STEP, *_PER_EPISODE):
             value = getattr(self, name)
+            _refuse_nested(name, value)
             optional = name not in ("actions", "rewards", "dones")
             if not isinstance(value, Tensor) and not (optional and value is None):
                 raise TypeError(f"Rollout.{name}: expected a tensor, got {type(value).__name__}")
         if isinstance(self.env_steps, bool) or not isinstance(self.env_steps, int):
             raise TypeError(f"Rollout.env_steps: expected an integer, got {type(self.env_steps).__name__}")
+        if not isinstance(self.infos, Mapping):
+            raise TypeError(f"Rollout.infos: expected a mapping of tensors, got {type(self.infos).__name__}")
         for name, value in self.infos.items():
             if not isinstance(value, Tensor):
                 raise TypeError(f"Rollout.infos[{name!r}]: expected a tensor, got {type(value).__name__}")
         self._check_shapes()
 
     def _check_shapes(self) -> None:
+        _refuse_nested("observations", self.observations)
         if self.rewards.ndim != 2:
             raise ValueError(f"Rollout.rewards: expected the shape [T, N], got {list(self.rewards.shape)}")
         expected = list(self.rewards.shape)
@@ -103,6 +107,11 @@ class Rollout:
     def num_envs(self) -> int:
         """N, the environments."""
         return self.rewards.shape[1]
+
+
+def _refuse_nested(name: str, value: object) -> None:
+    if isinstance(value, Tensor) and value.is_nested:
+        raise ValueError(f"Rollout.{name}: expected a tensor with a shape, got a nested one")
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> Tensor:

@@ -40,6 +40,12 @@ class Every:
         last = self._last if count >= self._last else count - 1  # a counter that began anew
         return count // interval > last // interval
 
+    @property
+    def next(self) -> int:
+        """The first count at which it fires."""
+        interval = self.n * self.stretch
+        return (self._last // interval + 1) * interval
+
     def fires(self, count: int) -> bool:
         """Move the counter to ``count`` and tell whether it crossed a multiple of ``n`` on the way."""
         fired = self.would_fire(count)

@@ -16,25 +16,25 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self._depth = 0
+        self.depth = 0
         self.restart()
 
     def restart(self) -> None:
         """Begin to count anew; the block that is open now is counted from here."""
-        self._began = self._entered = perf_counter()
+        self._began = self.entered = perf_counter()
         self.inside = 0.0
 
     def __enter__(self) -> None:
-        if self._depth == 0:
-            self._entered = perf_counter()
-        self._depth += 1
+        if self.depth == 0:
+            self.entered = perf_counter()
+        self.depth += 1
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self.inside += perf_counter() - self._entered
+        self.depth -= 1
+        if self.depth == 0:
+            self.inside += perf_counter() - self.entered
 
     @property
     def elapsed(self) -> float:
@@ -48,5 +48,5 @@ class Stopwatch:
             beside: seconds of other threads that count as inside, as they take their turn from the run.
         """
         now = perf_counter()
-        inside = self.inside + (now - self._entered if self._depth else 0.0) + beside
+        inside = self.inside + (now - self.entered if self.depth else 0.0) + beside
         return inside / max(now - self._began - inside, 1e-9)

@@ -16,6 +16,7 @@ from puffer_callbacks.bins import (
     lower_edges,
     merge_lightest,
     row_of,
+    rows_of,
 )
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -94,3 +95,16 @@ def test_merged_rows_lose_nothing(counts: list[int], most: int) -> None:
 def test_an_outlier_stays_apart() -> None:
     counts, _ = merge_lightest(np.array([100, 90, 80, 70, 60, 0, 1]), np.arange(8.0), 4)
     assert counts[-2:].tolist() == [0, 1]
+
+
+@given(st.lists(st.lists(FLOATS, min_size=1, max_size=30), min_size=1, max_size=5))
+def test_rows_at_once_are_rows_one_by_one(lists: list[list[float]]) -> None:
+    found = [np.unique(bins_of(np.array(values)), return_counts=True) for values in lists]
+    lows, highs = (np.array([end(values) for values in lists]) for end in (min, max))
+    ends = np.cumsum([len(bins) for bins, _ in found])
+    bins, bin_counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    counts, edges, ends = rows_of(bins, bin_counts, ends, lows, highs)
+    for (bins, bin_counts), low, high, start, end in zip(found, lows, highs, [0, *ends[:-1]], ends, strict=True):
+        expected_counts, expected_edges = row_of(bins, bin_counts, low, high)
+        assert np.array_equal(counts[start + 1 : end], expected_counts)
+        assert np.array_equal(edges[start:end], expected_edges)

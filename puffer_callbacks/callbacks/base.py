@@ -1,6 +1,7 @@
 """The base of every callback here, and the two ways a module speaks to a run: ``emit`` and ``log``."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -30,6 +31,9 @@ class PufferCallback(Callback):
 
     expensive = False
     """Whether the recorder may widen the interval, ``_every``, where recording goes over its budget."""
+    meets = False
+    """Whether it may have to do with other ranks where it fires. With several its interval stays as it is, since
+    each rank would widen it at another step, and they would wait for each other for ever."""
     looks_ahead: int | None = None
     """For a callback whose step hooks have to do with firings only: the optimizer steps before one at which
     ``on_before_optimizer_step`` is wanted. The hooks are called then, and not at other steps."""
@@ -39,7 +43,7 @@ class PufferCallback(Callback):
         """Make sure that the run has a recorder, and that it listens."""
         recorder = Recorder.of(trainer)
         recorder.setup(trainer, pl_module, stage)
-        if self.expensive:
+        if self.expensive and not (self.meets and trainer.world_size > 1):
             recorder.budget.register(type(self).__name__, self._every)
         hide_idle_hooks(self)
         hide_idle_hooks(self, PufferCallback, ("on_step",))
@@ -127,6 +131,8 @@ def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image 
     with recorder.guard("log"):
         scalars: dict[str, Scalar] = {}
         others: dict[str, Value] = {}
+        if not hasattr(values, "keys"):
+            raise TypeError(f"expected a mapping of tags to values, got a {type(values).__name__}")
         for tag, value in dict(values).items():
             scalar = as_scalar(value)
             if scalar is not None:
@@ -137,11 +143,23 @@ def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image 
                 recorder.faults.report(f"log({str(tag)!r})", _expected(value))
         if not recorder.is_open:
             recorder.faults.report("log", "expected a run in training, got one outside fit; its values are left out")
-        recorder.record({**to_floats(scalars), **others})
+        recorder.record({**_floats(scalars, recorder), **others})
+
+
+def _floats(scalars: Mapping[str, Scalar], recorder: Recorder) -> dict[str, float]:
+    """The scalars on the host; where one of them holds no number, the others."""
+    try:
+        return to_floats(scalars)
+    except Exception:
+        if len(scalars) == 1:
+            tag, value = next(iter(scalars.items()))
+            recorder.faults.report(f"log({tag!r})", _expected(value))
+            return {}
+    return {tag: number for each in scalars.items() for tag, number in _floats(dict([each]), recorder).items()}
 
 
 def _expected(value: object) -> str:
     given = f"a {type(value).__name__}"
-    if hasattr(value, "shape"):
-        given += f" of shape {list(value.shape)} and {getattr(value, 'dtype', 'no dtype')}"
+    with suppress(Exception):  # where it cannot even be asked
+        given += f" of shape {list(value.shape)} and {value.dtype}"  # type: ignore[attr-defined]
     return f"expected a number, 0-d real tensor, Histogram, Image, Video or Text, got {given}; it is left out"

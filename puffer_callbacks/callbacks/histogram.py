@@ -1,6 +1,7 @@
 """Distributions of weights, gradients, activations and the rollout."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from torch import Tensor
@@ -15,7 +16,8 @@ from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values import Histogram
+from puffer_callbacks.values import Histogram, Value
+from puffer_callbacks.values.packing import pack, unpack
 
 _ROLLOUT = ("advantages", "values", "rewards", "actions")
 _SAMPLES = 256
@@ -46,6 +48,7 @@ class HistogramCallback(PufferCallback):
     """
 
     expensive = True
+    meets = True
     looks_ahead: int | None = 1
 
     def __init__(
@@ -69,6 +72,7 @@ class HistogramCallback(PufferCallback):
         self.group_by = group_by
         self._selection = Selection(include, exclude)
         self._rollout: Rollout | None = None
+        self._resumed: dict[str, Value] = {}
         self._gradients: dict[str, Histogram] = {}
         self._probe: Any = None
         if activations:
@@ -105,15 +109,19 @@ class HistogramCallback(PufferCallback):
             return
         gradients, self._gradients = self._gradients, {}
         found = self._sketch(self._model_tensors(pl_module)) | gradients
-        recorder.record({**found, **sketch(self._rollout_tensors())})
+        recorder.record({**found, **self._of_rollout()})
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the interval stands."""
-        return {"last": self._every.last}
+        """Where the interval stands, and the histograms of the rollout that its end may show."""
+        state: dict[str, Any] = {"last": self._every.last, "rollout": {}}
+        with suppress(Exception):  # the next firing tells of it; a checkpoint is worth more
+            state["rollout"] = {tag: pack(histogram) for tag, histogram in self._of_rollout().items()}
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._every.restart(state_dict["last"])
+        self._resumed = {tag: unpack(packed) for tag, packed in state_dict.get("rollout", {}).items()}
 
     def _chosen(self, name: str, tensor: Tensor | None) -> bool:
         return tensor is not None and name in self._selection
@@ -133,6 +141,9 @@ class HistogramCallback(PufferCallback):
             tensors |= {f"activations/{name}": out for name, out in layers if name in self._selection}
         return tensors
 
-    def _rollout_tensors(self) -> dict[str, Tensor]:
+    def _of_rollout(self) -> Mapping[str, Value]:
+        """Of the last rollout; after a resume, before the next one, of the last one before the checkpoint."""
+        if self._rollout is None:
+            return self._resumed
         fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}
-        return {f"rollout/{name}": value for name, value in fields.items() if value is not None}
+        return sketch({f"rollout/{name}": value for name, value in fields.items() if value is not None})

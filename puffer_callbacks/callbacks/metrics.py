@@ -2,10 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.measure.means import IntervalMeans
+from puffer_callbacks.hooks import is_ours
+from puffer_callbacks.measure.means import IntervalMeans, Mean
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
@@ -38,27 +40,43 @@ class MetricsCallback(PufferCallback):
         50
     """
 
+    looks_ahead = 0
+
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
-        self._means = IntervalMeans()
+        self._means, self._rate_means = IntervalMeans(), IntervalMeans()
         self._nonfinite: Counter[str] = Counter()
-        self._met_any = self._met_none = False
-        self._rates: dict[int, float] = {}
+        self._met_any = self._met_none = self._says_something = False
+        self._rates: Mapping[int, Scalar] = {}
         self._rate_steps = 0
+
+    def follow(self, outputs: object, loss_scale: int, rates: Mapping[int, Scalar]) -> None:
+        """Add a step to the interval; the recorder calls it at every step, as long as ``on_step`` is ours.
+
+        Args:
+            outputs: what the step returned.
+            loss_scale: what its ``loss`` was divided by.
+            rates: the learning rates; another object where one has changed.
+        """
+        self._says_something = self._means.add(outputs, loss_scale)
+        if not self._says_something:
+            self._met_none = True
+            return
+        self._met_any = True
+        if rates is not self._rates:
+            self._fold_rates()
+            self._rates = rates
+        self._rate_steps += 1
 
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
-        """Add the step to the interval, and log the interval where it ends."""
-        if not metrics:  # an interval ends where there is something to say of its last step
-            self._met_none = True
-            return
+        """Log the interval where it ends."""
         recorder = Recorder.of(trainer)
-        self._met_any = True
-        self._means.add(metrics)
-        if "learning_rate" not in metrics:
-            self._add_rates(recorder.counters.learning_rates)
-        if self._every.fires(recorder.counters.optimizer_steps):
+        if not is_ours(self, "on_step"):  # a subclass may hand on other metrics than it was given
+            self.follow(metrics, 1, recorder.counters.learning_rates)
+        # an interval ends where there is something to say of its last step
+        if self._says_something and self._every.fires(recorder.counters.optimizer_steps):
             self._record(recorder)
 
     @contained
@@ -81,6 +99,7 @@ class MetricsCallback(PufferCallback):
         self._fold_rates()
         return {
             "means": self._means.state_dict(),
+            "rates": self._rate_means.state_dict(),
             "last": self._every.last,
             "nonfinite": dict(self._nonfinite),
         }
@@ -88,34 +107,39 @@ class MetricsCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._means.load_state_dict(state_dict["means"])
+        self._rate_means.load_state_dict(state_dict["rates"])
         self._every.restart(state_dict["last"])
         self._nonfinite = Counter(state_dict["nonfinite"])
 
-    def _add_rates(self, rates: Mapping[int, float]) -> None:
-        """Count the steps at the same learning rates, and add them up where one changes."""
-        if rates != self._rates:
-            self._fold_rates()
-            self._rates = dict(rates)
-        self._rate_steps += 1
-
     def _fold_rates(self) -> None:
-        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …"""
-        names = {at: f"learning_rate/{at}" if at else "learning_rate" for at in self._rates}
-        self._means.add_floats({names[at]: rate for at, rate in self._rates.items()}, steps=self._rate_steps)
-        self._rate_steps = 0
+        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, for the steps so far."""
+        steps, self._rate_steps = self._rate_steps, 0
+        rates = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in self._rates.items()}
+        floats = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
+        self._rate_means.add_floats(floats, steps=steps)
+        if steps and len(floats) < len(rates):  # a tensor is another object at every step
+            self._rate_means.add({name: rate for name, rate in rates.items() if name not in floats})
 
     def _record(self, recorder: Recorder) -> None:
         self._fold_rates()
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the steps that a mean is over
-        for name, mean in self._means.take().items():
-            rows[mean.steps].update({tag: sign * mean.mean for tag, sign in tags(name)})
+        for name, mean in self._take().items():
+            row = rows[mean.steps]
+            for tag, sign in tags(name):
+                row[tag] = sign * mean.mean
             if mean.nonfinite:
                 self._nonfinite[name] += mean.nonfinite
                 recorder.record({f"nonfinite/train/{name}": float(self._nonfinite[name])})
         for count, values in rows.items():
             recorder.record(values, count=count)
 
+    def _take(self) -> dict[str, Mean]:
+        """The means; a learning rate that the module returned stands before the optimizer's."""
+        rates, means = self._rate_means.take(), self._means.take()
+        return means if "learning_rate" in means else rates | means
 
+
+@lru_cache(maxsize=1024)
 def tags(name: str) -> list[tuple[str, float]]:
     """The tags of a training step's scalar, each with the sign it has there."""
     named = [(f"train/{name}", 1.0)]

@@ -1,6 +1,7 @@
 """Returns, lengths, reward components and the critic's fit of each rollout."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,8 @@ class RolloutCallback(PufferCallback):
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Add the rollout, and log it where there is one process."""
         recorder = Recorder.of(trainer)
-        readable = {name: value for name, value in rollout.infos.items() if _is_readable(value)}
-        for name in rollout.infos.keys() - readable.keys():
-            recorder.faults.report(f"Rollout.infos[{name!r}]", _expected(rollout.infos[name]))
-        self._add(info_sums(readable))
+        if rollout.infos:
+            self._add_infos(rollout.infos, recorder)
         if trainer.world_size == 1:
             self._record(recorder, Episodes.of(rollout).statistics())
         else:
@@ -81,6 +80,12 @@ class RolloutCallback(PufferCallback):
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
 
+    def _add_infos(self, infos: Mapping[str, Tensor], recorder: Recorder) -> None:
+        readable = {name: value for name, value in infos.items() if _is_readable(value)}
+        for name in infos.keys() - readable.keys():
+            recorder.faults.report(f"Rollout.infos[{name!r}]", _expected(infos[name]))
+        self._add(info_sums(readable))
+
     def _gather(self, recorder: Recorder) -> None:
         """Every rank calls this at the same training step."""
         self._gather_infos()
@@ -94,8 +99,11 @@ class RolloutCallback(PufferCallback):
             recorder.record(found)
 
     def _so_far(self, statistics: dict[str, float]) -> dict[str, float]:
-        self._nonfinite.update({tag: int(n) for tag, n in statistics.items() if tag.startswith("nonfinite/")})
-        return statistics | {tag: float(n) for tag, n in self._nonfinite.items() if tag in statistics}
+        """The statistics, with counts of what is not finite as they are since the start."""
+        for tag in [tag for tag in statistics if tag.startswith("nonfinite/")]:
+            self._nonfinite[tag] += int(statistics[tag])
+            statistics[tag] = float(self._nonfinite[tag])
+        return statistics
 
     def _add(self, infos: dict[str, NDArray[np.float64]]) -> None:
         for name, sums in infos.items():

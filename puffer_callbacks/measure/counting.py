@@ -13,6 +13,9 @@ from puffer_callbacks.bins import FIRST_BIN_OF_FLOAT32, FIRST_BIN_OF_FLOAT64
 CHUNK = 1 << 18
 """The most numbers in one chunk."""
 
+SMALL = 1 << 14
+"""Tensors of up to so many numbers are counted together."""
+
 
 def top_bits(chunk: Tensor, out: Tensor) -> Tensor:
     """The top 12 bits of each float32, as int32 from 0 on."""
@@ -47,9 +50,9 @@ class Narrow:
     first_bin = FIRST_BIN_OF_FLOAT32
 
     def __init__(self, size: int, device: torch.device) -> None:
-        self._single = torch.empty(size, dtype=torch.float32, device=device)
-        self._bits = torch.empty(size, dtype=torch.int32, device=device)
-        self._double = torch.empty(size, dtype=torch.float64, device=device)
+        kinds = torch.float32, torch.int32, torch.float64
+        self._whole = [torch.empty(size, dtype=kind, device=device) for kind in kinds]
+        self._cut = self._whole
 
     def add(self, chunk: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Count a chunk.
@@ -60,10 +63,14 @@ class Narrow:
         Returns:
             Counts by top bits, int64 [bins]; and minimum, maximum, sum and sum of squares, each 0-d.
         """
+        size = chunk.numel()
+        if self._cut[0].numel() != size:  # nearly all have one size
+            self._cut = [buffer[:size] for buffer in self._whole]
+        single, bits, double = self._cut
         if chunk.dtype != torch.float32:
-            chunk = self._single[: len(chunk)].copy_(chunk)
-        double = self._double[: len(chunk)].copy_(chunk)
-        counts = count(top_bits(chunk, self._bits[: len(chunk)]), self.bins)
+            chunk = single.copy_(chunk)
+        double.copy_(chunk)
+        counts = count(top_bits(chunk, bits), self.bins)
         return counts, [*torch.aminmax(chunk), double.sum(), double.dot(double)]
 
 

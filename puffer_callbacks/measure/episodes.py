@@ -1,5 +1,6 @@
 """What the finished episodes of all ranks say together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,16 @@ class EpisodeMetric(Metric):
         # count, mean and sum of squared deviations of the targets, then of the critic's errors
         self.add_state("fit", torch.zeros(6, dtype=torch.float64), dist_reduce_fx=merge_moments)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """float64, also of the nothing that a rank without a rollout sends."""
+        return torch.float64
+
+    @property
+    def update_called(self) -> bool:
+        """True: a rank without a rollout is nothing to warn about."""
+        return True
+
     def update(self, rollout: Rollout) -> None:
         """Add a rollout."""
         episodes = Episodes.of(rollout)
@@ -79,51 +90,61 @@ class Episodes:
     @staticmethod
     def of(rollout: Rollout) -> "Episodes":
         """What a rollout tells."""
-        returns, lengths = (_host(each) for each in (rollout.episode_returns, rollout.episode_lengths))
+        returns, lengths = _host(rollout.episode_returns), _host(rollout.episode_lengths)
         targets, values = _host(rollout.returns), _host(rollout.values)
         if targets.size != values.size:
             return Episodes(returns, lengths, np.zeros(6))
         with np.errstate(invalid="ignore"):  # ∞ − ∞; left out below
             errors = targets - values
-        finite = np.isfinite(errors)
-        if not finite.all():
-            targets, errors = targets[finite], errors[finite]
-        return Episodes(returns, lengths, np.concatenate([moments(targets), moments(errors)]))
+            fit = moments(targets) + moments(errors)
+        if not math.isfinite(sum(fit)):
+            finite = np.isfinite(errors)
+            fit = moments(targets[finite]) + moments(errors[finite])
+        return Episodes(returns, lengths, np.array(fit))
 
     def statistics(self) -> dict[str, float]:
         """Tag to value; those with nothing behind them are left out, values that are not finite counted."""
         found: dict[str, float] = {}
-        returns, lengths = (numbers[np.isfinite(numbers)] for numbers in (self.returns, self.lengths))
+        returns, lengths = _finite(self.returns), _finite(self.lengths)
         if returns.size:
             found |= return_statistics(returns)
         if lengths.size:
             mean = float(lengths.mean())
             found |= {"train/episode_length": mean, "rollout/episode_length_mean": mean}
-        for tag, left_out in {
-            "return": self.returns.size - returns.size,
-            "episode_length": self.lengths.size - lengths.size,
-        }.items():
-            if left_out:
-                found[f"nonfinite/rollout/{tag}"] = float(left_out)
+        if left_out := self.returns.size - returns.size:
+            found["nonfinite/rollout/return"] = float(left_out)
+        if left_out := self.lengths.size - lengths.size:
+            found["nonfinite/rollout/episode_length"] = float(left_out)
         if self.fit[0] > 0 and self.fit[2] > 0:
             found["diagnostics/explained_variance"] = float(1 - self.fit[5] / self.fit[2])
         return found
 
 
+def _finite(numbers: Floats) -> Floats:
+    finite = np.isfinite(numbers)
+    return numbers if finite.all() else numbers[finite]
+
+
 def return_statistics(returns: Floats) -> dict[str, float]:
     """Mean and quantiles of undiscounted episode returns [E], linearly interpolated as NumPy's."""
-    ranks = np.array(list(_QUANTILES.values())) * (returns.size - 1)
-    quantiles = np.interp(ranks, np.arange(returns.size), np.sort(returns)).tolist()
-    mean = float(returns.mean())
-    named = zip(_QUANTILES, quantiles, strict=True)
-    return {"train/reward": mean, "rollout/return_mean": mean, **{f"rollout/return_{n}": q for n, q in named}}
+    mean, ordered = float(returns.mean()), np.sort(returns).tolist()
+    statistics = {"train/reward": mean, "rollout/return_mean": mean}
+    for name, share in _QUANTILES.items():
+        place = share * (len(ordered) - 1)
+        low = int(place)
+        above = ordered[min(low + 1, len(ordered) - 1)]
+        statistics[f"rollout/return_{name}"] = ordered[low] + (above - ordered[low]) * (place - low)
+    return statistics
 
 
 def _host(tensor: Tensor | None) -> Floats:
+    """A tensor as flat float64 on the host."""
     if tensor is None:
         return np.zeros(0)
-    tensor = tensor.detach().cpu().ravel()
-    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy().astype(np.float64)
+    if tensor.is_complex():
+        raise TypeError(f"expected returns, lengths and values that are real numbers, got {tensor.dtype}")
+    numbers: Floats = tensor.detach().double().cpu().resolve_neg().numpy().reshape(-1)
+    return numbers
 
 
 def info_sums(infos: Mapping[str, Tensor]) -> dict[str, Floats]:
@@ -147,13 +168,13 @@ def info_statistics(sums: Mapping[str, Floats]) -> dict[str, float]:
     return statistics | left_out
 
 
-def moments(numbers: Floats) -> Floats:
-    """Count, mean and sum of squared deviations [3] of numbers."""
+def moments(numbers: Floats) -> list[float]:
+    """Count, mean and sum of squared deviations of numbers [n]."""
     if not numbers.size:
-        return np.zeros(3)
-    mean = numbers.mean()
+        return [0.0, 0.0, 0.0]
+    mean = np.add.reduce(numbers) / numbers.size
     deviations = numbers - mean
-    return np.array([numbers.size, mean, deviations @ deviations])
+    return [float(numbers.size), float(mean), float(deviations @ deviations)]
 
 
 def merge_moments(parts: Tensor) -> Tensor:

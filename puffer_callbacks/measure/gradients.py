@@ -1,10 +1,13 @@
-"""Gradients and updates as numbers: norms, update ratios, and how noisy the gradient is."""
+"""Gradients and updates as numbers: update ratios, and how noisy the gradient is."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from puffer_callbacks.measure.norms import total
 
 MOST_KEPT = 16 * 2**20
 """Elements kept of the weights before a step (64 MiB of float32); of larger models an even sample is kept."""
@@ -26,60 +29,51 @@ def plain_name(name: str) -> str:
     return name.replace("_orig_mod.", "")
 
 
-@torch.no_grad()
-def norms(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The Euclidean norm of each tensor, 0-d, in float32 at least; of a ``DTensor`` that of the whole.
+def sample(tensors: Iterable[Tensor], *, most: int = MOST_KEPT) -> tuple[Tensor, list[int]]:
+    """A flat copy of the tensors; where they have more than ``most`` elements together, of every n-th element.
 
-    Every rank that holds a part of a ``DTensor`` has to call it.
+    Returns:
+        The copy [n], on the device of the first, and how many elements of it are of each tensor.
     """
-    if all(
-        type(t) in (Tensor, nn.Parameter) and t.dtype is torch.float32 and t.layout is torch.strided for t in tensors
-    ):
-        return list(torch._foreach_norm(list(tensors)))  # one call for all, as in torch's own gradient clipping
-    return [_whole(torch.linalg.vector_norm(_dense(t), dtype=_wide(t.dtype))) for t in tensors]
+    local = [_local(_dense(tensor)).detach().reshape(-1) for tensor in tensors]
+    stride = -(-sum(t.numel() for t in local) // most)
+    if stride > 1:
+        local = [t[::stride] for t in local]
+    if len({t.device for t in local}) > 1:
+        local = [t.to(local[0].device) for t in local]
+    return torch.cat(local), [len(t) for t in local]
 
 
 @torch.no_grad()
-def total_norm(each: Iterable[Tensor]) -> Tensor:
-    """The norm of all tensors together, from the norm of each."""
-    total: Tensor = torch.linalg.vector_norm(torch.stack([norm.double() for norm in each]))
-    return total
+def inner_products(first: Tensor, second: Tensor) -> list[Tensor]:
+    """|g1|², |g2|² and g1 · g2 of two gradients [n], in float64."""
+    first, second = first.double(), second.double()
+    return [first @ first, second @ second, first @ second]
 
 
-def module_norms(each: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def module_norms(each: Mapping[str, float]) -> dict[str, float]:
     """The norm over each module's own parameters, from the norm of each parameter.
 
     Example:
-        >>> found = module_norms({"net.weight": torch.tensor(3.0), "net.bias": torch.tensor(4.0)})
-        >>> found["net"].item()
-        5.0
+        >>> module_norms({"net.weight": 3.0, "net.bias": 4.0})
+        {'net': 5.0}
     """
-    groups: dict[str, list[Tensor]] = {}
+    groups: dict[str, list[float]] = {}
     for name, norm in each.items():
         groups.setdefault(name.rpartition(".")[0] or name, []).append(norm)
-    return {module: total_norm(group) for module, group in groups.items()}
+    return {module: total(group) for module, group in groups.items()}
 
 
-@torch.no_grad()
-def sample(tensors: Iterable[Tensor], *, most: int = MOST_KEPT) -> list[Tensor]:
-    """A copy of the tensors; where they have more than ``most`` elements together, of every n-th element."""
-    local = [_local(_dense(tensor)).detach().reshape(-1) for tensor in tensors]
-    stride = -(-sum(t.numel() for t in local) // most)
-    return [t[:: max(stride, 1)].clone() for t in local]
+def update_ratio(change: float, weight: float) -> float:
+    """|update| / |weight|, from the norms of both; about 1e-3 is common.
 
-
-@torch.no_grad()
-def update_ratios(before: Sequence[Tensor], after: Sequence[Tensor]) -> list[Tensor]:
-    """|update| / |weight| of each parameter, from samples before and after the step; about 1e-3 is common."""
-    changes = norms([new - old for old, new in zip(before, after, strict=True)])
-    return list((torch.stack(changes) / torch.stack(norms(before))).unbind())
-
-
-@torch.no_grad()
-def inner_products(first: Tensor, second: Tensor) -> Tensor:
-    """|g1|², |g2|² and g1 · g2 of two gradients [n], float64 [3]."""
-    first, second = first.double(), second.double()
-    return torch.stack([first @ first, second @ second, first @ second])
+    Example:
+        >>> update_ratio(0.002, 2.0), update_ratio(0.1, 0.0)
+        (0.001, inf)
+    """
+    if weight:
+        return change / weight
+    return math.inf if change else math.nan
 
 
 class NoiseScale:
@@ -129,11 +123,3 @@ def _dense(tensor: Tensor) -> Tensor:
 
 def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if hasattr(tensor, "to_local") else tensor
-
-
-def _whole(norm: Tensor) -> Tensor:
-    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)

@@ -3,16 +3,19 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_callbacks.measure.steprows import StepRows
-from puffer_callbacks.values.scalars import Scalar
+from puffer_callbacks.values.scalars import Scalar, scalars_of
 
 _FOLD_AT = 256
-"""Rows kept on the device before they are added up: memory stays flat however long the interval."""
+"""Rows kept before they are added up: memory stays flat however long the interval."""
 
 
 class Mean(NamedTuple):
@@ -32,29 +35,47 @@ class Mean(NamedTuple):
 class IntervalMeans:
     """The mean of every scalar over every step since the last ``take``.
 
-    A step's scalars are taken as ``StepRows`` tells; on a device an interval costs one host transfer.
+    Scalars are taken as they are at their step. On the CPU they are read at once, which costs a tenth of
+    ``torch.stack``; on a device an interval costs one host transfer (see ``StepRows``).
 
     Example:
         >>> means = IntervalMeans()
         >>> means.add({"loss": 1.0}); means.add({"loss": 2.0})
+        True
+        True
         >>> means.take()["loss"].mean
         1.5
     """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, ...], StepRows] = defaultdict(StepRows)
+        self._plain: dict[tuple[str, ...], list[list[float]]] = {}
+        self._stacked: dict[tuple[str, ...], StepRows] = defaultdict(StepRows)
         self._totals: dict[str, list[float]] = {}
+        self._loss_scale = 1
 
-    def add(self, metrics: Mapping[str, Scalar]) -> None:
-        """Add one step's scalars."""
-        tensors = {name: value for name, value in metrics.items() if isinstance(value, Tensor)}
-        if tensors:
-            rows = self._rows[tuple(tensors)]
-            rows.add(list(tensors.values()))
+    def add(self, outputs: object, loss_scale: int = 1) -> bool:
+        """Add what a training step returned.
+
+        Args:
+            outputs: a mapping, nested at will, or a loss tensor.
+            loss_scale: what its ``loss`` was divided by.
+
+        Returns:
+            Whether there was a scalar in it.
+        """
+        if loss_scale != self._loss_scale:
+            self._fold()
+            self._loss_scale = loss_scale
+        rows = self._plain.get(tuple(outputs)) if type(outputs) is dict else None
+        if rows is not None:  # names that were plain tensors once are trusted to stay: this is at every step
+            try:
+                rows.append([value.item() for value in outputs.values()])  # type: ignore[attr-defined]
+            except (AttributeError, RuntimeError, ValueError):
+                return self._add_any(outputs)
             if len(rows) >= _FOLD_AT:
                 self._fold()
-        if len(tensors) < len(metrics):
-            self.add_floats({name: float(value) for name, value in metrics.items() if name not in tensors})
+            return True
+        return self._add_any(outputs)
 
     def add_floats(self, metrics: Mapping[str, float], *, steps: int = 1) -> None:
         """Add scalars that are on the host, which were the same for so many steps."""
@@ -82,21 +103,65 @@ class IntervalMeans:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's totals."""
-        self._rows.clear()
+        self._plain.clear()
+        self._stacked.clear()
         self._totals = {name: list(total) for name, total in state.items()}
 
+    def _add_any(self, outputs: object) -> bool:
+        scalars = scalars_of(outputs)
+        on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not _on_cpu(value)}
+        if on_device:
+            rows = self._stacked[tuple(on_device)]
+            rows.add(list(on_device.values()))
+            if len(rows) >= _FOLD_AT:
+                self._fold()
+        for name, value in scalars.items():
+            if name not in on_device:
+                scale = self._loss_scale if name == "loss" else 1
+                with suppress(Exception):  # a tensor that holds no number
+                    self.add_floats({name: float(value) * scale})
+        if (
+            scalars
+            and type(outputs) is dict
+            and all(map(_is_plain, outputs.values()))
+            and outputs.keys() == scalars.keys()
+        ):
+            self._plain.setdefault(tuple(scalars), [])
+        return bool(scalars)
+
     def _fold(self) -> None:
-        for names, rows in self._rows.items():
+        for names, numbers in self._plain.items():
+            if numbers:
+                self._plain[names] = []
+                self._add_block(names, np.array(numbers, dtype=np.float64))
+        for names, rows in self._stacked.items():
             if rows:
-                block = rows.take()
-                finite = np.isfinite(block)
-                sums = np.where(finite, block, 0.0).sum(axis=0)
-                counts = finite.sum(axis=0)
-                for name, total, count in zip(names, sums, counts, strict=True):
-                    self._add_totals(name, float(total), int(count), len(block) - int(count))
+                self._add_block(names, rows.take())
+
+    def _add_block(self, names: tuple[str, ...], block: NDArray[np.float64]) -> None:
+        finite = np.isfinite(block)
+        if finite.all():
+            sums, counts = block.sum(axis=0), [len(block)] * len(names)
+        else:
+            sums, counts = np.where(finite, block, 0.0).sum(axis=0), finite.sum(axis=0).tolist()
+        for name, total, count in zip(names, sums.tolist(), counts, strict=True):
+            scale = self._loss_scale if name == "loss" else 1
+            self._add_totals(name, total * scale, count, len(block) - count)
 
     def _add_totals(self, name: str, total: float, count: int, nonfinite: int) -> None:
-        totals = self._totals.setdefault(name, [0.0, 0, 0])
-        totals[0] += total
-        totals[1] += count
-        totals[2] += nonfinite
+        totals = self._totals.get(name)
+        if totals is None:
+            self._totals[name] = [total, count, nonfinite]
+        else:
+            totals[0] += total
+            totals[1] += count
+            totals[2] += nonfinite
+
+
+def _on_cpu(value: Tensor) -> bool:
+    return value.device.type == "cpu"
+
+
+def _is_plain(value: Scalar) -> bool:
+    """Whether ``item`` reads it, truly and without waiting for a device."""
+    return type(value) is Tensor and _on_cpu(value) and not value.ndim and value.layout is torch.strided

@@ -1,7 +1,7 @@
 """What a tensor holds here, as plain real numbers in pieces of bounded size."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,11 +9,10 @@ from torch import Tensor
 _SMALL_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16)
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """The numbers that one process holds of a tensor.
 
-    Args:
+    Attributes:
         values: a dense tensor of any shape and strides, detached.
         zeros: how many more zeros there are, as in a sparse tensor.
         wide: whether the numbers may not be exact in float32.
@@ -87,13 +86,14 @@ def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
         >>> [piece.tolist() for piece in pieces(torch.arange(6).view(2, 3).t(), 4)]
         [[0, 1, 2, 3], [4, 5]]
     """
+    if tensor.numel() <= size:
+        yield tensor.reshape(-1).contiguous()
+        return
     ordered = tensor
     if not tensor.is_contiguous():
         ordered = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
-    if ordered.is_contiguous() or tensor.numel() <= size:
-        flat = ordered.reshape(-1).contiguous()
-        for start in range(0, len(flat), size):
-            yield flat[start : start + size]
+    if ordered.is_contiguous():
+        yield from torch.split(ordered.view(-1), size)
         return
     longest = max(range(tensor.ndim), key=tensor.size)
     for slab in torch.split(tensor, max(1, tensor.size(longest) * size // tensor.numel()), longest):

@@ -1,17 +1,16 @@
 """Histograms of many tensors at once, at about the speed of reading them."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from puffer_callbacks.measure.assembly import narrow, of_zeros, wide
+from puffer_callbacks.measure.host import sketch_on_host
 from puffer_callbacks.measure.parts import Part, local_part
 from puffer_callbacks.values import Histogram
 
 
-@torch.no_grad()
 def sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram]:
     """The histogram of each tensor, of what this process holds of it.
 
@@ -21,8 +20,7 @@ def sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram]:
 
     Args:
         tensors: name to tensor, of any shape, strides and device. Dtypes: floating point, integers (rounded
-        to
-            float64 beyond 2**53), booleans, complex numbers (by their magnitude). Sparse tensors count with
+            to float64 beyond 2**53), booleans, complex numbers (by their magnitude). Sparse tensors count with
             their zeros. Of a ``DTensor`` the local shard counts, and where it is replicated only on the first
             replica.
 
@@ -37,30 +35,22 @@ def sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram]:
         >>> sketch({"weights": torch.ones(3, 2), "mask": torch.tensor([True, False])})["weights"].sum
         6.0
     """
-    parts = {name: local_part(name, tensor) for name, tensor in tensors.items()}
-    full = {name: part for name, part in parts.items() if part.values.numel()}
-    found: dict[str, Histogram | None] = {n: of_zeros(p.zeros) for n, p in parts.items() if n not in full}
-    with _one_thread_each() as workers:
-        for group in _groups({name: part for name, part in full.items() if not part.wide}, 512):
-            found |= narrow(group, workers=workers)
-        for group in _groups({name: part for name, part in full.items() if found.get(name) is None}, 64):
-            found |= wide(group, workers=workers)
+    found = sketch_on_host(tensors)
+    if len(found) < len(tensors) or None in found.values():
+        found |= _sketch({name: tensor for name, tensor in tensors.items() if found.get(name) is None})
     return {name: histogram for name in tensors if (histogram := found[name])}
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[int]:
-    """Let torch compute in the thread that calls it; gives the number of threads that it may use.
-
-    Many short operations pass over a chunk. Shared among threads they would wait for each other at the end of
-    each, for long where other processes need the processors; so threads take chunks instead.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        torch.set_num_threads(threads)
+@torch.no_grad()
+def _sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram | None]:
+    parts = {name: local_part(name, tensor) for name, tensor in tensors.items()}
+    full = {name: part for name, part in parts.items() if part.values.numel()}
+    found: dict[str, Histogram | None] = {n: of_zeros(p.zeros) for n, p in parts.items() if n not in full}
+    for group in _groups({name: part for name, part in full.items() if not part.wide}, 512):
+        found |= narrow(group)
+    for group in _groups({name: part for name, part in full.items() if found.get(name) is None}, 64):
+        found |= wide(group)
+    return found
 
 
 def _groups(parts: Mapping[str, Part], most: int) -> Iterator[dict[str, Part]]:

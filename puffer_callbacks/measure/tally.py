@@ -1,6 +1,6 @@
 """Runs a counter over many tensors: small ones together, large ones in chunks that threads share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
@@ -9,19 +9,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.measure.counting import CHUNK, Narrow, Wide
+from puffer_callbacks.measure.counting import CHUNK, SMALL, Narrow, Wide
 from puffer_callbacks.measure.parts import pieces
 from puffer_callbacks.measure.small import count_small
 
-SMALL = 1 << 14
-"""Tensors of up to so many numbers are counted together."""
-
 _MOST_WORKERS = 16
-_WORTH_A_WORKER = 1 << 20
+_WORTH_A_WORKER = 1 << 19
 
 
 def tally(
-    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide], *, workers: int
+    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]
 ) -> tuple[NDArray[np.int64], list[list[list[float]]]]:
     """Count tensors of one device, with one transfer to the host.
 
@@ -31,7 +28,6 @@ def tally(
     Args:
         tensors: T dense tensors, none of them empty, the small ones first.
         counter: what counts a chunk.
-        workers: how many threads may work at once.
 
     Returns:
         Counts by top bits, int64 [T, counter.bins]; and for each tensor what the counter tells of its chunks.
@@ -46,7 +42,7 @@ def tally(
         totals.append(told)
     rest = tensors[len(owners) :]
     if rest:
-        rows, found, told = _share(rest, counter, workers)
+        rows, found, told = _share(rest, counter)
         owners += [len(tensors) - len(rest) + row for row in rows]
         counts.append(found)
         totals.append(told)
@@ -74,18 +70,16 @@ def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield batch
 
 
-def _share(
-    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide], workers: int
-) -> tuple[list[int], Tensor, Tensor]:
-    """Count tensors chunk by chunk: workers take the next one as they get free."""
+def _share(tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]) -> tuple[list[int], Tensor, Tensor]:
+    """Count tensors chunk by chunk: threads take the next one as they get free."""
     device, sizes = tensors[0].device, [tensor.numel() for tensor in tensors]
     jobs = enumerate((row, piece) for row, tensor in enumerate(tensors) for piece in pieces(tensor, CHUNK))
     counts = torch.zeros(len(tensors), counter.bins, dtype=torch.int64, device=device)
+    counts_of = counts.unbind()
     told: dict[int, tuple[int, list[Tensor]]] = {}
     lock = Lock()
 
-    def work(_: int) -> None:
-        torch.set_num_threads(1)  # of torch's own, in this thread
+    def work() -> None:
         count = counter(min(CHUNK, max(sizes)), device)
         while True:
             with lock:
@@ -94,18 +88,34 @@ def _share(
                 return
             found, totals = count.add(piece)
             with lock:
-                counts[row] += found
+                counts_of[row].add_(found)
                 told[place] = row, totals
 
-    workers = min(workers, _MOST_WORKERS, sum(sizes) // _WORTH_A_WORKER)
-    if workers > 1 and device.type == "cpu":
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(work, range(workers)))
-    else:
-        work(0)
+    _in_threads(work, sum(sizes) // _WORTH_A_WORKER if device.type == "cpu" else 1)
     rows, totals = zip(*(told[place] for place in range(len(told))), strict=True)
     columns = [torch.stack(column).double() for column in zip(*totals, strict=True)]
     return list(rows), counts, torch.stack(columns, 1)
+
+
+def _in_threads(work: Callable[[], None], most: int) -> None:
+    """Call it in this thread, and in as many more as torch may use; torch computes in each of them alone.
+
+    Many short operations pass over a chunk. Shared among threads they would wait for each other at the end of
+    each, for long where other processes need the processors; so threads take chunks instead.
+    """
+    threads = torch.get_num_threads()
+    others = min(threads, most, _MOST_WORKERS) - 1
+    torch.set_num_threads(1)
+    try:
+        if others < 1:
+            return work()
+        with ThreadPoolExecutor(others, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            helped = [pool.submit(work) for _ in range(others)]
+            work()
+        for help in helped:
+            help.result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _to_host(counts: list[Tensor], totals: list[Tensor]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -66,8 +66,7 @@ class Histogram:
 
         Args:
             tensor: of any shape, device and dtype. Complex numbers count by their magnitude, in a sparse
-            tensor the
-                zeros count too, and integers beyond 2**53 are rounded to float64.
+                tensor the zeros count too, and integers beyond 2**53 are rounded to float64.
 
         Raises:
             ValueError: if the tensor is quantized or on the meta device.

@@ -1,4 +1,4 @@
-"""Scalars: what counts as one, and how many of them reach the host in one transfer."""
+"""Scalars: what counts as one, where they are found, and how many of them reach the host in one transfer."""
 
 from collections.abc import Mapping
 
@@ -29,9 +29,31 @@ def as_scalar(value: object) -> Scalar | None:
     return None
 
 
+def scalars_of(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]:
+    """Every scalar, detached; nested names are joined by ``/``.
+
+    Args:
+        outputs: a mapping, a loss tensor, or ``None``.
+        loss_scale: what Lightning divided ``loss`` by: the number of accumulated batches.
+
+    Example:
+        >>> scalars_of({"loss": 0.5, "aux": {"kl": 0.1}, "logits": [1, 2]}, loss_scale=4)
+        {'loss': 2.0, 'aux/kl': 0.1}
+    """
+    if isinstance(outputs, Tensor):
+        outputs = {"loss": outputs}
+    if not isinstance(outputs, Mapping):
+        return {}
+    scalars: dict[str, Scalar] = {}
+    _gather(outputs, scalars, "")
+    if loss_scale != 1 and "loss" in scalars:
+        scalars["loss"] = scalars["loss"] * loss_scale
+    return scalars
+
+
 def _as_scalar_tensor(value: Tensor) -> Tensor | None:
     if value.ndim:
-        if value.numel() != 1 or value.layout is not torch.strided:
+        if value.is_nested or value.numel() != 1 or value.layout is not torch.strided:
             return None
         value = value.reshape(())
     if value.is_meta or value.is_complex():
@@ -70,3 +92,12 @@ def to_floats(scalars: Mapping[str, Scalar]) -> dict[str, float]:
     numbers = stacked([value for value in scalars.values() if isinstance(value, Tensor)]).tolist()
     floats = dict(zip(tags, map(float, numbers), strict=True))
     return {tag: floats[tag] if tag in floats else float(value) for tag, value in scalars.items()}
+
+
+def _gather(outputs: Mapping[object, object], scalars: dict[str, Scalar], prefix: str, depth: int = 16) -> None:
+    for name, value in outputs.items():
+        scalar = as_scalar(value)
+        if scalar is not None:
+            scalars[f"{prefix}{name}"] = scalar
+        elif depth and isinstance(value, Mapping):  # one that contains itself has no end
+            _gather(value, scalars, f"{prefix}{name}/", depth - 1)

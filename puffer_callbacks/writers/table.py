@@ -84,12 +84,14 @@ class Table:
                 self._columns = next(csv.reader(file), [])
         return not self._columns
 
-    def resume(self, last_step: int, size: int | None = None) -> None:
+    def resume(self, last_step: int, size: int | None = None, *, own: str = "step") -> None:
         """Keep the rows up to ``last_step`` and drop the later ones.
 
         Args:
             last_step: the last step that is kept.
             size: bytes of rows that are kept at most: those that were there then.
+            own: the column that tells rows on this axis from the module's own, which count on another; of
+                those the size decides, where it is known.
         """
         source = self._path if self._columns else self._kept
         if not source.is_file():
@@ -99,7 +101,8 @@ class Table:
         self._columns = next(csv.reader([header.decode()]), [])
         at = self._columns.index("step")
         rows = csv.reader(io.StringIO(body.decode(errors="replace"), newline=""))
-        kept = [row for row in rows if len(row) > at and _is_up_to(row[at], last_step)]
+        mark = self._columns.index(own) if own in self._columns and size is not None else at
+        kept = [row for row in rows if len(row) > at and (not any(row[mark:][:1]) or _is_up_to(row[at], last_step))]
         self._replace_rows(_lines([self._columns, *kept]))
 
     def _append(self, line: bytes) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from tempfile import TemporaryFile
+from time import sleep
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
@@ -16,7 +17,9 @@ from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
 from puffer_callbacks.values.encode import to_gif, to_png
 from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.histograms import encode_histograms
 from puffer_callbacks.writers.hparams import hparams_summaries
+from puffer_callbacks.writers.records import append
 
 _BEGUN: set[str] = set()
 """Folders in which a run of this process has begun: what is there is no earlier run's."""
@@ -31,15 +34,21 @@ class TensorBoardWriter(Writer):
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row as one event; a video as an animated GIF, which TensorBoard's image tab plays."""
-        entries: list[Summary.Value] = []
+        event = Event(wall_time=axes.wall_time, step=self.step(axes))
+        entries, prefix = event.summary.value, self.tag("")
+        histograms: dict[str, Histogram] = {}
         for tag, value in values.items():
-            if isinstance(value, Hyperparameters):
+            if isinstance(value, float):  # nearly all of them
+                entries.add(tag=prefix + tag, simple_value=value)
+            elif isinstance(value, Histogram):
+                histograms[prefix + tag] = value
+            elif isinstance(value, Hyperparameters):
                 entries.extend(self._hyperparameters(value))
             else:
-                entries.append(encode(self.tag(tag), value))
-        event = Event(wall_time=axes.wall_time, step=self.step(axes), summary=Summary(value=entries))
-        self._file.event_writer.add_event(event)
-        self._file.flush()  # torch's thread would keep it, and its faults, for up to two minutes
+                entries.append(encode(prefix + tag, value))
+        if histograms:
+            event.summary.MergeFromString(encode_histograms(histograms))
+        append(self._file.event_writer, event)
 
     def flush(self) -> None:
         """Look whether the events are still there; they were handed to the operating system as they came.
@@ -74,9 +83,20 @@ class TensorBoardWriter(Writer):
     def resume(self, last_step: int) -> None:
         """Tell every reader to forget what lies beyond ``last_step``: a session starts after it."""
         _BEGUN.add(str(self.logger.log_dir))
+        self._be_last()
         start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START))
         self._file.event_writer.add_event(start)
         self._file.flush()
+
+    def _be_last(self) -> None:
+        """Readers take the files in the order of their names: second, host, process. A life that ended in the
+        second in which this one began may stand behind it, and this one has to begin another file then.
+        """
+        last = max(self._event_files(), default="") if self._is_local else ""
+        if os.path.basename(getattr(self._file.event_writer, "_file_name", last)) < last:
+            self.logger.experiment.close()
+            self.logger._experiment = None
+            sleep(1.0)
 
     @property
     def _is_local(self) -> bool:
@@ -112,7 +132,7 @@ def encode(tag: str, value: float | Histogram | Image | Video | Text) -> Summary
         0.5
     """
     if isinstance(value, Histogram):
-        return Summary.Value(tag=tag, histo=_histogram(value))
+        return Summary.FromString(encode_histograms({tag: value})).value[0]
     if isinstance(value, Image):
         return Summary.Value(tag=tag, image=_image(value, to_png(value)))
     if isinstance(value, Video):
@@ -120,18 +140,6 @@ def encode(tag: str, value: float | Histogram | Image | Video | Text) -> Summary
     if isinstance(value, Text):
         return _text(tag, value)
     return Summary.Value(tag=tag, simple_value=value)
-
-
-def _histogram(value: Histogram) -> HistogramProto:
-    return HistogramProto(
-        min=value.min if value.count else 0.0,
-        max=value.max if value.count else 0.0,
-        num=value.count,
-        sum=value.sum,
-        sum_squares=value.sum_squares,
-        bucket_limit=value.edges[1:],
-        bucket=value.counts,
-    )
 
 
 def _image(value: Image | Video, encoded: bytes) -> Summary.Image:

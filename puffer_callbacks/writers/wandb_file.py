@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def last_logged_step(run: Any, axis: str) -> int | None:
     """
     steps = [int(run.summary[axis])] if getattr(run, "resumed", False) and axis in run.summary else []
     here = Path(run.dir).parent
-    for path in here.parent.glob(f"*run-*-{run.id}/run-{run.id}.wandb"):
+    for path in here.parent.glob(f"*run-*/run-{escape(run.id)}.wandb"):  # a folder's name may end in "-1", "-2", …
         if path.parent != here and not path.parent.is_symlink():
             steps += [int(float(row[axis])) for row in read_history(path) if axis in row]
     return max(steps, default=None)

@@ -1,39 +1,47 @@
 """What recording costs: ``python -m tests.benchmarks.cost`` prints the tables.
 
-Each figure is a median over rounds; the rivals of a round run one after the other in one process, with one torch
-thread, so that the machine's speed drifts out of the ratio.
+What is compared to a hundredth takes turns in one process (see ``tests.benchmarks.turns``), each in the first place as
+often as in the second, with one torch thread. CPU time of the writers' threads is charged to recording, also where it
+ran beside it.
 """
 
 import argparse
 import logging
+import math
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import MetricsCallback, default_callbacks
 from puffer_callbacks.ppo import PPO
+from tests.benchmarks.turns import in_turns
+from tests.support.reading import tensorboard_scalars
 
 ENVS, STEPS, BATCH, EPOCHS = 8, 128, 256, 4
+_TURN = 50
+_OVERHEAD = "logging/overhead_pct"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
 
-def ppo(total: int, *, recorded: bool) -> float:
-    """Seconds of our PPO, with all default callbacks and TensorBoard or with nothing."""
+def ppo(total: int, *, recorded: bool, logger: bool = True, beside: Sequence[Callback] = ()) -> tuple[float, float]:
+    """Seconds of our PPO, with all default callbacks or none; and what the recorder says it took, in percent."""
     module = PPO("CartPole-v1", total_timesteps=total, num_envs=ENVS, num_steps=STEPS, batch_size=BATCH, seed=1)
     with tempfile.TemporaryDirectory() as folder:
-        logger = TensorBoardLogger(folder) if recorded else False
-        callbacks = default_callbacks() if recorded else []
-        trainer = Trainer(max_epochs=-1, logger=logger, callbacks=callbacks, accelerator="cpu", **QUIET)
+        callbacks = [*(default_callbacks() if recorded else ()), *beside]
+        settings = {"max_epochs": -1, "accelerator": "cpu", **QUIET}
+        trainer = Trainer(logger=TensorBoardLogger(folder) if logger else False, callbacks=callbacks, **settings)
         began = time.perf_counter()
         trainer.fit(module)
-        return time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        return seconds, tensorboard_scalars(Path(folder))[_OVERHEAD][-1][1] if recorded else math.nan
 
 
 def stable_baselines(total: int) -> float:
@@ -69,69 +77,112 @@ class Small(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
-def fit(steps: int, *, self_log: bool = False, callback: bool = False) -> float:
-    """Seconds per step of a small module."""
+def fit(steps: int, *, self_log: bool = False, callback: bool = False, beside: Sequence[Callback] = ()) -> None:
+    """Train a small module."""
     batches = torch.utils.data.DataLoader(torch.randn(steps, 4), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
-        callbacks = [MetricsCallback(every_n_steps=50)] if callback else []
+        callbacks = [*([MetricsCallback(every_n_steps=50)] if callback else ()), *beside]
         settings = {"logger": TensorBoardLogger(folder), "max_epochs": 1, "accelerator": "cpu", **QUIET}
-        trainer = Trainer(callbacks=callbacks, **settings)
-        began = time.perf_counter()
-        trainer.fit(Small(self_log=self_log), batches)
-        return (time.perf_counter() - began) / steps
+        Trainer(callbacks=callbacks, **settings).fit(Small(self_log=self_log), batches)
 
 
-def rounds(count: int, **rivals: Callable[[], float]) -> dict[str, list[float]]:
-    """Every rival once a round, in an order that turns."""
-    times: dict[str, list[float]] = {name: [] for name in rivals}
-    names = list(rivals)
-    for at in range(count + 1):
-        for name in names[at % len(names) :] + names[: at % len(names)]:
-            seconds = rivals[name]()
-            if at:  # the first round warms up
-                times[name].append(seconds)
-    return times
+def against_nothing(rounds: int, total: int) -> None:
+    """Print what the default callbacks with TensorBoard cost beside no callbacks, with and without a logger."""
+    sides = {
+        "recorded": {"recorded": True},
+        "a logger, no callbacks": {"recorded": False},
+        "no callbacks, logger=False": {"recorded": False, "logger": False},
+    }
+    ratios: dict[str, list[float]] = {name: [] for name in list(sides)[1:]}
+    said: list[float] = []
+    for at in range(rounds):
+        names = [*sides][at % len(sides) :] + [*sides][: at % len(sides)]
+        fits = {name: partial(_ppo, total, said, **sides[name]) for name in names}
+        turns, threads = in_turns(fits, steps=STEPS * ENVS * EPOCHS // BATCH)
+        for name, found in ratios.items():
+            found.append((sum(turns["recorded"]) + threads) / sum(turns[name]))
+    print(f"\nAll default callbacks with TensorBoard, {total:,} environment steps, {rounds} rounds")
+    print("| against | wall time | each round |\n|---|---|---|")
+    for name, found in ratios.items():
+        each = " ".join(f"{ratio:.3f}" for ratio in found)
+        print(f"| {name} | {statistics.median(found):.3f} times | {each} |")
+    print(f"logging/overhead_pct says {statistics.median(said):.2f} %")
 
 
-def ratio(above: list[float], below: list[float]) -> float:
-    """Median of the ratios within each round."""
-    return statistics.median(a / b for a, b in zip(above, below, strict=True))
+def _ppo(total: int, said: list[float], hand_over: Callback, *, recorded: bool, logger: bool = True) -> None:
+    _, overhead = ppo(total, recorded=recorded, logger=logger, beside=[hand_over])
+    if recorded:
+        said.append(overhead)
+
+
+def eight_scalars(rounds: int, steps: int) -> None:
+    """Print what eight scalars a step cost by ``self.log`` and by ``MetricsCallback``."""
+    ways = {"nothing": {}, "self.log": {"self_log": True}, "MetricsCallback": {"callback": True}}
+    more: dict[str, list[float]] = {"self.log": [], "MetricsCallback": []}
+    bare, beside = [], 0.0
+    for at in range(rounds):
+        names = [*ways][at % len(ways) :] + [*ways][: at % len(ways)]
+        fits = {name: partial(_fit, steps, **ways[name]) for name in names}
+        turns, threads = in_turns(fits, steps=_TURN)
+        bare += turns["nothing"][1:-1]
+        beside += threads / (rounds * steps)
+        for name, found in more.items():
+            found += [a - b for a, b in zip(turns[name][1:-1], turns["nothing"][1:-1], strict=True)]
+    step = statistics.median(bare) / _TURN
+    cost = {name: _middle(found) / _TURN for name, found in more.items()}
+    cost["MetricsCallback"] += beside  # where self.log's writer thread is in it too
+    print(f"\nEight scalars in a step of {1e6 * step:.0f} µs, turns of {_TURN} steps, 1 torch thread")
+    print("| way | cost of a step, µs | share of the step |\n|---|---|---|")
+    for name, seconds in cost.items():
+        print(f"| {name} | {1e6 * seconds:.1f} | {100 * seconds / step:.1f} % |")
+    print(f"self.log costs {cost['self.log'] / cost['MetricsCallback']:.0f} times as much")
+
+
+def _fit(steps: int, hand_over: Callback, **way: bool) -> None:
+    fit(steps, beside=[hand_over], **way)
+
+
+def _middle(numbers: list[float]) -> float:
+    """The mean of the middle half."""
+    quarter = len(numbers) // 4
+    return statistics.fmean(sorted(numbers)[quarter : len(numbers) - quarter])
+
+
+def against_stable_baselines(rounds: int, total: int) -> None:
+    """Print the speed of both, each with its TensorBoard log on."""
+    ours, theirs = [], []
+    for at in range(rounds + 1):
+        pair = ppo(total, recorded=True)[0], stable_baselines(total)
+        if at:  # the first round warms up
+            ours.append(pair[0])
+            theirs.append(pair[1])
+    print(f"\nPPO on CartPole-v1, {ENVS} environments, {STEPS} steps, batch {BATCH}, {EPOCHS} epochs, 1 torch thread")
+    print("| run | env steps per second |\n|---|---|")
+    print(f"| all default callbacks, TensorBoard | {total / statistics.median(ours):,.0f} |")
+    print(f"| Stable-Baselines3, TensorBoard | {total / statistics.median(theirs):,.0f} |")
+    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+    print(f"speed against Stable-Baselines3: {ratio:.2f} times")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--total-timesteps", type=int, default=60_000)
+    """Print everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--total-timesteps", type=int, default=100_000)
+    parser.add_argument("--only", choices=["stable-baselines", "nothing", "scalars"])
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "puffer_callbacks"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     torch.set_num_threads(1)
     total = options.total_timesteps
-    ours = {"recorded": partial(ppo, total, recorded=True), "bare": partial(ppo, total, recorded=False)}
-    times = rounds(options.rounds, **ours, rival=partial(stable_baselines, total))
-    print(f"\nPPO on CartPole-v1, {ENVS} environments, {STEPS} steps, batch {BATCH}, {EPOCHS} epochs, 1 torch thread")
-    print("| run | env steps per second |\n|---|---|")
-    labels = {"recorded": "all default callbacks, TensorBoard", "bare": "no callbacks, logger=False"}
-    for name, label in (labels | {"rival": "Stable-Baselines3, TensorBoard"}).items():
-        print(f"| {label} | {total / statistics.median(times[name]):,.0f} |")
-    print(f"speed against Stable-Baselines3: {ratio(times['rival'], times['recorded']):.2f} times")
-    print(f"wall time against no callbacks: {ratio(times['recorded'], times['bare']):.3f} times")
-
-    steps = 3000
-    small = rounds(
-        options.rounds,
-        bare=partial(fit, steps),
-        self_log=partial(fit, steps, self_log=True),
-        callback=partial(fit, steps, callback=True),
-    )
-    cost = {name: [a - b for a, b in zip(small[name], small["bare"], strict=True)] for name in ("self_log", "callback")}
-    print(f"\nEight scalars a step of {1e6 * statistics.median(small['bare']):.0f} µs, 1 torch thread")
-    print("| way | cost of a step, µs | share of the step |\n|---|---|---|")
-    for name, label in {"self_log": "eight self.log calls", "callback": "MetricsCallback"}.items():
-        share = ratio(cost[name], small["bare"])
-        print(f"| {label} | {1e6 * statistics.median(cost[name]):.1f} | {100 * share:.1f} % |")
-    medians = {name: statistics.median(values) for name, values in cost.items()}
-    print(f"self.log costs {medians['self_log'] / medians['callback']:.0f} times as much")
+    ppo(4096, recorded=True)
+    if options.only in (None, "stable-baselines"):
+        against_stable_baselines(options.rounds, total // 2)
+    if options.only in (None, "nothing"):
+        against_nothing(options.rounds, total)
+    if options.only in (None, "scalars"):
+        eight_scalars(options.rounds, 3000)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,12 @@
 
 Each figure is a median over rounds; the rivals of a round run one after the other in one process, with two
 torch threads, so that the machine's speed drifts out of the ratio.
+
+The statistics by themselves: "ours" is the sketch, "wandb.watch" the hook that it registers, which puts the
+statistics of each parameter into the run's row. All the way into the logger: "ours, in an event" beside
+``SummaryWriter.add_histogram``, both handed to an event file; "ours, in a W&B row" beside "wandb.watch, logged",
+both with the ``Run.log`` that commits the row. Peers know no other way than in the step; our rows go to the
+loggers from a thread of their own, so a step waits for the first column only.
 """
 
 import argparse
@@ -17,13 +23,13 @@ from pathlib import Path
 
 import torch
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values import Histogram
-from puffer_callbacks.writers.tensorboard import encode
+from puffer_callbacks.writers.histograms import encode_histograms
+from puffer_callbacks.writers.wandb import MAX_BINS
 
 
 def _layers(width: int, depth: int) -> list[tuple[int, ...]]:
@@ -41,13 +47,42 @@ MODELS = {
     "10 million, 24 tensors": _transformer(640, 2),
     "67 million, 18 tensors": [*_layers(4096, 4), *[(4096,)] * 10],
 }
-NAMES = ("ours", "ours, in an event", "SummaryWriter", "tensorboardX", "Ignite", "wandb.watch", "torch.sum")
+NAMES = (
+    *("ours", "ours, in an event", "SummaryWriter", "tensorboardX", "Ignite", "wandb.watch"),
+    *("ours, in a W&B row", "wandb.watch, logged", "torch.sum"),
+)
+RATIOS = {
+    "add_histogram / ours": ("SummaryWriter", "ours, in an event"),
+    "wandb.watch / ours": ("wandb.watch", "ours"),
+    "the same, logged": ("wandb.watch, logged", "ours, in a W&B row"),
+    "ours / sum": ("ours", "torch.sum"),
+}
+
+
+class Bare(nn.Module):
+    """Parameters, and a forward pass that costs nothing."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        for name, tensor in tensors.items():
+            self.register_parameter(name, nn.Parameter(tensor))
+
+    def forward(self) -> None:
+        """Only for the hooks."""
 
 
 def event(histograms: dict[str, Histogram]) -> Event:
     """All histograms as one event, as ``TensorBoardWriter`` writes them."""
-    values = [encode(tag, histogram) for tag, histogram in histograms.items()]
-    return Event(step=1, wall_time=time.time(), summary=Summary(value=values))
+    event = Event(step=1, wall_time=time.time())
+    event.summary.MergeFromString(encode_histograms(histograms))
+    return event
+
+
+def row(histograms: dict[str, Histogram]) -> dict[str, object]:
+    """All histograms as a row of W&B, as ``WandbWriter`` writes them."""
+    import wandb
+
+    return {tag: wandb.Histogram(np_histogram=histogram.coarsened(MAX_BINS)) for tag, histogram in histograms.items()}
 
 
 @contextmanager
@@ -63,16 +98,12 @@ def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable
     from ignite.engine import Engine, Events
     from ignite.handlers.tensorboard_logger import TensorboardLogger, WeightsHistHandler
     from tensorboardX import SummaryWriter as RivalWriter
-    from wandb.integration.torch.wandb_torch import TorchHistory
 
     ours, torchs = SummaryWriter(str(folder / "ours")), SummaryWriter(str(folder / "torch"))
     rival, logger = RivalWriter(str(folder / "rival")), TensorboardLogger(log_dir=folder / "ignite")
-    if wandb.run is None:
-        wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True))
-    watch = TorchHistory()
-    module = nn.Module()
-    for name, tensor in tensors.items():
-        module.register_parameter(name, nn.Parameter(tensor))
+    run = wandb.run or wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True))
+    module, watched = Bare(tensors), Bare(tensors)
+    wandb.watch(watched, log="parameters", log_freq=1)
     engine, handler = Engine(lambda *_: None), WeightsHistHandler(module)
     writers = ours, torchs, rival, logger.writer
     calls: dict[str, Callable[[], object]] = {
@@ -81,7 +112,9 @@ def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable
         "SummaryWriter": lambda: [torchs.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
         "tensorboardX": lambda: [rival.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
         "Ignite": lambda: handler(engine, logger, Events.ITERATION_COMPLETED),
-        "wandb.watch": lambda: [watch.log_tensor_stats(tensor, name) for name, tensor in tensors.items()],
+        "wandb.watch": watched,
+        "ours, in a W&B row": lambda: run.log(row(sketch(tensors))),
+        "wandb.watch, logged": lambda: (watched(), run.log({})),
         "torch.sum": lambda: [tensor.sum() for tensor in tensors.values()],
     }
     return calls, lambda: [writer.flush() for writer in writers]
@@ -105,15 +138,14 @@ def medians(calls: dict[str, Callable[[], object]], settle: Callable[[], object]
 
 def speed(seconds: float) -> None:
     """Print the tables of speed."""
-    print("| parameters | " + " | ".join(NAMES) + " | add_histogram / ours | wandb / ours | ours / sum |")
-    print("|---" * (len(NAMES) + 4) + "|")
+    print("| parameters | " + " | ".join([*NAMES, *RATIOS]) + " |")
+    print("|---" * (1 + len(NAMES) + len(RATIOS)) + "|")
     for model, shapes in MODELS.items():
         tensors = {f"layer{i}": torch.randn(shape) / shape[-1] ** 0.5 for i, shape in enumerate(shapes)}
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quiet():
             took = medians(*rivals(tensors, Path(folder)), seconds)
         cells = [f"{took[name] * 1e3:.3f} ms" for name in NAMES]
-        event_ratio = took["SummaryWriter"] / took["ours, in an event"]
-        ratios = [event_ratio, took["wandb.watch"] / took["ours"], took["ours"] / took["torch.sum"]]
+        ratios = [took[above] / took[below] for above, below in RATIOS.values()]
         print(f"| {model} | " + " | ".join([*cells, *(f"{ratio:.1f}" for ratio in ratios)]) + " |", flush=True)
 
 

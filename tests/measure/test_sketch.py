@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from puffer_callbacks.measure import small, tally
-from puffer_callbacks.measure.counting import CHUNK
-from puffer_callbacks.measure.parts import pieces
+from puffer_callbacks.measure import tally
+from puffer_callbacks.measure.assembly import narrow
+from puffer_callbacks.measure.counting import CHUNK, SMALL
+from puffer_callbacks.measure.host import sketch_on_host
+from puffer_callbacks.measure.parts import local_part, pieces
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values import Histogram
 
@@ -36,7 +38,7 @@ def sparse() -> dict[str, Tensor]:
 
 def tensors() -> dict[str, Tensor]:
     torch.manual_seed(0)
-    normal = torch.randn(tally.SMALL + 1)
+    normal = torch.randn(SMALL + 1)
     return {
         "small": torch.randn(7, 5),
         "scalar": torch.tensor(3.0),
@@ -45,7 +47,7 @@ def tensors() -> dict[str, Tensor]:
         "large": torch.randn(3, CHUNK // 2),
         "parameter": torch.nn.Parameter(torch.randn(3)),
         "constant": torch.full((500,), -0.1),
-        "zeros": torch.zeros(tally.SMALL * 2),
+        "zeros": torch.zeros(SMALL * 2),
         "negative zero": torch.tensor([-0.0]),
         "both zeros": torch.tensor([0.0, -0.0, 5.0, -5.0]),
         "mostly zeros": normal.relu(),
@@ -205,11 +207,64 @@ def test_a_large_transposed_tensor_is_not_copied() -> None:
 
 
 def test_the_way_of_accelerators_is_that_of_the_host() -> None:
-    given_tensors = [torch.randn(size) for size in (1, 9, 90, 900)]
-    sizes, rows = [1, 9, 90, 900], np.repeat(np.arange(0, 4 << 12, 1 << 12, dtype=np.uint32), [1, 9, 90, 900])
-    host, device = (way(given_tensors, sizes, rows.copy()) for way in (small._on_host, small._on_device))
-    assert torch.equal(host[0], device[0])
-    torch.testing.assert_close(host[1], device[1], rtol=1e-13, atol=1e-13)
+    given_tensors = {str(size): torch.randn(size) for size in (1, 9, 90, 900)}
+    parts = {name: local_part(name, tensor) for name, tensor in given_tensors.items()}
+    host, device = sketch_on_host(given_tensors), narrow(parts)
+    for name in given_tensors:
+        assert_same(host[name], device[name])
+
+
+PLAIN = {
+    "normal": torch.randn(1000),
+    "one": torch.tensor([3.0]),
+    "ends": torch.tensor([-(2.0**20), 2.0**20, 2.0**-44, -(2.0**-44)]),
+    "just inside": torch.tensor([-(2.0**20) + 1, 2.0**20 - 1, 2.0**-43, -(2.0**-43)]),
+    "both zeros": torch.tensor([0.0, -0.0, 1.0, -1.0]),
+    "constant": torch.full((70,), -0.3),
+    "parameter": torch.nn.Parameter(torch.randn(4, 5)),
+    "strided": torch.randn(9, 8)[::2, ::3].t(),
+    "integers": torch.arange(-100, 100, dtype=torch.int16),
+    "bfloat16": torch.randn(70).bfloat16(),
+    "largest": torch.randn(SMALL),
+}
+
+
+def test_together_on_the_host_as_each_alone() -> None:
+    found = sketch_on_host(PLAIN)
+    assert [name for name, histogram in found.items() if histogram is None] == ["ends"]
+    for name, tensor in PLAIN.items():
+        if histogram := found[name]:
+            assert_same(histogram, Histogram.of(tensor))
+            assert histogram == sketch_on_host({name: tensor})[name]
+            assert not histogram.bins.flags.writeable
+            assert not histogram.bin_counts.flags.writeable
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=60))
+def test_the_host_counts_right_or_not_at_all(values: list[float]) -> None:
+    tensor = torch.tensor(np.array(values, np.float32))
+    found = sketch_on_host({"x": tensor})["x"]
+    if found is None:
+        magnitudes = tensor.abs()
+        assert not ((magnitudes > 2.0**-43) & (magnitudes < 2.0**20) | (magnitudes == 0)).all()
+    else:
+        assert_same(found, Histogram.of(tensor))
+
+
+@pytest.mark.parametrize("name", tensors())
+def test_the_host_leaves_what_it_cannot_count(name: str) -> None:
+    tensor = tensors()[name]
+    if found := sketch_on_host({name: tensor}).get(name):
+        assert_same(found, Histogram.of(tensor))
+    else:
+        assert_same(sketch({name: tensor})[name], Histogram.of(tensor))
+
+
+def test_more_small_tensors_than_a_batch_holds() -> None:
+    few_large = {str(i): torch.full((SMALL,), float(i)) for i in range(CHUNK // SMALL + 3)}
+    found = sketch(few_large)
+    assert [histogram.max for histogram in found.values()] == list(range(len(few_large)))
+    assert all(histogram.count == SMALL for histogram in found.values())
 
 
 def test_bad_tensors_are_named() -> None:

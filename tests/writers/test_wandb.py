@@ -59,6 +59,7 @@ class Run:
             callbacks=[*default_callbacks(metrics=4, histograms=4), Says()],
         ).fit(self.module)
         wandb.finish()
+        wandb.teardown()  # which waits for the file to be written
         self.rows = wandb_rows(folder)
 
     def series(self, tag):

@@ -1,0 +1,52 @@
+"""Histograms as TensorBoard stores them, all of a row at once.
+
+Written as the bytes of the message: its arrays are copied as they are, where the message's own constructor would
+take each number by itself.
+"""
+
+from collections.abc import Mapping
+from struct import Struct
+
+from puffer_callbacks.values import Histogram
+from puffer_callbacks.values.rows import rows_as_bytes
+
+_TOTALS = Struct("<BdBdBdBdBd")
+"""Minimum, maximum, number, sum and sum of squares: the fields 1 to 5, each a key and a float64."""
+
+_MIN, _MAX, _NUM, _SUM, _SQUARES = (number << 3 | 1 for number in range(1, 6))
+_LIMITS, _COUNTS = 6, 7
+_VALUE, _TAG, _HISTO = 1, 1, 5
+
+
+def encode_histograms(histograms: Mapping[str, Histogram]) -> bytes:
+    """A serialized ``Summary`` with a value for each histogram.
+
+    Args:
+        histograms: by their tags.
+
+    Example:
+        >>> from tensorboard.compat.proto.summary_pb2 import Summary
+        >>> import torch
+        >>> Summary.FromString(encode_histograms({"weights": Histogram.of(torch.ones(5))})).value[0].histo.bucket
+        [5.0]
+    """
+    rows = rows_as_bytes(list(histograms.values()))
+    return b"".join(
+        _field(_VALUE, _field(_TAG, tag.encode()) + _field(_HISTO, _message(histogram, *row)))
+        for (tag, histogram), row in zip(histograms.items(), rows, strict=True)
+    )
+
+
+def _message(histogram: Histogram, number: float, limits: bytes, counts: bytes) -> bytes:
+    low, high = (histogram.min, histogram.max) if number else (0.0, 0.0)
+    totals = _MIN, low, _MAX, high, _NUM, number, _SUM, histogram.sum, _SQUARES, histogram.sum_squares
+    return _TOTALS.pack(*totals) + _field(_LIMITS, limits) + _field(_COUNTS, counts)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of the wire format whose content has a length: its key, the length in groups of seven bits, itself."""
+    head, length = [number << 3 | 2], len(content)
+    while length > 127:
+        head.append(length & 127 | 128)
+        length >>= 7
+    return bytes((*head, length)) + content

@@ -1,0 +1,42 @@
+"""The bytes that are written by hand are the message that TensorBoard's own class builds."""
+
+import numpy as np
+import torch
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+
+from puffer_callbacks.values import Histogram
+from puffer_callbacks.writers.histograms import encode_histograms
+from puffer_callbacks.writers.tensorboard import encode
+
+DATA = {
+    "normal": torch.randn(5000),
+    "with a long tag, " + "ß" * 200: torch.randn(300).exp(),
+    "empty": torch.zeros(0),
+    "all not finite": torch.full((3,), torch.nan),
+    "one zero": torch.zeros(1),
+    "two values": torch.tensor([-1e30, 1e-30]),
+    "denormal": torch.tensor([5e-324, 1e-310, 0.0], dtype=torch.float64),
+    "many bins": torch.randn(20_000, dtype=torch.float64).mul(100).exp(),
+}
+
+
+def by_the_class(tag: str, value: Histogram) -> Summary.Value:
+    totals = {"num": value.count, "sum": value.sum, "sum_squares": value.sum_squares}
+    ends = {"min": value.min, "max": value.max} if value.count else {}
+    row = {"bucket_limit": value.edges[1:], "bucket": value.counts.astype(np.float64)}
+    return Summary.Value(tag=tag, histo=HistogramProto(**totals, **ends, **row))
+
+
+def test_all_at_once_as_the_class_builds_them() -> None:
+    histograms = {tag: Histogram.of(tensor) for tag, tensor in DATA.items()}
+    found = Summary.FromString(encode_histograms(histograms)).value
+    assert [value.tag for value in found] == list(DATA)
+    for value in found:
+        expected = by_the_class(value.tag, histograms[value.tag])
+        assert Summary.Value.FromString(value.SerializeToString()) == expected
+        assert value.ByteSize() <= expected.ByteSize() + 5 * 9
+        assert encode(value.tag, histograms[value.tag]) == expected
+
+
+def test_nothing_is_no_bytes() -> None:
+    assert encode_histograms({}) == b""
