@@ -1,5 +1,6 @@
 """Distributions of weights, gradients, activations and the rollout."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
@@ -72,6 +73,8 @@ class HistogramCallback(PufferCallback):
         self.group_by = group_by
         self._selection = Selection(include, exclude)
         self._rollout: Rollout | None = None
+        self._rollout_at: int | None = None
+        self._owes = False
         self._resumed: dict[str, Value] = {}
         self._gradients: dict[str, Histogram] = {}
         self._probe: Any = None
@@ -88,8 +91,15 @@ class HistogramCallback(PufferCallback):
 
     @contained
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        """Remember the rollout for the next firing."""
-        self._rollout = rollout
+        """Remember the rollout where the next firing is near: its memory is wanted for the rollouts that follow."""
+        recorder = Recorder.of(trainer)
+        before, self._rollout_at = self._rollout_at, recorder.counters.optimizer_steps
+        steps_between = sys.maxsize if before is None else self._rollout_at - before
+        is_near = self._every.next <= self._rollout_at + 2 * steps_between
+        self._rollout, self._resumed = rollout if is_near or self._owes else None, {}
+        if self._owes:  # more steps were made of the last rollout than of those before
+            self._owes = False
+            recorder.record(self._of_rollout())
 
     @contained
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
@@ -109,6 +119,7 @@ class HistogramCallback(PufferCallback):
             return
         gradients, self._gradients = self._gradients, {}
         found = self._sketch(self._model_tensors(pl_module)) | gradients
+        self._owes = self._rollout is None and self._rollout_at is not None
         recorder.record({**found, **self._of_rollout()})
 
     def state_dict(self) -> dict[str, Any]:

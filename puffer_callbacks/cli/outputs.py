@@ -31,7 +31,7 @@ def run_folder(log_dir: str, run_name: str | None, *, resumes: bool) -> Path:
         ValueError: if the name leaves the folder, or the folder cannot be written.
     """
     base = Path(log_dir).expanduser()
-    if run_name is not None and (run_name in ("", ".", "..") or Path(run_name).name != run_name):
+    if run_name is not None and (run_name in ("", ".", "..") or "\0" in run_name or Path(run_name).name != run_name):
         raise ValueError(f"--run-name: expected the name of a folder, without slashes, got {run_name!r}")
     folder = base / run_name if run_name else base
     version = 1

@@ -1,5 +1,6 @@
 """A logger that prints."""
 
+import re
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Text, Value
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would obey rather than show."""
 
 
 class ConsoleLogger(Logger):
@@ -90,6 +94,7 @@ class ConsoleLogger(Logger):
             self._print(f"{group} {{ {listed} }}")
 
     def _print(self, line: str) -> None:
+        line = _CONTROL.sub("\ufffd", line)
         print(f"[{self._prefix_text}] Step {self._step}: {line}", file=self._stream or sys.stdout, flush=True)
 
 

@@ -1,6 +1,7 @@
 """TensorBoard: one event a row."""
 
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +22,8 @@ from puffer_callbacks.writers.histograms import encode_histograms
 from puffer_callbacks.writers.hparams import hparams_summaries
 from puffer_callbacks.writers.records import append
 
+_LINK = re.compile(r"\](?=\s*[(\[:])")
+"""The bracket that makes a link, a picture or a reference of words in brackets."""
 _BEGUN: set[str] = set()
 """Folders in which a run of this process has begun: what is there is no earlier run's."""
 
@@ -151,7 +154,12 @@ def _text(tag: str, value: Text) -> Summary.Value:
     plugin = SummaryMetadata.PluginData(plugin_name="text")
     tensor = TensorProto(
         dtype=DT_STRING,
-        string_val=[value.text.encode(errors="replace")],
+        string_val=[_as_words(value.text).encode(errors="replace")],
         tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
     )
     return Summary.Value(tag=f"{tag}/text_summary", metadata=SummaryMetadata(plugin_data=plugin), tensor=tensor)
+
+
+def _as_words(text: str) -> str:
+    """TensorBoard shows Markdown and HTML: no tag, link or picture may come of what a run says."""
+    return _LINK.sub("&#93;", text.replace("<", "&lt;"))

@@ -1,5 +1,7 @@
 """Which tensors are looked at, when, and that nothing is left behind."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,35 @@ def test_the_rollout_s_fields(quiet_trainer, memory_logger):
         if field is not None:
             assert memory_logger.series(f"rollout/{name}")[0][1].count == field.numel()
     assert memory_logger.series("rollout/rewards")
+
+
+def test_a_rollout_is_let_go_while_no_firing_is_near(quiet_trainer, memory_logger):
+    alive: list[weakref.ref] = []
+    counts: list[int] = []
+
+    class Forgets(Agent):
+        def training_step(self, batch, batch_idx):
+            said = super().training_step(batch, batch_idx)
+            if self.rollouts:
+                alive.append(weakref.ref(self.rollouts.pop()))
+            counts.append(sum(ref() is not None for ref in alive))
+            return said
+
+    fit(quiet_trainer, memory_logger, Forgets(losses(*[0.0] * 40), updates=2), HistogramCallback(20))
+    assert counts[4:14] == [0] * 10
+    assert memory_logger.series("rollout/rewards")[0][0] == memory_logger.series("weights/layer.weight")[0][0]
+
+
+def test_after_more_updates_than_ever_the_next_rollout_is_shown(quiet_trainer, memory_logger):
+    class Slows(Agent):
+        def training_step(self, batch, batch_idx):
+            self.updates = 2 if self.step < 12 else 12
+            return super().training_step(batch, batch_idx)
+
+    fit(quiet_trainer, memory_logger, Slows(losses(*[0.0] * 36)), HistogramCallback(20))
+    steps = memory_logger.series("axes/optimizer_steps")
+    shown, *_ = (step for step, _ in memory_logger.series("rollout/rewards"))
+    assert dict(steps)[shown] >= 20
 
 
 def test_patterns_choose(quiet_trainer, memory_logger):
