@@ -39,7 +39,7 @@ def logged():
     return tensorboard_scalars(folder)
 
 
-@pytest.mark.filterwarnings("ignore:`max_epochs` was not set", "ignore:.*accelerator")
+@pytest.mark.filterwarnings("ignore:`max_epochs` was not set", "ignore:The number of training batches")
 def test_a_trainer():
     exec(example("any LightningModule"), {"module": PPO("CartPole", total_timesteps=2048)})
     assert logged()["train/loss"]
