@@ -28,13 +28,16 @@ def _advantage(  # noqa: PLR0917
     c_clip: float,
 ) -> None:
     """The kernel of pufferlib.cpp, whose compiled form needs CUDA; all but the factors [segments, horizon]."""
-    rho, c = importance.clamp(max=rho_clip), importance.clamp(max=c_clip)
-    last = torch.zeros_like(values[:, 0])
-    for t in range(values.shape[1] - 2, -1, -1):
-        alive = 1.0 - dones[:, t + 1]
-        delta = rho[:, t] * (rewards[:, t + 1] + gamma * values[:, t + 1] * alive - values[:, t])
-        last = delta + gamma * lam * c[:, t] * last * alive
-        advantages[:, t] = last
+    v, r, ended, ratio = (
+        np.ascontiguousarray(part.detach().numpy().T) for part in (values, rewards, dones, importance)
+    )
+    alive = 1.0 - ended[1:]
+    deltas = np.minimum(ratio[:-1], rho_clip) * (r[1:] + gamma * v[1:] * alive - v[:-1])
+    decay = gamma * lam * np.minimum(ratio[:-1], c_clip) * alive
+    found = np.zeros_like(v)
+    for t in range(len(v) - 2, -1, -1):  # NumPy, as the compiled one takes microseconds
+        found[t] = deltas[t] + decay[t] * found[t + 1]
+    advantages[:, :-1] = torch.from_numpy(found[:-1].T)
 
 
 if not pufferlib.pufferl._C_AVAILABLE:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from puffer_callbacks import MemoryLogger, Text, Writer, writer_for
+from puffer_callbacks import ConsoleLogger, MemoryLogger, Text, Writer, writer_for
 from puffer_callbacks.writers.csv import CSVWriter
 from puffer_callbacks.writers.fallback import FallbackWriter, ValuesWriter
 from puffer_callbacks.writers.tensorboard import TensorBoardWriter
@@ -96,6 +96,7 @@ _KINDS: dict[str, tuple[type[Logger], type[Writer]]] = {
     "wandb": (WandbLogger, WandbWriter),
     "plain": (Plain, FallbackWriter),
     "memory": (MemoryLogger, ValuesWriter),
+    "console": (ConsoleLogger, ValuesWriter),
 }
 
 

@@ -1,9 +1,15 @@
-"""Small networks on one thread: they are faster so, and other tests may be running."""
+"""What tests of robustness share: one thread, as networks are small; a healthy run; backends waited for less long."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
+from puffer_callbacks import MemoryLogger, channel
+from tests.robustness.breaking import Fault
+from tests.robustness.small import record, train
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -12,3 +18,20 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tensor, dict[str, Any]]:
+    """The final weights and the record of a run in which nothing breaks."""
+    logger = MemoryLogger()
+    return train([logger], tmp_path_factory.mktemp("healthy")), record(logger)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A backend that does not get on is given up sooner, and released in the end."""
+    monkeypatch.setattr(channel, "PATIENCE", 0.3)
+    monkeypatch.setattr(channel, "HURRY", 0.1)
+    monkeypatch.setattr(Fault, "released", type(Fault.released)())
+    yield
+    Fault.released.set()

@@ -80,7 +80,9 @@ def live(
     last = folder / "checkpoints" / "last.ckpt"
     trainer.fit(module, ckpt_path=last if last.exists() else None)
     if "wandb" in backends:
-        trainer.loggers[backends.index("wandb")].experiment.finish()  # as W&B does at the exit of a script
+        import wandb as api
+
+        api.teardown()  # as W&B does at the exit of a script; `finish` alone does not wait for its process
 
 
 def warm_up() -> None:
@@ -125,7 +127,9 @@ _LOGGERS: dict[str, Callable[[Path], Logger]] = {"tensorboard": tensorboard, "cs
 def quiet() -> None:
     """Third parties' remarks are not what a life is about."""
     os.environ["WANDB_SILENT"] = "true"
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    os.environ.pop("WANDB_SERVICE", None)  # a parent's outlives a life, and knows its run as one in use
+    for name in ("lightning.pytorch", "tensorboard"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
 
 

@@ -1,5 +1,6 @@
 """Runs that end in the middle: killed, told to end, or by an exception."""
 
+import html
 import json
 import os
 import signal
@@ -111,7 +112,8 @@ def test_an_exception_flushes_everything_and_is_the_reason(quiet_trainer, tmp_pa
     found = accumulator(tmp_path / "tb")
     assert found.Scalars("axes/optimizer_steps")[-1].value == 9
     assert [event.step for event in found.Scalars("train/loss")] == [16, 32, 48]
-    assert found.Tensors("run/ended_by/text_summary")[0].tensor_proto.string_val[0].decode() == reason
+    words = found.Tensors("run/ended_by/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert html.unescape(words) == reason
     assert reason in (tmp_path / "csv" / "metrics.csv").read_text()
 
 

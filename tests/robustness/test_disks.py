@@ -1,0 +1,124 @@
+"""What lies behind a backend breaks: its folder is removed, its disk is full, its process dies."""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+
+from puffer_callbacks import MemoryLogger, channel
+from tests.robustness import records
+from tests.robustness.checks import check, rows, the_two
+from tests.robustness.small import ROLLOUTS, STEPS, record, train
+from tests.support.reading import tensorboard_scalars
+from tests.support.warned import warned
+
+pytestmark = pytest.mark.usefixtures("impatient")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of TensorBoard's own thread
+@pytest.mark.parametrize("moment", [1, 3, ROLLOUTS])
+def test_the_log_directory_removed_under_the_run(healthy, tmp_path, moment):
+    loggers = [
+        TensorBoardLogger(tmp_path / "gone", name="", version="tb"),
+        CSVLogger(tmp_path / "gone", name="", version="csv"),
+    ]
+
+    def remove(rollout, trainer):
+        if rollout == moment:
+            trainer.save_checkpoint(tmp_path / "waits-for-the-writers.ckpt")
+            shutil.rmtree(tmp_path / "gone")
+
+    beside = MemoryLogger()
+    with warned() as said:
+        weights = train([*loggers, beside], tmp_path, action=remove)
+    assert torch.equal(weights, healthy[0])
+    assert record(beside) == healthy[1]
+    the_two(said, "TensorBoardLogger")
+    # what came after is there, and can be read
+    left = STEPS[moment - 1 :]  # a row is written when the next rollout begins
+    assert [step for step, _ in tensorboard_scalars(tmp_path / "gone" / "tb")["train/loss"]][-len(left) :] == left
+    assert rows(tmp_path / "gone" / "csv")[-len(left) :] == left
+
+
+class Tiny:
+    """A file system of a few blocks, and what fills it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
+        if subprocess.run(mount, check=False, capture_output=True).returncode:
+            pytest.skip("mounting is not permitted here")
+
+    def fill(self) -> None:
+        filler = os.open(self.folder / "filler", os.O_WRONLY | os.O_CREAT)
+        try:
+            while True:
+                os.write(filler, bytes(100))
+        except OSError:
+            os.close(filler)
+
+    def free(self) -> None:
+        (self.folder / "filler").unlink()
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    disk = Tiny(tmp_path / "disk")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk.folder)], check=True)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of TensorBoard's own thread
+@pytest.mark.parametrize("comes_back", [True, False])
+@pytest.mark.parametrize("backend", ["tensorboard", "csv"])
+def test_a_full_disk(healthy, tmp_path, tiny, backend, comes_back):
+    kind = {"tensorboard": TensorBoardLogger, "csv": CSVLogger}[backend]
+
+    def act(rollout, trainer):
+        if rollout in (3, 5):
+            trainer.save_checkpoint(tmp_path / "waits-for-the-writers.ckpt")
+        if rollout == 3:
+            tiny.fill()
+        elif rollout == 5 and comes_back:
+            tiny.free()
+
+    said = check(healthy, tmp_path, kind(tiny.folder, name="", version=""), action=act)
+    reason, in_all = the_two(said, kind.__name__)
+    assert "No space left on device" in reason
+    assert "could not be recorded whole" in in_all
+    if backend == "csv":
+        found = rows(tiny.folder)
+    else:
+        found = [step for step, _ in tensorboard_scalars(tiny.folder)["axes/env_steps"]]
+    assert found == sorted(set(found))
+    assert set(STEPS[:2]) <= set(found)
+    assert (STEPS[-1] in found) == comes_back
+
+
+def test_wandb_s_process_killed(healthy, tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setattr(channel, "PATIENCE", 60.0)  # another process has to start
+    logger = WandbLogger(save_dir=str(tmp_path), offline=True, id="killed")
+
+    def kill(rollout, trainer):
+        if rollout == 3:
+            trainer.save_checkpoint(tmp_path / "waits-for-the-writers.ckpt")
+            found = subprocess.run(
+                ["pgrep", "-f", f"wandb-core .*--pid {os.getpid()}"], capture_output=True, check=True
+            )
+            for pid in found.stdout.split():
+                os.kill(int(pid), signal.SIGKILL)
+
+    said = check(healthy, tmp_path, logger, action=kill)
+    wandb.finish()
+    wandb.teardown()  # which waits for the file to be written
+    _, in_all = the_two(said, "WandbLogger")
+    assert in_all.endswith("rows of this run were recorded all the same")
+    assert records.wandb(tmp_path)["axes/env_steps"] == STEPS
