@@ -104,10 +104,8 @@ class Backends:
 
     def _tell(self) -> None:
         for channel in self._channels:
-            if channel.faults:
-                faults, channel.faults = channel.faults, []
-                for error in faults:
-                    self._report(channel.name, error)
+            for error in channel.take_faults():
+                self._report(channel.name, error)
 
     def _report(self, name: str, error: BaseException) -> None:
         reason = f"could not record ({described(error)}); training and the other loggers go on"

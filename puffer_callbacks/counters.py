@@ -72,11 +72,6 @@ class Counters:
         steps = getattr(self._module, "env_steps", None)
         return self._rollout_env_steps if steps is None else int(steps)
 
-    def on(self, x_axis: str) -> int:
-        """The count on one axis; optimizer steps where the run has no environment."""
-        env_steps = self.env_steps if x_axis == "env_steps" else None
-        return self.optimizer_steps if env_steps is None else env_steps
-
     def axes(self) -> Axes:
         """This point of the run."""
         return Axes(self.env_steps, self.optimizer_steps, time())

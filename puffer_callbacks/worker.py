@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 MOST_PATIENCE = 60.0
 """Seconds that the end of a run waits at most, for a slow backend that does get on."""
-
-
 LINGER = 0.5
 """Seconds for which jobs that nobody waits for are gathered: to wake for each, with cold caches, costs four times as
 much."""

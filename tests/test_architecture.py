@@ -52,7 +52,8 @@ ROOMS = {
     "writers": {"axes", "faults", "values"},
     "worker": set(),
     "pending": {"axes", "values"},
-    "channel": {"axes", "pending", "values", "worker", "writers"},
+    "delivery": {"axes", "pending", "values", "writers"},
+    "channel": {"axes", "delivery", "pending", "values", "worker", "writers"},
     "shield": {"channel"},
     "backends": {"axes", "channel", "faults", "shield", "values", "writers"},
     "journal": {"axes", "backends", "counters", "row", "stopwatch", "values", "writers"},
@@ -60,7 +61,7 @@ ROOMS = {
     # who uses it
     "callbacks": {"axes", "health", "measure", "recorder", "rollout", "schedule", "values"} | SUPPORT,
     "adapters": {"axes", "callbacks", "measure", "recorder", "rollout", "values"} | SUPPORT,
-    "ppo": {"callbacks", "rollout"},
+    "ppo": {"callbacks", "measure", "rollout"},
 }
 ABOVE = {"__init__", "__main__", "cli", "runs", "plots"}
 """May import everything."""
@@ -81,6 +82,7 @@ THIRD_PARTIES = {
     "journal": set(),
     "backends": set(),
     "channel": set(),
+    "delivery": set(),
     "worker": set(),
     "pending": set(),
     "shield": set(),

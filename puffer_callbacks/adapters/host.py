@@ -14,6 +14,7 @@ from puffer_callbacks.adapters.module import dressed, unwrapped
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
 from puffer_callbacks.callbacks.base import emit
 from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.values.scalars import Scalar, to_floats
 
 
 class Host:
@@ -126,6 +127,14 @@ class Host:
         with self._full_precision():
             recorder.step(self, self.lightning_module, metrics)
         recorder.batch = None
+
+    def update(self, metrics: Mapping[str, Scalar]) -> None:
+        """An update of a library's own is over, which told these metrics."""
+        metrics = dict(metrics)
+        fit = metrics.pop("explained_variance", None)
+        if fit is not None:  # a rollout's own; as a metric it would be the mean over an interval
+            Recorder.of(self).record(to_floats({"train/explained_variance": fit}))
+        self.report(metrics)
 
     def show(self, batch: Any) -> None:
         """Hand over the first batch, for callbacks that look at the module with it."""

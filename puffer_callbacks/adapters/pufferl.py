@@ -167,11 +167,7 @@ class PuffeRLBridge:
         logs = train()
         if self.loop.is_open:
             losses = self._losses or (self._trainer.losses if logs is not None else {})
-            metrics = update_metrics(losses)
-            fit = metrics.pop("explained_variance", None)
-            if fit is not None:  # a rollout's own; as a metric it would be the mean over an interval
-                Recorder.of(self.loop).record(to_floats({"train/explained_variance": fit}))
-            self.loop.step(metrics)
+            self.loop.update(update_metrics(losses))
         return logs
 
     def _close(self, close: Callable[[], Any]) -> Any:

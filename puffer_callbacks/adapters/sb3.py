@@ -122,11 +122,7 @@ class SB3Bridge(BaseCallback):
         if not self.loop.is_open or updates is None or updates == self._updates:
             return
         self._updates = updates
-        metrics = train_metrics(said)
-        fit = metrics.pop("explained_variance", None)
-        if fit is not None:  # a rollout's own; as a metric it would be the mean over an interval
-            Recorder.of(self.loop).record(to_floats({"train/explained_variance": fit}))
-        self.loop.step(metrics)
+        self.loop.update(train_metrics(said))
 
     def _leave(self) -> None:
         """Say the last of the algorithm, and leave its logger."""

@@ -32,16 +32,22 @@ def gather(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tens
         value: [n]; n may differ between ranks, the dtype may not.
         group: the processes, all by default.
     """
-    ranks = dist.get_world_size(group)
+    sizes = [int(each) for each in gather_alike(torch.tensor([len(value)]), group)]
+    padded = torch.cat([value, value.new_zeros(max(sizes) - len(value))])
+    return [each[:size] for each, size in zip(gather_alike(padded, group), sizes, strict=True)]
+
+
+def gather_alike(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tensor]:
+    """The same for tensors of one shape and dtype on every rank, by one collective.
+
+    Args:
+        value: of any shape.
+        group: the processes, all by default.
+    """
     local = _where_it_can_be(value, group)
-    length = torch.tensor([len(local)], device=local.device)
-    lengths = [torch.zeros_like(length) for _ in range(ranks)]
-    _wait(dist.all_gather(lengths, length, group=group, async_op=True))
-    sizes = [int(each) for each in lengths]
-    padded = torch.cat([local, local.new_zeros(max(sizes) - len(local))])
-    gathered = [torch.empty_like(padded) for _ in range(ranks)]
-    _wait(dist.all_gather(gathered, padded, group=group, async_op=True))
-    return [each[:size].to(value.device) for each, size in zip(gathered, sizes, strict=True)]
+    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size(group))]
+    _wait(dist.all_gather(gathered, local, group=group, async_op=True))
+    return [each.to(value.device) for each in gathered]
 
 
 def gather_json(value: Any) -> list[Any]:
@@ -60,4 +66,5 @@ def _wait(work: Any) -> None:
 
 
 def _where_it_can_be(value: Tensor, group: "dist.ProcessGroup | None") -> Tensor:
-    return value.to("cuda") if "nccl" in dist.get_backend(group) else value.clone()
+    """A copy: to sum in place is not to change what was given."""
+    return value.to("cuda" if "nccl" in dist.get_backend(group) else value.device, copy=True)

@@ -151,8 +151,8 @@ def info_sums(infos: Mapping[str, Tensor]) -> dict[str, Floats]:
     """Sum and number of each info's finite entries, and number of the others, on the host: they add up."""
     sums = {}
     for name, value in infos.items():
-        numbers = value.detach().reshape(-1).double().cpu().numpy()
-        finite = numbers[np.isfinite(numbers)]
+        numbers = _host(value)
+        finite = _finite(numbers)
         sums[name] = np.array([finite.sum(), finite.size, numbers.size - finite.size])
     return sums
 

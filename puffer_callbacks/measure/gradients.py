@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from puffer_callbacks.measure.norms import total
+from puffer_callbacks.measure.norms import stored, total
+from puffer_callbacks.measure.select import by_module
 
 MOST_KEPT = 16 * 2**20
 """Elements kept of the weights before a step (64 MiB of float32); of larger models an even sample is kept."""
@@ -35,7 +36,7 @@ def sample(tensors: Iterable[Tensor], *, most: int = MOST_KEPT) -> tuple[Tensor,
     Returns:
         The copy [n], on the device of the first, and how many elements of it are of each tensor.
     """
-    local = [_local(_dense(tensor)).detach().reshape(-1) for tensor in tensors]
+    local = [_local(stored(tensor)).detach().reshape(-1) for tensor in tensors]
     stride = -(-sum(t.numel() for t in local) // most)
     if stride > 1:
         local = [t[::stride] for t in local]
@@ -58,10 +59,7 @@ def module_norms(each: Mapping[str, float]) -> dict[str, float]:
         >>> module_norms({"net.weight": 3.0, "net.bias": 4.0})
         {'net': 5.0}
     """
-    groups: dict[str, list[float]] = {}
-    for name, norm in each.items():
-        groups.setdefault(name.rpartition(".")[0] or name, []).append(norm)
-    return {module: total(group) for module, group in groups.items()}
+    return {module: total(group) for module, group in by_module(each).items()}
 
 
 def update_ratio(change: float, weight: float) -> float:
@@ -115,10 +113,6 @@ class NoiseScale:
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Continue from a checkpoint's averages."""
         self._noise, self._signal = state["noise"], state["signal"]
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    return tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor
 
 
 def _local(tensor: Tensor) -> Tensor:

@@ -30,10 +30,15 @@ def norms(tensors: Iterable[Tensor]) -> list[Tensor]:
         >>> [norm.item() for norm in norms([torch.tensor([3.0, 4.0]), torch.ones(16, dtype=torch.bfloat16)])]
         [5.0, 4.0]
     """
-    tensors = [tensor.coalesce().values() if tensor.is_sparse else tensor for tensor in tensors]
+    tensors = [stored(tensor) for tensor in tensors]
     if all(type(t) in _PLAIN and t.dtype is torch.float32 and 0 < t.numel() <= 2 * _ROW for t in tensors):
         return list(torch._foreach_norm(tensors)) if tensors else []
     return [_norm(tensor) for tensor in tensors]
+
+
+def stored(tensor: Tensor) -> Tensor:
+    """The values of a sparse tensor; of another kind itself."""
+    return tensor.coalesce().values() if tensor.is_sparse else tensor
 
 
 def total(norms: Iterable[float]) -> float:

@@ -1,11 +1,14 @@
 """Which tensors of a model to look at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import add
+from typing import TypeVar
 
 from puffer_callbacks.values import Histogram
+
+T = TypeVar("T")
 
 
 class Selection:
@@ -48,10 +51,20 @@ def merged_by_module(histograms: dict[str, Histogram]) -> dict[str, Histogram]:
         >>> merged_by_module(parts)["weights/net"].count
         4
     """
-    groups: dict[str, list[Histogram]] = {}
-    for tag, histogram in histograms.items():
-        groups.setdefault(tag.rpartition(".")[0] or tag, []).append(histogram)
-    return {tag: reduce(add, group) for tag, group in groups.items()}
+    return {tag: reduce(add, group) for tag, group in by_module(histograms).items()}
+
+
+def by_module(parameters: Mapping[str, T]) -> dict[str, list[T]]:
+    """What belongs to each module's own parameters.
+
+    Example:
+        >>> by_module({"net.weight": 1, "net.bias": 2, "scale": 3})
+        {'net': [1, 2], 'scale': [3]}
+    """
+    groups: dict[str, list[T]] = {}
+    for name, value in parameters.items():
+        groups.setdefault(name.rpartition(".")[0] or name, []).append(value)
+    return groups
 
 
 def _patterns(name: str, given: str | Iterable[str]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import emit
+from puffer_callbacks.measure.collectives import gather_alike
 from puffer_callbacks.ppo.collector import Collector, Trajectories
 from puffer_callbacks.ppo.envs import make_envs
 from puffer_callbacks.ppo.minibatches import Minibatches
@@ -121,9 +122,7 @@ class OnPolicyModule(pl.LightningModule):
         """Every rank's copy, [R, *values.shape]."""
         if self._world_size == 1:
             return values.unsqueeze(0)
-        copies = [torch.empty_like(values) for _ in range(self._world_size)]
-        torch.distributed.all_gather(copies, values)
-        return torch.stack(copies)
+        return torch.stack(gather_alike(values))
 
     def _experience(self) -> dict[str, Tensor]:
         """What is learned from, each [T * N, ...]; a run resumed within an epoch has yet to collect it."""

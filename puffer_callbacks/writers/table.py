@@ -27,8 +27,7 @@ class Table:
 
     Rows are appended, whole or not at all. A new column goes to the end of the header, so the rows before it
     stay as they are, only shorter, and only the header line is replaced: no row is parsed. What stands in the
-    file is never
-    lost: a resumed run goes on appending, and a replaced file appears whole or not at all.
+    file is never lost: a resumed run goes on appending, and a replaced file appears whole or not at all.
 
     Args:
         folder: where ``metrics.csv`` and ``hparams.yaml`` stand.

@@ -88,8 +88,7 @@ class TensorBoardWriter(Writer):
         _BEGUN.add(str(self.logger.log_dir))
         self._be_last()
         start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START))
-        self._file.event_writer.add_event(start)
-        self._file.flush()
+        append(self._file.event_writer, start)
 
     def _be_last(self) -> None:
         """Readers take the files in the order of their names: second, host, process. A life that ended in the

@@ -1,6 +1,10 @@
 """The real PuffeRL trainer on a CPU. Importing this changes the process: use it in a subprocess only."""
 
+import os
 import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -11,9 +15,9 @@ import pufferlib.pufferl
 import pufferlib.pufferlib
 import pufferlib.vector
 import torch
-from torch import Tensor
+from torch import Tensor, library
 
-_LIBRARY = torch.library.Library("pufferlib", "FRAGMENT")
+_LIBRARY = library.Library("pufferlib", "FRAGMENT")
 
 
 def _advantage(  # noqa: PLR0917
@@ -159,6 +163,15 @@ def train(trainer: Any) -> None:
         trainer.train()
     path = trainer.close()
     trainer.logger.close(path)
+
+
+def run_script(main: Callable[[Path], None]) -> None:
+    """Run a script with the folder that it is given; a fault ends the process, whose trainer's thread would go on."""
+    try:
+        main(Path(sys.argv[1]))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
 
 
 assert "pytest" not in sys.modules, "importing PufferLib changes the process: run this in a subprocess"

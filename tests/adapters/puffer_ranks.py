@@ -1,9 +1,6 @@
 """Two processes train one policy: ``torchrun --nproc-per-node 2 -m tests.adapters.puffer_ranks FOLDER``."""
 
 import json
-import os
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ from torch import distributed
 
 from puffer_callbacks import MemoryLogger, default_callbacks
 from puffer_callbacks.adapters import PuffeRLBridge
-from tests.adapters.puffer import make_trainer
+from tests.adapters.puffer import make_trainer, run_script
 from tests.adapters.puffer_runs import Spy, series
 
 
@@ -51,8 +48,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)  # the trainer's thread would go on for ever
+    run_script(main)

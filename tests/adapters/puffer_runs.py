@@ -1,10 +1,7 @@
 """What the real PuffeRL does with the bridge, as one JSON: ``python -m tests.adapters.puffer_runs FOLDER``."""
 
 import json
-import os
-import sys
 import time
-import traceback
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +20,7 @@ from puffer_callbacks import (
     log,
 )
 from puffer_callbacks.adapters import Loop, PuffeRLBridge
-from tests.adapters.puffer import CONFIG, make_parts, make_trainer, pufferlib, train
+from tests.adapters.puffer import CONFIG, make_parts, make_trainer, pufferlib, run_script, train
 from tests.support.models import random_rollout
 
 
@@ -256,8 +253,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main(Path(sys.argv[1]))
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)  # the trainer's thread would go on for ever
+    run_script(main)

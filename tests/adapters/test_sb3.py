@@ -265,13 +265,16 @@ def test_learning_goes_on_with_the_same_bridge(memory_logger):
     assert steps(memory_logger, "train/policy_loss") == [128, 256, 384, 512]
 
 
-def test_an_exception_is_told_by_the_block_around_it(memory_logger):
-    class Bomb(BaseCallback):
-        def _on_step(self):
-            if self.num_timesteps == 300:
-                raise OSError("boom")
-            return True
+class Bomb(BaseCallback):
+    """Goes off in the third rollout."""
 
+    def _on_step(self):
+        if self.num_timesteps == 300:
+            raise OSError("boom")
+        return True
+
+
+def test_an_exception_is_told_by_the_block_around_it(memory_logger):
     spy = Spy()
     model, total = make("PPO")
     with (
@@ -285,12 +288,6 @@ def test_an_exception_is_told_by_the_block_around_it(memory_logger):
 
 
 def test_an_exception_without_a_block_loses_nothing_and_learning_can_begin_again(memory_logger):
-    class Bomb(BaseCallback):
-        def _on_step(self):
-            if self.num_timesteps == 300:
-                raise OSError("boom")
-            return True
-
     model, _ = make("PPO")
     bridge = SB3Bridge(memory_logger, callbacks(metrics=1))
     with pytest.raises(OSError, match="boom"):

@@ -4,20 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor
 
 from puffer_callbacks import MemoryLogger, channel
 from tests.robustness.breaking import Fault
 from tests.robustness.small import record, train
+from tests.support.threads import one_thread
 
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["healthy", "impatient", "one_thread"]
 
 
 @pytest.fixture(scope="session")

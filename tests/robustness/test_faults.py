@@ -149,7 +149,7 @@ def test_a_blocked_thread_does_not_keep_the_interpreter_from_its_end(pytester):
         blocked = channel.Channel(Blocks(logger=None))
         blocked.write({"a": 1.0}, Axes(None, 1, 0.0))
         blocked.close(blocked.finish())
-        print(blocked.lost, blocked.faults[-1])
+        print(blocked.lost, blocked.take_faults()[-1])
         """
     )
     result = pytester.run(sys.executable, script, timeout=120)
