@@ -46,7 +46,6 @@ class Narrow:
     """
 
     bins = 1 << 12
-    tells = 4
     first_bin = FIRST_BIN_OF_FLOAT32
 
     def __init__(self, size: int, device: torch.device) -> None:
@@ -78,7 +77,6 @@ class Wide:
     """Counts any numbers by way of float64, and minds what is rare."""
 
     bins = 1 << 15
-    tells = 6
     first_bin = FIRST_BIN_OF_FLOAT64
 
     def __init__(self, size: int, device: torch.device) -> None:

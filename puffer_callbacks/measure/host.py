@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from puffer_callbacks.measure.counting import CHUNK, SMALL, Narrow
+from puffer_callbacks.measure.parts import is_held
 from puffer_callbacks.measure.table import Totals, histograms
 from puffer_callbacks.values import Histogram
 
@@ -59,6 +60,8 @@ def _batches(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, NDArray[np.flo
 
 def _plain(tensor: Tensor) -> NDArray[np.float32] | None:
     if type(tensor) not in (Parameter, Tensor) or not (0 < tensor.numel() <= SMALL and tensor.is_cpu):
+        return None
+    if tensor.layout is not torch.strided or not is_held(tensor):
         return None
     values = tensor.detach()
     if values.dtype is not torch.float32:

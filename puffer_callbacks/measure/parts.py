@@ -34,7 +34,7 @@ def local_part(name: str, tensor: Tensor) -> Part:
 
     Raises:
         TypeError: if it is no tensor.
-        ValueError: if it is on the meta device, quantized, or a ``DTensor`` that holds partial sums.
+        ValueError: if it is on the meta device, quantized, a ``DTensor`` that holds partial sums, or freed.
 
     Example:
         >>> local_part("eye", torch.eye(3).to_sparse()).zeros
@@ -49,8 +49,15 @@ def local_part(name: str, tensor: Tensor) -> Part:
     if hasattr(tensor, "placements"):
         return local_part(name, _shard(name, tensor))
     values = _dense(tensor.detach())
+    if values.numel() and not is_held(values):
+        raise ValueError(f"{name}: expected a tensor that holds numbers, got one whose memory is freed; gather it")
     wide = not values.is_floating_point() or values.itemsize > 4
     return Part(values, tensor.numel() - values.numel(), wide and values.dtype not in _SMALL_INTEGERS)
+
+
+def is_held(tensor: Tensor) -> bool:
+    """Whether a dense tensor has memory: a sharded model frees that of its whole parameters between uses."""
+    return tensor.untyped_storage().nbytes() > 0
 
 
 def _dense(tensor: Tensor) -> Tensor:

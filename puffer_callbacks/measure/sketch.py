@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from puffer_callbacks.measure import compiled
 from puffer_callbacks.measure.assembly import narrow, of_zeros, wide
 from puffer_callbacks.measure.host import sketch_on_host
 from puffer_callbacks.measure.parts import Part, local_part
@@ -35,8 +36,9 @@ def sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram]:
         >>> sketch({"weights": torch.ones(3, 2), "mask": torch.tensor([True, False])})["weights"].sum
         6.0
     """
-    found = sketch_on_host(tensors)
-    if len(found) < len(tensors) or None in found.values():
+    at_once = compiled.sketch_compiled if compiled.IS_COMPILED else sketch_on_host
+    found = at_once(tensors)
+    if len(found) < len(tensors) or any(histogram is None for histogram in found.values()):
         found |= _sketch({name: tensor for name, tensor in tensors.items() if found.get(name) is None})
     return {name: histogram for name in tensors if (histogram := found[name])}
 

@@ -61,17 +61,18 @@ def histograms(
     counts.flags.writeable = bins.flags.writeable = False
     cuts = cells.searchsorted(_starts(*table.shape)).tolist()
     return [
-        _histogram(bins[start:end], counts[start:end], beside, line) if line else None
+        histogram(bins[start:end], counts[start:end], beside, line) if line else None
         for line, start, end, beside in zip(totals, cuts, cuts[1:], nonfinite or [0] * len(totals), strict=False)
     ]
 
 
-def _histogram(bins: NDArray[np.int32], counts: NDArray[np.int64], nonfinite: int, totals: Totals) -> Histogram:
+def histogram(bins: NDArray[np.int32], counts: NDArray[np.int64], nonfinite: int, totals: Totals) -> Histogram:
     """A histogram of arrays that are known to fit, at a third of the price; a negative zero shows as zero."""
     low, high, total, squares = totals
     made = object.__new__(Histogram)
-    vars(made).update(bins=bins, bin_counts=counts, nonfinite=nonfinite)
-    vars(made).update(min=low + 0.0, max=high + 0.0, sum=total + 0.0, sum_squares=squares)
+    held: dict[str, object] = {"bins": bins, "bin_counts": counts, "nonfinite": nonfinite}
+    held.update({"min": low + 0.0, "max": high + 0.0, "sum": total + 0.0, "sum_squares": squares})
+    object.__setattr__(made, "__dict__", held)
     return made
 
 

@@ -79,6 +79,7 @@ def _share(tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]) -> tup
     told: dict[int, tuple[int, list[Tensor]]] = {}
     lock = Lock()
 
+    @torch.inference_mode(counts.is_inference())  # a thread does not know what mode the others are in
     def work() -> None:
         count = counter(min(CHUNK, max(sizes)), device)
         while True:

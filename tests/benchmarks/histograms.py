@@ -12,6 +12,7 @@ loggers from a thread of their own, so a step waits for the first column only.
 
 import argparse
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from torch.utils.tensorboard import SummaryWriter
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.writers.histograms import encode_histograms
+from puffer_callbacks.writers.records import append
 from puffer_callbacks.writers.wandb import MAX_BINS
 
 
@@ -51,6 +53,7 @@ NAMES = (
     *("ours", "ours, in an event", "SummaryWriter", "tensorboardX", "Ignite", "wandb.watch"),
     *("ours, in a W&B row", "wandb.watch, logged", "torch.sum"),
 )
+_STEPS_BETWEEN = 20
 RATIOS = {
     "add_histogram / ours": ("SummaryWriter", "ours, in an event"),
     "wandb.watch / ours": ("wandb.watch", "ours"),
@@ -108,7 +111,7 @@ def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable
     writers = ours, torchs, rival, logger.writer
     calls: dict[str, Callable[[], object]] = {
         "ours": lambda: sketch(tensors),
-        "ours, in an event": lambda: ours._get_file_writer().add_event(event(sketch(tensors))),
+        "ours, in an event": lambda: append(ours._get_file_writer().event_writer, event(sketch(tensors))),
         "SummaryWriter": lambda: [torchs.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
         "tensorboardX": lambda: [rival.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
         "Ignite": lambda: handler(engine, logger, Events.ITERATION_COMPLETED),
@@ -120,19 +123,37 @@ def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable
     return calls, lambda: [writer.flush() for writer in writers]
 
 
-def medians(calls: dict[str, Callable[[], object]], settle: Callable[[], object], seconds: float) -> dict[str, float]:
-    """The median seconds of each call, taken in rounds until the time is used, at least five of them.
+def training_step() -> Callable[[], object]:
+    """A step of Adam on a small network, about a millisecond."""
+    net = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
+    optimizer, batch = torch.optim.Adam(net.parameters()), torch.randn(256, 4)
 
-    After each call the writers' threads are let to finish, outside of what is measured.
+    def step() -> None:
+        optimizer.zero_grad()
+        net(batch).square().mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def medians(calls: dict[str, Callable[[], object]], settle: Callable[[], object], seconds: float) -> dict[str, float]:
+    """The median seconds of each call, taken in rounds until the time is used, at least nine of them.
+
+    Before each call the writers' threads are let to finish, and some steps of a small network are trained, outside of
+    what is measured: in a run the processor's caches are full of training. Meanwhile W&B's process gets done too.
     """
     taken: dict[str, list[float]] = {name: [] for name in calls}
+    names, shuffled, step = list(calls), random.Random(0), training_step()
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken["ours"]) < 6:
-        for name, call in calls.items():
-            began = time.perf_counter()
-            call()
-            taken[name].append(time.perf_counter() - began)
+    while time.perf_counter() < end or len(taken["ours"]) < 10:
+        shuffled.shuffle(names)
+        for name in names:
             settle()
+            for _ in range(_STEPS_BETWEEN):
+                step()
+            began = time.perf_counter()
+            calls[name]()
+            taken[name].append(time.perf_counter() - began)
     return {name: statistics.median(times[1:]) for name, times in taken.items()}
 
 

@@ -1,94 +1,35 @@
 """The fast way against the plain one and NumPy, for every kind of tensor."""
 
-import math
+import shutil
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
-from puffer_callbacks.measure import tally
+from puffer_callbacks.measure import compiled
 from puffer_callbacks.measure.assembly import narrow
-from puffer_callbacks.measure.counting import CHUNK, SMALL
+from puffer_callbacks.measure.counting import CHUNK, SMALL, Narrow
 from puffer_callbacks.measure.host import sketch_on_host
 from puffer_callbacks.measure.parts import local_part, pieces
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values import Histogram
+from tests.support.tensors import assert_same, tensors
 
 FLOATS = st.floats(width=32)
 
 
-def sparse() -> dict[str, Tensor]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # compressed layouts are in beta
-        matrix = torch.diag(torch.tensor([1.0, -2.0, 0.0, 4.0]))
-        repeated = torch.sparse_coo_tensor(torch.tensor([[0, 0, 1]]), torch.tensor([1.0, 2.0, -3.0]), (4,))
-        return {
-            "coo": matrix.to_sparse(),
-            "coo, repeated": repeated,
-            "coo of nothing": torch.zeros(3, 3).to_sparse(),
-            "csr": matrix.to_sparse_csr(),
-            "bsr": matrix.to_sparse_bsr((2, 2)),
-            "mkldnn": matrix.to_mkldnn(),
-        }
-
-
-def tensors() -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    normal = torch.randn(SMALL + 1)
-    return {
-        "small": torch.randn(7, 5),
-        "scalar": torch.tensor(3.0),
-        "empty": torch.zeros(0, 4),
-        "empty, wide": torch.zeros(0).double(),
-        "large": torch.randn(3, CHUNK // 2),
-        "parameter": torch.nn.Parameter(torch.randn(3)),
-        "constant": torch.full((500,), -0.1),
-        "zeros": torch.zeros(SMALL * 2),
-        "negative zero": torch.tensor([-0.0]),
-        "both zeros": torch.tensor([0.0, -0.0, 5.0, -5.0]),
-        "mostly zeros": normal.relu(),
-        "denormals": torch.randn(300) * 1e-40,
-        "zeros and denormals": torch.tensor([0.0, 1e-45, -1e-45, 1.0]),
-        "large denormals": normal * 1e-40,
-        "denormals of float64": torch.randn(30).double() * 1e-320,
-        "not finite": torch.tensor([1.0, math.nan, math.inf, -math.inf, -2.0]),
-        "all not finite": torch.full((9,), math.nan),
-        "one NaN in many": torch.cat([torch.randn(CHUNK), torch.tensor([math.nan])]),
-        "NaN chunk": torch.cat([torch.full((CHUNK,), math.nan), torch.tensor([1.0])]),
-        "float16": torch.randn(50).half(),
-        "float16, large": normal.half(),
-        "bfloat16": normal.bfloat16(),
-        "bfloat16 denormals": torch.tensor([1e-40, 0.0]).bfloat16(),
-        "float64": torch.randn(50).double() * 1e200,
-        "int8": torch.arange(-128, 128).to(torch.int8),
-        "uint8": torch.arange(256).to(torch.uint8),
-        "int16": torch.arange(-32768, 32768).to(torch.int16),
-        "int32": torch.tensor([-(2**31), 0, 2**31 - 1], dtype=torch.int32),
-        "int64": torch.tensor([-(2**62), 3, 2**53 + 2]),
-        "booleans": torch.tensor([True, False, True]),
-        "complex": torch.randn(20, dtype=torch.complex64),
-        "large complex": torch.full((3,), complex(3e38, 3e38), dtype=torch.complex64),
-        "conjugate": torch.randn(20, dtype=torch.complex64).conj(),
-        "negative view": torch.randn(20, dtype=torch.complex64).conj().imag,
-        "transposed": torch.randn(600, 700).t(),
-        "strided": torch.randn(1400, 900)[::2, ::3],
-        "expanded": torch.randn(1).expand(CHUNK + 1, 2),
-        "permuted": torch.randn(4, 50, 6).permute(2, 0, 1),
-        **sparse(),
-    }
-
-
-def assert_same(found: Histogram, expected: Histogram) -> None:
-    assert np.array_equal(found.bins, expected.bins)
-    assert np.array_equal(found.bin_counts, expected.bin_counts)
-    assert found.nonfinite == expected.nonfinite
-    assert np.array_equal([found.min, found.max], [expected.min, expected.max], equal_nan=True)
-    assert found.sum == pytest.approx(expected.sum, rel=1e-11, abs=1e-300)
-    assert found.sum_squares == pytest.approx(expected.sum_squares, rel=1e-11, abs=1e-300)
+@pytest.fixture(scope="module", autouse=True, params=["compiled", "not compiled"])
+def loops(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "compiled" and not compiled.IS_COMPILED:
+        assert shutil.which("cc") is None, "there is a compiler, but the package was built without"
+        pytest.skip("no compiler")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiled, "IS_COMPILED", request.param == "compiled")
+        yield request.param
 
 
 def test_all_at_once_as_one_by_one() -> None:
@@ -148,10 +89,10 @@ def test_a_fault_in_a_chunk_comes_out_and_threads_stay_as_they_were(monkeypatch:
     def fail(*_: object) -> None:
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr(tally.Narrow, "add", fail)
+    monkeypatch.setattr(Narrow, "add", fail)
     threads = torch.get_num_threads()
     with pytest.raises(RuntimeError, match="no memory"):
-        sketch({"x": torch.zeros(9 * CHUNK)})
+        sketch({"x": torch.zeros(9 * CHUNK).bfloat16()})
     assert torch.get_num_threads() == threads
 
 
@@ -281,3 +222,11 @@ def test_bad_tensors_are_named() -> None:
         ValueError, match=r"head.weight: expected real numbers, got torch.qint8; call dequantize\(\) first"
     ):
         sketch({"head.weight": quantized})
+
+
+def test_a_tensor_whose_memory_is_freed_is_named() -> None:
+    whole = torch.randn(30)
+    part = whole[5:]
+    whole.untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match=r"layer\.weight: expected a tensor that holds numbers, got one whose memory"):
+        sketch({"layer.weight": part})

@@ -1,0 +1,46 @@
+"""The compiled loops against the plain way."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puffer_callbacks.measure import compiled
+from puffer_callbacks.measure.counting import CHUNK, SMALL
+from puffer_callbacks.values import Histogram
+from tests.support.tensors import assert_same, tensors
+
+pytestmark = pytest.mark.skipif(not compiled.IS_COMPILED, reason="built without a compiler")
+FLOATS = st.floats(width=32)
+
+
+@given(st.lists(FLOATS, min_size=1, max_size=60))
+def test_the_compiled_loops_count_right_or_not_at_all(values: list[float]) -> None:
+    tensor = torch.tensor(np.array(values, np.float32))
+    found = compiled.sketch_compiled({"x": tensor})["x"]
+    rare = [value for value in values if not math.isfinite(value) or 0 < abs(value) < np.finfo(np.float32).tiny]
+    assert (found is None) == bool(rare)
+    if found is not None:
+        assert_same(found, Histogram.of(tensor))
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 4095, 4097, SMALL - 1, SMALL, SMALL + 3, CHUNK, 3 * CHUNK + 5])
+def test_the_compiled_loops_at_the_ends_of_their_blocks(size: int) -> None:
+    tensor = torch.randn(size, generator=torch.Generator().manual_seed(size))
+    found = compiled.sketch_compiled({"x": tensor, "last": tensor[-1:]})
+    assert_same(found["x"], Histogram.of(tensor))
+    assert_same(found["last"], Histogram.of(tensor[-1:]))
+    assert found["x"].sum == pytest.approx(math.fsum(tensor.tolist()), abs=1e-10)
+    assert not found["x"].bins.flags.writeable
+    assert not found["x"].bin_counts.flags.writeable
+
+
+def test_the_compiled_loops_leave_alone_what_does_not_lie_plain() -> None:
+    given_tensors = tensors()
+    taken = compiled.sketch_compiled(given_tensors)
+    for name, tensor in given_tensors.items():
+        lies_plain = tensor.layout is torch.strided and tensor.is_contiguous() and not tensor.is_neg()
+        assert (name in taken) == (lies_plain and tensor.dtype is torch.float32 and tensor.numel() > 0)

@@ -1,0 +1,82 @@
+"""Tensors of every kind, and when two histograms of them are the same."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from puffer_callbacks.measure.counting import CHUNK, SMALL
+from puffer_callbacks.values import Histogram
+
+
+def sparse() -> dict[str, Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # compressed layouts are in beta
+        matrix = torch.diag(torch.tensor([1.0, -2.0, 0.0, 4.0]))
+        repeated = torch.sparse_coo_tensor(torch.tensor([[0, 0, 1]]), torch.tensor([1.0, 2.0, -3.0]), (4,))
+        return {
+            "coo": matrix.to_sparse(),
+            "coo, repeated": repeated,
+            "coo of nothing": torch.zeros(3, 3).to_sparse(),
+            "csr": matrix.to_sparse_csr(),
+            "bsr": matrix.to_sparse_bsr((2, 2)),
+            "mkldnn": matrix.to_mkldnn(),
+        }
+
+
+def tensors() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    normal = torch.randn(SMALL + 1)
+    return {
+        "small": torch.randn(7, 5),
+        "scalar": torch.tensor(3.0),
+        "empty": torch.zeros(0, 4),
+        "empty, wide": torch.zeros(0).double(),
+        "large": torch.randn(3, CHUNK // 2),
+        "parameter": torch.nn.Parameter(torch.randn(3)),
+        "constant": torch.full((500,), -0.1),
+        "zeros": torch.zeros(SMALL * 2),
+        "negative zero": torch.tensor([-0.0]),
+        "both zeros": torch.tensor([0.0, -0.0, 5.0, -5.0]),
+        "mostly zeros": normal.relu(),
+        "denormals": torch.randn(300) * 1e-40,
+        "zeros and denormals": torch.tensor([0.0, 1e-45, -1e-45, 1.0]),
+        "large denormals": normal * 1e-40,
+        "denormals of float64": torch.randn(30).double() * 1e-320,
+        "not finite": torch.tensor([1.0, math.nan, math.inf, -math.inf, -2.0]),
+        "all not finite": torch.full((9,), math.nan),
+        "one NaN in many": torch.cat([torch.randn(CHUNK), torch.tensor([math.nan])]),
+        "NaN chunk": torch.cat([torch.full((CHUNK,), math.nan), torch.tensor([1.0])]),
+        "float16": torch.randn(50).half(),
+        "float16, large": normal.half(),
+        "bfloat16": normal.bfloat16(),
+        "bfloat16 denormals": torch.tensor([1e-40, 0.0]).bfloat16(),
+        "float64": torch.randn(50).double() * 1e200,
+        "int8": torch.arange(-128, 128).to(torch.int8),
+        "uint8": torch.arange(256).to(torch.uint8),
+        "int16": torch.arange(-32768, 32768).to(torch.int16),
+        "int32": torch.tensor([-(2**31), 0, 2**31 - 1], dtype=torch.int32),
+        "int64": torch.tensor([-(2**62), 3, 2**53 + 2]),
+        "booleans": torch.tensor([True, False, True]),
+        "complex": torch.randn(20, dtype=torch.complex64),
+        "large complex": torch.full((3,), complex(3e38, 3e38), dtype=torch.complex64),
+        "conjugate": torch.randn(20, dtype=torch.complex64).conj(),
+        "negative view": torch.randn(20, dtype=torch.complex64).conj().imag,
+        "transposed": torch.randn(600, 700).t(),
+        "strided": torch.randn(1400, 900)[::2, ::3],
+        "expanded": torch.randn(1).expand(CHUNK + 1, 2),
+        "permuted": torch.randn(4, 50, 6).permute(2, 0, 1),
+        **sparse(),
+    }
+
+
+def assert_same(found: Histogram, expected: Histogram) -> None:
+    assert np.array_equal(found.bins, expected.bins)
+    assert np.array_equal(found.bin_counts, expected.bin_counts)
+    assert found.nonfinite == expected.nonfinite
+    assert np.array_equal([found.min, found.max], [expected.min, expected.max], equal_nan=True)
+    assert found.sum == pytest.approx(expected.sum, rel=1e-11, abs=1e-300)
+    assert found.sum_squares == pytest.approx(expected.sum_squares, rel=1e-11, abs=1e-300)
