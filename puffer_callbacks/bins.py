@@ -72,6 +72,12 @@ def _all_edges() -> NDArray[np.float64]:
     return edges
 
 
+@lru_cache(maxsize=1)
+def address_of_edges() -> int:
+    """Where in memory the left edge of bin 0 is, amid those of all others, float64."""
+    return int(_all_edges()[LAST_BIN:].ctypes.data)
+
+
 def lower_edges(bins: NDArray[Any]) -> NDArray[np.float64]:
     """The smallest float64 in each bin.
 

@@ -49,7 +49,7 @@ ROOMS = {
     "loggers": {"schedule", "values"},
     "pytest_plugin": {"loggers"},
     # the way of a row
-    "writers": {"axes", "faults", "values"},
+    "writers": {"axes", "bins", "faults", "values"},
     "worker": set(),
     "pending": {"axes", "values"},
     "delivery": {"axes", "pending", "values", "writers"},
@@ -91,7 +91,7 @@ THIRD_PARTIES = {
 
 
 def sources() -> Iterator[tuple[str, Path]]:
-    for path in sorted(ROOT.rglob("*.py")):
+    for path in sorted((*ROOT.rglob("*.py"), *ROOT.rglob("*.pyi"))):
         parts = path.relative_to(ROOT).with_suffix("").parts
         yield ".".join((PACKAGE, *(part for part in parts if part != "__init__"))), path
 

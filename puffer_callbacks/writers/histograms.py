@@ -7,8 +7,18 @@ take each number by itself.
 from collections.abc import Mapping
 from struct import Struct
 
+import numpy as np
+
+from puffer_callbacks.bins import address_of_edges
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.values.rows import rows_as_bytes
+
+try:
+    from puffer_callbacks.writers import _encoding
+except ImportError:  # built without a compiler
+    _encoding = None  # type: ignore[assignment]
+
+IS_COMPILED = _encoding is not None
 
 _TOTALS = Struct("<BdBdBdBdBd")
 """Minimum, maximum, number, sum and sum of squares: the fields 1 to 5, each a key and a float64."""
@@ -30,11 +40,19 @@ def encode_histograms(histograms: Mapping[str, Histogram]) -> bytes:
         >>> Summary.FromString(encode_histograms({"weights": Histogram.of(torch.ones(5))})).value[0].histo.bucket
         [5.0]
     """
+    if IS_COMPILED:
+        return b"".join(_encode(tag, histogram) for tag, histogram in histograms.items())
     rows = rows_as_bytes(list(histograms.values()))
     return b"".join(
         _field(_VALUE, _field(_TAG, tag.encode()) + _field(_HISTO, _message(histogram, *row)))
         for (tag, histogram), row in zip(histograms.items(), rows, strict=True)
     )
+
+
+def _encode(tag: str, histogram: Histogram) -> bytes:
+    bins, counts = histogram.bins.astype(np.int32, copy=False), histogram.bin_counts.astype(np.int64, copy=False)
+    totals = histogram.min, histogram.max, histogram.sum, histogram.sum_squares
+    return _encoding.histogram(tag.encode(), bins.tobytes(), counts.tobytes(), *totals, address_of_edges())
 
 
 def _message(histogram: Histogram, number: float, limits: bytes, counts: bytes) -> bytes:

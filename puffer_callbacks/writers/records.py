@@ -8,6 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 
+try:
+    from puffer_callbacks.writers import _encoding
+except ImportError:  # built without a compiler
+    _encoding = None  # type: ignore[assignment]
+
+IS_COMPILED = _encoding is not None
+
 _POLYNOMIAL = 0x82F63B78
 """Castagnoli's, bits reversed (RFC 3720, appendix B.4)."""
 _BLOCK = 256
@@ -18,12 +25,18 @@ _ONES = 0xFFFFFFFF
 def crc32c(data: bytes) -> int:
     """The CRC-32C of bytes (RFC 3720, appendix B.4).
 
-    It is linear: each byte contributes what depends on the byte and on how many follow. So a block of bytes is
-    looked up in a table as a whole, and blocks are joined.
-
     Example:
         >>> hex(crc32c(b"123456789"))  # the check value in the catalog of CRCs
         '0xe3069283'
+    """
+    return _encoding.crc32c(data) if IS_COMPILED else in_blocks(data)
+
+
+def in_blocks(data: bytes) -> int:
+    """The same by NumPy.
+
+    The checksum is linear: each byte contributes what depends on the byte and on how many follow. So a block of bytes
+    is looked up in a table as a whole, and blocks are joined.
     """
     crc, table = _ONES, _byte_table()
     head = len(data) % _BLOCK

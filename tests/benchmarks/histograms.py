@@ -95,8 +95,10 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable[[], object]], Callable[[], object]]:
-    """Each way to log, as a call without arguments, and one that waits for the writers."""
+def rivals(
+    tensors: dict[str, Tensor], folder: Path
+) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
+    """Each way to log, as a call without arguments; and for those that write, one that waits for the writer."""
     import wandb
     from ignite.engine import Engine, Events
     from ignite.handlers.tensorboard_logger import TensorboardLogger, WeightsHistHandler
@@ -108,7 +110,7 @@ def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable
     module, watched = Bare(tensors), Bare(tensors)
     wandb.watch(watched, log="parameters", log_freq=1)
     engine, handler = Engine(lambda *_: None), WeightsHistHandler(module)
-    writers = ours, torchs, rival, logger.writer
+    writers = {"ours, in an event": ours, "SummaryWriter": torchs, "tensorboardX": rival, "Ignite": logger.writer}
     calls: dict[str, Callable[[], object]] = {
         "ours": lambda: sketch(tensors),
         "ours, in an event": lambda: append(ours._get_file_writer().event_writer, event(sketch(tensors))),
@@ -120,7 +122,7 @@ def rivals(tensors: dict[str, Tensor], folder: Path) -> tuple[dict[str, Callable
         "wandb.watch, logged": lambda: (watched(), run.log({})),
         "torch.sum": lambda: [tensor.sum() for tensor in tensors.values()],
     }
-    return calls, lambda: [writer.flush() for writer in writers]
+    return calls, {name: writer.flush for name, writer in writers.items()}
 
 
 def training_step() -> Callable[[], object]:
@@ -136,11 +138,23 @@ def training_step() -> Callable[[], object]:
     return step
 
 
-def medians(calls: dict[str, Callable[[], object]], settle: Callable[[], object], seconds: float) -> dict[str, float]:
+def medians(
+    calls: dict[str, Callable[[], object]],
+    settle: dict[str, Callable[[], object]],
+    seconds: float,
+    *,
+    in_a_row: int,
+) -> dict[str, float]:
     """The median seconds of each call, taken in rounds until the time is used, at least nine of them.
 
-    Before each call the writers' threads are let to finish, and some steps of a small network are trained, outside of
-    what is measured: in a run the processor's caches are full of training. Meanwhile W&B's process gets done too.
+    After each call its writer's thread is let to finish, and before the next one's turn a small network is trained for
+    some steps, outside of what is measured: W&B's process gets done meanwhile.
+
+    Args:
+        calls: by name.
+        settle: waits for the writer, for those that have one.
+        seconds: how long to go on.
+        in_a_row: how often a rival is called before it is the next one's turn; the first is not counted.
     """
     taken: dict[str, list[float]] = {name: [] for name in calls}
     names, shuffled, step = list(calls), random.Random(0), training_step()
@@ -148,26 +162,36 @@ def medians(calls: dict[str, Callable[[], object]], settle: Callable[[], object]
     while time.perf_counter() < end or len(taken["ours"]) < 10:
         shuffled.shuffle(names)
         for name in names:
-            settle()
             for _ in range(_STEPS_BETWEEN):
                 step()
-            began = time.perf_counter()
-            calls[name]()
-            taken[name].append(time.perf_counter() - began)
+            for at in range(in_a_row):
+                began = time.perf_counter()
+                calls[name]()
+                took = time.perf_counter() - began
+                settle.get(name, bool)()
+                if at or in_a_row == 1:
+                    taken[name].append(took)
     return {name: statistics.median(times[1:]) for name, times in taken.items()}
+
+
+MODES = {
+    "Called again and again: what the code takes by itself": {"in_a_row": 5},
+    "Called once between training steps, which have filled the processor's caches": {"in_a_row": 1},
+}
 
 
 def speed(seconds: float) -> None:
     """Print the tables of speed."""
-    print("| parameters | " + " | ".join([*NAMES, *RATIOS]) + " |")
-    print("|---" * (1 + len(NAMES) + len(RATIOS)) + "|")
-    for model, shapes in MODELS.items():
-        tensors = {f"layer{i}": torch.randn(shape) / shape[-1] ** 0.5 for i, shape in enumerate(shapes)}
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quiet():
-            took = medians(*rivals(tensors, Path(folder)), seconds)
-        cells = [f"{took[name] * 1e3:.3f} ms" for name in NAMES]
-        ratios = [took[above] / took[below] for above, below in RATIOS.values()]
-        print(f"| {model} | " + " | ".join([*cells, *(f"{ratio:.1f}" for ratio in ratios)]) + " |", flush=True)
+    for title, mode in MODES.items():
+        print(f"\n{title}\n\n| parameters | " + " | ".join([*NAMES, *RATIOS]) + " |")
+        print("|---" * (1 + len(NAMES) + len(RATIOS)) + "|")
+        for model, shapes in MODELS.items():
+            tensors = {f"layer{i}": torch.randn(shape) / shape[-1] ** 0.5 for i, shape in enumerate(shapes)}
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quiet():
+                took = medians(*rivals(tensors, Path(folder)), seconds, **mode)
+            cells = [f"{took[name] * 1e3:.3f} ms" for name in NAMES]
+            ratios = [took[above] / took[below] for above, below in RATIOS.values()]
+            print(f"| {model} | " + " | ".join([*cells, *(f"{ratio:.1f}" for ratio in ratios)]) + " |", flush=True)
 
 
 def bytes_in_file() -> None:

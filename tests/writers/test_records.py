@@ -10,19 +10,19 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.writers import writer_for
-from puffer_callbacks.writers.records import append, crc32c, frame
+from puffer_callbacks.writers.records import append, crc32c, frame, in_blocks
 from tests.support.reading import tensorboard_scalars
 
 
 @given(st.binary(max_size=2000))
 def test_checksums_are_tensorboard_s(data):
-    assert crc32c(data) == by_tensorboard(data)
+    assert crc32c(data) == in_blocks(data) == by_tensorboard(data)
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65_535, 65_536, 65_537, 200_000])
 def test_at_the_edges_of_blocks_and_chunks(size):
     data = np.random.default_rng(size).bytes(size)
-    assert crc32c(data) == by_tensorboard(data)
+    assert crc32c(data) == in_blocks(data) == by_tensorboard(data)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_at_the_edges_of_blocks_and_chunks(size):
     ],
 )
 def test_the_standard_s_own_examples(data, expected):
-    assert crc32c(data) == expected
+    assert crc32c(data) == in_blocks(data) == expected
 
 
 class File:
