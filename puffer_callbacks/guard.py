@@ -45,7 +45,7 @@ class Guard:
         watch = self._stopwatch
         watch.depth -= 1
         if watch.depth == 0:
-            watch.inside += perf_counter() - watch.entered
+            watch.leave()
         if self._own is not None:
             self._own.__exit__(kind, error, trace)
         if error is None:

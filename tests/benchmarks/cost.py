@@ -1,8 +1,9 @@
 """What recording costs: ``python -m tests.benchmarks.cost`` prints the tables.
 
 What is compared to a hundredth takes turns in one process (see ``tests.benchmarks.turns``), each in the first place as
-often as in the second, with one torch thread. CPU time of the writers' threads is charged to recording, also where it
-ran beside it.
+often as in the second, with one torch thread. Turns next to each other are compared; a tenth of the differences at
+either end, a quarter for the short turns of eight scalars, is the machine's and left out. CPU time of the writers'
+threads is charged to recording, also where it ran beside it.
 """
 
 import argparse
@@ -76,51 +77,63 @@ class Small(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
-def fit(steps: int, *, self_log: bool = False, callback: bool = False, beside: Sequence[Callback] = ()) -> None:
-    """Train a small module."""
+def fit(steps: int, *, self_log: bool = False, callback: bool = False, beside: Sequence[Callback] = ()) -> float:
+    """Train a small module; gives the seconds that the recorder says it took."""
     batches = torch.utils.data.DataLoader(torch.randn(steps, 4), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
         callbacks = [*([MetricsCallback(every_n_steps=50)] if callback else ()), *beside]
         settings = {"logger": TensorBoardLogger(folder), "max_epochs": 1, "accelerator": "cpu", **QUIET}
-        Trainer(callbacks=callbacks, **settings).fit(Small(self_log=self_log), batches)
+        trainer = Trainer(callbacks=callbacks, **settings)
+        began = time.perf_counter()
+        trainer.fit(Small(self_log=self_log), batches)
+        elapsed = time.perf_counter() - began
+        percent = tensorboard_scalars(trainer.logger.log_dir)[_OVERHEAD][-1][1] if callback else 0.0
+        return elapsed * percent / (100 + percent)
 
 
 def against_nothing(rounds: int, total: int) -> None:
     """Print what the default callbacks with TensorBoard cost beside no callbacks, with and without a logger."""
-    print(f"\nAll default callbacks with TensorBoard, {total:,} environment steps, {rounds} rounds, 1 torch thread")
-    print("| against | wall time | each round | overhead_pct says |\n|---|---|---|---|")
-    for name, logger in {"no callbacks, logger=False": False, "no callbacks, TensorBoardLogger": True}.items():
-        ratios, said = zip(*(_pair(total, logger=logger, turn_about=at % 2) for at in range(rounds)), strict=True)
+    print(f"\nPPO, {total:,} environment steps, {rounds} rounds, 1 torch thread, against no callbacks and logger=False")
+    print("| run | wall time | each round | overhead_pct says |\n|---|---|---|---|")
+    kinds = {
+        "all default callbacks, TensorBoard": {"recorded": True, "logger": True},
+        "no callbacks, TensorBoard": {"recorded": False, "logger": True},
+        "no callbacks, logger=False: how far the same differs from itself": {"recorded": False, "logger": False},
+    }
+    for name, kind in kinds.items():
+        ratios, said = zip(*(_pair(total, turn_about=at % 2, **kind) for at in range(rounds)), strict=True)
         each = " ".join(f"{ratio:.3f}" for ratio in ratios)
-        print(f"| {name} | {statistics.median(ratios):.3f} times | {each} | {100 * statistics.median(said):.1f} % |")
+        percent = f"{100 * statistics.median(said):.1f} %" if kind["recorded"] else "–"
+        print(f"| {name} | {statistics.fmean(ratios):.3f} times | {each} | {percent} |", flush=True)
 
 
-def _pair(total: int, *, logger: bool, turn_about: int) -> tuple[float, float]:
-    """Recorded against not: the ratio of their times, and the share that the recorder tells of."""
+def _pair(total: int, *, recorded: bool, logger: bool, turn_about: int) -> tuple[float, float]:
+    """A run against the bare one: the ratio of their times, and the share that the recorder tells of."""
     inside: list[float] = []
 
-    def recorded(hand_over: Callback) -> None:
-        elapsed, percent = ppo(total, recorded=True, beside=[hand_over])
+    def run(hand_over: Callback) -> None:
+        elapsed, percent = ppo(total, recorded=recorded, logger=logger, beside=[hand_over])
         inside.append(elapsed * percent / (100 + percent))  # in which it waited for its turn too
 
     def bare(hand_over: Callback) -> None:
-        ppo(total, recorded=False, logger=logger, beside=[hand_over])
+        ppo(total, recorded=False, logger=False, beside=[hand_over])
 
-    fits = {"recorded": recorded, "bare": bare}
+    fits = {"run": run, "bare": bare}
     names = sorted(fits, reverse=bool(turn_about))
     turns, threads = in_turns({name: fits[name] for name in names}, steps=STEPS * ENVS * EPOCHS // BATCH)
-    took = sum(turns["recorded"])
-    return (took + threads) / sum(turns["bare"]), inside[0] / (took - inside[0])
+    took, each = sum(turns["run"]), turns["bare"][1:-1]
+    more = _middle([a - b for a, b in zip(turns["run"][1:-1], each, strict=True)], cut=0.1)
+    return 1 + (more + threads / len(turns["bare"])) / _middle(each, cut=0.1), inside[0] / (took - inside[0])
 
 
 def eight_scalars(rounds: int, steps: int) -> None:
     """Print what eight scalars a step cost by ``self.log`` and by ``MetricsCallback``."""
     ways = {"nothing": {}, "self.log": {"self_log": True}, "MetricsCallback": {"callback": True}}
     more: dict[str, list[float]] = {"self.log": [], "MetricsCallback": []}
-    bare, beside = [], 0.0
+    bare, said, beside = [], [], 0.0
     for at in range(rounds):
         names = [*ways][at % len(ways) :] + [*ways][: at % len(ways)]
-        fits = {name: partial(_fit, steps, **ways[name]) for name in names}
+        fits = {name: partial(_fit, steps, said, **ways[name]) for name in names}
         turns, threads = in_turns(fits, steps=_TURN)
         bare += turns["nothing"][1:-1]
         beside += threads / (rounds * steps)
@@ -133,17 +146,18 @@ def eight_scalars(rounds: int, steps: int) -> None:
     print("| way | cost of a step, µs | share of the step |\n|---|---|---|")
     for name, seconds in cost.items():
         print(f"| {name} | {1e6 * seconds:.1f} | {100 * seconds / step:.1f} % |")
+    print(f"overhead_pct tells of {1e6 * sum(said) / (rounds * steps):.1f} µs")
     print(f"self.log costs {cost['self.log'] / cost['MetricsCallback']:.0f} times as much")
 
 
-def _fit(steps: int, hand_over: Callback, **way: bool) -> None:
-    fit(steps, beside=[hand_over], **way)
+def _fit(steps: int, said: list[float], hand_over: Callback, **way: bool) -> None:
+    said.append(fit(steps, beside=[hand_over], **way))
 
 
-def _middle(numbers: list[float]) -> float:
-    """The mean of the middle half."""
-    quarter = len(numbers) // 4
-    return statistics.fmean(sorted(numbers)[quarter : len(numbers) - quarter])
+def _middle(numbers: list[float], cut: float = 0.25) -> float:
+    """The mean without this share at either end: what the machine does meanwhile is there."""
+    few = int(cut * len(numbers))
+    return statistics.fmean(sorted(numbers)[few : len(numbers) - few])
 
 
 def against_stable_baselines(rounds: int, total: int) -> None:
