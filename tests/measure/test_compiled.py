@@ -1,6 +1,7 @@
 """The compiled loops against the plain way."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -44,3 +45,18 @@ def test_the_compiled_loops_leave_alone_what_does_not_lie_plain() -> None:
     for name, tensor in given_tensors.items():
         lies_plain = tensor.layout is torch.strided and tensor.is_contiguous() and not tensor.is_neg()
         assert (name in taken) == (lies_plain and tensor.dtype is torch.float32 and tensor.numel() > 0)
+
+
+def test_several_threads_of_a_run_may_count_at_once() -> None:
+    tensors = {str(i): torch.randn(3 * CHUNK, generator=torch.Generator().manual_seed(i)) for i in range(4)}
+    expected = compiled.sketch_compiled(tensors)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: compiled.sketch_compiled(tensors), range(12)))
+    assert all(each == expected for each in found)
+
+
+def test_a_wrong_call_is_an_error_not_a_crash() -> None:
+    for wrong in (([], [1], 0, 1), (["no address"], [1], 0, 1), ([0], [-1], 0, 1), ((), (), 0, 1)):
+        with pytest.raises((TypeError, ValueError, OverflowError, SystemError)):
+            compiled._counting.sketch(*wrong)
+    assert compiled._counting.sketch([], [], 0, 1) == ([], b"", b"")
