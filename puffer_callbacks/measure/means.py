@@ -133,10 +133,22 @@ class IntervalMeans:
         for names, numbers in self._plain.items():
             if numbers:
                 self._plain[names] = []
-                self._add_block(names, np.array(numbers, dtype=np.float64))
+                self._add_rows(names, numbers)
         for names, rows in self._stacked.items():
             if rows:
                 self._add_block(names, rows.take())
+
+    def _add_rows(self, names: tuple[str, ...], rows: list[list[float]]) -> None:
+        """Rows on the host: so few are added up by themselves before NumPy has made an array of them."""
+        try:
+            sums = list(map(math.fsum, zip(*rows, strict=True)))
+        except (OverflowError, ValueError):  # of numbers that are huge, or of both infinities
+            sums = [math.nan]
+        if not all(map(math.isfinite, sums)):
+            self._add_block(names, np.array(rows, dtype=np.float64))
+            return
+        for name, total in zip(names, sums, strict=True):
+            self._add_totals(name, total * (self._loss_scale if name == "loss" else 1), len(rows), 0)
 
     def _add_block(self, names: tuple[str, ...], block: NDArray[np.float64]) -> None:
         finite = np.isfinite(block)
