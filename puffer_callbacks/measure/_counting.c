@@ -304,7 +304,8 @@ static PyObject *sketch(PyObject *module, PyObject *args) {
     return found;
 }
 
-static PyMethodDef methods[] = {{"sketch", sketch, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_counting", NULL, 0, methods, NULL, NULL, NULL, NULL};
+static PyMethodDef methods[] = {
+    {"sketch", sketch, METH_VARARGS, "Cells and totals of tensors; _counting.pyi tells more."}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_counting", "Loops over float32 numbers.", -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__counting(void) { return PyModule_Create(&definition); }

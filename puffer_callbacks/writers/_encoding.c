@@ -131,9 +131,10 @@ static PyObject *histogram(PyObject *module, PyObject *args) {
     return found;
 }
 
-static PyMethodDef methods[] = {
-    {"crc32c", crc32c, METH_VARARGS, NULL}, {"histogram", histogram, METH_VARARGS, NULL}, {NULL, NULL, 0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_encoding", NULL, 0, methods, NULL, NULL, NULL, NULL};
+static PyMethodDef methods[] = {{"crc32c", crc32c, METH_VARARGS, "The CRC-32C of bytes."},
+                                {"histogram", histogram, METH_VARARGS, "A histogram as a field of a Summary."},
+                                {NULL, NULL, 0, NULL}};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_encoding", "Bytes of an event file.", -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__encoding(void) {
     fill_crc_table();

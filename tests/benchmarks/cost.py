@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -77,6 +78,13 @@ class Small(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
+class Empty(Callback):
+    """What any callback costs that Lightning calls at each step."""
+
+    def on_train_batch_end(self, *_: object) -> None:
+        """Do nothing."""
+
+
 def fit(steps: int, *, self_log: bool = False, callback: bool = False, beside: Sequence[Callback] = ()) -> float:
     """Train a small module; gives the seconds that the recorder says it took."""
     batches = torch.utils.data.DataLoader(torch.randn(steps, 4), batch_size=None)
@@ -128,8 +136,13 @@ def _pair(total: int, *, recorded: bool, logger: bool, turn_about: int) -> tuple
 
 def eight_scalars(rounds: int, steps: int) -> None:
     """Print what eight scalars a step cost by ``self.log`` and by ``MetricsCallback``."""
-    ways = {"nothing": {}, "self.log": {"self_log": True}, "MetricsCallback": {"callback": True}}
-    more: dict[str, list[float]] = {"self.log": [], "MetricsCallback": []}
+    ways: dict[str, dict[str, Any]] = {
+        "nothing": {},
+        "self.log": {"self_log": True},
+        "MetricsCallback": {"callback": True},
+        "an empty callback": {"more": [Empty()]},
+    }
+    more: dict[str, list[float]] = {name: [] for name in ways if name != "nothing"}
     bare, said, beside = [], [], 0.0
     for at in range(rounds):
         names = [*ways][at % len(ways) :] + [*ways][: at % len(ways)]
@@ -150,8 +163,8 @@ def eight_scalars(rounds: int, steps: int) -> None:
     print(f"self.log costs {cost['self.log'] / cost['MetricsCallback']:.0f} times as much")
 
 
-def _fit(steps: int, said: list[float], hand_over: Callback, **way: bool) -> None:
-    said.append(fit(steps, beside=[hand_over], **way))
+def _fit(steps: int, said: list[float], hand_over: Callback, more: Sequence[Callback] = (), **way: bool) -> None:
+    said.append(fit(steps, beside=[*more, hand_over], **way))
 
 
 def _middle(numbers: list[float], cut: float = 0.25) -> float:
