@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from puffer_callbacks.measure.counting import Narrow
-from puffer_callbacks.measure.parts import is_held
+from puffer_callbacks.measure.parts import lies_on_host
 from puffer_callbacks.measure.table import histogram
 from puffer_callbacks.values import Histogram
 
@@ -51,13 +50,4 @@ def sketch_compiled(tensors: Mapping[str, Tensor]) -> dict[str, Histogram | None
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    return (
-        type(tensor) in (Parameter, Tensor)
-        and tensor.dtype is torch.float32
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and 0 < tensor.numel() <= _MOST
-        and tensor.is_contiguous()
-        and not tensor.is_neg()
-        and is_held(tensor)
-    )
+    return lies_on_host(tensor) and tensor.dtype is torch.float32 and tensor.numel() <= _MOST and tensor.is_contiguous()

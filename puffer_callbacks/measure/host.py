@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import Parameter
 
 from puffer_callbacks.measure.counting import CHUNK, SMALL, Narrow
-from puffer_callbacks.measure.parts import is_held
+from puffer_callbacks.measure.parts import lies_on_host
 from puffer_callbacks.measure.table import Totals, histograms
 from puffer_callbacks.values import Histogram
 
@@ -59,9 +58,7 @@ def _batches(tensors: Mapping[str, Tensor]) -> Iterator[dict[str, NDArray[np.flo
 
 
 def _plain(tensor: Tensor) -> NDArray[np.float32] | None:
-    if type(tensor) not in (Parameter, Tensor) or not (0 < tensor.numel() <= SMALL and tensor.is_cpu):
-        return None
-    if tensor.layout is not torch.strided or not is_held(tensor):
+    if not lies_on_host(tensor) or tensor.numel() > SMALL:
         return None
     values = tensor.detach()
     if values.dtype is not torch.float32:

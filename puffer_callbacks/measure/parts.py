@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 _SMALL_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16)
 
@@ -60,10 +61,25 @@ def is_held(tensor: Tensor) -> bool:
     return tensor.untyped_storage().nbytes() > 0
 
 
+def lies_on_host(tensor: Tensor) -> bool:
+    """Whether the numbers of a tensor can be read where it lies in the host's memory, by its strides."""
+    return (
+        type(tensor) in (Parameter, Tensor)
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.numel() > 0
+        and is_held(tensor)
+        and not tensor.is_neg()
+        and not tensor._is_zerotensor()
+    )
+
+
 def _dense(tensor: Tensor) -> Tensor:
     """The values that a tensor stores, whatever its layout."""
     if tensor.is_mkldnn:
         return tensor.to_dense()
+    if tensor._is_zerotensor():  # autograd's zeros, which are stored nowhere
+        return torch.empty(0, dtype=tensor.dtype, device=tensor.device)
     if tensor.is_sparse:
         tensor = tensor.coalesce()
     if tensor.layout is not torch.strided or tensor.is_nested:

@@ -40,6 +40,7 @@ def tensors() -> dict[str, Tensor]:
         "constant": torch.full((500,), -0.1),
         "zeros": torch.zeros(SMALL * 2),
         "negative zero": torch.tensor([-0.0]),
+        "zeros without memory": torch._efficientzerotensor(7)[1:],
         "both zeros": torch.tensor([0.0, -0.0, 5.0, -5.0]),
         "mostly zeros": normal.relu(),
         "denormals": torch.randn(300) * 1e-40,
