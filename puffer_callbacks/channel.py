@@ -57,10 +57,7 @@ class Channel:
 
     def take_faults(self) -> list[BaseException]:
         """The faults since the last call."""
-        faults = self._delivery.faults
-        if faults:
-            self._delivery.faults = []
-        return faults
+        return self._delivery.take_faults()
 
     @property
     def busy(self) -> float:

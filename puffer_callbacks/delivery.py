@@ -26,7 +26,7 @@ class Delivery:
     def __init__(self, writer: Writer, *, contained: bool) -> None:
         self.writer = writer
         self.pending = Pending(writer.step)
-        self.faults: list[BaseException] = []
+        self._faults: list[BaseException] = []
         self.faulty = False
         self.lost = 0
         """Rows that could not be recorded whole."""
@@ -93,8 +93,15 @@ class Delivery:
     def say(self, error: BaseException) -> None:
         """Keep a fault."""
         self.faulty = True
-        if len(self.faults) < _MOST_FAULTS:
-            self.faults.append(error)
+        if len(self._faults) < _MOST_FAULTS:
+            self._faults.append(error)
+
+    def take_faults(self) -> list[BaseException]:
+        """The faults since the last call."""
+        faults = self._faults
+        if faults:  # else the list stays: this is asked at every row, and a fault may come meanwhile
+            self._faults = []
+        return faults
 
     def _unwritten(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
         """The parts that fail twice: a backend may fail only sometimes."""

@@ -117,9 +117,8 @@ class IntervalMeans:
                 self._fold()
         for name, value in scalars.items():
             if name not in on_device:
-                scale = self._loss_scale if name == "loss" else 1
                 with suppress(Exception):  # a tensor that holds no number
-                    self.add_floats({name: float(value) * scale})
+                    self.add_floats({name: float(value) * self._scale(name)})
         if (
             scalars
             and type(outputs) is dict
@@ -148,7 +147,7 @@ class IntervalMeans:
             self._add_block(names, np.array(rows, dtype=np.float64))
             return
         for name, total in zip(names, sums, strict=True):
-            self._add_totals(name, total * (self._loss_scale if name == "loss" else 1), len(rows), 0)
+            self._add_totals(name, total * self._scale(name), len(rows), 0)
 
     def _add_block(self, names: tuple[str, ...], block: NDArray[np.float64]) -> None:
         finite = np.isfinite(block)
@@ -157,8 +156,11 @@ class IntervalMeans:
         else:
             sums, counts = np.where(finite, block, 0.0).sum(axis=0), finite.sum(axis=0).tolist()
         for name, total, count in zip(names, sums.tolist(), counts, strict=True):
-            scale = self._loss_scale if name == "loss" else 1
-            self._add_totals(name, total * scale, count, len(block) - count)
+            self._add_totals(name, total * self._scale(name), count, len(block) - count)
+
+    def _scale(self, name: str) -> int:
+        """What the loss was divided by; nothing else was divided."""
+        return self._loss_scale if name == "loss" else 1
 
     def _add_totals(self, name: str, total: float, count: int, nonfinite: int) -> None:
         totals = self._totals.get(name)

@@ -108,7 +108,8 @@ static PyObject *histogram(PyObject *module, PyObject *args) {
     size_t size = (size_t)bins_size / 4;
     const int32_t *bins = (const int32_t *)in_bins;
     const int64_t *counts = (const int64_t *)in_counts;
-    if (size != (size_t)counts_size / 8) return PyErr_SetString(PyExc_ValueError, "expected as many bins as counts"), NULL;
+    if (size != (size_t)counts_size / 8)
+        return PyErr_SetString(PyExc_ValueError, "expected as many bins as counts"), NULL;
     for (size_t k = 0; k < size; k++) {
         if (bins[k] < -LAST_BIN || bins[k] > LAST_BIN) return PyErr_SetString(PyExc_IndexError, "no such bin"), NULL;
         number += (double)counts[k];
@@ -134,7 +135,8 @@ static PyObject *histogram(PyObject *module, PyObject *args) {
 static PyMethodDef methods[] = {{"crc32c", crc32c, METH_VARARGS, "The CRC-32C of bytes."},
                                 {"histogram", histogram, METH_VARARGS, "A histogram as a field of a Summary."},
                                 {NULL, NULL, 0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_encoding", "Bytes of an event file.", -1, methods, NULL, NULL, NULL, NULL};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_encoding", "Bytes of an event file.", -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit__encoding(void) {
     fill_crc_table();

@@ -12,13 +12,7 @@ import numpy as np
 from puffer_callbacks.bins import address_of_edges
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.values.rows import rows_as_bytes
-
-try:
-    from puffer_callbacks.writers import _encoding
-except ImportError:  # built without a compiler
-    _encoding = None  # type: ignore[assignment]
-
-IS_COMPILED = _encoding is not None
+from puffer_callbacks.writers.compiled import IS_COMPILED, encoding
 
 _TOTALS = Struct("<BdBdBdBdBd")
 """Minimum, maximum, number, sum and sum of squares: the fields 1 to 5, each a key and a float64."""
@@ -52,7 +46,7 @@ def encode_histograms(histograms: Mapping[str, Histogram]) -> bytes:
 def _encode(tag: str, histogram: Histogram) -> bytes:
     bins, counts = histogram.bins.astype(np.int32, copy=False), histogram.bin_counts.astype(np.int64, copy=False)
     totals = histogram.min, histogram.max, histogram.sum, histogram.sum_squares
-    return _encoding.histogram(tag.encode(), bins.tobytes(), counts.tobytes(), *totals, address_of_edges())
+    return encoding.histogram(tag.encode(), bins.tobytes(), counts.tobytes(), *totals, address_of_edges())
 
 
 def _message(histogram: Histogram, number: float, limits: bytes, counts: bytes) -> bytes:

@@ -8,12 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard.compat.proto.event_pb2 import Event
 
-try:
-    from puffer_callbacks.writers import _encoding
-except ImportError:  # built without a compiler
-    _encoding = None  # type: ignore[assignment]
-
-IS_COMPILED = _encoding is not None
+from puffer_callbacks.writers.compiled import IS_COMPILED, encoding
 
 _POLYNOMIAL = 0x82F63B78
 """Castagnoli's, bits reversed (RFC 3720, appendix B.4)."""
@@ -29,7 +24,7 @@ def crc32c(data: bytes) -> int:
         >>> hex(crc32c(b"123456789"))  # the check value in the catalog of CRCs
         '0xe3069283'
     """
-    return _encoding.crc32c(data) if IS_COMPILED else in_blocks(data)
+    return encoding.crc32c(data) if IS_COMPILED else in_blocks(data)
 
 
 def in_blocks(data: bytes) -> int:

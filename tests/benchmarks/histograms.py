@@ -27,6 +27,7 @@ from tensorboard.compat.proto.event_pb2 import Event
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from puffer_callbacks.measure import compiled
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.writers.histograms import encode_histograms
@@ -51,7 +52,7 @@ MODELS = {
 }
 NAMES = (
     *("ours", "ours, in an event", "SummaryWriter", "tensorboardX", "Ignite", "wandb.watch"),
-    *("ours, in a W&B row", "wandb.watch, logged", "torch.sum"),
+    *("ours, in a W&B row", "wandb.watch, logged", "torch.sum", "ours, not compiled"),
 )
 _STEPS_BETWEEN = 20
 RATIOS = {
@@ -59,6 +60,7 @@ RATIOS = {
     "wandb.watch / ours": ("wandb.watch", "ours"),
     "the same, logged": ("wandb.watch, logged", "ours, in a W&B row"),
     "ours / sum": ("ours", "torch.sum"),
+    "not compiled / ours": ("ours, not compiled", "ours"),
 }
 
 
@@ -86,6 +88,15 @@ def row(histograms: dict[str, Histogram]) -> dict[str, object]:
     import wandb
 
     return {tag: wandb.Histogram(np_histogram=histogram.coarsened(MAX_BINS)) for tag, histogram in histograms.items()}
+
+
+def not_compiled(tensors: dict[str, Tensor]) -> None:
+    """The sketch where there was no compiler when the package was built."""
+    compiled.IS_COMPILED, before = False, compiled.IS_COMPILED
+    try:
+        sketch(tensors)
+    finally:
+        compiled.IS_COMPILED = before
 
 
 @contextmanager
@@ -120,6 +131,7 @@ def rivals(
         "wandb.watch": watched,
         "ours, in a W&B row": lambda: run.log(row(sketch(tensors))),
         "wandb.watch, logged": lambda: (watched(), run.log({})),
+        "ours, not compiled": lambda: not_compiled(tensors),
         "torch.sum": lambda: [tensor.sum() for tensor in tensors.values()],
     }
     return calls, {name: writer.flush for name, writer in writers.items()}
