@@ -87,13 +87,22 @@ class Counters:
         self._rollout_env_steps = state["env_steps"]
 
     def _counter(self, at: int) -> Any:
+        counts, known = self._counts, None
+
         def count(optimizer: Optimizer, *_: object) -> None:
-            self._counts[at] = steps = self._counts[at] + 1
-            self.optimizer_steps = max(self.optimizer_steps, self._base + steps)
+            nonlocal known
+            counts[at] += 1
+            if counts[at] + self._base > self.optimizer_steps:
+                self.optimizer_steps = counts[at] + self._base
             rate = optimizer.param_groups[0].get("lr")
-            if isinstance(rate, Tensor):  # which may be on a device, where to compare would be to wait
-                self.learning_rates = {**self.learning_rates, at: rate.detach().clone()}
-            elif rate is not None and rate != self.learning_rates.get(at):
-                self.learning_rates = {**self.learning_rates, at: float(rate)}
+            if rate is not known:  # nearly always it is the same object; a tensor may be another number each time
+                known = None if isinstance(rate, Tensor) else rate
+                self._see_rate(at, rate)
 
         return count
+
+    def _see_rate(self, at: int, rate: Any) -> None:
+        if isinstance(rate, Tensor):  # which may be on a device, where to compare would be to wait
+            self.learning_rates = {**self.learning_rates, at: rate.detach().clone()}
+        elif rate is not None and rate != self.learning_rates.get(at):
+            self.learning_rates = {**self.learning_rates, at: float(rate)}

@@ -48,8 +48,10 @@ class Guard:
             watch.leave()
         if self._own is not None:
             self._own.__exit__(kind, error, trace)
-        if error is None:
-            return False
+        return error is not None and self.contain(error)
+
+    def contain(self, error: BaseException) -> bool:
+        """Report an exception; tells whether that is all, and raises it where faults are to be raised."""
         said = isinstance(error, PufferWarning)  # whoever turns warnings into errors asked for it
         if not isinstance(error, Exception) or said or self._faults.strict:
             return False

@@ -33,7 +33,8 @@ class Journal:
         self._stopwatch = stopwatch
         self._row = Row()
         self._axes: Axes | None = None
-        self._open_at, self._by_env = sys.maxsize, False
+        self.open_at, self.is_by_env = sys.maxsize, False
+        """Where the open row is, on which axis: ``advance`` has something to do where that has moved on."""
         self._last: int | None = None
         self._mark: tuple[int, float] | None = None
         self._latest: dict[str, float] = {}
@@ -56,8 +57,8 @@ class Journal:
         """Write the row where the x axis has moved on since."""
         if self._early:
             self._open(counters.axes())
-        steps = counters.env_steps if self._by_env else counters.optimizer_steps
-        if steps is not None and steps > self._open_at:
+        steps = counters.env_steps if self.is_by_env else counters.optimizer_steps
+        if steps is not None and steps > self.open_at:
             self.commit()
 
     def start(self, axes: Axes) -> None:
@@ -80,6 +81,7 @@ class Journal:
         undecided = self._x_axis is None and self._wanted == "auto" and axes.env_steps is None
         if undecided and axes.optimizer_steps == 0:  # the first rollout may bring environment steps
             self._early.append((values, axes))
+            self.open_at = -1  # the next step settles it
         else:
             self._open(axes)
             self.backends.write(values, axes)
@@ -118,13 +120,14 @@ class Journal:
             early, self._early = self._early, []
             for values, then in early:
                 self.backends.write(values, then)
+            self._stand_at(self._axes)
 
     def _stand_at(self, axes: Axes | None) -> None:
         """Where the open row is, as ``advance`` looks for it at every step."""
-        self._axes, self._open_at = axes, sys.maxsize
+        self._axes, self.open_at = axes, sys.maxsize
         if axes is not None:
-            self._open_at = self._step(axes)
-            self._by_env = self._axis(axes) == "env_steps" and axes.env_steps is not None
+            self.open_at = self._step(axes)
+            self.is_by_env = self._axis(axes) == "env_steps" and axes.env_steps is not None
 
     def _axis(self, axes: Axes) -> XAxis:
         if self._x_axis is not None:

@@ -3,6 +3,7 @@
 import atexit
 import os
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any, Literal
 
 from lightning.pytorch import Callback
@@ -14,7 +15,7 @@ from puffer_callbacks.budget import Budget
 from puffer_callbacks.counters import Counters
 from puffer_callbacks.faults import Faults, described
 from puffer_callbacks.guard import Guard
-from puffer_callbacks.hooks import Listeners, hide_idle_hooks, is_ours
+from puffer_callbacks.hooks import Listeners, hide_idle_hooks, is_ours, price_of_a_call
 from puffer_callbacks.journal import Journal
 from puffer_callbacks.redact import Redactor
 from puffer_callbacks.stopwatch import Stopwatch
@@ -66,6 +67,7 @@ class Recorder(Callback):
         self._guard = self.guard("Recorder")
         self._listeners = Listeners((), 0)
         self._followers: list[Callable[[object, int, Mapping[int, Scalar]], None]] = []
+        self._price = 0.0
         self.batch: Any = None
 
     @classmethod
@@ -134,11 +136,26 @@ class Recorder(Callback):
             self._journal.start(self.counters.axes())
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Call ``on_step`` on every callback that has it, with the batch's scalar outputs."""
-        self.batch = batch
-        scale = trainer.accumulate_grad_batches if pl_module.automatic_optimization else 1
-        self.step(trainer, pl_module, outputs, loss_scale=scale)
-        self.batch = None
+        """Add up what a training step returned; where anything is due, write the row that lies behind and tell
+        the callbacks.
+        """
+        began, counters, journal = perf_counter(), self.counters, self._journal
+        loss_scale = trainer.accumulate_grad_batches
+        if loss_scale != 1 and not pl_module.automatic_optimization:
+            loss_scale = 1
+        try:
+            for follow in self._followers:
+                follow(outputs, loss_scale, counters.learning_rates)
+        except Exception as error:
+            self._guard.contain(error)
+        steps = counters.optimizer_steps
+        is_quiet = steps < self._listeners.until and began < self.budget.due_at and journal is not None
+        is_quiet = is_quiet and ((counters.env_steps or 0) if journal.is_by_env else steps) <= journal.open_at
+        self.stopwatch.add(perf_counter() - began + self._price)
+        if not is_quiet:  # nearly all steps are
+            self.batch = batch
+            self._tell(trainer, pl_module, outputs, loss_scale)
+            self.batch = None
 
     @property
     def batch_size(self) -> int:
@@ -146,19 +163,9 @@ class Recorder(Callback):
         sizes = [len(leaf) for leaf in tree_leaves(self.batch) if isinstance(leaf, Tensor) and leaf.ndim]
         return sizes[0] if sizes else 1
 
-    def step(self, trainer: Any, pl_module: Any, outputs: Any, *, loss_scale: int = 1) -> None:
-        """Write the row that lies behind, and tell every callback of a training step.
-
-        Args:
-            trainer: the trainer.
-            pl_module: the module in training.
-            outputs: what the step returned.
-            loss_scale: what its ``loss`` was divided by.
-        """
+    def _tell(self, trainer: Any, pl_module: Any, outputs: Any, loss_scale: int) -> None:
         counters = self.counters
         with self._guard:
-            for follow in self._followers:
-                follow(outputs, loss_scale, counters.learning_rates)
             if self._journal is not None:
                 self._journal.advance(counters)
                 if self.stopwatch.entered >= self.budget.due_at:
@@ -236,6 +243,7 @@ class Recorder(Callback):
             listeners = [c for c in trainer.callbacks if callable(getattr(c, "on_step", None))]
             self._listeners = Listeners(listeners, self.counters.optimizer_steps)
             self._followers = [c.follow for c in listeners if hasattr(c, "follow") and is_ours(c, "on_step")]
+            self._price = price_of_a_call(trainer)
 
     def end(self) -> None:
         """Write what is left and let go of the run."""

@@ -45,7 +45,10 @@ class Stopwatch:
 
     def leave(self) -> None:
         """Count the outermost block, which ends now."""
-        spent = perf_counter() - self.entered
+        self.add(perf_counter() - self.entered)
+
+    def add(self, spent: float) -> None:
+        """Count a block that took so many seconds."""
         self.inside += spent
         self.displaced += spent if spent < MOST_DISPLACED else MOST_DISPLACED
 

@@ -123,10 +123,8 @@ class Host:
         self.show(batch)
         if self._watch is not None:
             self._watch.reported()
-        recorder.batch = batch
         with self._full_precision():
-            recorder.step(self, self.lightning_module, metrics)
-        recorder.batch = None
+            recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
 
     def update(self, metrics: Mapping[str, Scalar]) -> None:
         """An update of a library's own is over, which told these metrics."""

@@ -60,14 +60,13 @@ class MetricsCallback(PufferCallback):
             rates: the learning rates; another object where one has changed.
         """
         self._says_something = self._means.add(outputs, loss_scale)
-        if not self._says_something:
+        if self._says_something:
+            if rates is not self._rates:
+                self._fold_rates()
+                self._rates = rates
+            self._rate_steps += 1
+        else:
             self._met_none = True
-            return
-        self._met_any = True
-        if rates is not self._rates:
-            self._fold_rates()
-            self._rates = rates
-        self._rate_steps += 1
 
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
@@ -83,16 +82,15 @@ class MetricsCallback(PufferCallback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
+        self._record(recorder)
         if self._met_none and not self._met_any:
             expected = "expected training_step to return a dict of scalars such as {'loss': …}"
             recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
-        self._record(recorder)
 
     @contained
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Log the interval that the exception cut short."""
-        if self._met_any:
-            self._record(Recorder.of(trainer))
+        self._record(Recorder.of(trainer))
 
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
@@ -114,6 +112,7 @@ class MetricsCallback(PufferCallback):
     def _fold_rates(self) -> None:
         """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, for the steps so far."""
         steps, self._rate_steps = self._rate_steps, 0
+        self._met_any |= steps > 0
         rates = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in self._rates.items()}
         floats = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
         self._rate_means.add_floats(floats, steps=steps)

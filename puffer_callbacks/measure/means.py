@@ -16,6 +16,7 @@ from puffer_callbacks.values.scalars import Scalar, scalars_of
 
 _FOLD_AT = 256
 """Rows kept before they are added up: memory stays flat however long the interval."""
+_item = Tensor.item
 
 
 class Mean(NamedTuple):
@@ -48,7 +49,7 @@ class IntervalMeans:
     """
 
     def __init__(self) -> None:
-        self._plain: dict[tuple[str, ...], list[list[float]]] = {}
+        self._plain: dict[tuple[str, ...], tuple[list[list[float]], bool]] = {}
         self._stacked: dict[tuple[str, ...], StepRows] = defaultdict(StepRows)
         self._totals: dict[str, list[float]] = {}
         self._loss_scale = 1
@@ -66,16 +67,18 @@ class IntervalMeans:
         if loss_scale != self._loss_scale:
             self._fold()
             self._loss_scale = loss_scale
-        rows = self._plain.get(tuple(outputs)) if type(outputs) is dict else None
-        if rows is not None:  # names that were plain tensors once are trusted to stay: this is at every step
-            try:
-                rows.append([value.item() for value in outputs.values()])  # type: ignore[attr-defined]
-            except (AttributeError, RuntimeError, ValueError):
-                return self._add_any(outputs)
-            if len(rows) >= _FOLD_AT:
-                self._fold()
-            return True
-        return self._add_any(outputs)
+        known = self._plain.get(tuple(outputs)) if type(outputs) is dict else None
+        if known is None:
+            return self._add_any(outputs)
+        rows, is_mixed = known  # what was plain under these names is trusted to stay: this is at every step
+        values = outputs.values()  # type: ignore[attr-defined]
+        try:
+            rows.append([_number(value) for value in values] if is_mixed else list(map(_item, values)))
+        except (OverflowError, RuntimeError, TypeError, ValueError):
+            return self._add_any(outputs)
+        if len(rows) >= _FOLD_AT:
+            self._fold()
+        return True
 
     def add_floats(self, metrics: Mapping[str, float], *, steps: int = 1) -> None:
         """Add scalars that are on the host, which were the same for so many steps."""
@@ -119,43 +122,38 @@ class IntervalMeans:
             if name not in on_device:
                 with suppress(Exception):  # a tensor that holds no number
                     self.add_floats({name: float(value) * self._scale(name)})
-        if (
-            scalars
-            and type(outputs) is dict
-            and all(map(_is_plain, outputs.values()))
-            and outputs.keys() == scalars.keys()
-        ):
-            self._plain.setdefault(tuple(scalars), [])
+        if type(outputs) is dict and outputs and outputs.keys() == scalars.keys():
+            are_tensors = [_is_plain(value) for value in outputs.values()]
+            if all(plain or type(value) is float for plain, value in zip(are_tensors, outputs.values(), strict=True)):
+                self._plain.setdefault(tuple(outputs), ([], not all(are_tensors)))
         return bool(scalars)
 
     def _fold(self) -> None:
-        for names, numbers in self._plain.items():
-            if numbers:
-                self._plain[names] = []
-                self._add_rows(names, numbers)
-        for names, rows in self._stacked.items():
+        for names, (rows, _) in self._plain.items():
             if rows:
-                self._add_block(names, rows.take())
+                self._add_rows(names, rows)
+                rows.clear()
+        for names, stacked in self._stacked.items():
+            if stacked:
+                self._add_block(names, stacked.take())
 
     def _add_rows(self, names: tuple[str, ...], rows: list[list[float]]) -> None:
         """Rows on the host: so few are added up by themselves before NumPy has made an array of them."""
         try:
             sums = list(map(math.fsum, zip(*rows, strict=True)))
-        except (OverflowError, ValueError):  # of numbers that are huge, or of both infinities
+        except (OverflowError, TypeError, ValueError):  # of numbers that are huge or complex, or of both infinities
             sums = [math.nan]
         if not all(map(math.isfinite, sums)):
-            self._add_block(names, np.array(rows, dtype=np.float64))
+            real = [[math.nan if isinstance(number, complex) else number for number in row] for row in rows]
+            self._add_block(names, np.array(real, dtype=np.float64))
             return
         for name, total in zip(names, sums, strict=True):
             self._add_totals(name, total * self._scale(name), len(rows), 0)
 
     def _add_block(self, names: tuple[str, ...], block: NDArray[np.float64]) -> None:
         finite = np.isfinite(block)
-        if finite.all():
-            sums, counts = block.sum(axis=0), [len(block)] * len(names)
-        else:
-            sums, counts = np.where(finite, block, 0.0).sum(axis=0), finite.sum(axis=0).tolist()
-        for name, total, count in zip(names, sums.tolist(), counts, strict=True):
+        sums, counts = np.where(finite, block, 0.0).sum(axis=0), finite.sum(axis=0)
+        for name, total, count in zip(names, sums.tolist(), counts.tolist(), strict=True):
             self._add_totals(name, total * self._scale(name), count, len(block) - count)
 
     def _scale(self, name: str) -> int:
@@ -176,6 +174,9 @@ def _on_cpu(value: Tensor) -> bool:
     return value.device.type == "cpu"
 
 
-def _is_plain(value: Scalar) -> bool:
-    """Whether ``item`` reads it, truly and without waiting for a device."""
+def _number(value: Any) -> float:
+    return value if type(value) is float else _item(value)
+
+
+def _is_plain(value: object) -> bool:
     return type(value) is Tensor and _on_cpu(value) and not value.ndim and value.layout is torch.strided
