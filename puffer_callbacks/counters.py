@@ -92,8 +92,7 @@ class Counters:
         def count(optimizer: Optimizer, *_: object) -> None:
             nonlocal known
             counts[at] += 1
-            if counts[at] + self._base > self.optimizer_steps:
-                self.optimizer_steps = counts[at] + self._base
+            self.optimizer_steps = max(self.optimizer_steps, counts[at] + self._base)
             rate = optimizer.param_groups[0].get("lr")
             if rate is not known:  # nearly always it is the same object; a tensor may be another number each time
                 known = None if isinstance(rate, Tensor) else rate

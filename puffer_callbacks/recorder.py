@@ -2,8 +2,7 @@
 
 import atexit
 import os
-from collections.abc import Callable, Mapping
-from time import perf_counter
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from lightning.pytorch import Callback
@@ -15,9 +14,10 @@ from puffer_callbacks.budget import Budget
 from puffer_callbacks.counters import Counters
 from puffer_callbacks.faults import Faults, described
 from puffer_callbacks.guard import Guard
-from puffer_callbacks.hooks import Listeners, hide_idle_hooks, is_ours, price_of_a_call
+from puffer_callbacks.hooks import hide_idle_hooks, is_ours
 from puffer_callbacks.journal import Journal
 from puffer_callbacks.redact import Redactor
+from puffer_callbacks.steps import Steps
 from puffer_callbacks.stopwatch import Stopwatch
 from puffer_callbacks.values import Text, Value
 from puffer_callbacks.values.scalars import Scalar, scalars_of
@@ -65,9 +65,7 @@ class Recorder(Callback):
         self._process = 0
         self._guards: dict[str, Guard] = {}
         self._guard = self.guard("Recorder")
-        self._listeners = Listeners((), 0)
-        self._followers: list[Callable[[object, int, Mapping[int, Scalar]], None]] = []
-        self._price = 0.0
+        self._steps = Steps((), self.counters, self.stopwatch, self._guard)
         self.batch: Any = None
 
     @classmethod
@@ -105,6 +103,7 @@ class Recorder(Callback):
             count: over how many steps the values are means, if they are.
         """
         if self._journal is not None:
+            self._steps.stop()
             values = {clean_tag(str(tag)): value for tag, value in values.items()}
             self._journal.put(values, self.counters.axes(), count=count)
 
@@ -116,6 +115,7 @@ class Recorder(Callback):
     def record_now(self, values: Mapping[str, Value]) -> None:
         """Write values at once, outside the rows: words and configuration, which are no series."""
         if self._journal is not None:
+            self._steps.stop()
             self._journal.write(values, self.counters.axes())
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -130,6 +130,7 @@ class Recorder(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to measure: what it costs to open a backend is no share of a step."""
+        self._steps.stop()
         self.stopwatch.restart()
         self.budget.restart()
         if self._journal is not None:
@@ -139,23 +140,19 @@ class Recorder(Callback):
         """Add up what a training step returned; where anything is due, write the row that lies behind and tell
         the callbacks.
         """
-        began, counters, journal = perf_counter(), self.counters, self._journal
-        loss_scale = trainer.accumulate_grad_batches
-        if loss_scale != 1 and not pl_module.automatic_optimization:
-            loss_scale = 1
-        try:
-            for follow in self._followers:
-                follow(outputs, loss_scale, counters.learning_rates)
-        except Exception as error:
-            self._guard.contain(error)
-        steps = counters.optimizer_steps
-        is_quiet = steps < self._listeners.until and began < self.budget.due_at and journal is not None
-        is_quiet = is_quiet and ((counters.env_steps or 0) if journal.is_by_env else steps) <= journal.open_at
-        self.stopwatch.add(perf_counter() - began + self._price)
-        if not is_quiet:  # nearly all steps are
+        steps = self._steps
+        steps.stop()
+        loss_scale = steps.add(trainer, pl_module, outputs)
+        if not steps.is_quiet(self._due):
             self.batch = batch
             self._tell(trainer, pl_module, outputs, loss_scale)
             self.batch = None
+        steps.let_pass(trainer, self._due)
+
+    @property
+    def _due(self) -> float:
+        """When more is to be done than to add a step up, by ``perf_counter``."""
+        return self.budget.due_at if self._journal is None else min(self.budget.due_at, self._journal.due)
 
     @property
     def batch_size(self) -> int:
@@ -167,19 +164,20 @@ class Recorder(Callback):
         counters = self.counters
         with self._guard:
             if self._journal is not None:
-                self._journal.advance(counters)
+                if self.stopwatch.entered >= self._journal.due:
+                    self._journal.advance(counters)
                 if self.stopwatch.entered >= self.budget.due_at:
                     self.record(self.budget.check(self.stopwatch.inside + self._journal.backends.busy))
-                    self._listeners.settle(counters.optimizer_steps)  # an interval may be another now
-        due = self._listeners.due(counters.optimizer_steps)
+                    self._steps.listeners.settle(counters.optimizer_steps)  # an interval may be another now
+        due = self._steps.listeners.due(counters.optimizer_steps)
         if due:
             metrics: dict[str, Scalar] = {}
-            if self._listeners.read_metrics:
+            if self._steps.listeners.read_metrics:
                 with self._guard:
                     metrics = scalars_of(outputs, loss_scale=loss_scale)
             for listener in due:
                 listener.on_step(trainer, pl_module, metrics)
-            self._listeners.settle(counters.optimizer_steps)
+            self._steps.listeners.settle(counters.optimizer_steps)
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what is left."""
@@ -240,18 +238,23 @@ class Recorder(Callback):
         """Count the optimizers' steps, and find the callbacks that listen to them."""
         with self._guard:
             self.counters.watch(pl_module, trainer.optimizers)
-            listeners = [c for c in trainer.callbacks if callable(getattr(c, "on_step", None))]
-            self._listeners = Listeners(listeners, self.counters.optimizer_steps)
-            self._followers = [c.follow for c in listeners if hasattr(c, "follow") and is_ours(c, "on_step")]
-            self._price = price_of_a_call(trainer)
+            self._unhook()
+            self._steps = Steps(trainer.callbacks, self.counters, self.stopwatch, self._guard)
+            if is_ours(self, "on_train_batch_end"):
+                self.on_train_batch_end = self._steps.stand_for(self.on_train_batch_end)  # type: ignore[method-assign]
 
     def end(self) -> None:
         """Write what is left and let go of the run."""
         with self._guard:
+            self._unhook()
             journal, self._journal = self._journal, None
             if journal is not None:
                 self._close(journal)
             self.counters.unwatch()
+
+    def _unhook(self) -> None:
+        self._steps.stop()
+        vars(self).pop("on_train_batch_end", None)
 
     def _close(self, journal: Journal) -> None:
         atexit.unregister(self._at_exit)

@@ -34,6 +34,9 @@ class Row:
             self.values.update(values)
             self.counts = {tag: steps for tag, steps in self.counts.items() if tag not in values}
             return
+        if not self.values:  # as nearly always
+            self.values, self.counts = dict(values), dict.fromkeys(values, count)
+            return
         for tag, value in values.items():
             before, there = self.counts.get(tag, 0), self.values.get(tag)
             if not before:

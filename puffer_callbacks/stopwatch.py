@@ -47,10 +47,10 @@ class Stopwatch:
         """Count the outermost block, which ends now."""
         self.add(perf_counter() - self.entered)
 
-    def add(self, spent: float) -> None:
-        """Count a block that took so many seconds."""
+    def add(self, spent: float, *, blocks: int = 1) -> None:
+        """Count blocks that took so many seconds together."""
         self.inside += spent
-        self.displaced += spent if spent < MOST_DISPLACED else MOST_DISPLACED
+        self.displaced += min(spent, MOST_DISPLACED * blocks)
 
     @property
     def elapsed(self) -> float:

@@ -10,6 +10,7 @@ from puffer_callbacks.hooks import is_ours
 from puffer_callbacks.measure.means import IntervalMeans, Mean
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.schedule import Every
+from puffer_callbacks.stepping import Sums
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.scalars import Scalar
 
@@ -47,9 +48,9 @@ class MetricsCallback(PufferCallback):
         self.every_n_steps = every_n_steps
         self._means, self._rate_means = IntervalMeans(), IntervalMeans()
         self._nonfinite: Counter[str] = Counter()
-        self._met_any = self._met_none = self._says_something = False
+        self._met_none = self._says_something = False
         self._rates: Mapping[int, Scalar] = {}
-        self._rate_steps = 0
+        self._rates_since = 0
 
     def follow(self, outputs: object, loss_scale: int, rates: Mapping[int, Scalar]) -> None:
         """Add a step to the interval; the recorder calls it at every step, as long as ``on_step`` is ours.
@@ -59,14 +60,16 @@ class MetricsCallback(PufferCallback):
             loss_scale: what its ``loss`` was divided by.
             rates: the learning rates; another object where one has changed.
         """
+        if rates is not self._rates:
+            self._fold_rates()
+            self._rates = rates
         self._says_something = self._means.add(outputs, loss_scale)
-        if self._says_something:
-            if rates is not self._rates:
-                self._fold_rates()
-                self._rates = rates
-            self._rate_steps += 1
-        else:
-            self._met_none = True
+        self._met_none = self._met_none or not self._says_something
+
+    @property
+    def sums(self) -> Sums | None:
+        """What a step like the latest may be added to instead, where nobody else has to be told of it."""
+        return self._means.sums
 
     @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
@@ -83,7 +86,7 @@ class MetricsCallback(PufferCallback):
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
         self._record(recorder)
-        if self._met_none and not self._met_any:
+        if self._met_none and not self._means.steps:
             expected = "expected training_step to return a dict of scalars such as {'loss': …}"
             recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
 
@@ -111,8 +114,7 @@ class MetricsCallback(PufferCallback):
 
     def _fold_rates(self) -> None:
         """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, for the steps so far."""
-        steps, self._rate_steps = self._rate_steps, 0
-        self._met_any |= steps > 0
+        steps, self._rates_since = self._means.steps - self._rates_since, self._means.steps
         rates = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in self._rates.items()}
         floats = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
         self._rate_means.add_floats(floats, steps=steps)

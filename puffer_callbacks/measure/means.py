@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_callbacks.measure.steprows import StepRows
-from puffer_callbacks.values.scalars import Scalar, scalars_of
+from puffer_callbacks.stepping import Sums
+from puffer_callbacks.values.scalars import scalars_of
 
+_NUMBERS = {float, int, bool}
 _FOLD_AT = 256
 """Rows kept before they are added up: memory stays flat however long the interval."""
-_item = Tensor.item
 
 
 class Mean(NamedTuple):
@@ -49,10 +50,18 @@ class IntervalMeans:
     """
 
     def __init__(self) -> None:
-        self._plain: dict[tuple[str, ...], tuple[list[list[float]], bool]] = {}
+        self.sums: Sums | None = None
+        """What the latest step was added to, where it was a plain one: a step like it may be added there directly."""
+        self._plain: dict[tuple[str, ...], Sums] = {}
         self._stacked: dict[tuple[str, ...], StepRows] = defaultdict(StepRows)
         self._totals: dict[str, list[float]] = {}
+        self._other_steps = 0
         self._loss_scale = 1
+
+    @property
+    def steps(self) -> int:
+        """Steps so far that had a scalar, those that were taken included."""
+        return self._other_steps + sum(sums.steps for sums in self._plain.values())
 
     def add(self, outputs: object, loss_scale: int = 1) -> bool:
         """Add what a training step returned.
@@ -67,18 +76,13 @@ class IntervalMeans:
         if loss_scale != self._loss_scale:
             self._fold()
             self._loss_scale = loss_scale
-        known = self._plain.get(tuple(outputs)) if type(outputs) is dict else None
-        if known is None:
+        if type(outputs) is not dict:
             return self._add_any(outputs)
-        rows, is_mixed = known  # what was plain under these names is trusted to stay: this is at every step
-        values = outputs.values()  # type: ignore[attr-defined]
-        try:
-            rows.append([_number(value) for value in values] if is_mixed else list(map(_item, values)))
-        except (OverflowError, RuntimeError, TypeError, ValueError):
-            return self._add_any(outputs)
-        if len(rows) >= _FOLD_AT:
-            self._fold()
-        return True
+        # what was plain under these names is trusted to stay: this is at every step
+        if self.sums is not None and self.sums.add(outputs):
+            return True
+        self.sums = self._plain.get(tuple(outputs))
+        return (self.sums is not None and self.sums.add(outputs)) or self._add_any(outputs)
 
     def add_floats(self, metrics: Mapping[str, float], *, steps: int = 1) -> None:
         """Add scalars that are on the host, which were the same for so many steps."""
@@ -106,8 +110,7 @@ class IntervalMeans:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's totals."""
-        self._plain.clear()
-        self._stacked.clear()
+        self._fold()
         self._totals = {name: list(total) for name, total in state.items()}
 
     def _add_any(self, outputs: object) -> bool:
@@ -122,33 +125,19 @@ class IntervalMeans:
             if name not in on_device:
                 with suppress(Exception):  # a tensor that holds no number
                     self.add_floats({name: float(value) * self._scale(name)})
-        if type(outputs) is dict and outputs and outputs.keys() == scalars.keys():
-            are_tensors = [_is_plain(value) for value in outputs.values()]
-            if all(plain or type(value) is float for plain, value in zip(are_tensors, outputs.values(), strict=True)):
-                self._plain.setdefault(tuple(outputs), ([], not all(are_tensors)))
+        if scalars and _are_plain(outputs) and tuple(outputs) == tuple(scalars):
+            self._plain.setdefault(tuple(scalars), Sums(tuple(scalars), Tensor.item))
+        self._other_steps += bool(scalars)
         return bool(scalars)
 
     def _fold(self) -> None:
-        for names, (rows, _) in self._plain.items():
+        for names, sums in self._plain.items():
+            for name, (total, count, nonfinite) in zip(names, sums.take(), strict=True):
+                if count or nonfinite:
+                    self._add_totals(name, total * self._scale(name), count, nonfinite)
+        for names, rows in self._stacked.items():
             if rows:
-                self._add_rows(names, rows)
-                rows.clear()
-        for names, stacked in self._stacked.items():
-            if stacked:
-                self._add_block(names, stacked.take())
-
-    def _add_rows(self, names: tuple[str, ...], rows: list[list[float]]) -> None:
-        """Rows on the host: so few are added up by themselves before NumPy has made an array of them."""
-        try:
-            sums = list(map(math.fsum, zip(*rows, strict=True)))
-        except (OverflowError, TypeError, ValueError):  # of numbers that are huge or complex, or of both infinities
-            sums = [math.nan]
-        if not all(map(math.isfinite, sums)):
-            real = [[math.nan if isinstance(number, complex) else number for number in row] for row in rows]
-            self._add_block(names, np.array(real, dtype=np.float64))
-            return
-        for name, total in zip(names, sums, strict=True):
-            self._add_totals(name, total * self._scale(name), len(rows), 0)
+                self._add_block(names, rows.take())
 
     def _add_block(self, names: tuple[str, ...], block: NDArray[np.float64]) -> None:
         finite = np.isfinite(block)
@@ -174,8 +163,9 @@ def _on_cpu(value: Tensor) -> bool:
     return value.device.type == "cpu"
 
 
-def _number(value: Any) -> float:
-    return value if type(value) is float else _item(value)
+def _are_plain(outputs: object) -> TypeGuard[dict[str, Any]]:
+    """Whether they are numbers that are read at once, without waiting for a device."""
+    return type(outputs) is dict and all(type(value) in _NUMBERS or _is_plain(value) for value in outputs.values())
 
 
 def _is_plain(value: object) -> bool:

@@ -1,0 +1,51 @@
+"""What is done at every training step, compiled: numbers are added up, and nobody else is asked."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+class Sums:
+    """As ``puffer_callbacks.stepping.PlainSums``."""
+
+    names: tuple[str, ...]
+    steps: int
+    def __init__(self, names: tuple[str, ...], read: Callable[[Any], Any], /) -> None: ...
+    def add(self, outputs: Mapping[str, Any], /) -> bool: ...
+    def take(self) -> list[tuple[float, int, int]]: ...
+
+class Passage:
+    """Stands for ``on_train_batch_end``: takes a step by itself where nothing else is due, or calls ``slow``.
+
+    It is closed until it is opened.
+
+    Args:
+        counters: has ``optimizer_steps`` and ``learning_rates``.
+        slow: what else is called, with all arguments.
+        clock: gives seconds.
+    """
+
+    def __init__(self, counters: Any, slow: Callable[..., None], clock: Callable[[], float], /) -> None: ...
+    def __call__(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, /) -> None: ...
+    def open(
+        self,
+        sums: tuple[Sums, ...],
+        until: int,
+        due: float,
+        accumulated: int,
+        rates: object,
+        /,
+    ) -> None:
+        """Let steps pass.
+
+        Args:
+            sums: what their outputs are added to, all of the same names.
+            until: the optimizer step from which on somebody has to be asked.
+            due: the time by the clock from which on.
+            accumulated: the trainer's ``accumulate_grad_batches``.
+            rates: the counters' ``learning_rates``; another object is asked about.
+        """
+
+    def close(self) -> bool:
+        """Let nothing pass; tells whether it was open."""
+
+    def take(self) -> tuple[int, float]:
+        """Steps that passed since the last call, and the seconds that it took."""

@@ -1,0 +1,251 @@
+"""What is done at every step: the compiled way and the plain one, side by side."""
+
+import gc
+import math
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puffer_callbacks.stepping import IS_COMPILED, Passage, PlainSums, Sums
+
+KINDS = [PlainSums, Sums] if IS_COMPILED else [PlainSums]
+NUMBERS = st.floats(-1e12, 1e12) | st.sampled_from([math.nan, math.inf, -math.inf])
+compiled = pytest.mark.skipif(not IS_COMPILED, reason="built without a compiler")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), max_size=20), st.booleans())
+def test_sums_are_exact_and_what_is_not_finite_is_counted(kind, steps, as_tensors):
+    sums = kind(("a", "b"), torch.Tensor.item)
+    for a, b in steps:
+        assert sums.add({"a": torch.tensor(a, dtype=torch.float64) if as_tensors else a, "b": b})
+    for (total, count, others), series in zip(sums.take(), np.array(steps).reshape(-1, 2).T, strict=True):
+        finite = series[np.isfinite(series)]
+        assert (count, others) == (len(finite), len(series) - len(finite))
+        assert total == pytest.approx(math.fsum(finite), rel=1e-15, abs=1e-300)
+    assert sums.steps == len(steps)
+    assert sums.take() == [(0.0, 0, 0)] * 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_small_numbers_beside_huge_ones_are_not_lost(kind):
+    sums = kind(("x",), torch.Tensor.item)
+    for number in (1e16, 1.0, 1.0, -1e16):
+        sums.add({"x": number})
+    assert sums.take() == [(2.0, 4, 0)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_numbers_and_truth_values_count_too(kind):
+    sums = kind(("x",), torch.Tensor.item)
+    assert [sums.add({"x": value}) for value in (2, True, torch.tensor(3), torch.tensor(True), 10**400)] == [
+        True
+    ] * 4 + [False]
+    assert sums.take() == [(7.0, 4, 0)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sums_beyond_the_range_of_floats_are_infinite(kind):
+    sums = kind(("x",), torch.Tensor.item)
+    for _ in range(3):
+        sums.add({"x": 1.5e308})
+    assert sums.take() == [(math.inf, 3, 0)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        *(
+            {},
+            {"a": 1.0},
+            {"b": 1.0, "a": 1.0},
+            {"a": 1.0, "b": 1.0, "c": 1.0},
+            {"a": 1.0, "c": 1.0},
+            {"a": 1.0, 2: 1.0},
+        ),
+        *({"a": 1.0, "b": "1.0"}, {"a": 1.0, "b": None}, {"a": 1.0, "b": torch.ones(2)}, {"a": 1.0, "b": {}}),
+        *({"a": 1.0, "b": torch.tensor(1j)}, {"a": 1.0, "b": torch.empty((), device="meta")}),
+        *(None, [], 1.0, torch.tensor(1.0), {"a", "b"}),
+    ],
+)
+def test_other_outputs_are_refused_and_nothing_is_added(kind, outputs):
+    sums = kind(("a", "b"), torch.Tensor.item)
+    assert sums.add({"a": 1.0, "b": torch.tensor(2.0)}) is True
+    assert sums.add(outputs) is False
+    assert sums.take() == [(1.0, 1, 0), (2.0, 1, 0)]
+    assert (sums.names, sums.steps) == (("a", "b"), 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_compared_not_looked_up_as_objects(kind):
+    sums = kind(("scalar_1",), torch.Tensor.item)
+    assert sums.add({f"scalar_{number}": 1.0 for number in (1,)})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_ends_the_run_is_not_held_back(kind):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    sums = kind(("x",), interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sums.add({"x": None})
+    assert sums.take() == [(0.0, 0, 0)]
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 0.25
+        return self.now
+
+
+class Run:
+    """A passage with all that it looks at."""
+
+    def __init__(self, *sums):
+        self.slow = []
+        self.trainer = SimpleNamespace(accumulate_grad_batches=1)
+        self.counters = SimpleNamespace(optimizer_steps=0, learning_rates={})
+        self.clock, self.sums = Clock(), sums
+        self.passage = Passage(self.counters, lambda *args, **named: self.slow.append((args, named)), self.clock)
+
+    def open(self, *, until=10, due=math.inf, accumulated=1):
+        self.passage.open(self.sums, until, due, accumulated, self.counters.learning_rates)
+
+    def step(self, outputs=None):
+        self.passage(self.trainer, "module", outputs, "batch", 0)
+        return len(self.slow)
+
+
+@compiled
+def test_nothing_passes_before_it_is_opened_and_after_it_is_closed():
+    run = Run(Sums(("x",), torch.Tensor.item))
+    assert run.step({"x": 1.0}) == 1
+    run.open()
+    assert run.step({"x": 2.0}) == 1
+    assert run.passage.close() is True
+    assert run.step({"x": 4.0}) == 2
+    assert run.passage.close() is False
+    assert run.sums[0].take() == [(2.0, 1, 0)]
+    assert run.slow[-1] == ((run.trainer, "module", {"x": 4.0}, "batch", 0), {})
+    assert (run.passage.take(), run.passage.take()) == ((1, 0.25), (0, 0.0))
+
+
+@compiled
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda run: setattr(run.counters, "optimizer_steps", 10),
+        lambda run: setattr(run.counters, "optimizer_steps", -1),
+        lambda run: setattr(run.counters, "optimizer_steps", "ten"),
+        lambda run: setattr(run.counters, "learning_rates", {}),
+        lambda run: setattr(run.clock, "now", 100.0),
+        lambda run: setattr(run.trainer, "accumulate_grad_batches", 2),
+        lambda run: delattr(run.trainer, "accumulate_grad_batches"),
+        lambda run: delattr(run.counters, "learning_rates"),
+    ],
+)
+def test_a_step_at_which_something_is_due_takes_the_slow_way(change):
+    run = Run(Sums(("x",), torch.Tensor.item))
+    run.open(due=100.0)
+    assert run.step({"x": 1.0}) == 0
+    change(run)
+    assert run.step({"x": 2.0}) == 1
+    assert run.sums[0].take() == [(1.0, 1, 0)]
+
+
+@compiled
+def test_outputs_of_other_names_take_the_slow_way_and_are_added_nowhere():
+    run = Run(Sums(("x",), torch.Tensor.item), Sums(("x",), torch.Tensor.item))
+    run.open()
+    assert [run.step({"x": 1.0}), run.step({"y": 1.0}), run.step(None), run.step({"x": "1"})] == [0, 1, 2, 3]
+    assert [sums.take() for sums in run.sums] == [[(1.0, 1, 0)]] * 2
+
+
+@compiled
+def test_without_sums_any_outputs_pass():
+    run = Run()
+    run.open()
+    assert run.step(None) == run.step({"x": torch.ones(2)}) == 0
+
+
+@compiled
+def test_other_calls_are_the_slow_way_s():
+    run = Run()
+    run.open()
+    run.passage(run.trainer, "module", {})
+    run.passage(run.trainer, "module", {}, "batch", batch_idx=1)
+    assert [len(args) for args, _ in run.slow] == [3, 4]
+    assert run.slow[-1][1] == {"batch_idx": 1}
+
+
+@compiled
+def test_a_passage_is_opened_with_sums_of_the_same_names():
+    run = Run(Sums(("x",), torch.Tensor.item), Sums(("y",), torch.Tensor.item))
+    with pytest.raises(ValueError, match="expected the same names"):
+        run.open()
+    with pytest.raises(TypeError, match="expected Sums"):
+        Run(PlainSums(("x",), torch.Tensor.item)).open()
+    assert run.step({"x": 1.0}) == 1
+
+
+@compiled
+def test_what_the_slow_way_raises_is_raised():
+    def slow(*_):
+        raise OSError("no space left")
+
+    passage = Passage(SimpleNamespace(optimizer_steps=0, learning_rates={}), slow, Clock())
+    with pytest.raises(OSError, match="no space left"):
+        passage(None, None, None, None, 0)
+
+
+@compiled
+def test_an_interrupt_while_a_number_is_read_is_not_held_back():
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    run = Run(Sums(("x",), interrupted))
+    run.open()
+    with pytest.raises(KeyboardInterrupt):
+        run.step({"x": None})
+    assert run.slow == []
+
+
+@compiled
+def test_a_passage_that_is_closed_while_it_reads_is_safe():
+    def closing(_):
+        run.passage.close()
+        return 1.0
+
+    run = Run(Sums(("x",), closing))
+    run.open()
+    assert run.step({"x": None}) == 0
+    assert run.sums[0].take() == [(1.0, 1, 0)]
+    assert run.step({"x": None}) == 1
+
+
+@compiled
+def test_a_passage_and_who_holds_it_are_freed_together():
+    run = Run(Sums(("x",), torch.Tensor.item))
+    run.open()
+    run.counters.passage = run.passage  # a cycle, as a recorder is in one
+    gone = weakref.ref(run.clock)
+    del run
+    gc.collect()
+    assert gone() is None
+
+
+@compiled
+@pytest.mark.parametrize("names", [["x"], ("x", 1), None])
+def test_names_are_a_tuple_of_strings(names):
+    with pytest.raises(TypeError):
+        Sums(names, torch.Tensor.item)

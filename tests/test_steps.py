@@ -1,0 +1,174 @@
+"""Steps at which nothing is due take the short way, and nobody can tell from what is recorded."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from puffer_callbacks import (
+    GradientCallback,
+    MemoryLogger,
+    MetricsCallback,
+    PufferCallback,
+    Recorder,
+    RolloutCallback,
+    log,
+)
+from puffer_callbacks.adapters import Loop
+from puffer_callbacks.measure import means
+from puffer_callbacks.stepping import IS_COMPILED, PlainSums
+from puffer_callbacks.steps import Steps
+from tests.support.models import Agent, Supervised, TwoOptimizers
+
+compiled = pytest.mark.skipif(not IS_COMPILED, reason="built without a compiler")
+VALUES = np.random.default_rng(0).normal(5.0, 2.0, 64)
+SCRIPT = [{"loss": float(value), "kl": torch.tensor(value)} for value in VALUES]
+ODD = [said | ({"kl": math.nan} if at % 7 == 0 else {"late": at} if at > 40 else {}) for at, said in enumerate(SCRIPT)]
+
+
+class Warmed(Supervised):
+    """With another learning rate at each step."""
+
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The steps that did not take the short way."""
+    steps, add = [], Steps.add
+    monkeypatch.setattr(Steps, "add", lambda self, *args: (steps.append(1), add(self, *args))[1])
+    return steps
+
+
+@pytest.fixture
+def as_plain(monkeypatch):
+    """As where the package was built without a compiler."""
+
+    def switch():
+        monkeypatch.setattr("puffer_callbacks.steps.IS_COMPILED", False)
+        monkeypatch.setattr(means, "Sums", PlainSums)
+
+    return switch
+
+
+@compiled
+def test_only_steps_at_which_something_is_due_are_asked_for(quiet_trainer, memory_logger, asked):
+    callbacks = [MetricsCallback(16), GradientCallback(32)]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
+    assert len(asked) <= 2 + 64 // 16 + 2 * 64 // 32  # gradients are looked at a step ahead
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+
+
+@compiled
+def test_a_rollout_asks_for_one_step(quiet_trainer, memory_logger, asked):
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(64), RolloutCallback()]).fit(
+        Agent(SCRIPT, updates=16)
+    )
+    assert len(asked) <= 2 + 64 // 16 + 1
+    assert [step for step, _ in memory_logger.series("train/reward")] == [16, 32, 48, 64]
+
+
+@compiled
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Supervised(SCRIPT),
+        lambda: Supervised(ODD),
+        lambda: Agent(ODD),
+        lambda: Warmed(SCRIPT),
+        lambda: TwoOptimizers(batches=64),
+    ],
+)
+def test_both_ways_record_the_same(quiet_trainer, as_plain, build):
+    found = []
+    for switch in (lambda: None, as_plain):
+        switch()
+        torch.manual_seed(0)
+        logger = MemoryLogger()
+        trainer = quiet_trainer(logger=logger, callbacks=[MetricsCallback(10)])
+        trainer.fit(build())
+        found.append({tag: logger.series(tag) for tag in logger.tags if "wall_time" not in tag and "/sps" not in tag})
+        found[-1].pop("logging/overhead_pct")
+    assert found[0].keys() == found[1].keys()
+    for tag, series in found[0].items():
+        np.testing.assert_allclose(series, found[1][tag], rtol=1e-12, err_msg=tag)
+
+
+def test_what_is_logged_between_firings_is_there(quiet_trainer, memory_logger):
+    class Logs(Supervised):
+        def training_step(self, batch, batch_idx):
+            if batch_idx in (20, 21):
+                log(self, {"own": float(batch_idx)})
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Logs(SCRIPT))
+    assert memory_logger.series("own") == [(20, 20.0), (21, 21.0)]
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+
+
+def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger, monkeypatch):
+    monkeypatch.setattr("puffer_callbacks.journal.LINGER", 0.0)
+    written = []
+
+    class Looks(Supervised):
+        def training_step(self, batch, batch_idx):
+            written.append(len(memory_logger.series("train/kl")) if "train/kl" in memory_logger.tags else 0)
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Looks(SCRIPT))
+    assert written == [0] * 17 + [1] * 16 + [2] * 16 + [3] * 15
+
+
+def test_a_callback_that_wants_every_step_gets_every_step(quiet_trainer, asked):
+    class Counts(PufferCallback):
+        steps = 0
+
+        def on_step(self, trainer, pl_module, metrics):
+            self.steps += 1
+
+    counts = Counts()
+    quiet_trainer(callbacks=[MetricsCallback(16), counts]).fit(Supervised(SCRIPT))
+    assert counts.steps == len(asked) == 64
+
+
+def test_a_recorder_of_one_s_own_gets_every_step(quiet_trainer):
+    class Mine(Recorder):
+        steps = 0
+
+        def on_train_batch_end(self, *args):
+            self.steps += 1
+            super().on_train_batch_end(*args)
+
+    mine = Mine()
+    quiet_trainer(callbacks=[MetricsCallback(16), mine]).fit(Supervised(SCRIPT))
+    assert mine.steps == 64
+
+
+def test_accumulated_batches_are_no_steps_of_their_own(quiet_trainer, memory_logger):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(4)], accumulate_grad_batches=4)
+    trainer.fit(Supervised([{"loss": float(at)} for at in range(64)]))
+    assert memory_logger.series("train/loss") == [(4, 7.5), (8, 23.5), (12, 39.5), (16, 55.5)]
+
+
+@compiled
+def test_a_loop_takes_the_short_way_too(memory_logger, asked):
+    module = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [MetricsCallback(16)]) as loop:
+        loop.fit_start(module)
+        for value in VALUES:
+            optimizer.step()
+            loop.step({"kl": float(value)})
+    assert len(asked) <= 2 + 64 // 16
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+    np.testing.assert_allclose([value for _, value in memory_logger.series("train/kl")], VALUES.reshape(4, 16).mean(1))
+
+
+def test_nothing_is_left_behind_after_a_run(quiet_trainer):
+    recorder = Recorder()
+    quiet_trainer(callbacks=[MetricsCallback(16), recorder]).fit(Supervised(SCRIPT))
+    assert "on_train_batch_end" not in vars(recorder)
