@@ -7,13 +7,14 @@
 #define Py_LIMITED_API 0x030A0000
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <limits.h>
 
 #include "_sums.h"
 
 typedef struct {
     PyObject_HEAD
-    PyObject *counters, *slow, *clock, *sums, *rates; /* sums are NULL while it is closed */
-    long long until, accumulated;
+    PyObject *counters, *slow, *advance, *clock, *sums, *rates, *position; /* sums are NULL while it is closed */
+    long long until, accumulated, mark;
     double due, spent;
     Py_ssize_t passed;
 } Passage;
@@ -34,12 +35,14 @@ static int has_same_rates(const Passage *self) {
     return rates == self->rates;
 }
 
-/* Whether nothing is due, as far as the counters tell. */
-static int is_quiet(Passage *self, PyObject *trainer, double now) {
-    if (now >= self->due || !has_same_rates(self)) return 0;
+/* Where the run is on the x axis; -1 where something is due, or nobody knows. */
+static long long quiet_at(Passage *self, PyObject *trainer, double now) {
+    if (now >= self->due || !has_same_rates(self)) return -1;
     long long steps = number_of(PyObject_GetAttr(self->counters, optimizer_steps));
-    if (steps < 0 || steps >= self->until) return 0;
-    return number_of(PyObject_GetAttr(trainer, accumulate_grad_batches)) == self->accumulated;
+    if (steps < 0 || steps >= self->until) return -1;
+    if (number_of(PyObject_GetAttr(trainer, accumulate_grad_batches)) != self->accumulated) return -1;
+    if (!self->position || self->position == Py_None) return steps;
+    return number_of(PyObject_CallNoArgs(self->position));
 }
 
 static int add_outputs(Passage *self, PyObject *outputs) {
@@ -52,20 +55,33 @@ static int add_outputs(Passage *self, PyObject *outputs) {
     return is_read;
 }
 
+static int read_clock(Passage *self, double *now) {
+    PyObject *seconds = PyObject_CallNoArgs(self->clock);
+    if (!seconds) return 0;
+    *now = PyFloat_AsDouble(seconds);
+    Py_DECREF(seconds);
+    return *now != -1 || !PyErr_Occurred();
+}
+
+static int go_on(Passage *self) {
+    self->mark = LLONG_MAX;
+    PyObject *nothing = PyObject_CallNoArgs(self->advance);
+    Py_XDECREF(nothing);
+    return nothing ? 1 : -1;
+}
+
 /* 1 where the step was taken, 0 where it is the slow way's, -1 for what ends the run. */
 static int pass(Passage *self, PyObject *trainer, PyObject *outputs) {
-    PyObject *began = self->sums ? PyObject_CallNoArgs(self->clock) : NULL;
-    if (!began) return PyErr_Occurred() ? -1 : 0;
-    double start = PyFloat_AsDouble(began);
-    Py_DECREF(began);
-    int passes = is_quiet(self, trainer, start) && self->sums ? add_outputs(self, outputs) : 0;
+    double began, ended;
+    if (!self->sums) return 0;
+    if (!read_clock(self, &began)) return -1;
+    long long at = quiet_at(self, trainer, began);
+    int passes = at >= 0 && self->sums ? add_outputs(self, outputs) : 0;
     if (passes <= 0) return passes;
-    PyObject *ended = PyObject_CallNoArgs(self->clock);
-    if (!ended) return -1;
-    self->spent += PyFloat_AsDouble(ended) - start;
+    if (!read_clock(self, &ended)) return -1;
+    self->spent += ended - began;
     self->passed++;
-    Py_DECREF(ended);
-    return 1;
+    return self->sums && at > self->mark ? go_on(self) : 1;
 }
 
 static PyObject *passage_call(PyObject *object, PyObject *args, PyObject *named) {
@@ -75,22 +91,25 @@ static PyObject *passage_call(PyObject *object, PyObject *args, PyObject *named)
     if (passes > 0) Py_RETURN_NONE;
     if (passes < 0 || (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))) return NULL;
     PyErr_Clear();
+    if (!self->slow) Py_RETURN_NONE; /* it is garbage already */
     return PyObject_Call(self->slow, args, named);
 }
 
 static PyObject *passage_close(PyObject *object, PyObject *nothing) {
     Passage *self = (Passage *)object;
-    PyObject *sums = self->sums, *rates = self->rates;
+    PyObject *sums = self->sums, *rates = self->rates, *position = self->position;
     int was_open = sums != NULL;
-    self->sums = self->rates = NULL;
+    self->sums = self->rates = self->position = NULL;
     Py_XDECREF(sums);
     Py_XDECREF(rates);
+    Py_XDECREF(position);
     return PyBool_FromLong(was_open);
 }
 
 static PyObject *passage_open(PyObject *object, PyObject *args) {
     Passage *self = (Passage *)object, to = {0};
-    if (!PyArg_ParseTuple(args, "O!LdLO", &PyTuple_Type, &to.sums, &to.until, &to.due, &to.accumulated, &to.rates))
+    if (!PyArg_ParseTuple(args, "O!LdLOOL", &PyTuple_Type, &to.sums, &to.until, &to.due, &to.accumulated, &to.rates,
+                          &to.position, &to.mark))
         return NULL;
     for (Py_ssize_t i = 0; i < PyTuple_Size(to.sums); i++) {
         PyObject *each = PyTuple_GetItem(to.sums, i), *first = PyTuple_GetItem(to.sums, 0);
@@ -100,6 +119,7 @@ static PyObject *passage_open(PyObject *object, PyObject *args) {
     }
     Py_XDECREF(passage_close(object, NULL));
     self->sums = Py_NewRef(to.sums), self->rates = Py_NewRef(to.rates);
+    self->position = Py_NewRef(to.position), self->mark = to.mark;
     self->until = to.until, self->due = to.due, self->accumulated = to.accumulated;
     Py_RETURN_NONE;
 }
@@ -112,11 +132,12 @@ static PyObject *passage_take(PyObject *object, PyObject *nothing) {
 }
 
 static PyObject *passage_new(PyTypeObject *type, PyObject *args, PyObject *named) {
-    PyObject *counters, *slow, *clock;
-    if (!PyArg_ParseTuple(args, "OOO", &counters, &slow, &clock)) return NULL;
+    PyObject *counters, *slow, *advance, *clock;
+    if (!PyArg_ParseTuple(args, "OOOO", &counters, &slow, &advance, &clock)) return NULL;
     Passage *self = (Passage *)PyType_GenericAlloc(type, 0);
     if (!self) return NULL;
-    self->counters = Py_NewRef(counters), self->slow = Py_NewRef(slow), self->clock = Py_NewRef(clock);
+    self->counters = Py_NewRef(counters), self->clock = Py_NewRef(clock);
+    self->slow = Py_NewRef(slow), self->advance = Py_NewRef(advance);
     return (PyObject *)self;
 }
 
@@ -125,9 +146,11 @@ static int passage_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->counters);
     Py_VISIT(self->slow);
+    Py_VISIT(self->advance);
     Py_VISIT(self->clock);
     Py_VISIT(self->sums);
     Py_VISIT(self->rates);
+    Py_VISIT(self->position);
     return 0;
 }
 
@@ -136,6 +159,7 @@ static int passage_clear(PyObject *object) {
     Py_XDECREF(passage_close(object, NULL));
     Py_CLEAR(self->counters);
     Py_CLEAR(self->slow);
+    Py_CLEAR(self->advance);
     Py_CLEAR(self->clock);
     return 0;
 }

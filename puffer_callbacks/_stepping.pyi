@@ -20,10 +20,13 @@ class Passage:
     Args:
         counters: has ``optimizer_steps`` and ``learning_rates``.
         slow: what else is called, with all arguments.
+        advance: called, once, after a step that moved beyond ``mark``.
         clock: gives seconds.
     """
 
-    def __init__(self, counters: Any, slow: Callable[..., None], clock: Callable[[], float], /) -> None: ...
+    def __init__(
+        self, counters: Any, slow: Callable[..., None], advance: Callable[[], None], clock: Callable[[], float], /
+    ) -> None: ...
     def __call__(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, /) -> None: ...
     def open(
         self,
@@ -32,6 +35,8 @@ class Passage:
         due: float,
         accumulated: int,
         rates: object,
+        position: Callable[[], int] | None,
+        mark: int,
         /,
     ) -> None:
         """Let steps pass.
@@ -42,6 +47,8 @@ class Passage:
             due: the time by the clock from which on.
             accumulated: the trainer's ``accumulate_grad_batches``.
             rates: the counters' ``learning_rates``; another object is asked about.
+            position: gives the place on the x axis, where that is not the optimizer steps.
+            mark: the place of the row that is open there.
         """
 
     def close(self) -> bool:

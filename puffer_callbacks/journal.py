@@ -1,9 +1,8 @@
 """The journal of a run: rows in the order of the x axis, each written once."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import astuple, replace
-from math import inf
-from time import perf_counter
 from typing import Any, Literal
 
 from puffer_callbacks.axes import Axes
@@ -13,10 +12,6 @@ from puffer_callbacks.row import Row
 from puffer_callbacks.stopwatch import Stopwatch
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import XAxis
-
-LINGER = 0.5
-"""Seconds for which a row stays open at least, unless there is a next one: to look at every step whether the x axis has
-moved on would cost more than all else."""
 
 
 class Journal:
@@ -38,8 +33,8 @@ class Journal:
         self._stopwatch = stopwatch
         self._row = Row()
         self._axes: Axes | None = None
-        self.due = inf
-        """When ``advance`` is wanted, by ``perf_counter``."""
+        self.open_at, self.is_by_env = sys.maxsize, False
+        """Where the open row is, and on which axis: ``advance`` has something to do where that has moved on."""
         self._last: int | None = None
         self._mark: tuple[int, float] | None = None
         self._latest: dict[str, float] = {}
@@ -59,14 +54,15 @@ class Journal:
         return self._latest | _numbers(self._row.values)
 
     def advance(self, counters: Counters) -> None:
-        """Write the row if the x axis has moved on since; if not, it is due again later."""
+        """Write the row where the x axis has moved on since."""
         if self._early:
             self._open(counters.axes())
-        axes = counters.axes()
-        if self._axes is not None and self._step(axes) > self._step(self._axes):
+        if self.position(counters) > self.open_at:
             self.commit()
-        elif self._axes is not None:
-            self.due = perf_counter() + LINGER
+
+    def position(self, counters: Counters) -> int:
+        """Where the run is, on the axis of the open row."""
+        return (counters.env_steps or 0) if self.is_by_env else counters.optimizer_steps
 
     def start(self, axes: Axes) -> None:
         """Steps per second count from here."""
@@ -88,7 +84,7 @@ class Journal:
         undecided = self._x_axis is None and self._wanted == "auto" and axes.env_steps is None
         if undecided and axes.optimizer_steps == 0:  # the first rollout may bring environment steps
             self._early.append((values, axes))
-            self.due = 0.0
+            self.open_at = -1  # the next step settles it
         else:
             self._open(axes)
             self.backends.write(values, axes)
@@ -131,11 +127,10 @@ class Journal:
 
     def _stand_at(self, axes: Axes | None) -> None:
         """Where the open row is."""
-        if axes is None:
-            self.due = inf
-        elif self._axes is None:
-            self.due = perf_counter() + LINGER
-        self._axes = axes
+        self._axes, self.open_at = axes, sys.maxsize
+        if axes is not None:
+            self.open_at = self._step(axes)
+            self.is_by_env = self._axis(axes) == "env_steps" and axes.env_steps is not None
 
     def _axis(self, axes: Axes) -> XAxis:
         if self._x_axis is not None:

@@ -143,16 +143,18 @@ class Recorder(Callback):
         steps = self._steps
         steps.stop()
         loss_scale = steps.add(trainer, pl_module, outputs)
-        if not steps.is_quiet(self._due):
+        if not steps.is_quiet(self._journal, self.budget.due_at):
             self.batch = batch
             self._tell(trainer, pl_module, outputs, loss_scale)
             self.batch = None
-        steps.let_pass(trainer, self._due)
+        steps.let_pass(trainer, self._journal, self.budget.due_at)
 
-    @property
-    def _due(self) -> float:
-        """When more is to be done than to add a step up, by ``perf_counter``."""
-        return self.budget.due_at if self._journal is None else min(self.budget.due_at, self._journal.due)
+    def _advance(self) -> None:
+        """Write the row that lies behind."""
+        self._steps.count()
+        with self._guard:
+            if self._journal is not None:
+                self._journal.advance(self.counters)
 
     @property
     def batch_size(self) -> int:
@@ -164,8 +166,7 @@ class Recorder(Callback):
         counters = self.counters
         with self._guard:
             if self._journal is not None:
-                if self.stopwatch.entered >= self._journal.due:
-                    self._journal.advance(counters)
+                self._journal.advance(counters)
                 if self.stopwatch.entered >= self.budget.due_at:
                     self.record(self.budget.check(self.stopwatch.inside + self._journal.backends.busy))
                     self._steps.listeners.settle(counters.optimizer_steps)  # an interval may be another now
@@ -200,6 +201,7 @@ class Recorder(Callback):
         state = self._ended
         with self.guard("Recorder, its part of a checkpoint"):
             if self._journal is not None:
+                self._journal.advance(self.counters)
                 self._journal.flush()
                 state = self._state(self._journal)
         return state
@@ -241,7 +243,7 @@ class Recorder(Callback):
             self._unhook()
             self._steps = Steps(trainer.callbacks, self.counters, self.stopwatch, self._guard)
             if is_ours(self, "on_train_batch_end"):
-                self.on_train_batch_end = self._steps.stand_for(self.on_train_batch_end)  # type: ignore[method-assign]
+                self.on_train_batch_end = self._steps.stand_for(self.on_train_batch_end, self._advance)  # type: ignore[method-assign]
 
     def end(self) -> None:
         """Write what is left and let go of the run."""

@@ -1,12 +1,14 @@
 """The training steps of a run: what they return is added up, and nobody is asked before anything is due."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import perf_counter
 from typing import Any
 
 from puffer_callbacks.counters import Counters
 from puffer_callbacks.guard import Guard
 from puffer_callbacks.hooks import Listeners, is_ours, price_of_a_call
+from puffer_callbacks.journal import Journal
 from puffer_callbacks.stepping import IS_COMPILED, Passage
 from puffer_callbacks.stopwatch import Stopwatch
 
@@ -32,11 +34,11 @@ class Steps:
         self._price = 2 * price_of_a_call()  # of Lightning for the hook, and of the optimizer for the counter
         self._passage: Passage | None = None
 
-    def stand_for(self, slow: Callable[..., None]) -> Callable[..., None]:
-        """What Lightning had best call in place of the hook ``slow``."""
+    def stand_for(self, slow: Callable[..., None], advance: Callable[[], None]) -> Callable[..., None]:
+        """What Lightning had best call in place of the hook ``slow``; ``advance`` is called where the axis moves on."""
         if not IS_COMPILED:
             return slow
-        self._passage = Passage(self._counters, slow, perf_counter)
+        self._passage = Passage(self._counters, slow, advance, perf_counter)
         return self._passage
 
     def add(self, trainer: Any, module: Any, outputs: object) -> int:
@@ -57,20 +59,33 @@ class Steps:
         self._stopwatch.add(perf_counter() - began + self._price)
         return scale
 
-    def is_quiet(self, due: float) -> bool:
-        """Whether nothing else is to be done at this step, before the time ``due`` by the clock."""
-        return self._counters.optimizer_steps < self.listeners.until and perf_counter() < due
+    def is_quiet(self, journal: Journal | None, due: float) -> bool:
+        """Whether nothing else is to be done at this step.
 
-    def let_pass(self, trainer: Any, due: float) -> None:
+        Args:
+            journal: what may have a row that lies behind.
+            due: when the budget is judged, by the clock.
+        """
+        if journal is None or self._counters.optimizer_steps >= self.listeners.until or perf_counter() >= due:
+            return False
+        return journal.position(self._counters) <= journal.open_at
+
+    def let_pass(self, trainer: Any, journal: Journal | None, due: float) -> None:
         """Ask for no step like this one before anything is due."""
         sums = tuple(follower.sums for follower in self._followers)
-        if self._passage is None or None in sums or any(each.names != sums[0].names for each in sums):
+        if self._passage is None or journal is None or None in sums or any(s.names != sums[0].names for s in sums):
             return
+        position = partial(journal.position, self._counters) if journal.is_by_env else None
         scale, rates = trainer.accumulate_grad_batches, self._counters.learning_rates
-        self._passage.open(sums, self.listeners.until, due, scale, rates)
+        self._passage.open(sums, self.listeners.until, due, scale, rates, position, journal.open_at)
 
     def stop(self) -> None:
-        """Ask for the next step, as what is due may be something else now; and count those that passed."""
+        """Ask for the next step, as what is due may be something else now."""
         if self._passage is not None and self._passage.close():
+            self.count()
+
+    def count(self) -> None:
+        """Count the time of the steps that passed."""
+        if self._passage is not None:
             passed, spent = self._passage.take()
             self._stopwatch.add(spent + passed * self._price, blocks=passed)

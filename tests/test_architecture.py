@@ -61,7 +61,7 @@ ROOMS = {
     "shield": {"channel"},
     "backends": {"axes", "channel", "faults", "shield", "values", "writers"},
     "journal": {"axes", "backends", "counters", "row", "stopwatch", "values", "writers"},
-    "steps": {"counters", "guard", "hooks", "stepping", "stopwatch"},
+    "steps": {"counters", "guard", "hooks", "journal", "stepping", "stopwatch"},
     "recorder": {"axes", "backends", "journal", "values", "writers"} | SUPPORT,
     # who uses it
     "callbacks": {"axes", "health", "measure", "recorder", "rollout", "schedule", "values"} | SUPPORT,

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import sys
 import weakref
 from types import SimpleNamespace
 
@@ -112,14 +113,18 @@ class Run:
     """A passage with all that it looks at."""
 
     def __init__(self, *sums):
-        self.slow = []
+        self.slow, self.advanced = [], 0
         self.trainer = SimpleNamespace(accumulate_grad_batches=1)
         self.counters = SimpleNamespace(optimizer_steps=0, learning_rates={})
         self.clock, self.sums = Clock(), sums
-        self.passage = Passage(self.counters, lambda *args, **named: self.slow.append((args, named)), self.clock)
+        slow = lambda *args, **named: self.slow.append((args, named))  # noqa: E731
+        self.passage = Passage(self.counters, slow, self.advance, self.clock)
 
-    def open(self, *, until=10, due=math.inf, accumulated=1):
-        self.passage.open(self.sums, until, due, accumulated, self.counters.learning_rates)
+    def advance(self):
+        self.advanced += 1
+
+    def open(self, *, until=10, due=math.inf, accumulated=1, position=None, mark=sys.maxsize):
+        self.passage.open(self.sums, until, due, accumulated, self.counters.learning_rates, position, mark)
 
     def step(self, outputs=None):
         self.passage(self.trainer, "module", outputs, "batch", 0)
@@ -172,6 +177,37 @@ def test_outputs_of_other_names_take_the_slow_way_and_are_added_nowhere():
 
 
 @compiled
+@pytest.mark.parametrize("by_position", [True, False])
+def test_where_the_axis_moves_on_the_row_is_written_once_and_the_step_is_taken(by_position):
+    run = Run(Sums(("x",), torch.Tensor.item))
+    run.open(position=(lambda: run.counters.optimizer_steps) if by_position else None, mark=3)
+    for steps in range(1, 7):
+        run.counters.optimizer_steps = steps
+        run.step({"x": 1.0})
+        assert run.advanced == (steps > 3)
+    assert (run.sums[0].take(), run.slow) == ([(6.0, 6, 0)], [])
+
+
+@compiled
+@pytest.mark.parametrize("position", [lambda: None, lambda: -1, lambda: 1 / 0, "nowhere"])
+def test_where_nobody_knows_the_place_the_slow_way_is_asked(position):
+    run = Run(Sums(("x",), torch.Tensor.item))
+    run.open(position=position)
+    assert (run.step({"x": 1.0}), run.sums[0].steps) == (1, 0)
+
+
+@compiled
+def test_what_advancing_raises_is_raised():
+    run = Run()
+    run.advance = lambda: 1 / 0
+    run.passage = Passage(run.counters, run.slow.append, run.advance, run.clock)
+    run.open(mark=-1)
+    with pytest.raises(ZeroDivisionError):
+        run.step()
+    assert run.slow == []
+
+
+@compiled
 def test_without_sums_any_outputs_pass():
     run = Run()
     run.open()
@@ -203,7 +239,7 @@ def test_what_the_slow_way_raises_is_raised():
     def slow(*_):
         raise OSError("no space left")
 
-    passage = Passage(SimpleNamespace(optimizer_steps=0, learning_rates={}), slow, Clock())
+    passage = Passage(SimpleNamespace(optimizer_steps=0, learning_rates={}), slow, slow, Clock())
     with pytest.raises(OSError, match="no space left"):
         passage(None, None, None, None, 0)
 

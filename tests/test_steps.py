@@ -110,8 +110,7 @@ def test_what_is_logged_between_firings_is_there(quiet_trainer, memory_logger):
     assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
 
 
-def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger, monkeypatch):
-    monkeypatch.setattr("puffer_callbacks.journal.LINGER", 0.0)
+def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger):
     written = []
 
     class Looks(Supervised):

@@ -13,6 +13,7 @@ from puffer_callbacks.bins import address_of_edges
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.values.rows import rows_as_bytes
 from puffer_callbacks.writers.compiled import IS_COMPILED, encoding
+from puffer_callbacks.writers.wire import field
 
 _TOTALS = Struct("<BdBdBdBdBd")
 """Minimum, maximum, number, sum and sum of squares: the fields 1 to 5, each a key and a float64."""
@@ -38,7 +39,7 @@ def encode_histograms(histograms: Mapping[str, Histogram]) -> bytes:
         return b"".join(_encode(tag, histogram) for tag, histogram in histograms.items())
     rows = rows_as_bytes(list(histograms.values()))
     return b"".join(
-        _field(_VALUE, _field(_TAG, tag.encode()) + _field(_HISTO, _message(histogram, *row)))
+        field(_VALUE, field(_TAG, tag.encode()) + field(_HISTO, _message(histogram, *row)))
         for (tag, histogram), row in zip(histograms.items(), rows, strict=True)
     )
 
@@ -52,13 +53,4 @@ def _encode(tag: str, histogram: Histogram) -> bytes:
 def _message(histogram: Histogram, number: float, limits: bytes, counts: bytes) -> bytes:
     low, high = (histogram.min, histogram.max) if number else (0.0, 0.0)
     totals = _MIN, low, _MAX, high, _NUM, number, _SUM, histogram.sum, _SQUARES, histogram.sum_squares
-    return _TOTALS.pack(*totals) + _field(_LIMITS, limits) + _field(_COUNTS, counts)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A field of the wire format whose content has a length: its key, the length in groups of seven bits, itself."""
-    head, length = [number << 3 | 2], len(content)
-    while length > 127:
-        head.append(length & 127 | 128)
-        length >>= 7
-    return bytes((*head, length)) + content
+    return _TOTALS.pack(*totals) + field(_LIMITS, limits) + field(_COUNTS, counts)

@@ -50,7 +50,7 @@ def frame(data: bytes) -> bytes:
     return b"".join([length, _masked(length), data, _masked(data)])
 
 
-def append(event_writer: Any, event: Event) -> None:
+def append(event_writer: Any, event: bytes) -> None:
     """Add an event to the file of one of TensorBoard's event writers, and return when it is there.
 
     TensorBoard hands it to a thread of its own, which takes a fault with it when it dies; here it is written at
@@ -58,19 +58,19 @@ def append(event_writer: Any, event: Event) -> None:
 
     Args:
         event_writer: an ``EventFileWriter``.
-        event: what to add.
+        event: what to add, serialized.
     """
     queue: Any = getattr(event_writer, "_async_writer", None)
     record_writer = getattr(queue, "_writer", None)
     file: Any = getattr(record_writer, "_writer", None)
     is_known = type(record_writer).__module__ == "tensorboard.summary.writer.record_writer"
     if not (is_known and hasattr(file, "write") and hasattr(queue, "_lock")):
-        event_writer.add_event(event)
+        event_writer.add_event(Event.FromString(event))
         event_writer.flush()
         return
     event_writer.flush()
     with queue._lock:
-        file.write(frame(event.SerializeToString()))
+        file.write(frame(event))
 
 
 def _masked(data: bytes) -> bytes:

@@ -21,6 +21,7 @@ from puffer_callbacks.writers.base import Writer
 from puffer_callbacks.writers.histograms import encode_histograms
 from puffer_callbacks.writers.hparams import hparams_summaries
 from puffer_callbacks.writers.records import append
+from puffer_callbacks.writers.wire import event
 
 _LINK = re.compile(r"\](?=\s*[(\[:])")
 """The bracket that makes a link, a picture or a reference of words in brackets."""
@@ -37,8 +38,8 @@ class TensorBoardWriter(Writer):
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row as one event; a video as an animated GIF, which TensorBoard's image tab plays."""
-        event = Event(wall_time=axes.wall_time, step=self.step(axes))
-        entries, prefix = event.summary.value, self.tag("")
+        summary, prefix = Summary(), self.tag("")
+        entries = summary.value
         histograms: dict[str, Histogram] = {}
         for tag, value in values.items():
             if isinstance(value, float):  # nearly all of them
@@ -49,9 +50,8 @@ class TensorBoardWriter(Writer):
                 entries.extend(self._hyperparameters(value))
             else:
                 entries.append(encode(prefix + tag, value))
-        if histograms:
-            event.summary.MergeFromString(encode_histograms(histograms))
-        append(self._file.event_writer, event)
+        encoded = summary.SerializeToString() + encode_histograms(histograms)
+        append(self._file.event_writer, event(self.step(axes), axes.wall_time, encoded))
 
     def flush(self) -> None:
         """Look whether the events are still there; they were handed to the operating system as they came.
@@ -88,7 +88,7 @@ class TensorBoardWriter(Writer):
         _BEGUN.add(str(self.logger.log_dir))
         self._be_last()
         start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START))
-        append(self._file.event_writer, start)
+        append(self._file.event_writer, start.SerializeToString())
 
     def _be_last(self) -> None:
         """Readers take the files in the order of their names: second, host, process. A life that ended in the

@@ -1,9 +1,9 @@
 """What recording costs: ``python -m tests.benchmarks.cost`` prints the tables.
 
-What is compared to a hundredth takes turns in one process (see ``tests.benchmarks.turns``), each in the first place as
+The whole PPO takes turns in one process with the bare one (see ``tests.benchmarks.turns``), each in the first place as
 often as in the second, with one torch thread. Turns next to each other are compared; a tenth of the differences at
-either end, a quarter for the short turns of eight scalars, is the machine's and left out. CPU time of the writers'
-threads is charged to recording, also where it ran beside it.
+either end is the machine's and left out. Eight scalars are microseconds: there it is processor time of runs of some
+seconds, and the median of the differences in each round. CPU time of the writers' threads is charged to recording.
 """
 
 import argparse
@@ -13,8 +13,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,12 +21,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import MetricsCallback, default_callbacks
+from puffer_callbacks.hooks import hide_idle_hooks
 from puffer_callbacks.ppo import PPO
 from tests.benchmarks.turns import in_turns
 from tests.support.reading import tensorboard_scalars
 
 ENVS, STEPS, BATCH, EPOCHS = 8, 128, 256, 4
-_TURN = 50
 _OVERHEAD = "logging/overhead_pct"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
@@ -59,11 +58,12 @@ def stable_baselines(total: int) -> float:
 
 
 class Small(LightningModule):
-    """A bare step of under a millisecond, with eight scalars to tell of."""
+    """A bare step with eight scalars to tell of, and as many layers as it takes to last as long as it shall."""
 
-    def __init__(self, *, self_log: bool) -> None:
+    def __init__(self, *, layers: int, self_log: bool = False) -> None:
         super().__init__()
-        self.net = torch.nn.Linear(4, 2)
+        hidden = [module for _ in range(layers) for module in (torch.nn.Linear(64, 64), torch.nn.Tanh())]
+        self.net = torch.nn.Sequential(torch.nn.Linear(4, 64), *hidden, torch.nn.Linear(64, 2))
         self.self_log = self_log
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> dict[str, torch.Tensor]:
@@ -85,18 +85,37 @@ class Empty(Callback):
         """Do nothing."""
 
 
-def fit(steps: int, *, self_log: bool = False, callback: bool = False, beside: Sequence[Callback] = ()) -> float:
-    """Train a small module; gives the seconds that the recorder says it took."""
-    batches = torch.utils.data.DataLoader(torch.randn(steps, 4), batch_size=None)
+class Reads(Empty):
+    """What it costs to read the numbers, and do nothing with them."""
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: object) -> None:
+        """Read them."""
+        self.row = [value.item() for value in outputs.values()]
+
+
+def fit(steps: int, layers: int, callbacks: Sequence[Callback] = (), *, self_log: bool = False) -> tuple[float, float]:
+    """Train a small module: processor seconds of all threads for a step, and the recorder's share in percent."""
+    batches = torch.utils.data.DataLoader(torch.randn(steps, 64, 4), batch_size=None)
     with tempfile.TemporaryDirectory() as folder:
-        callbacks = [*([MetricsCallback(every_n_steps=50)] if callback else ()), *beside]
+        watch = Watch()
         settings = {"logger": TensorBoardLogger(folder), "max_epochs": 1, "accelerator": "cpu", **QUIET}
-        trainer = Trainer(callbacks=callbacks, **settings)
-        began = time.perf_counter()
-        trainer.fit(Small(self_log=self_log), batches)
-        elapsed = time.perf_counter() - began
-        percent = tensorboard_scalars(trainer.logger.log_dir)[_OVERHEAD][-1][1] if callback else 0.0
-        return elapsed * percent / (100 + percent)
+        trainer = Trainer(callbacks=[*callbacks, watch], **settings)
+        trainer.fit(Small(layers=layers, self_log=self_log), batches)
+        scalars = tensorboard_scalars(trainer.logger.log_dir)
+        return watch.seconds / steps, scalars[_OVERHEAD][-1][1] if _OVERHEAD in scalars else 0.0
+
+
+class Watch(Callback):
+    """Processor seconds from the first step to the last."""
+
+    def __init__(self) -> None:
+        hide_idle_hooks(self)
+
+    def on_train_start(self, *_: object) -> None:
+        self.seconds = -time.process_time()
+
+    def on_train_end(self, *_: object) -> None:
+        self.seconds += time.process_time()
 
 
 def against_nothing(rounds: int, total: int) -> None:
@@ -135,39 +154,47 @@ def _pair(total: int, *, recorded: bool, logger: bool, turn_about: int) -> tuple
 
 
 def eight_scalars(rounds: int, steps: int) -> None:
-    """Print what eight scalars a step cost by ``self.log`` and by ``MetricsCallback``."""
-    ways: dict[str, dict[str, Any]] = {
-        "nothing": {},
-        "self.log": {"self_log": True},
-        "MetricsCallback": {"callback": True},
-        "an empty callback": {"more": [Empty()]},
-    }
-    more: dict[str, list[float]] = {name: [] for name in ways if name != "nothing"}
-    bare, said, beside = [], [], 0.0
-    for at in range(rounds):
-        names = [*ways][at % len(ways) :] + [*ways][: at % len(ways)]
-        fits = {name: partial(_fit, steps, said, **ways[name]) for name in names}
-        turns, threads = in_turns(fits, steps=_TURN)
-        bare += turns["nothing"][1:-1]
-        beside += threads / (rounds * steps)
-        for name, found in more.items():
-            found += [a - b for a, b in zip(turns[name][1:-1], turns["nothing"][1:-1], strict=True)]
-    step = statistics.median(bare) / _TURN
-    cost = {name: _middle(found) / _TURN for name, found in more.items()}
-    cost["MetricsCallback"] += beside  # where self.log's writer thread is in it too
-    print(f"\nEight scalars in a step of {1e6 * step:.0f} µs, turns of {_TURN} steps, 1 torch thread")
-    print("| way | cost of a step, µs | share of the step |\n|---|---|---|")
-    for name, seconds in cost.items():
-        print(f"| {name} | {1e6 * seconds:.1f} | {100 * seconds / step:.1f} % |")
-    print(f"overhead_pct tells of {1e6 * sum(said) / (rounds * steps):.1f} µs")
-    print(f"self.log costs {cost['self.log'] / cost['MetricsCallback']:.0f} times as much")
+    """Print what eight scalars a step cost, in the shortest step there is and in one of 0.8 ms."""
+    for layers in (0, layers_for(0.8e-3)):
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
+        for at in range(rounds):
+            for name in [*WAYS][at % len(WAYS) :] + [*WAYS][: at % len(WAYS)]:
+                found[name].append(WAYS[name](steps, layers))
+        bare = statistics.median(seconds for seconds, _ in found["nothing"])
+        print(
+            f"\nEight scalars in a step of {1e6 * bare:.0f} µs, {layers} hidden layers, {rounds} rounds, 1 torch thread"
+        )
+        print("| way | cost of a step, µs | share of the step |\n|---|---|---|")
+        cost = {name: _more(found[name], found["nothing"]) for name in WAYS if name != "nothing"}
+        for name, seconds in cost.items():
+            print(f"| {name} | {1e6 * seconds:.1f} | {100 * seconds / bare:.1f} % |")
+        said = statistics.median(percent for _, percent in found["MetricsCallback"])
+        print(f"overhead_pct says {said:.1f} %")
+        print(f"self.log costs {cost['self.log'] / cost['MetricsCallback']:.0f} times as much", flush=True)
 
 
-def _fit(steps: int, said: list[float], hand_over: Callback, more: Sequence[Callback] = (), **way: bool) -> None:
-    said.append(fit(steps, beside=[*more, hand_over], **way))
+WAYS: dict[str, Callable[[int, int], tuple[float, float]]] = {
+    "nothing": fit,
+    "an empty callback": lambda steps, layers: fit(steps, layers, [Empty()]),
+    "reading the numbers, no more": lambda steps, layers: fit(steps, layers, [Reads()]),
+    "MetricsCallback": lambda steps, layers: fit(steps, layers, [MetricsCallback(every_n_steps=50)]),
+    "self.log": lambda steps, layers: fit(steps // 8, layers, self_log=True),
+}
 
 
-def _middle(numbers: list[float], cut: float = 0.25) -> float:
+def _more(mine: list[tuple[float, float]], nothing: list[tuple[float, float]]) -> float:
+    """Seconds by which a way takes longer than nothing, the median over rounds."""
+    return statistics.median(a - b for (a, _), (b, _) in zip(mine, nothing, strict=True))
+
+
+def layers_for(seconds: float) -> int:
+    """How many hidden layers make a bare step last so long."""
+    fit(500, 0)
+    bare, deep = fit(1000, 0)[0], fit(1000, 8)[0]
+    return max(0, round(8 * (seconds - bare) / (deep - bare)))
+
+
+def _middle(numbers: list[float], cut: float) -> float:
     """The mean without this share at either end: what the machine does meanwhile is there."""
     few = int(cut * len(numbers))
     return statistics.fmean(sorted(numbers)[few : len(numbers) - few])
@@ -207,7 +234,7 @@ def main() -> None:
     if options.only in (None, "nothing"):
         against_nothing(options.rounds, total)
     if options.only in (None, "scalars"):
-        eight_scalars(options.rounds, 3000)
+        eight_scalars(4 * options.rounds, 4000)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,13 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import torch
-from tensorboard.compat.proto.event_pb2 import Event
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from puffer_callbacks.measure import compiled
 from puffer_callbacks.measure.sketch import sketch
 from puffer_callbacks.values import Histogram
+from puffer_callbacks.writers import wire
 from puffer_callbacks.writers.histograms import encode_histograms
 from puffer_callbacks.writers.records import append
 from puffer_callbacks.writers.wandb import MAX_BINS
@@ -76,11 +76,9 @@ class Bare(nn.Module):
         """Only for the hooks."""
 
 
-def event(histograms: dict[str, Histogram]) -> Event:
+def event(histograms: dict[str, Histogram]) -> bytes:
     """All histograms as one event, as ``TensorBoardWriter`` writes them."""
-    event = Event(step=1, wall_time=time.time())
-    event.summary.MergeFromString(encode_histograms(histograms))
-    return event
+    return wire.event(1, time.time(), encode_histograms(histograms))
 
 
 def row(histograms: dict[str, Histogram]) -> dict[str, object]:
@@ -225,7 +223,7 @@ def bytes_in_file() -> None:
     }
     print("\n| tensor | bytes | add_histogram |\n|---|---|---|")
     for kind, tensor in kinds.items():
-        mine = event(sketch({"tag": tensor})).summary.ByteSize()
+        mine = len(encode_histograms(sketch({"tag": tensor})))
         print(f"| {kind} | {mine} | {histogram('tag', tensor.numpy(), default_bins).ByteSize()} |")
 
 

@@ -65,7 +65,7 @@ def test_a_writer_of_another_kind_writes_in_its_own_way():
             self.calls.append("flush")
 
     other, event = Other(), Event(step=1)
-    append(other, event)
+    append(other, event.SerializeToString())
     assert other.calls == [event, "flush"]
 
 
