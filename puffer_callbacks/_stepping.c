@@ -14,7 +14,7 @@
 typedef struct {
     PyObject_HEAD
     PyObject *counters, *slow, *advance, *clock, *sums, *rates, *position; /* sums are NULL while it is closed */
-    long long until, accumulated, mark;
+    long long until, mark;
     double due, spent;
     Py_ssize_t passed;
 } Passage;
@@ -40,7 +40,7 @@ static long long quiet_at(Passage *self, PyObject *trainer, double now) {
     if (now >= self->due || !has_same_rates(self)) return -1;
     long long steps = number_of(PyObject_GetAttr(self->counters, optimizer_steps));
     if (steps < 0 || steps >= self->until) return -1;
-    if (number_of(PyObject_GetAttr(trainer, accumulate_grad_batches)) != self->accumulated) return -1;
+    if (number_of(PyObject_GetAttr(trainer, accumulate_grad_batches)) != 1) return -1;
     if (!self->position || self->position == Py_None) return steps;
     return number_of(PyObject_CallNoArgs(self->position));
 }
@@ -108,8 +108,7 @@ static PyObject *passage_close(PyObject *object, PyObject *nothing) {
 
 static PyObject *passage_open(PyObject *object, PyObject *args) {
     Passage *self = (Passage *)object, to = {0};
-    if (!PyArg_ParseTuple(args, "O!LdLOOL", &PyTuple_Type, &to.sums, &to.until, &to.due, &to.accumulated, &to.rates,
-                          &to.position, &to.mark))
+    if (!PyArg_ParseTuple(args, "O!LdOOL", &PyTuple_Type, &to.sums, &to.until, &to.due, &to.rates, &to.position, &to.mark))
         return NULL;
     for (Py_ssize_t i = 0; i < PyTuple_Size(to.sums); i++) {
         PyObject *each = PyTuple_GetItem(to.sums, i), *first = PyTuple_GetItem(to.sums, 0);
@@ -120,7 +119,7 @@ static PyObject *passage_open(PyObject *object, PyObject *args) {
     Py_XDECREF(passage_close(object, NULL));
     self->sums = Py_NewRef(to.sums), self->rates = Py_NewRef(to.rates);
     self->position = Py_NewRef(to.position), self->mark = to.mark;
-    self->until = to.until, self->due = to.due, self->accumulated = to.accumulated;
+    self->until = to.until, self->due = to.due;
     Py_RETURN_NONE;
 }
 

@@ -15,7 +15,7 @@ class Sums:
 class Passage:
     """Stands for ``on_train_batch_end``: takes a step by itself where nothing else is due, or calls ``slow``.
 
-    It is closed until it is opened.
+    It is closed until it is opened. A step of several accumulated batches, whose loss is divided, is not for it.
 
     Args:
         counters: has ``optimizer_steps`` and ``learning_rates``.
@@ -33,7 +33,6 @@ class Passage:
         sums: tuple[Sums, ...],
         until: int,
         due: float,
-        accumulated: int,
         rates: object,
         position: Callable[[], int] | None,
         mark: int,
@@ -45,7 +44,6 @@ class Passage:
             sums: what their outputs are added to, all of the same names.
             until: the optimizer step from which on somebody has to be asked.
             due: the time by the clock from which on.
-            accumulated: the trainer's ``accumulate_grad_batches``.
             rates: the counters' ``learning_rates``; another object is asked about.
             position: gives the place on the x axis, where that is not the optimizer steps.
             mark: the place of the row that is open there.

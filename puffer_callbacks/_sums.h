@@ -16,6 +16,7 @@ typedef struct {
     Py_ssize_t length, steps;
     Total *totals;
     double *row;
+    int is_reading;
 } Sums;
 
 static void add_number(Total *total, double number) {
@@ -35,7 +36,7 @@ static void add_row(Sums *self, const double *row) {
 }
 
 static int read_number(Sums *self, PyObject *value, double *number) {
-    int is_number = PyFloat_CheckExact(value) || PyLong_Check(value);
+    int is_number = PyFloat_Check(value) || PyLong_Check(value);
     PyObject *read = is_number ? Py_NewRef(value) : PyObject_CallFunctionObjArgs(self->read, value, NULL);
     if (!read) return 0;
     *number = PyFloat_AsDouble(read);
@@ -47,11 +48,10 @@ static int is_name(PyObject *key, PyObject *name) {
     return key == name || (PyUnicode_CheckExact(key) && PyUnicode_Compare(key, name) == 0);
 }
 
-/* Whether the outputs are numbers of these names, which are in the row then; -1 for what ends the run, as Ctrl-C. */
-static int read_row(Sums *self, PyObject *outputs) {
+/* Into the row; -1 for what ends the run, as Ctrl-C. */
+static int read_values(Sums *self, PyObject *outputs) {
     PyObject *key, *value;
     Py_ssize_t place = 0, i = 0;
-    if (!PyDict_CheckExact(outputs) || PyDict_Size(outputs) != self->length) return 0;
     while (PyDict_Next(outputs, &place, &key, &value)) {
         if (i >= self->length || !is_name(key, PyTuple_GetItem(self->names, i))) return 0;
         Py_INCREF(value); /* whoever reads it might change the outputs */
@@ -63,6 +63,15 @@ static int read_row(Sums *self, PyObject *outputs) {
         return 0;
     }
     return i == self->length;
+}
+
+/* Whether the outputs are numbers of these names, which are in the row then. Whoever reads must not come here again. */
+static int read_row(Sums *self, PyObject *outputs) {
+    if (self->is_reading || !PyDict_CheckExact(outputs) || PyDict_Size(outputs) != self->length) return 0;
+    self->is_reading = 1;
+    int is_read = read_values(self, outputs);
+    self->is_reading = 0;
+    return is_read;
 }
 
 static PyObject *sums_add(PyObject *object, PyObject *outputs) {

@@ -51,7 +51,7 @@ class Guard:
         return error is not None and self.contain(error)
 
     def contain(self, error: BaseException) -> bool:
-        """Report an exception; tells whether that is all, and raises it where faults are to be raised."""
+        """Report an exception; tells whether that is all, or it is to be raised."""
         said = isinstance(error, PufferWarning)  # whoever turns warnings into errors asked for it
         if not isinstance(error, Exception) or said or self._faults.strict:
             return False

@@ -147,7 +147,7 @@ class Recorder(Callback):
             self.batch = batch
             self._tell(trainer, pl_module, outputs, loss_scale)
             self.batch = None
-        steps.let_pass(trainer, self._journal, self.budget.due_at)
+        steps.let_pass(self._journal, self.budget.due_at)
 
     def _advance(self) -> None:
         """Write the row that lies behind."""
@@ -201,7 +201,6 @@ class Recorder(Callback):
         state = self._ended
         with self.guard("Recorder, its part of a checkpoint"):
             if self._journal is not None:
-                self._journal.advance(self.counters)
                 self._journal.flush()
                 state = self._state(self._journal)
         return state
@@ -242,7 +241,7 @@ class Recorder(Callback):
             self.counters.watch(pl_module, trainer.optimizers)
             self._unhook()
             self._steps = Steps(trainer.callbacks, self.counters, self.stopwatch, self._guard)
-            if is_ours(self, "on_train_batch_end"):
+            if is_ours(self, "on_train_batch_end") and "on_train_batch_end" not in vars(self):
                 self.on_train_batch_end = self._steps.stand_for(self.on_train_batch_end, self._advance)  # type: ignore[method-assign]
 
     def end(self) -> None:
@@ -255,8 +254,11 @@ class Recorder(Callback):
             self.counters.unwatch()
 
     def _unhook(self) -> None:
+        """Have every step come by the method itself again."""
         self._steps.stop()
-        vars(self).pop("on_train_batch_end", None)
+        if self._steps.is_stand_in(vars(self).get("on_train_batch_end")):
+            del vars(self)["on_train_batch_end"]
+        self._steps = Steps((), self.counters, self.stopwatch, self._guard)
 
     def _close(self, journal: Journal) -> None:
         atexit.unregister(self._at_exit)

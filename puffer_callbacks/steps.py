@@ -31,15 +31,21 @@ class Steps:
         self.listeners = Listeners(told, counters.optimizer_steps)
         self._followers = [each for each in told if hasattr(each, "follow") and is_ours(each, "on_step")]
         self._counters, self._stopwatch, self._guard = counters, stopwatch, guard
-        self._price = 2 * price_of_a_call()  # of Lightning for the hook, and of the optimizer for the counter
+        self._may_pass = all(is_ours(each, "follow") and hasattr(each, "sums") for each in self._followers)
+        self._price, self._scale, self._rates = 0.0, 1, counters.learning_rates
         self._passage: Passage | None = None
 
     def stand_for(self, slow: Callable[..., None], advance: Callable[[], None]) -> Callable[..., None]:
         """What Lightning had best call in place of the hook ``slow``; ``advance`` is called where the axis moves on."""
+        self._price = 2 * price_of_a_call()  # of Lightning for the hook, and of the optimizer for the counter
         if not IS_COMPILED:
             return slow
         self._passage = Passage(self._counters, slow, advance, perf_counter)
         return self._passage
+
+    def is_stand_in(self, hook: object) -> bool:
+        """Whether it is what ``stand_for`` gave."""
+        return hook is not None and hook is self._passage
 
     def add(self, trainer: Any, module: Any, outputs: object) -> int:
         """Add a step up.
@@ -47,17 +53,18 @@ class Steps:
         Returns:
             What its ``loss`` was divided by.
         """
-        began = perf_counter()
-        scale: int = trainer.accumulate_grad_batches
-        if scale != 1 and not module.automatic_optimization:
-            scale = 1
+        began, self._rates = perf_counter(), self._counters.learning_rates
+        self._scale = trainer.accumulate_grad_batches
+        if self._scale != 1 and not module.automatic_optimization:
+            self._scale = 1
         try:
             for follower in self._followers:
-                follower.follow(outputs, scale, self._counters.learning_rates)
+                follower.follow(outputs, self._scale, self._rates)
         except Exception as error:
-            self._guard.contain(error)
+            if not self._guard.contain(error):
+                raise
         self._stopwatch.add(perf_counter() - began + self._price)
-        return scale
+        return self._scale
 
     def is_quiet(self, journal: Journal | None, due: float) -> bool:
         """Whether nothing else is to be done at this step.
@@ -70,14 +77,15 @@ class Steps:
             return False
         return journal.position(self._counters) <= journal.open_at
 
-    def let_pass(self, trainer: Any, journal: Journal | None, due: float) -> None:
+    def let_pass(self, journal: Journal | None, due: float) -> None:
         """Ask for no step like this one before anything is due."""
+        if self._passage is None or journal is None or not self._may_pass or self._scale != 1:
+            return
         sums = tuple(follower.sums for follower in self._followers)
-        if self._passage is None or journal is None or None in sums or any(s.names != sums[0].names for s in sums):
+        if None in sums or any(each.names != sums[0].names for each in sums):
             return
         position = partial(journal.position, self._counters) if journal.is_by_env else None
-        scale, rates = trainer.accumulate_grad_batches, self._counters.learning_rates
-        self._passage.open(sums, self.listeners.until, due, scale, rates, position, journal.open_at)
+        self._passage.open(sums, self.listeners.until, due, self._rates, position, journal.open_at)
 
     def stop(self) -> None:
         """Ask for the next step, as what is due may be something else now."""

@@ -1,6 +1,8 @@
 """Steps at which nothing is due take the short way, and nobody can tell from what is recorded."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -165,6 +167,128 @@ def test_a_loop_takes_the_short_way_too(memory_logger, asked):
     assert len(asked) <= 2 + 64 // 16
     assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
     np.testing.assert_allclose([value for _, value in memory_logger.series("train/kl")], VALUES.reshape(4, 16).mean(1))
+
+
+def test_a_batch_counts_whole_where_a_module_turns_to_manual_optimization(quiet_trainer, memory_logger):
+    class Turns(Supervised):
+        def on_train_batch_start(self, batch, batch_idx):
+            self.automatic_optimization = batch_idx < 32
+
+        def training_step(self, batch, batch_idx):
+            said = super().training_step(batch, batch_idx)
+            if not self.automatic_optimization:
+                self.optimizers().step()
+            return said
+
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(8)], accumulate_grad_batches=4)
+    trainer.fit(Turns([{"loss": 1.0}] * 64))
+    assert {value for _, value in memory_logger.series("train/loss")} == {1.0}
+
+
+def test_numbers_of_lightning_s_that_are_no_integers_are_fine(quiet_trainer, memory_logger):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(8)], accumulate_grad_batches=2.0)
+    trainer.fit(Supervised(SCRIPT))
+    assert [step for step, _ in memory_logger.series("train/kl")] == [8, 16, 24, 32]
+
+
+def test_a_subclass_that_follows_in_its_own_way_is_asked_at_every_step(quiet_trainer, memory_logger):
+    class Mine(MetricsCallback):
+        followed = 0
+
+        def follow(self, outputs, loss_scale, rates):
+            self.followed += 1
+            super().follow({"kl": outputs["kl"]}, loss_scale, rates)
+
+    mine = Mine(16)
+    quiet_trainer(logger=memory_logger, callbacks=[mine]).fit(Supervised(SCRIPT))
+    assert mine.followed == 64
+    assert "train/loss" not in memory_logger.tags
+
+
+def test_a_strict_recorder_raises_what_following_raises(quiet_trainer):
+    class Broken(dict):
+        def items(self):
+            raise OSError("nothing there")
+
+    script = [{"loss": 1.0, "more": Broken()}]
+    with pytest.raises(OSError, match="nothing there"):
+        quiet_trainer(callbacks=[MetricsCallback(16), Recorder(strict=True)]).fit(Supervised(script))
+
+
+def test_a_callback_may_be_copied_in_the_middle_of_a_run(quiet_trainer, memory_logger):
+    copies = []
+
+    class Copies(Supervised):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 24:
+                copies.append(copy.deepcopy(self.trainer.callbacks[0]))
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Copies(SCRIPT))
+    assert memory_logger.series("train/kl")[1][1] == pytest.approx(VALUES[16:32].mean())
+    assert copies[0].state_dict()["means"]["kl"] == [pytest.approx(VALUES[16:24].sum()), 8, 0]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda callbacks: pickle.loads(pickle.dumps(callbacks))])
+def test_callbacks_and_recorder_may_be_copied_after_a_run(quiet_trainer, copied):
+    trainer = quiet_trainer(callbacks=[MetricsCallback(16)])
+    trainer.fit(Supervised(SCRIPT))
+    assert [type(callback) for callback in copied(trainer.callbacks)] == [type(c) for c in trainer.callbacks]
+
+
+def test_names_that_are_others_at_each_step_are_not_kept(quiet_trainer, memory_logger):
+    metrics = MetricsCallback(400)
+    script = [{"loss": 1.0, f"loss_{at}": float(at)} for at in range(400)]
+    quiet_trainer(logger=memory_logger, callbacks=[metrics]).fit(Supervised(script))
+    assert len(metrics._means._plain) <= 64
+    assert memory_logger.series("train/loss_7") == [(400, 7.0)]
+    assert memory_logger.series("train/loss") == [(400, 1.0)]
+
+
+def test_a_hook_that_somebody_put_on_the_recorder_stays(quiet_trainer):
+    recorder, called = Recorder(), []
+    method = recorder.on_train_batch_end
+
+    def mine(*args):
+        called.append(args)
+        method(*args)
+
+    recorder.on_train_batch_end = mine
+    quiet_trainer(callbacks=[MetricsCallback(16), recorder]).fit(Supervised(SCRIPT))
+    assert len(called) == 64
+    assert recorder.on_train_batch_end is mine
+
+
+def test_rows_reach_a_logger_in_order_where_a_run_fails(quiet_trainer, memory_logger):
+    class Fails(Supervised):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 20:
+                log(self, {"own": 1.0})
+            if batch_idx == 30:
+                raise OSError("no space left")
+            return super().training_step(batch, batch_idx)
+
+    said, keep = [], memory_logger.log_values
+    memory_logger.log_values = lambda values, step: (said.append(step), keep(values, step))[1]
+    with pytest.raises(OSError, match="no space left"):
+        quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(100)]).fit(Fails(SCRIPT))
+    assert said == sorted(said)
+    assert memory_logger.series("own") == [(20, 1.0)]
+
+
+def test_a_row_is_written_before_a_validation_begins_to_last(quiet_trainer, memory_logger):
+    there = []
+
+    class Validates(Supervised):
+        def validation_step(self, batch, batch_idx):
+            there.append([step for step, _ in memory_logger.series("train/kl")])
+
+        def val_dataloader(self):
+            return range(1)
+
+    arguments = {"val_check_interval": 20, "num_sanity_val_steps": 0}
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)], **arguments).fit(Validates(SCRIPT))
+    assert there == [[16], [16, 32], [16, 32, 48]]
 
 
 def test_nothing_is_left_behind_after_a_run(quiet_trainer):

@@ -52,8 +52,14 @@ class MetricsCallback(PufferCallback):
         self._rates: Mapping[int, Scalar] = {}
         self._rates_since = 0
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Begin anew: with another module, or on another device, a step may return other things."""
+        super().setup(trainer, pl_module, stage)
+        self._means.forget()
+
     def follow(self, outputs: object, loss_scale: int, rates: Mapping[int, Scalar]) -> None:
-        """Add a step to the interval; the recorder calls it at every step, as long as ``on_step`` is ours.
+        """Add a step to the interval. The recorder calls it, as long as ``on_step`` is ours, at every step that was
+        not added to ``sums`` directly.
 
         Args:
             outputs: what the step returned.
@@ -108,6 +114,7 @@ class MetricsCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._means.load_state_dict(state_dict["means"])
+        self._rates_since = self._means.steps
         self._rate_means.load_state_dict(state_dict["rates"])
         self._every.restart(state_dict["last"])
         self._nonfinite = Counter(state_dict["nonfinite"])

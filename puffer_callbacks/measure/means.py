@@ -15,7 +15,8 @@ from puffer_callbacks.measure.steprows import StepRows
 from puffer_callbacks.stepping import Sums
 from puffer_callbacks.values.scalars import scalars_of
 
-_NUMBERS = {float, int, bool}
+_MOST_NAMED = 64
+"""Kinds of steps, by the names of their scalars, that are remembered."""
 _FOLD_AT = 256
 """Rows kept before they are added up: memory stays flat however long the interval."""
 
@@ -113,6 +114,15 @@ class IntervalMeans:
         self._fold()
         self._totals = {name: list(total) for name, total in state.items()}
 
+    def forget(self) -> None:
+        """Trust no names any more; what was added stays."""
+        self._fold()
+        self._other_steps, self._plain, self.sums = self.steps, {}, None
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._fold()
+        return vars(self) | {"_other_steps": self.steps, "_plain": {}, "sums": None}
+
     def _add_any(self, outputs: object) -> bool:
         scalars = scalars_of(outputs)
         on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not _on_cpu(value)}
@@ -126,7 +136,10 @@ class IntervalMeans:
                 with suppress(Exception):  # a tensor that holds no number
                     self.add_floats({name: float(value) * self._scale(name)})
         if scalars and _are_plain(outputs) and tuple(outputs) == tuple(scalars):
-            self._plain.setdefault(tuple(scalars), Sums(tuple(scalars), Tensor.item))
+            if len(self._plain) >= _MOST_NAMED:
+                self.forget()
+            read = Tensor.item if any(isinstance(value, Tensor) for value in outputs.values()) else _refuse
+            self._plain.setdefault(tuple(scalars), Sums(tuple(scalars), read))
         self._other_steps += bool(scalars)
         return bool(scalars)
 
@@ -163,10 +176,18 @@ def _on_cpu(value: Tensor) -> bool:
     return value.device.type == "cpu"
 
 
+def _refuse(value: object) -> float:
+    raise TypeError(f"expected a number as before, got a {type(value).__name__}")
+
+
 def _are_plain(outputs: object) -> TypeGuard[dict[str, Any]]:
     """Whether they are numbers that are read at once, without waiting for a device."""
-    return type(outputs) is dict and all(type(value) in _NUMBERS or _is_plain(value) for value in outputs.values())
+    return type(outputs) is dict and all(
+        isinstance(value, float | int) or _is_plain(value) for value in outputs.values()
+    )
 
 
 def _is_plain(value: object) -> bool:
+    if isinstance(value, float | int):
+        return True
     return type(value) is Tensor and _on_cpu(value) and not value.ndim and value.layout is torch.strided
