@@ -90,7 +90,9 @@ static char *put_bytes(char *out, int field, const void *content, size_t size) {
     return out + size;
 }
 
+/* Zero is what a field is that is not there. */
 static char *put_double(char *out, int field, double number) {
+    if (number == 0) return out;
     *out = (char)(field << 3 | 1);
     memcpy(out + 1, &number, 8);
     return out + 9;
@@ -119,12 +121,14 @@ static PyObject *histogram(PyObject *module, PyObject *args) {
     if (!size) low = high = 0;
     const double *all = (const double *)(uintptr_t)edges;
     size_t row = 8 * row_of(bins, counts, size, low, high, all, limits, counted);
-    size_t histo = 5 * 9 + 2 * field_of(row), value = field_of((size_t)tag_size) + field_of(histo);
+    const double totals[] = {low, high, number, sum, squares};
+    size_t histo = 2 * field_of(row);
+    for (int i = 0; i < 5; i++) histo += totals[i] == 0 ? 0 : 9;
+    size_t value = field_of((size_t)tag_size) + field_of(histo);
     PyObject *found = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)field_of(value));
     if (found) {
         char *out = put_head(PyBytes_AsString(found), 1, value);
         out = put_head(put_bytes(out, 1, tag, (size_t)tag_size), 5, histo);
-        const double totals[] = {low, high, number, sum, squares};
         for (int i = 0; i < 5; i++) out = put_double(out, i + 1, totals[i]);
         put_bytes(put_bytes(out, 6, limits, row), 7, counted, row);
     }

@@ -15,10 +15,9 @@ from puffer_callbacks.values.rows import rows_as_bytes
 from puffer_callbacks.writers.compiled import IS_COMPILED, encoding
 from puffer_callbacks.writers.wire import field
 
-_TOTALS = Struct("<BdBdBdBdBd")
-"""Minimum, maximum, number, sum and sum of squares: the fields 1 to 5, each a key and a float64."""
+_TOTAL = Struct("<Bd")
+"""Minimum, maximum, number, sum or sum of squares: one of the fields 1 to 5, a key and a float64."""
 
-_MIN, _MAX, _NUM, _SUM, _SQUARES = (number << 3 | 1 for number in range(1, 6))
 _LIMITS, _COUNTS = 6, 7
 _VALUE, _TAG, _HISTO = 1, 1, 5
 
@@ -52,5 +51,6 @@ def _encode(tag: str, histogram: Histogram) -> bytes:
 
 def _message(histogram: Histogram, number: float, limits: bytes, counts: bytes) -> bytes:
     low, high = (histogram.min, histogram.max) if number else (0.0, 0.0)
-    totals = _MIN, low, _MAX, high, _NUM, number, _SUM, histogram.sum, _SQUARES, histogram.sum_squares
-    return _TOTALS.pack(*totals) + field(_LIMITS, limits) + field(_COUNTS, counts)
+    totals = low, high, number, histogram.sum, histogram.sum_squares
+    packed = [_TOTAL.pack(at << 3 | 1, total) for at, total in enumerate(totals, 1) if total]  # a zero is not there
+    return b"".join(packed) + field(_LIMITS, limits) + field(_COUNTS, counts)

@@ -22,3 +22,9 @@ def test_an_event_is_as_protocol_buffers_write_it():
     whole = Event(step=10, wall_time=12.5, summary=Summary(value=[*scalars.value, *histogram.value]))
     parts = scalars.SerializeToString() + histogram.SerializeToString()
     assert event(10, 12.5, parts) == whole.SerializeToString()
+
+
+@pytest.mark.parametrize("values", [torch.zeros(64), torch.ones(64), torch.tensor([-1.0, 1.0]), torch.randn(64)])
+def test_a_histogram_takes_no_more_bytes_than_protocol_buffers_take_for_it(values):
+    ours = encode_histograms({"weights": Histogram.of(values)})
+    assert len(ours) == len(Summary.FromString(ours).SerializeToString())
