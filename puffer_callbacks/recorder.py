@@ -242,7 +242,9 @@ class Recorder(Callback):
             self._unhook()
             self._steps = Steps(trainer.callbacks, self.counters, self.stopwatch, self._guard)
             if is_ours(self, "on_train_batch_end") and "on_train_batch_end" not in vars(self):
-                self.on_train_batch_end = self._steps.stand_for(self.on_train_batch_end, self._advance)  # type: ignore[method-assign]
+                stand_in = self._steps.stand_for(self.on_train_batch_end, self._advance)
+                if stand_in is not None:
+                    vars(self)["on_train_batch_end"] = stand_in
 
     def end(self) -> None:
         """Write what is left and let go of the run."""

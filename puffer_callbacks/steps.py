@@ -35,12 +35,11 @@ class Steps:
         self._price, self._scale, self._rates = 0.0, 1, counters.learning_rates
         self._passage: Passage | None = None
 
-    def stand_for(self, slow: Callable[..., None], advance: Callable[[], None]) -> Callable[..., None]:
+    def stand_for(self, slow: Callable[..., None], advance: Callable[[], None]) -> Passage | None:
         """What Lightning had best call in place of the hook ``slow``; ``advance`` is called where the axis moves on."""
         self._price = 2 * price_of_a_call()  # of Lightning for the hook, and of the optimizer for the counter
-        if not IS_COMPILED:
-            return slow
-        self._passage = Passage(self._counters, slow, advance, perf_counter)
+        if IS_COMPILED:
+            self._passage = Passage(self._counters, slow, advance, perf_counter)
         return self._passage
 
     def is_stand_in(self, hook: object) -> bool:
