@@ -74,6 +74,6 @@ def _sum(*numbers: float) -> float:
 
 
 if not IS_COMPILED:
-    Passage, Sums = None, PlainSums  # type: ignore[assignment,misc]
+    Passage, Sums = object, PlainSums  # type: ignore[assignment,misc]  # nobody asks for a passage then
 
 __all__ = ["IS_COMPILED", "Passage", "PlainSums", "Sums"]

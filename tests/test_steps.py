@@ -3,6 +3,8 @@
 import copy
 import math
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -295,3 +297,31 @@ def test_nothing_is_left_behind_after_a_run(quiet_trainer):
     recorder = Recorder()
     quiet_trainer(callbacks=[MetricsCallback(16), recorder]).fit(Supervised(SCRIPT))
     assert "on_train_batch_end" not in vars(recorder)
+
+
+_WITHOUT = """
+import sys
+for module in ("_stepping", "measure._counting", "writers._encoding"):
+    sys.modules[f"puffer_callbacks.{module}"] = None  # as where there was no compiler
+import torch
+from puffer_callbacks import MemoryLogger, Recorder, default_callbacks
+from puffer_callbacks.adapters import Loop
+from puffer_callbacks.stepping import IS_COMPILED
+
+assert not IS_COMPILED
+agent, logger = torch.nn.Linear(4, 2), MemoryLogger()
+optimizer = torch.optim.Adam(agent.parameters(), lr=0.1)
+with Loop(logger, default_callbacks(metrics=2, histograms=2)) as loop:
+    loop.fit_start(agent, {"gamma": 0.99})
+    for step in range(4):
+        agent(torch.ones(4)).sum().backward()
+        optimizer.step()
+        loop.step({"policy_loss": float(step)})
+    assert "on_train_batch_end" not in vars(Recorder.of(loop))
+print(logger.series("train/policy_loss"), logger.series("weights/weight")[0][1].count)
+"""
+
+
+def test_the_package_works_where_there_was_no_compiler():
+    done = subprocess.run([sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=False)
+    assert done.stdout == "[(2, 0.5), (4, 2.5)] 8\n", done.stderr
