@@ -145,9 +145,16 @@ class IntervalMeans:
 
     def _fold(self) -> None:
         for names, sums in self._plain.items():
-            for name, (total, count, nonfinite) in zip(names, sums.take(), strict=True):
-                if count or nonfinite:
-                    self._add_totals(name, total * self._scale(name), count, nonfinite)
+            taken: dict[str, list[Any]] = {
+                name: [*each] for name, each in zip(names, sums.take(), strict=True) if each[1] or each[2]
+            }
+            if self._loss_scale != 1 and "loss" in taken:
+                taken["loss"][0] *= self._loss_scale
+            if self._totals:
+                for name, (total, count, nonfinite) in taken.items():
+                    self._add_totals(name, total, count, nonfinite)
+            else:  # as nearly always
+                self._totals = taken
         for names, rows in self._stacked.items():
             if rows:
                 self._add_block(names, rows.take())
