@@ -130,7 +130,6 @@ class Recorder(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to measure: what it costs to open a backend is no share of a step."""
-        self._steps.stop()
         self.stopwatch.restart()
         self.budget.restart()
         if self._journal is not None:

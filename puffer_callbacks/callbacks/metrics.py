@@ -51,13 +51,11 @@ class MetricsCallback(PufferCallback):
         self._met_none = self._says_something = False
         self._rates: Mapping[int, Scalar] = {}
         self._rates_since = 0
-        self._follows = False
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Begin anew: with another module, or on another device, a step may return other things."""
         super().setup(trainer, pl_module, stage)
         self._means.forget()
-        self._follows = not is_ours(self, "on_step")
 
     def follow(self, outputs: object, loss_scale: int, rates: Mapping[int, Scalar]) -> None:
         """Add a step to the interval. The recorder calls it, as long as ``on_step`` is ours, at every step that was
@@ -83,7 +81,7 @@ class MetricsCallback(PufferCallback):
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Log the interval where it ends."""
         recorder = Recorder.of(trainer)
-        if self._follows:  # a subclass may hand on other metrics than it was given
+        if not is_ours(self, "on_step"):  # a subclass may hand on other metrics than it was given
             self.follow(metrics, 1, recorder.counters.learning_rates)
         # an interval ends where there is something to say of its last step
         if self._says_something and self._every.fires(recorder.counters.optimizer_steps):

@@ -145,16 +145,9 @@ class IntervalMeans:
 
     def _fold(self) -> None:
         for names, sums in self._plain.items():
-            taken: dict[str, list[Any]] = {
-                name: [*each] for name, each in zip(names, sums.take(), strict=True) if each[1] or each[2]
-            }
-            if self._loss_scale != 1 and "loss" in taken:
-                taken["loss"][0] *= self._loss_scale
-            if self._totals:
-                for name, (total, count, nonfinite) in taken.items():
-                    self._add_totals(name, total, count, nonfinite)
-            else:  # as nearly always
-                self._totals = taken
+            for name, (total, count, nonfinite) in zip(names, sums.take(), strict=True):
+                if count or nonfinite:
+                    self._add_totals(name, total * self._scale(name), count, nonfinite)
         for names, rows in self._stacked.items():
             if rows:
                 self._add_block(names, rows.take())
@@ -189,9 +182,7 @@ def _refuse(value: object) -> float:
 
 def _are_plain(outputs: object) -> TypeGuard[dict[str, Any]]:
     """Whether they are numbers that are read at once, without waiting for a device."""
-    return type(outputs) is dict and all(
-        isinstance(value, float | int) or _is_plain(value) for value in outputs.values()
-    )
+    return type(outputs) is dict and all(map(_is_plain, outputs.values()))
 
 
 def _is_plain(value: object) -> bool:
