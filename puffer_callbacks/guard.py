@@ -45,7 +45,7 @@ class Guard:
         watch = self._stopwatch
         watch.depth -= 1
         if watch.depth == 0:
-            watch.leave()
+            watch.add(perf_counter() - watch.entered)
         if self._own is not None:
             self._own.__exit__(kind, error, trace)
         return error is not None and self.contain(error)

@@ -41,11 +41,7 @@ class Stopwatch:
     ) -> None:
         self.depth -= 1
         if self.depth == 0:
-            self.leave()
-
-    def leave(self) -> None:
-        """Count the outermost block, which ends now."""
-        self.add(perf_counter() - self.entered)
+            self.add(perf_counter() - self.entered)
 
     def add(self, spent: float, *, blocks: int = 1) -> None:
         """Count blocks that took so many seconds together."""
