@@ -13,8 +13,8 @@
 
 typedef struct {
     PyObject_HEAD
-    PyObject *counters, *slow, *advance, *clock, *sums, *rates, *position; /* sums are NULL while it is closed */
-    long long until, mark;
+    PyObject *counters, *slow, *go_on, *clock, *sums, *rates, *position; /* sums are NULL while it is closed */
+    long long steps, until, ends, mark;
     double due, spent;
     Py_ssize_t passed;
 } Passage;
@@ -41,6 +41,7 @@ static long long quiet_at(Passage *self, PyObject *trainer, double now) {
     long long steps = number_of(PyObject_GetAttr(self->counters, optimizer_steps));
     if (steps < 0 || steps >= self->until) return -1;
     if (number_of(PyObject_GetAttr(trainer, accumulate_grad_batches)) != 1) return -1;
+    self->steps = steps;
     if (!self->position || self->position == Py_None) return steps;
     return number_of(PyObject_CallNoArgs(self->position));
 }
@@ -63,9 +64,11 @@ static int read_clock(Passage *self, double *now) {
     return *now != -1 || !PyErr_Occurred();
 }
 
-static int go_on(Passage *self) {
-    self->mark = LLONG_MAX;
-    PyObject *nothing = PyObject_CallNoArgs(self->advance);
+static int go_on(Passage *self, long long at) {
+    int ends = self->steps >= self->ends;
+    if (at > self->mark) self->mark = LLONG_MAX;
+    if (ends) self->ends = LLONG_MAX;
+    PyObject *nothing = PyObject_CallFunctionObjArgs(self->go_on, ends ? Py_True : Py_False, NULL);
     Py_XDECREF(nothing);
     return nothing ? 1 : -1;
 }
@@ -81,7 +84,7 @@ static int pass(Passage *self, PyObject *trainer, PyObject *outputs) {
     if (!read_clock(self, &ended)) return -1;
     self->spent += ended - began;
     self->passed++;
-    return self->sums && at > self->mark ? go_on(self) : 1;
+    return self->sums && (at > self->mark || self->steps >= self->ends) ? go_on(self, at) : 1;
 }
 
 static PyObject *passage_call(PyObject *object, PyObject *args, PyObject *named) {
@@ -108,7 +111,8 @@ static PyObject *passage_close(PyObject *object, PyObject *nothing) {
 
 static PyObject *passage_open(PyObject *object, PyObject *args) {
     Passage *self = (Passage *)object, to = {0};
-    if (!PyArg_ParseTuple(args, "O!LdOOL", &PyTuple_Type, &to.sums, &to.until, &to.due, &to.rates, &to.position, &to.mark))
+    if (!PyArg_ParseTuple(args, "O!LLdOOL", &PyTuple_Type, &to.sums, &to.until, &to.ends, &to.due, &to.rates,
+                          &to.position, &to.mark))
         return NULL;
     for (Py_ssize_t i = 0; i < PyTuple_Size(to.sums); i++) {
         PyObject *each = PyTuple_GetItem(to.sums, i), *first = PyTuple_GetItem(to.sums, 0);
@@ -119,7 +123,7 @@ static PyObject *passage_open(PyObject *object, PyObject *args) {
     Py_XDECREF(passage_close(object, NULL));
     self->sums = Py_NewRef(to.sums), self->rates = Py_NewRef(to.rates);
     self->position = Py_NewRef(to.position), self->mark = to.mark;
-    self->until = to.until, self->due = to.due;
+    self->until = to.until, self->ends = to.ends, self->due = to.due;
     Py_RETURN_NONE;
 }
 
@@ -131,12 +135,12 @@ static PyObject *passage_take(PyObject *object, PyObject *nothing) {
 }
 
 static PyObject *passage_new(PyTypeObject *type, PyObject *args, PyObject *named) {
-    PyObject *counters, *slow, *advance, *clock;
-    if (!PyArg_ParseTuple(args, "OOOO", &counters, &slow, &advance, &clock)) return NULL;
+    PyObject *counters, *slow, *go_on, *clock;
+    if (!PyArg_ParseTuple(args, "OOOO", &counters, &slow, &go_on, &clock)) return NULL;
     Passage *self = (Passage *)PyType_GenericAlloc(type, 0);
     if (!self) return NULL;
     self->counters = Py_NewRef(counters), self->clock = Py_NewRef(clock);
-    self->slow = Py_NewRef(slow), self->advance = Py_NewRef(advance);
+    self->slow = Py_NewRef(slow), self->go_on = Py_NewRef(go_on);
     return (PyObject *)self;
 }
 
@@ -145,7 +149,7 @@ static int passage_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->counters);
     Py_VISIT(self->slow);
-    Py_VISIT(self->advance);
+    Py_VISIT(self->go_on);
     Py_VISIT(self->clock);
     Py_VISIT(self->sums);
     Py_VISIT(self->rates);
@@ -158,7 +162,7 @@ static int passage_clear(PyObject *object) {
     Py_XDECREF(passage_close(object, NULL));
     Py_CLEAR(self->counters);
     Py_CLEAR(self->slow);
-    Py_CLEAR(self->advance);
+    Py_CLEAR(self->go_on);
     Py_CLEAR(self->clock);
     return 0;
 }

@@ -84,12 +84,14 @@ static PyObject *sums_add(PyObject *object, PyObject *outputs) {
 
 static PyObject *sums_take(PyObject *object, PyObject *nothing) {
     Sums *self = (Sums *)object;
-    PyObject *taken = PyList_New(self->length);
+    PyObject *taken = PyDict_New();
     for (Py_ssize_t i = 0; taken && i < self->length; i++) {
-        Total *t = self->totals + i;
-        PyObject *line = Py_BuildValue("dnn", isfinite(t->rest) ? t->sum + t->rest : t->sum, t->finite, t->others);
-        if (!line || PyList_SetItem(taken, i, line)) Py_CLEAR(taken);
-        *t = (Total){0};
+        Total t = self->totals[i];
+        self->totals[i] = (Total){0};
+        if (!t.finite && !t.others) continue;
+        PyObject *total = Py_BuildValue("dnn", isfinite(t.rest) ? t.sum + t.rest : t.sum, t.finite, t.others);
+        if (!total || PyDict_SetItem(taken, PyTuple_GetItem(self->names, i), total)) Py_CLEAR(taken);
+        Py_XDECREF(total);
     }
     return taken;
 }

@@ -148,12 +148,15 @@ class Recorder(Callback):
             self.batch = None
         steps.let_pass(self._journal, self.budget.due_at)
 
-    def _advance(self) -> None:
-        """Write the row that lies behind."""
+    def _go_on(self, ends: bool) -> None:
+        """Write the row that lies behind; log the intervals, where one ends."""
         self._steps.count()
         with self._guard:
             if self._journal is not None:
                 self._journal.advance(self.counters)
+                if ends:
+                    self._steps.end_intervals(self)
+                    self._steps.let_pass(self._journal, self.budget.due_at)
 
     @property
     def batch_size(self) -> int:
@@ -169,6 +172,7 @@ class Recorder(Callback):
                 if self.stopwatch.entered >= self.budget.due_at:
                     self.record(self.budget.check(self.stopwatch.inside + self._journal.backends.busy))
                     self._steps.listeners.settle(counters.optimizer_steps)  # an interval may be another now
+                self._steps.end_intervals(self)
         due = self._steps.listeners.due(counters.optimizer_steps)
         if due:
             metrics: dict[str, Scalar] = {}
@@ -241,7 +245,7 @@ class Recorder(Callback):
             self._unhook()
             self._steps = Steps(trainer.callbacks, self.counters, self.stopwatch, self._guard)
             if is_ours(self, "on_train_batch_end") and "on_train_batch_end" not in vars(self):
-                stand_in = self._steps.stand_for(self.on_train_batch_end, self._advance)
+                stand_in = self._steps.stand_for(self.on_train_batch_end, self._go_on)
                 if stand_in is not None:
                     vars(self)["on_train_batch_end"] = stand_in
 

@@ -27,7 +27,7 @@ class PlainSums:
         >>> sums.add({"loss": 1.0, "kl": 0.5}), sums.add({"loss": 3.0, "kl": math.nan}), sums.add({"loss": 1.0})
         (True, True, False)
         >>> sums.take()
-        [(4.0, 2, 0), (0.5, 1, 1)]
+        {'loss': (4.0, 2, 0), 'kl': (0.5, 1, 1)}
     """
 
     def __init__(self, names: tuple[str, ...], read: Callable[[Any], Any]) -> None:
@@ -52,11 +52,13 @@ class PlainSums:
             self._fold()
         return True
 
-    def take(self) -> list[tuple[float, int, int]]:
-        """Since the last call: the sum of each number, how many steps it is over, and how many were not finite."""
+    def take(self) -> dict[str, tuple[float, int, int]]:
+        """Since the last call: the sum of each number, how many steps it is over, and how many were not finite; of
+        no steps, nothing.
+        """
         self._fold()
         totals, self._totals = self._totals, [(0.0, 0, 0)] * len(self.names)
-        return totals
+        return {name: total for name, total in zip(self.names, totals, strict=True) if total[1] or total[2]}
 
     def _fold(self) -> None:
         columns, self._rows = zip(*self._rows, strict=True), []

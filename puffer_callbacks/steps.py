@@ -1,5 +1,6 @@
 """The training steps of a run: what they return is added up, and nobody is asked before anything is due."""
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from time import perf_counter
@@ -28,18 +29,22 @@ class Steps:
 
     def __init__(self, callbacks: Iterable[Any], counters: Counters, stopwatch: Stopwatch, guard: Guard) -> None:
         told = [callback for callback in callbacks if callable(getattr(callback, "on_step", None))]
-        self.listeners = Listeners(told, counters.optimizer_steps)
         self._followers = [each for each in told if hasattr(each, "follow") and is_ours(each, "on_step")]
+        self.listeners = Listeners([each for each in told if each not in self._followers], counters.optimizer_steps)
         self._counters, self._stopwatch, self._guard = counters, stopwatch, guard
-        self._may_pass = all(is_ours(each, "follow") and hasattr(each, "sums") for each in self._followers)
+        self._may_pass = all(is_ours(each, "follow") for each in self._followers)
+        for follower in self._followers:
+            follower.settle(counters.optimizer_steps)
         self._price, self._scale, self._rates = 0.0, 1, counters.learning_rates
         self._passage: Passage | None = None
 
-    def stand_for(self, slow: Callable[..., None], advance: Callable[[], None]) -> Passage | None:
-        """What Lightning had best call in place of the hook ``slow``; ``advance`` is called where the axis moves on."""
+    def stand_for(self, slow: Callable[..., None], go_on: Callable[[bool], None]) -> Passage | None:
+        """What Lightning had best call in place of the hook ``slow``; ``go_on`` is called where the axis moves on or an
+        interval ends, with whether it is the latter.
+        """
         self._price = 2 * price_of_a_call()  # of Lightning for the hook, and of the optimizer for the counter
         if IS_COMPILED:
-            self._passage = Passage(self._counters, slow, advance, perf_counter)
+            self._passage = Passage(self._counters, slow, go_on, perf_counter)
         return self._passage
 
     def is_stand_in(self, hook: object) -> bool:
@@ -72,19 +77,31 @@ class Steps:
             journal: what may have a row that lies behind.
             due: when the budget is judged, by the clock.
         """
-        if journal is None or self._counters.optimizer_steps >= self.listeners.until or perf_counter() >= due:
+        until = min(self.listeners.until, self._ends_at)
+        if journal is None or self._counters.optimizer_steps >= until or perf_counter() >= due:
             return False
         return journal.position(self._counters) <= journal.open_at
+
+    @property
+    def _ends_at(self) -> int:
+        """The step at which the next interval ends."""
+        return min([follower.ends_at for follower in self._followers], default=sys.maxsize)
+
+    def end_intervals(self, recorder: Any) -> None:
+        """Have the followers log the intervals that end at this step."""
+        for follower in self._followers:
+            if self._counters.optimizer_steps >= follower.ends_at:
+                follower.end(recorder)
 
     def let_pass(self, journal: Journal | None, due: float) -> None:
         """Ask for no step like this one before anything is due."""
         if self._passage is None or journal is None or not self._may_pass or self._scale != 1:
             return
-        sums = tuple(follower.sums for follower in self._followers)
-        if None in sums or any(each.names != sums[0].names for each in sums):
+        sums = tuple([follower.sums for follower in self._followers])
+        if None in sums or any(each.names != sums[0].names for each in sums[1:]):
             return
         position = partial(journal.position, self._counters) if journal.is_by_env else None
-        self._passage.open(sums, self.listeners.until, due, self._rates, position, journal.open_at)
+        self._passage.open(sums, self.listeners.until, self._ends_at, due, self._rates, position, journal.open_at)
 
     def stop(self) -> None:
         """Ask for the next step, as what is due may be something else now."""

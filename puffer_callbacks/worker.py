@@ -5,19 +5,17 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
 from time import monotonic, thread_time
-from typing import NamedTuple
 
 MOST_PATIENCE = 60.0
 """Seconds that the end of a run waits at most, for a slow backend that does get on."""
-LINGER = 0.5
+LINGER = 1.0
 """Seconds for which jobs that nobody waits for are gathered: to wake for each, with cold caches, costs four times as
 much."""
 _MOST_GATHERED = 24
 
 
-class _Job(NamedTuple):
-    action: Callable[[], object]
-    done: Event | None = None
+_Job = tuple[Callable[[], object], Event | None]
+"""What is to be done, and what tells when it is."""
 
 
 class Worker:
@@ -70,7 +68,7 @@ class Worker:
         if self._thread is None:
             self._thread = Thread(target=self._work, name=f"puffer_callbacks {self.name}", daemon=True)
             self._thread.start()
-        self._jobs.put(_Job(action, done))
+        self._jobs.put((action, done))
         if done is not None or self._jobs.qsize() >= _MOST_GATHERED:
             self._urgent.set()
 
@@ -116,9 +114,10 @@ class Worker:
         with suppress(Empty):
             while (job := self._jobs.get_nowait()) is not None:
                 self._since = monotonic()
-                job.action()
+                action, done = job
+                action()
                 self.busy = thread_time()
-                if job.done is not None:
-                    job.done.set()
+                if done is not None:
+                    done.set()
             return False
         return True

@@ -17,10 +17,11 @@ from puffer_callbacks import (
     PufferCallback,
     Recorder,
     RolloutCallback,
+    emit,
     log,
 )
 from puffer_callbacks.adapters import Loop
-from puffer_callbacks.measure import means
+from puffer_callbacks.measure import interval
 from puffer_callbacks.stepping import IS_COMPILED, PlainSums
 from puffer_callbacks.steps import Steps
 from tests.support.models import Agent, Supervised, TwoOptimizers
@@ -54,7 +55,7 @@ def as_plain(monkeypatch):
 
     def switch():
         monkeypatch.setattr("puffer_callbacks.steps.IS_COMPILED", False)
-        monkeypatch.setattr(means, "Sums", PlainSums)
+        monkeypatch.setattr(interval, "Sums", PlainSums)
 
     return switch
 
@@ -63,7 +64,7 @@ def as_plain(monkeypatch):
 def test_only_steps_at_which_something_is_due_are_asked_for(quiet_trainer, memory_logger, asked):
     callbacks = [MetricsCallback(16), GradientCallback(32)]
     quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
-    assert len(asked) <= 2 + 64 // 16 + 2 * 64 // 32  # gradients are looked at a step ahead
+    assert len(asked) <= 2 + 3 * 64 // 32  # gradients are looked at two steps ahead
     assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
 
 
@@ -72,7 +73,7 @@ def test_a_rollout_asks_for_one_step(quiet_trainer, memory_logger, asked):
     quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(64), RolloutCallback()]).fit(
         Agent(SCRIPT, updates=16)
     )
-    assert len(asked) <= 2 + 64 // 16 + 1
+    assert len(asked) <= 2 + 64 // 16
     assert [step for step, _ in memory_logger.series("train/reward")] == [16, 32, 48, 64]
 
 
@@ -100,6 +101,44 @@ def test_both_ways_record_the_same(quiet_trainer, as_plain, build):
     assert found[0].keys() == found[1].keys()
     for tag, series in found[0].items():
         np.testing.assert_allclose(series, found[1][tag], rtol=1e-12, err_msg=tag)
+
+
+@compiled
+@pytest.mark.parametrize("intervals", [(1,), (3, 5), (7, 7)])
+def test_intervals_end_where_they_should_on_the_short_way(quiet_trainer, memory_logger, asked, intervals):
+    class Renamed(MetricsCallback):
+        """With tags of its own."""
+
+        def _record(self, recorder):
+            sums = self._take()
+            recorder.record({f"every_{self.every_n_steps}/kl": sums["kl"][0] / sums["kl"][1]})
+
+    callbacks = [MetricsCallback(intervals[0]), *map(Renamed, intervals[1:])]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
+    assert len(asked) <= 2
+    for tag, n in zip(["train/kl", *(f"every_{n}/kl" for n in intervals[1:])], intervals, strict=True):
+        ends = [*range(n, 65, n), 64] if 64 % n else [*range(n, 65, n)]
+        means = [VALUES[start:end].mean() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        np.testing.assert_allclose(memory_logger.series(tag), list(zip(ends, means, strict=True)), err_msg=tag)
+
+
+def test_a_callback_used_in_a_longer_run_before_keeps_its_interval(quiet_trainer):
+    metrics, found = MetricsCallback(16), []
+    for steps in (64, 40):
+        logger = MemoryLogger()
+        quiet_trainer(logger=logger, callbacks=[metrics]).fit(Supervised(SCRIPT[:steps]))
+        found.append([step for step, _ in logger.series("train/kl")])
+    assert found == [[16, 32, 48, 64], [16, 32, 40]]
+
+
+def test_a_hook_that_is_called_by_hand_adds_no_step(quiet_trainer, memory_logger):
+    class Calls(Supervised):
+        def training_step(self, batch, batch_idx):
+            emit(self, "on_step", {"kl": 1e9})
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Calls(SCRIPT))
+    assert memory_logger.series("train/kl")[0][1] == pytest.approx(VALUES[:16].mean())
 
 
 def test_what_is_logged_between_firings_is_there(quiet_trainer, memory_logger):
@@ -166,7 +205,7 @@ def test_a_loop_takes_the_short_way_too(memory_logger, asked):
         for value in VALUES:
             optimizer.step()
             loop.step({"kl": float(value)})
-    assert len(asked) <= 2 + 64 // 16
+    assert len(asked) <= 2
     assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
     np.testing.assert_allclose([value for _, value in memory_logger.series("train/kl")], VALUES.reshape(4, 16).mean(1))
 
@@ -242,7 +281,7 @@ def test_names_that_are_others_at_each_step_are_not_kept(quiet_trainer, memory_l
     metrics = MetricsCallback(400)
     script = [{"loss": 1.0, f"loss_{at}": float(at)} for at in range(400)]
     quiet_trainer(logger=memory_logger, callbacks=[metrics]).fit(Supervised(script))
-    assert len(metrics._means._plain) <= 64
+    assert len(metrics._sums._plain) <= 64
     assert memory_logger.series("train/loss_7") == [(400, 7.0)]
     assert memory_logger.series("train/loss") == [(400, 1.0)]
 

@@ -1,5 +1,6 @@
 """Every scalar of the training step, as exact interval means."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,7 +8,7 @@ from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
 from puffer_callbacks.hooks import is_ours
-from puffer_callbacks.measure.means import IntervalMeans, Mean
+from puffer_callbacks.measure.interval import IntervalSums, Total
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.stepping import Sums
@@ -41,21 +42,21 @@ class MetricsCallback(PufferCallback):
         50
     """
 
-    looks_ahead = 0
-
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
-        self._means, self._rate_means = IntervalMeans(), IntervalMeans()
+        self._sums, self._rate_sums = IntervalSums(), IntervalSums()
         self._nonfinite: Counter[str] = Counter()
         self._met_none = self._says_something = False
         self._rates: Mapping[int, Scalar] = {}
+        self._float_rates: dict[str, float] = {}
+        self._tensor_rates: dict[str, Scalar] = {}
         self._rates_since = 0
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Begin anew: with another module, or on another device, a step may return other things."""
         super().setup(trainer, pl_module, stage)
-        self._means.forget()
+        self._sums.forget()
 
     def follow(self, outputs: object, loss_scale: int, rates: Mapping[int, Scalar]) -> None:
         """Add a step to the interval. The recorder calls it, as long as ``on_step`` is ours, at every step that was
@@ -68,31 +69,45 @@ class MetricsCallback(PufferCallback):
         """
         if rates is not self._rates:
             self._fold_rates()
-            self._rates = rates
-        self._says_something = self._means.add(outputs, loss_scale)
+            self._see_rates(rates)
+        self._says_something = self._sums.add(outputs, loss_scale)
         self._met_none = self._met_none or not self._says_something
 
     @property
     def sums(self) -> Sums | None:
         """What a step like the latest may be added to instead, where nobody else has to be told of it."""
-        return self._means.sums
+        return self._sums.plain
 
-    @contained
+    @property
+    def ends_at(self) -> int:
+        """The step at which the interval ends."""
+        return self._every.next
+
+    def settle(self, steps: int) -> None:
+        """Begin at this step; a counter that was further belongs to another trainer."""
+        if steps < self._every.last:
+            self._every.restart(steps)
+
+    def end(self, recorder: Recorder) -> None:
+        """Log the interval, if there is something to say of its last step."""
+        with recorder.guard(type(self).__name__):
+            if self._says_something and self._every.fires(recorder.counters.optimizer_steps):
+                self._record(recorder)
+
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
-        """Log the interval where it ends."""
+        """Log the interval where it ends. A subclass's own hook may hand on other metrics than it was given."""
         recorder = Recorder.of(trainer)
-        if not is_ours(self, "on_step"):  # a subclass may hand on other metrics than it was given
-            self.follow(metrics, 1, recorder.counters.learning_rates)
-        # an interval ends where there is something to say of its last step
-        if self._says_something and self._every.fires(recorder.counters.optimizer_steps):
-            self._record(recorder)
+        if not is_ours(self, "on_step"):  # else they were followed
+            with recorder.guard(type(self).__name__):
+                self.follow(metrics, 1, recorder.counters.learning_rates)
+        self.end(recorder)
 
     @contained
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
         self._record(recorder)
-        if self._met_none and not self._means.steps:
+        if self._met_none and not self._sums.steps:
             expected = "expected training_step to return a dict of scalars such as {'loss': …}"
             recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
 
@@ -105,46 +120,52 @@ class MetricsCallback(PufferCallback):
         """The interval so far."""
         self._fold_rates()
         return {
-            "means": self._means.state_dict(),
-            "rates": self._rate_means.state_dict(),
+            "means": self._sums.state_dict(),
+            "rates": self._rate_sums.state_dict(),
             "last": self._every.last,
             "nonfinite": dict(self._nonfinite),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._means.load_state_dict(state_dict["means"])
-        self._rates_since = self._means.steps
-        self._rate_means.load_state_dict(state_dict["rates"])
+        self._sums.load_state_dict(state_dict["means"])
+        self._rates_since = self._sums.steps
+        self._rate_sums.load_state_dict(state_dict["rates"])
         self._every.restart(state_dict["last"])
         self._nonfinite = Counter(state_dict["nonfinite"])
 
+    def _see_rates(self, rates: Mapping[int, Scalar]) -> None:
+        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, from here on."""
+        self._rates = rates
+        named = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in rates.items()}
+        self._float_rates = {name: rate for name, rate in named.items() if isinstance(rate, float)}
+        self._tensor_rates = {name: rate for name, rate in named.items() if name not in self._float_rates}
+
     def _fold_rates(self) -> None:
-        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, for the steps so far."""
-        steps, self._rates_since = self._means.steps - self._rates_since, self._means.steps
-        rates = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in self._rates.items()}
-        floats = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
-        self._rate_means.add_floats(floats, steps=steps)
-        if steps and len(floats) < len(rates):  # a tensor is another object at every step
-            self._rate_means.add({name: rate for name, rate in rates.items() if name not in floats})
+        """Add the learning rates up, for the steps since the last time."""
+        now = self._sums.steps
+        steps, self._rates_since = now - self._rates_since, now
+        self._rate_sums.add_floats(self._float_rates, steps=steps)
+        if steps and self._tensor_rates:  # another object at every step
+            self._rate_sums.add(self._tensor_rates)
 
     def _record(self, recorder: Recorder) -> None:
-        self._fold_rates()
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the steps that a mean is over
-        for name, mean in self._take().items():
-            row = rows[mean.steps]
+        for name, (total, count, nonfinite) in self._take().items():
+            row, mean = rows[count], total / count if count else math.nan
             for tag, sign in tags(name):
-                row[tag] = sign * mean.mean
-            if mean.nonfinite:
-                self._nonfinite[name] += mean.nonfinite
+                row[tag] = sign * mean
+            if nonfinite:
+                self._nonfinite[name] += nonfinite
                 recorder.record({f"nonfinite/train/{name}": float(self._nonfinite[name])})
         for count, values in rows.items():
             recorder.record(values, count=count)
 
-    def _take(self) -> dict[str, Mean]:
-        """The means; a learning rate that the module returned stands before the optimizer's."""
-        rates, means = self._rate_means.take(), self._means.take()
-        return means if "learning_rate" in means else rates | means
+    def _take(self) -> dict[str, Total]:
+        """The sums; a learning rate that the module returned stands before the optimizer's."""
+        self._fold_rates()
+        rates, sums = self._rate_sums.take(), self._sums.take()
+        return sums if "learning_rate" in sums else rates | sums
 
 
 @lru_cache(maxsize=1024)

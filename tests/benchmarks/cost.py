@@ -2,8 +2,8 @@
 
 The whole PPO takes turns in one process with the bare one (see ``tests.benchmarks.turns``), each in the first place as
 often as in the second, with one torch thread. Turns next to each other are compared; a tenth of the differences at
-either end is the machine's and left out. Eight scalars are microseconds: there it is processor time of runs of some
-seconds, and the median of the differences in each round. CPU time of the writers' threads is charged to recording.
+either end is the machine's and left out. CPU time of the writers' threads is charged to recording. What eight scalars
+cost, ``python -m tests.benchmarks.scalars`` tells.
 """
 
 import argparse
@@ -13,15 +13,13 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from puffer_callbacks import MetricsCallback, default_callbacks
-from puffer_callbacks.hooks import hide_idle_hooks
+from puffer_callbacks import default_callbacks
 from puffer_callbacks.ppo import PPO
 from tests.benchmarks.turns import in_turns
 from tests.support.reading import tensorboard_scalars
@@ -55,67 +53,6 @@ def stable_baselines(total: int) -> float:
         began = time.perf_counter()
         rival.learn(total // (ENVS * STEPS) * ENVS * STEPS - 1)
         return time.perf_counter() - began
-
-
-class Small(LightningModule):
-    """A bare step with eight scalars to tell of, and as many layers as it takes to last as long as it shall."""
-
-    def __init__(self, *, layers: int, self_log: bool = False) -> None:
-        super().__init__()
-        hidden = [module for _ in range(layers) for module in (torch.nn.Linear(64, 64), torch.nn.Tanh())]
-        self.net = torch.nn.Sequential(torch.nn.Linear(4, 64), *hidden, torch.nn.Linear(64, 2))
-        self.self_log = self_log
-
-    def training_step(self, batch: torch.Tensor, batch_idx: int) -> dict[str, torch.Tensor]:
-        loss = self.net(batch).square().mean()
-        scalars = {f"scalar_{i}": loss.detach() for i in range(8)}
-        if self.self_log:
-            for name, value in scalars.items():
-                self.log(name, value)
-        return {"loss": loss, **scalars}
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.01)
-
-
-class Empty(Callback):
-    """What any callback costs that Lightning calls at each step."""
-
-    def on_train_batch_end(self, *_: object) -> None:
-        """Do nothing."""
-
-
-class Reads(Empty):
-    """What it costs to read the numbers, and do nothing with them."""
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: object) -> None:
-        """Read them."""
-        self.row = [value.item() for value in outputs.values()]
-
-
-def fit(steps: int, layers: int, callbacks: Sequence[Callback] = (), *, self_log: bool = False) -> tuple[float, float]:
-    """Train a small module: processor seconds of all threads for a step, and the recorder's share in percent."""
-    batches = torch.utils.data.DataLoader(torch.randn(steps, 64, 4), batch_size=None)
-    with tempfile.TemporaryDirectory() as folder:
-        watch = Watch()
-        settings = {"logger": TensorBoardLogger(folder), "max_epochs": 1, "accelerator": "cpu", **QUIET}
-        trainer = Trainer(callbacks=[*callbacks, watch], **settings)
-        trainer.fit(Small(layers=layers, self_log=self_log), batches)
-        scalars = tensorboard_scalars(trainer.logger.log_dir)
-        return watch.seconds / steps, scalars[_OVERHEAD][-1][1] if _OVERHEAD in scalars else 0.0
-
-
-class Watch(Callback):
-    """Processor seconds from the first step to the last."""
-
-    def __init__(self) -> None:
-        hide_idle_hooks(self)
-
-    def on_train_start(self, *_: object) -> None:
-        self.seconds = -time.process_time()
-
-    def on_train_end(self, *_: object) -> None:
-        self.seconds += time.process_time()
 
 
 def against_nothing(rounds: int, total: int) -> None:
@@ -153,47 +90,6 @@ def _pair(total: int, *, recorded: bool, logger: bool, turn_about: int) -> tuple
     return 1 + (more + threads / len(turns["bare"])) / _middle(each, cut=0.1), inside[0] / (took - inside[0])
 
 
-def eight_scalars(rounds: int, steps: int) -> None:
-    """Print what eight scalars a step cost, in the shortest step there is and in one of 0.8 ms."""
-    for layers in (0, layers_for(0.8e-3)):
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
-        for at in range(rounds):
-            for name in [*WAYS][at % len(WAYS) :] + [*WAYS][: at % len(WAYS)]:
-                found[name].append(WAYS[name](steps, layers))
-        bare = statistics.median(seconds for seconds, _ in found["nothing"])
-        print(
-            f"\nEight scalars in a step of {1e6 * bare:.0f} µs, {layers} hidden layers, {rounds} rounds, 1 torch thread"
-        )
-        print("| way | cost of a step, µs | share of the step |\n|---|---|---|")
-        cost = {name: _more(found[name], found["nothing"]) for name in WAYS if name != "nothing"}
-        for name, seconds in cost.items():
-            print(f"| {name} | {1e6 * seconds:.1f} | {100 * seconds / bare:.1f} % |")
-        said = statistics.median(percent for _, percent in found["MetricsCallback"])
-        print(f"overhead_pct says {said:.1f} %")
-        print(f"self.log costs {cost['self.log'] / cost['MetricsCallback']:.0f} times as much", flush=True)
-
-
-WAYS: dict[str, Callable[[int, int], tuple[float, float]]] = {
-    "nothing": fit,
-    "an empty callback": lambda steps, layers: fit(steps, layers, [Empty()]),
-    "reading the numbers, no more": lambda steps, layers: fit(steps, layers, [Reads()]),
-    "MetricsCallback": lambda steps, layers: fit(steps, layers, [MetricsCallback(every_n_steps=50)]),
-    "self.log": lambda steps, layers: fit(steps // 8, layers, self_log=True),
-}
-
-
-def _more(mine: list[tuple[float, float]], nothing: list[tuple[float, float]]) -> float:
-    """Seconds by which a way takes longer than nothing, the median over rounds."""
-    return statistics.median(a - b for (a, _), (b, _) in zip(mine, nothing, strict=True))
-
-
-def layers_for(seconds: float) -> int:
-    """How many hidden layers make a bare step last so long."""
-    fit(500, 0)
-    bare, deep = fit(1000, 0)[0], fit(1000, 8)[0]
-    return max(0, round(8 * (seconds - bare) / (deep - bare)))
-
-
 def _middle(numbers: list[float], cut: float) -> float:
     """The mean without this share at either end: what the machine does meanwhile is there."""
     few = int(cut * len(numbers))
@@ -221,7 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--total-timesteps", type=int, default=100_000)
-    parser.add_argument("--only", choices=["stable-baselines", "nothing", "scalars"])
+    parser.add_argument("--only", choices=["stable-baselines", "nothing"])
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "puffer_callbacks"):
@@ -233,8 +129,6 @@ def main() -> None:
         against_stable_baselines(options.rounds, total // 2)
     if options.only in (None, "nothing"):
         against_nothing(options.rounds, total)
-    if options.only in (None, "scalars"):
-        eight_scalars(4 * options.rounds, 4000)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What eight scalars a step cost: ``python -m tests.benchmarks.scalars`` prints the tables.
 
-That is microseconds, and two fits that are alike differ by more. So one fit does both: the callbacks are taken out of its
-trainer and put back by turns, and a turn with them is held against the turns before and after it. It is processor time of
-the training thread; that of all other threads, such as writers, is charged to the turns with. A tenth of the differences
-at either end is the machine's and left out. One torch thread.
+That is microseconds, and two fits that are alike differ by more. So one fit does both: the callbacks are taken out of
+its trainer and put back by turns, and a turn with them is held against the turns before and after it. It is processor
+time of the training thread; that of all other threads, such as writers, is charged to the turns with. A tenth of the
+differences at either end is the machine's and left out. One torch thread.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from tests.support.reading import tensorboard_scalars
 
 TURN, TURNS = 200, 41
 """Steps of a turn, and turns of a fit."""
+NAMES = tuple(f"scalar_{at}" for at in range(8))
 _OVERHEAD = "logging/overhead_pct"
 
 
@@ -40,7 +41,7 @@ class Small(LightningModule):
 
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> dict[str, torch.Tensor]:
         loss = self.net(batch).square().mean()
-        scalars = {f"scalar_{i}": loss.detach() for i in range(8)}
+        scalars = {name: loss.detach() for name in NAMES}
         if self.self_log:
             for name, value in scalars.items():
                 self.log(name, value)
@@ -123,7 +124,9 @@ def fit(layers: int, callbacks: Sequence[Callback], beside: Sequence[Callback] =
         return tensorboard_scalars(trainer.logger.log_dir).get(_OVERHEAD, [(0, math.nan)])[-1][1]
 
 
-def cost(layers: int, way: Callable[[], Sequence[Callback]], *, rounds: int, self_log: bool) -> tuple[float, float, float]:
+def cost(
+    layers: int, way: Callable[[], Sequence[Callback]], *, rounds: int, self_log: bool
+) -> tuple[float, float, float]:
     """Seconds of a step without, by how much longer it takes with the callbacks, and how sure that is (one sigma)."""
     without, more = [], []
     for _ in range(rounds):

@@ -1,10 +1,10 @@
-"""Exact means over every step of an interval, at next to no price a step."""
+"""Exact sums over every step of an interval, at next to no price a step."""
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -21,48 +21,38 @@ _FOLD_AT = 256
 """Rows kept before they are added up: memory stays flat however long the interval."""
 
 
-class Mean(NamedTuple):
-    """A mean and what it is over.
-
-    Attributes:
-        mean: over the finite steps; NaN where there is none.
-        steps: finite steps.
-        nonfinite: steps at which the value was NaN or infinite.
-    """
-
-    mean: float
-    steps: int
-    nonfinite: int
+Total = tuple[float, int, int]
+"""The sum over the steps at which a value was finite, how many they are, and at how many others it was not."""
 
 
-class IntervalMeans:
-    """The mean of every scalar over every step since the last ``take``.
+class IntervalSums:
+    """The sum of every scalar over every step since the last ``take``.
 
     Scalars are taken as they are at their step. On the CPU they are read at once, which costs a tenth of
     ``torch.stack``; on a device an interval costs one host transfer (see ``StepRows``).
 
     Example:
-        >>> means = IntervalMeans()
-        >>> means.add({"loss": 1.0}); means.add({"loss": 2.0})
+        >>> sums = IntervalSums()
+        >>> sums.add({"loss": 1.0}); sums.add({"loss": 2.0})
         True
         True
-        >>> means.take()["loss"].mean
-        1.5
+        >>> sums.take()
+        {'loss': (3.0, 2, 0)}
     """
 
     def __init__(self) -> None:
-        self.sums: Sums | None = None
+        self.plain: Sums | None = None
         """What the latest step was added to, where it was a plain one: a step like it may be added there directly."""
         self._plain: dict[tuple[str, ...], Sums] = {}
         self._stacked: dict[tuple[str, ...], StepRows] = defaultdict(StepRows)
-        self._totals: dict[str, list[float]] = {}
+        self._totals: dict[str, Total] = {}
         self._other_steps = 0
         self._loss_scale = 1
 
     @property
     def steps(self) -> int:
         """Steps so far that had a scalar, those that were taken included."""
-        return self._other_steps + sum(sums.steps for sums in self._plain.values())
+        return self._other_steps + sum([sums.steps for sums in self._plain.values()])
 
     def add(self, outputs: object, loss_scale: int = 1) -> bool:
         """Add what a training step returned.
@@ -80,29 +70,21 @@ class IntervalMeans:
         if type(outputs) is not dict:
             return self._add_any(outputs)
         # what was plain under these names is trusted to stay: this is at every step
-        if self.sums is not None and self.sums.add(outputs):
+        if self.plain is not None and self.plain.add(outputs):
             return True
-        self.sums = self._plain.get(tuple(outputs))
-        return (self.sums is not None and self.sums.add(outputs)) or self._add_any(outputs)
+        self.plain = self._plain.get(tuple(outputs))
+        return (self.plain is not None and self.plain.add(outputs)) or self._add_any(outputs)
 
     def add_floats(self, metrics: Mapping[str, float], *, steps: int = 1) -> None:
         """Add scalars that are on the host, which were the same for so many steps."""
-        for name, value in metrics.items():
-            if not steps:
-                continue
-            if math.isfinite(value):
-                self._add_totals(name, value * steps, steps, 0)
-            else:
-                self._add_totals(name, 0.0, 0, steps)
+        if steps:
+            self._merge({name: _times(value, steps) for name, value in metrics.items()})
 
-    def take(self) -> dict[str, Mean]:
-        """The means since the last call."""
+    def take(self) -> dict[str, Total]:
+        """The sums since the last call."""
         self._fold()
         totals, self._totals = self._totals, {}
-        return {
-            name: Mean(total / count if count else math.nan, int(count), int(nonfinite))
-            for name, (total, count, nonfinite) in totals.items()
-        }
+        return totals
 
     def state_dict(self) -> dict[str, Any]:
         """The running totals, for a checkpoint."""
@@ -112,16 +94,16 @@ class IntervalMeans:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's totals."""
         self._fold()
-        self._totals = {name: list(total) for name, total in state.items()}
+        self._totals = {name: (total, int(count), int(others)) for name, (total, count, others) in state.items()}
 
     def forget(self) -> None:
         """Trust no names any more; what was added stays."""
         self._fold()
-        self._other_steps, self._plain, self.sums = self.steps, {}, None
+        self._other_steps, self._plain, self.plain = self.steps, {}, None
 
     def __getstate__(self) -> dict[str, Any]:
         self._fold()
-        return vars(self) | {"_other_steps": self.steps, "_plain": {}, "sums": None}
+        return vars(self) | {"_other_steps": self.steps, "_plain": {}, "plain": None}
 
     def _add_any(self, outputs: object) -> bool:
         scalars = scalars_of(outputs)
@@ -134,7 +116,7 @@ class IntervalMeans:
         for name, value in scalars.items():
             if name not in on_device:
                 with suppress(Exception):  # a tensor that holds no number
-                    self.add_floats({name: float(value) * self._scale(name)})
+                    self._fold_in({name: _times(float(value), 1)})
         if scalars and _are_plain(outputs) and tuple(outputs) == tuple(scalars):
             if len(self._plain) >= _MOST_NAMED:
                 self.forget()
@@ -144,32 +126,35 @@ class IntervalMeans:
         return bool(scalars)
 
     def _fold(self) -> None:
-        for names, sums in self._plain.items():
-            for name, (total, count, nonfinite) in zip(names, sums.take(), strict=True):
-                if count or nonfinite:
-                    self._add_totals(name, total * self._scale(name), count, nonfinite)
+        for sums in self._plain.values():
+            self._fold_in(sums.take())
         for names, rows in self._stacked.items():
             if rows:
-                self._add_block(names, rows.take())
+                self._fold_in(dict(zip(names, _totals_of(rows.take()), strict=True)))
 
-    def _add_block(self, names: tuple[str, ...], block: NDArray[np.float64]) -> None:
-        finite = np.isfinite(block)
-        sums, counts = np.where(finite, block, 0.0).sum(axis=0), finite.sum(axis=0)
-        for name, total, count in zip(names, sums.tolist(), counts.tolist(), strict=True):
-            self._add_totals(name, total * self._scale(name), count, len(block) - count)
+    def _fold_in(self, totals: dict[str, Total]) -> None:
+        if self._loss_scale != 1 and "loss" in totals:  # nothing else was divided
+            total, count, nonfinite = totals["loss"]
+            totals["loss"] = total * self._loss_scale, count, nonfinite
+        self._merge(totals)
 
-    def _scale(self, name: str) -> int:
-        """What the loss was divided by; nothing else was divided."""
-        return self._loss_scale if name == "loss" else 1
+    def _merge(self, totals: dict[str, Total]) -> None:
+        if not self._totals:  # as nearly always
+            self._totals = totals
+            return
+        for name, (total, count, nonfinite) in totals.items():
+            before = self._totals.get(name, (0.0, 0, 0))
+            self._totals[name] = before[0] + total, before[1] + count, before[2] + nonfinite
 
-    def _add_totals(self, name: str, total: float, count: int, nonfinite: int) -> None:
-        totals = self._totals.get(name)
-        if totals is None:
-            self._totals[name] = [total, count, nonfinite]
-        else:
-            totals[0] += total
-            totals[1] += count
-            totals[2] += nonfinite
+
+def _times(value: float, steps: int) -> Total:
+    return (value * steps, steps, 0) if math.isfinite(value) else (0.0, 0, steps)
+
+
+def _totals_of(block: NDArray[np.float64]) -> list[Total]:
+    finite = np.isfinite(block)
+    sums, counts = np.where(finite, block, 0.0).sum(axis=0), finite.sum(axis=0)
+    return [(total, count, len(block) - count) for total, count in zip(sums.tolist(), counts.tolist(), strict=True)]
 
 
 def _on_cpu(value: Tensor) -> bool:
