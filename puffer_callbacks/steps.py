@@ -29,12 +29,12 @@ class Steps:
 
     def __init__(self, callbacks: Iterable[Any], counters: Counters, stopwatch: Stopwatch, guard: Guard) -> None:
         told = [callback for callback in callbacks if callable(getattr(callback, "on_step", None))]
-        self._followers = [each for each in told if hasattr(each, "follow") and is_ours(each, "on_step")]
-        self.listeners = Listeners([each for each in told if each not in self._followers], counters.optimizer_steps)
+        self._followers = [each for each in told if _follows(each)]
+        self.listeners = Listeners([each for each in told if not _follows(each)], counters.optimizer_steps)
         self._counters, self._stopwatch, self._guard = counters, stopwatch, guard
         self._may_pass = all(is_ours(each, "follow") for each in self._followers)
         for follower in self._followers:
-            follower.settle(counters.optimizer_steps)
+            follower.begin_interval(counters.optimizer_steps)
         self._price, self._scale, self._rates = 0.0, 1, counters.learning_rates
         self._passage: Passage | None = None
 
@@ -91,7 +91,8 @@ class Steps:
         """Have the followers log the intervals that end at this step."""
         for follower in self._followers:
             if self._counters.optimizer_steps >= follower.ends_at:
-                follower.end(recorder)
+                with recorder.guard(type(follower).__name__):
+                    follower.end_interval(recorder)
 
     def let_pass(self, journal: Journal | None, due: float) -> None:
         """Ask for no step like this one before anything is due."""
@@ -113,3 +114,8 @@ class Steps:
         if self._passage is not None:
             passed, spent = self._passage.take()
             self._stopwatch.add(spent + passed * self._price, blocks=passed)
+
+
+def _follows(callback: Any) -> bool:
+    """Whether it wants all steps added up, and to be told where its interval ends."""
+    return hasattr(callback, "end_interval") and is_ours(callback, "on_step")

@@ -131,6 +131,44 @@ def test_a_callback_used_in_a_longer_run_before_keeps_its_interval(quiet_trainer
     assert found == [[16, 32, 48, 64], [16, 32, 40]]
 
 
+@pytest.mark.parametrize("plainly", [False, True])
+def test_a_step_that_says_nothing_ends_no_later_interval(memory_logger, as_plain, plainly):
+    if plainly:
+        as_plain()
+    module = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [MetricsCallback(16)]) as loop:
+        loop.fit_start(module)
+        for at, value in enumerate(VALUES):
+            optimizer.step()
+            loop.step(None if at == 20 else {"kl": float(value)})
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+
+
+@pytest.mark.parametrize("plainly", [False, True])
+def test_an_interval_that_fails_harms_no_other(quiet_trainer, memory_logger, as_plain, plainly):
+    class Fails(MetricsCallback):
+        def end_interval(self, recorder):
+            raise OSError("nothing there")
+
+    if plainly:
+        as_plain()
+    callbacks = [Fails(10), MetricsCallback(16)]
+    with pytest.warns(UserWarning, match="nothing there"):
+        quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
+    assert [step for step, _ in memory_logger.series("train/kl")][:3] == [16, 32, 48]
+
+
+def test_a_callback_may_have_words_of_its_own(quiet_trainer, memory_logger):
+    class Follows(GradientCallback):
+        def follow(self, leader):
+            raise AssertionError
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16), Follows(16)]).fit(Supervised(SCRIPT))
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+    assert [step for step, _ in memory_logger.series("gradient_norm/total")] == [16, 32, 48, 64]
+
+
 def test_a_hook_that_is_called_by_hand_adds_no_step(quiet_trainer, memory_logger):
     class Calls(Supervised):
         def training_step(self, batch, batch_idx):

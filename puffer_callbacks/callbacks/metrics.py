@@ -83,24 +83,23 @@ class MetricsCallback(PufferCallback):
         """The step at which the interval ends."""
         return self._every.next
 
-    def settle(self, steps: int) -> None:
+    def begin_interval(self, steps: int) -> None:
         """Begin at this step; a counter that was further belongs to another trainer."""
         if steps < self._every.last:
             self._every.restart(steps)
 
-    def end(self, recorder: Recorder) -> None:
+    def end_interval(self, recorder: Recorder) -> None:
         """Log the interval, if there is something to say of its last step."""
-        with recorder.guard(type(self).__name__):
-            if self._says_something and self._every.fires(recorder.counters.optimizer_steps):
-                self._record(recorder)
+        if self._says_something and self._every.fires(recorder.counters.optimizer_steps):
+            self._record(recorder)
 
+    @contained
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Log the interval where it ends. A subclass's own hook may hand on other metrics than it was given."""
         recorder = Recorder.of(trainer)
         if not is_ours(self, "on_step"):  # else they were followed
-            with recorder.guard(type(self).__name__):
-                self.follow(metrics, 1, recorder.counters.learning_rates)
-        self.end(recorder)
+            self.follow(metrics, 1, recorder.counters.learning_rates)
+        self.end_interval(recorder)
 
     @contained
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:

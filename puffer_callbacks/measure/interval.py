@@ -68,6 +68,7 @@ class IntervalSums:
             self._fold()
             self._loss_scale = loss_scale
         if type(outputs) is not dict:
+            self.plain = None
             return self._add_any(outputs)
         # what was plain under these names is trusted to stay: this is at every step
         if self.plain is not None and self.plain.add(outputs):

@@ -90,8 +90,10 @@ class InTurns(Callback):
             self._set(trainer, pl_module, is_in=batch_idx // TURN % 2 == 0)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._beside += time.process_time() - time.thread_time()
         self._set(trainer, pl_module, is_in=True)
+
+    def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        self._beside += time.process_time() - time.thread_time()  # the writers have ended
 
     def _set(self, trainer: Trainer, module: Any, *, is_in: bool) -> None:
         trainer.callbacks = self._callbacks if is_in else [self]  # type: ignore[attr-defined]
@@ -108,7 +110,7 @@ class InTurns(Callback):
     def more(self) -> list[float]:
         """Seconds by which a step takes longer with the callbacks; the first turn, which begins all, is left out."""
         turns = [(after - before) / TURN for before, after in zip(self._ends, self._ends[1:], strict=False)]
-        beside = self._beside / (TURN * len(turns[::2]))
+        beside = self._beside / (TURN * (TURNS + 1) // 2)
         with_them = zip(turns[1::2], turns[2::2], turns[3::2], strict=False)
         return [during - (before + after) / 2 + beside for before, during, after in with_them]
 
@@ -134,9 +136,11 @@ def cost(
         fit(layers, way(), [turns])
         without += turns.without
         more += turns.more
-    few = len(more) // 10
-    kept = sorted(more)[few : len(more) - few]
-    return statistics.median(without), statistics.fmean(kept), statistics.stdev(kept) / math.sqrt(len(kept))
+    ordered, few = sorted(more), len(more) // 10
+    kept = ordered[few : len(more) - few]
+    pulled_in = [min(max(each, kept[0]), kept[-1]) for each in more]
+    sure = statistics.stdev(pulled_in) / (len(kept) / len(more) * math.sqrt(len(more)))  # Tukey & McLaughlin 1963
+    return statistics.median(without), statistics.fmean(kept), sure
 
 
 def layers_for(seconds: float) -> int:
@@ -158,7 +162,8 @@ def table(layers: int, rounds: int) -> None:
     """Print what each way costs in a step of so many layers."""
     found = {name: cost(layers, way, rounds=rounds, self_log="self.log" in name) for name, way in WAYS.items()}
     bare = statistics.median(seconds for seconds, _, _ in found.values())
-    print(f"\nEight scalars in a step of {1e6 * bare:.0f} µs, {layers} hidden layers, {rounds * TURNS // 2} turns each")
+    turns = rounds * (TURNS - 3) // 2
+    print(f"\nEight scalars in a step of {1e6 * bare:.0f} µs, {layers} hidden layers, {turns} turns each")
     print("| way | cost of a step, µs | share of the step |\n|---|---:|---:|")
     for name, (_, more, sure) in found.items():
         print(f"| {name} | {1e6 * more:.1f} ± {1e6 * sure:.1f} | {100 * more / bare:.2f} % |")
