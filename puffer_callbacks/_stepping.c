@@ -65,8 +65,9 @@ static int read_clock(Passage *self, double *now) {
 }
 
 static int go_on(Passage *self, long long at) {
-    int ends = self->steps >= self->ends;
-    if (at > self->mark) self->mark = LLONG_MAX;
+    int moved = at > self->mark, ends = self->steps >= self->ends;
+    if (!moved && !ends) return 1;
+    if (moved) self->mark = LLONG_MAX;
     if (ends) self->ends = LLONG_MAX;
     PyObject *nothing = PyObject_CallFunctionObjArgs(self->go_on, ends ? Py_True : Py_False, NULL);
     Py_XDECREF(nothing);
@@ -84,7 +85,7 @@ static int pass(Passage *self, PyObject *trainer, PyObject *outputs) {
     if (!read_clock(self, &ended)) return -1;
     self->spent += ended - began;
     self->passed++;
-    return self->sums && (at > self->mark || self->steps >= self->ends) ? go_on(self, at) : 1;
+    return self->sums ? go_on(self, at) : 1;
 }
 
 static PyObject *passage_call(PyObject *object, PyObject *args, PyObject *named) {

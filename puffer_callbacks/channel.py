@@ -75,7 +75,7 @@ class Channel:
         if self._worker is None:
             self._delivery.write(Row(values, axes))
         elif self._has_room():
-            row = Row(values if self._worker.waiting < MOST_PICTURED else self._bearable(values), axes)
+            row = Row(self._bearable(values), axes)
             self._delivery.pending.add(row)
             if self.in_step:
                 self._worker.hurried(self._do(partial(self._delivery.write, row)), PATIENCE)
@@ -146,7 +146,9 @@ class Channel:
         return not self._stuck
 
     def _bearable(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
-        """The row without pictures."""
+        """The row, without pictures where too many rows are waiting."""
+        if self._worker is None or self._worker.waiting < MOST_PICTURED:
+            return values
         kept = {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}
         if len(kept) < len(values):
             self._delivery.lost += 1

@@ -83,8 +83,7 @@ class Gate:
 
     def settle(self, steps: int) -> None:
         """After a firing, or at the start: look for the next one."""
-        if steps < self._schedule.last:  # used before, with another trainer
-            self._schedule.restart(steps)
+        self._schedule.begin(steps)
         self._set(awake=self._schedule.would_fire(steps + self._ahead))
 
     def _set(self, *, awake: bool) -> None:

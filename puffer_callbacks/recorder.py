@@ -152,7 +152,8 @@ class Recorder(Callback):
         """Write the row that lies behind; log the intervals, where one ends."""
         if ends:
             self._steps.stop()  # whatever fails now, the next step is asked for
-        self._steps.count()
+        else:
+            self._steps.count()
         with self._guard:
             if self._journal is not None:
                 self._journal.advance(self.counters)

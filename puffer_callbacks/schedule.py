@@ -56,6 +56,10 @@ class Every:
         """Put the counter at ``count`` without firing, as after a resume."""
         self._last = count
 
+    def begin(self, count: int) -> None:
+        """Begin a run at ``count``; one that was further was another's."""
+        self._last = min(self._last, count)
+
     @property
     def last(self) -> int:
         """Where the counter was last put."""

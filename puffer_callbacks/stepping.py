@@ -11,6 +11,9 @@ try:
 except ImportError:  # built without a compiler
     IS_COMPILED = False
 
+Total = tuple[float, int, int]
+"""The sum over the steps at which a value was finite, how many they are, and at how many others it was not."""
+
 _FOLD_AT = 256
 """Rows kept before they are added up: memory stays flat however long the interval."""
 
@@ -52,10 +55,8 @@ class PlainSums:
             self._fold()
         return True
 
-    def take(self) -> dict[str, tuple[float, int, int]]:
-        """Since the last call: the sum of each number, how many steps it is over, and how many were not finite; of
-        no steps, nothing.
-        """
+    def take(self) -> dict[str, Total]:
+        """The sums since the last call; of no steps, nothing."""
         self._fold()
         totals, self._totals = self._totals, [(0.0, 0, 0)] * len(self.names)
         return {name: total for name, total in zip(self.names, totals, strict=True) if total[1] or total[2]}
@@ -78,4 +79,4 @@ def _sum(*numbers: float) -> float:
 if not IS_COMPILED:
     Passage, Sums = object, PlainSums  # type: ignore[assignment,misc]  # nobody asks for a passage then
 
-__all__ = ["IS_COMPILED", "Passage", "PlainSums", "Sums"]
+__all__ = ["IS_COMPILED", "Passage", "PlainSums", "Sums", "Total"]

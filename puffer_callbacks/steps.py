@@ -98,8 +98,8 @@ class Steps:
         """Ask for no step like this one before anything is due."""
         if self._passage is None or journal is None or not self._may_pass or self._scale != 1:
             return
-        sums = tuple([follower.sums for follower in self._followers])
-        if None in sums or any(each.names != sums[0].names for each in sums[1:]):
+        sums = tuple(follower.sums for follower in self._followers)
+        if None in sums or any(each.names != sums[0].names for each in sums):
             return
         position = partial(journal.position, self._counters) if journal.is_by_env else None
         self._passage.open(sums, self.listeners.until, self._ends_at, due, self._rates, position, journal.open_at)

@@ -5,6 +5,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Event, Thread, local
 from time import monotonic, thread_time
+from typing import NamedTuple
 
 MOST_PATIENCE = 60.0
 """Seconds that the end of a run waits at most, for a slow backend that does get on."""
@@ -14,8 +15,9 @@ much."""
 _MOST_GATHERED = 24
 
 
-_Job = tuple[Callable[[], object], Event | None]
-"""What is to be done, and what tells when it is."""
+class _Job(NamedTuple):
+    action: Callable[[], object]
+    done: Event | None = None
 
 
 class Worker:
@@ -68,7 +70,7 @@ class Worker:
         if self._thread is None:
             self._thread = Thread(target=self._work, name=f"puffer_callbacks {self.name}", daemon=True)
             self._thread.start()
-        self._jobs.put((action, done))
+        self._jobs.put(_Job(action, done))
         if done is not None or self._jobs.qsize() >= _MOST_GATHERED:
             self._urgent.set()
 
@@ -114,10 +116,9 @@ class Worker:
         with suppress(Empty):
             while (job := self._jobs.get_nowait()) is not None:
                 self._since = monotonic()
-                action, done = job
-                action()
+                job.action()
                 self.busy = thread_time()
-                if done is not None:
-                    done.set()
+                if job.done is not None:
+                    job.done.set()
             return False
         return True

@@ -27,7 +27,8 @@ def test_sums_are_exact_and_what_is_not_finite_is_counted(kind, steps, as_tensor
         assert sums.add({"a": torch.tensor(a, dtype=torch.float64) if as_tensors else a, "b": b})
     taken = sums.take()
     assert list(taken) == (["a", "b"] if steps else [])
-    for (total, count, others), series in zip(taken.values(), np.array(steps).reshape(-1, 2).T, strict=False):
+    columns = np.array(steps).reshape(-1, 2).T[: len(taken)]
+    for (total, count, others), series in zip(taken.values(), columns, strict=True):
         finite = series[np.isfinite(series)]
         assert (count, others) == (len(finite), len(series) - len(finite))
         assert total == pytest.approx(math.fsum(finite), rel=1e-15, abs=1e-300)

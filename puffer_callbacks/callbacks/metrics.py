@@ -8,10 +8,10 @@ from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
 from puffer_callbacks.hooks import is_ours
-from puffer_callbacks.measure.interval import IntervalSums, Total
+from puffer_callbacks.measure.interval import IntervalSums
 from puffer_callbacks.recorder import Recorder
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.stepping import Sums
+from puffer_callbacks.stepping import Sums, Total
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.scalars import Scalar
 
@@ -49,8 +49,6 @@ class MetricsCallback(PufferCallback):
         self._nonfinite: Counter[str] = Counter()
         self._met_none = self._says_something = False
         self._rates: Mapping[int, Scalar] = {}
-        self._float_rates: dict[str, float] = {}
-        self._tensor_rates: dict[str, Scalar] = {}
         self._rates_since = 0
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -69,7 +67,7 @@ class MetricsCallback(PufferCallback):
         """
         if rates is not self._rates:
             self._fold_rates()
-            self._see_rates(rates)
+            self._rates = rates
         self._says_something = self._sums.add(outputs, loss_scale)
         self._met_none = self._met_none or not self._says_something
 
@@ -84,9 +82,8 @@ class MetricsCallback(PufferCallback):
         return self._every.next
 
     def begin_interval(self, steps: int) -> None:
-        """Begin at this step; a counter that was further belongs to another trainer."""
-        if steps < self._every.last:
-            self._every.restart(steps)
+        """Begin a run at this step."""
+        self._every.begin(steps)
 
     def end_interval(self, recorder: Recorder) -> None:
         """Log the interval, if there is something to say of its last step."""
@@ -133,20 +130,15 @@ class MetricsCallback(PufferCallback):
         self._every.restart(state_dict["last"])
         self._nonfinite = Counter(state_dict["nonfinite"])
 
-    def _see_rates(self, rates: Mapping[int, Scalar]) -> None:
-        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, from here on."""
-        self._rates = rates
-        named = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in rates.items()}
-        self._float_rates = {name: rate for name, rate in named.items() if isinstance(rate, float)}
-        self._tensor_rates = {name: rate for name, rate in named.items() if name not in self._float_rates}
-
     def _fold_rates(self) -> None:
-        """Add the learning rates up, for the steps since the last time."""
+        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, for the steps so far."""
         now = self._sums.steps
         steps, self._rates_since = now - self._rates_since, now
-        self._rate_sums.add_floats(self._float_rates, steps=steps)
-        if steps and self._tensor_rates:  # another object at every step
-            self._rate_sums.add(self._tensor_rates)
+        rates = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in self._rates.items()}
+        floats = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
+        self._rate_sums.add_floats(floats, steps=steps)
+        if steps and len(floats) < len(rates):  # a tensor is another object at every step
+            self._rate_sums.add({name: rate for name, rate in rates.items() if name not in floats})
 
     def _record(self, recorder: Recorder) -> None:
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the steps that a mean is over

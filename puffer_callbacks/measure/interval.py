@@ -12,17 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_callbacks.measure.steprows import StepRows
-from puffer_callbacks.stepping import Sums
+from puffer_callbacks.stepping import Sums, Total
 from puffer_callbacks.values.scalars import scalars_of
 
 _MOST_NAMED = 64
 """Kinds of steps, by the names of their scalars, that are remembered."""
 _FOLD_AT = 256
 """Rows kept before they are added up: memory stays flat however long the interval."""
-
-
-Total = tuple[float, int, int]
-"""The sum over the steps at which a value was finite, how many they are, and at how many others it was not."""
 
 
 class IntervalSums:
@@ -52,7 +48,7 @@ class IntervalSums:
     @property
     def steps(self) -> int:
         """Steps so far that had a scalar, those that were taken included."""
-        return self._other_steps + sum([sums.steps for sums in self._plain.values()])
+        return self._other_steps + sum(sums.steps for sums in self._plain.values())
 
     def add(self, outputs: object, loss_scale: int = 1) -> bool:
         """Add what a training step returned.
