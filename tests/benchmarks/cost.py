@@ -21,11 +21,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import default_callbacks
 from puffer_callbacks.ppo import PPO
-from tests.benchmarks.turns import in_turns
+from tests.benchmarks.turns import in_turns, trimmed
 from tests.support.reading import tensorboard_scalars
 
 ENVS, STEPS, BATCH, EPOCHS = 8, 128, 256, 4
-_OVERHEAD = "logging/overhead_pct"
+OVERHEAD = "logging/overhead_pct"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
 
@@ -39,7 +39,7 @@ def ppo(total: int, *, recorded: bool, logger: bool = True, beside: Sequence[Cal
         began = time.perf_counter()
         trainer.fit(module)
         seconds = time.perf_counter() - began
-        return seconds, tensorboard_scalars(trainer.logger.log_dir)[_OVERHEAD][-1][1] if recorded else math.nan
+        return seconds, tensorboard_scalars(trainer.logger.log_dir)[OVERHEAD][-1][1] if recorded else math.nan
 
 
 def stable_baselines(total: int) -> float:
@@ -86,14 +86,8 @@ def _pair(total: int, *, recorded: bool, logger: bool, turn_about: int) -> tuple
     names = sorted(fits, reverse=bool(turn_about))
     turns, threads = in_turns({name: fits[name] for name in names}, steps=STEPS * ENVS * EPOCHS // BATCH)
     took, each = sum(turns["run"]), turns["bare"][1:-1]
-    more = _middle([a - b for a, b in zip(turns["run"][1:-1], each, strict=True)], cut=0.1)
-    return 1 + (more + threads / len(turns["bare"])) / _middle(each, cut=0.1), inside[0] / (took - inside[0])
-
-
-def _middle(numbers: list[float], cut: float) -> float:
-    """The mean without this share at either end: what the machine does meanwhile is there."""
-    few = int(cut * len(numbers))
-    return statistics.fmean(sorted(numbers)[few : len(numbers) - few])
+    more, _ = trimmed([a - b for a, b in zip(turns["run"][1:-1], each, strict=True)])
+    return 1 + (more + threads / len(turns["bare"])) / trimmed(each)[0], inside[0] / (took - inside[0])
 
 
 def against_stable_baselines(rounds: int, total: int) -> None:

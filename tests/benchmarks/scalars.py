@@ -22,12 +22,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import MetricsCallback
 from puffer_callbacks.hooks import hide_idle_hooks
+from tests.benchmarks.cost import OVERHEAD, QUIET
+from tests.benchmarks.turns import trimmed
 from tests.support.reading import tensorboard_scalars
 
 TURN, TURNS = 200, 41
 """Steps of a turn, and turns of a fit."""
 NAMES = tuple(f"scalar_{at}" for at in range(8))
-_OVERHEAD = "logging/overhead_pct"
 
 
 class Small(LightningModule):
@@ -75,7 +76,7 @@ class InTurns(Callback):
 
     def __init__(self, *, self_log: bool = False) -> None:
         hide_idle_hooks(self)
-        self._self_log, self._is_in = self_log, True
+        self._self_log = self_log
         self._ends: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -118,12 +119,11 @@ class InTurns(Callback):
 def fit(layers: int, callbacks: Sequence[Callback], beside: Sequence[Callback] = ()) -> float:
     """Train a small module; what the recorder says it took of the run, in percent."""
     batches = torch.utils.data.DataLoader(torch.randn(TURN * TURNS, 64, 4), batch_size=None)
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"logger": TensorBoardLogger(folder), "max_epochs": 1, "accelerator": "cpu", **quiet}
+        settings = {"logger": TensorBoardLogger(folder), "max_epochs": 1, "accelerator": "cpu", **QUIET}
         trainer = Trainer(callbacks=[*callbacks, *beside], **settings)
         trainer.fit(Small(layers), batches)
-        return tensorboard_scalars(trainer.logger.log_dir).get(_OVERHEAD, [(0, math.nan)])[-1][1]
+        return tensorboard_scalars(trainer.logger.log_dir).get(OVERHEAD, [(0, math.nan)])[-1][1]
 
 
 def cost(
@@ -136,11 +136,7 @@ def cost(
         fit(layers, way(), [turns])
         without += turns.without
         more += turns.more
-    ordered, few = sorted(more), len(more) // 10
-    kept = ordered[few : len(more) - few]
-    pulled_in = [min(max(each, kept[0]), kept[-1]) for each in more]
-    sure = statistics.stdev(pulled_in) / (len(kept) / len(more) * math.sqrt(len(more)))  # Tukey & McLaughlin 1963
-    return statistics.median(without), statistics.fmean(kept), sure
+    return statistics.median(without), *trimmed(more)
 
 
 def layers_for(seconds: float) -> int:
@@ -168,7 +164,7 @@ def table(layers: int, rounds: int) -> None:
     for name, (_, more, sure) in found.items():
         print(f"| {name} | {1e6 * more:.1f} ± {1e6 * sure:.1f} | {100 * more / bare:.2f} % |")
     said = statistics.median(fit(layers, [MetricsCallback(every_n_steps=50)]) for _ in range(rounds))
-    print(f"| `{_OVERHEAD}` says | | {said:.2f} % |")
+    print(f"| `{OVERHEAD}` says | | {said:.2f} % |")
     print(f"self.log costs {found['`self.log`'][1] / found['`MetricsCallback`'][1]:.0f} times as much", flush=True)
 
 

@@ -4,10 +4,12 @@ On a shared machine two runs of some seconds differ by a tenth for no reason of 
 each other every few milliseconds differ by what they do.
 """
 
+import math
 import os
+import statistics
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -105,3 +107,13 @@ def in_turns(fits: Mapping[str, Fit], *, steps: int) -> tuple[dict[str, list[flo
     for thread in threads:
         thread.join()
     return rounds.turns, rounds.beside
+
+
+def trimmed(numbers: Sequence[float]) -> tuple[float, float]:
+    """The mean without a tenth of the numbers at either end, where what the machine does meanwhile is, and its
+    standard error (Tukey and McLaughlin 1963).
+    """
+    ordered, few = sorted(numbers), len(numbers) // 10
+    kept = ordered[few : len(numbers) - few]
+    pulled_in = [min(max(number, kept[0]), kept[-1]) for number in numbers]
+    return statistics.fmean(kept), statistics.stdev(pulled_in) * math.sqrt(len(numbers)) / len(kept)
