@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         log,
     )
     from puffer_callbacks.loggers import ConsoleLogger, MemoryLogger
-    from puffer_callbacks.recorder import Recorder
+    from puffer_callbacks.recorder.recorder import Recorder
     from puffer_callbacks.rollout import Rollout
     from puffer_callbacks.schedule import Every
     from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Video

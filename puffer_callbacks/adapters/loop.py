@@ -7,12 +7,12 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import Self
 
-from puffer_callbacks.adapters.host import Host
-from puffer_callbacks.adapters.module import unwrapped
+from puffer_callbacks.adapters.module_view import unwrapped
 from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.adapters.trainer import Host
+from puffer_callbacks.config.flatten import flat_settings
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.settings import flat_settings
 
 
 class Loop(Host):

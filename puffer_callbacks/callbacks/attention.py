@@ -3,13 +3,13 @@
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.measure.attention import AttentionMap, attention_maps
-from puffer_callbacks.measure.forward import first_samples, on_device
-from puffer_callbacks.measure.pictures.attention import attention_image
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
+from puffer_callbacks.measure.forward_pass.call import first_samples, on_device
+from puffer_callbacks.pictures.attention import attention_image
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.fit import fit
+from puffer_callbacks.values.shrink import fit
 
 
 class AttentionCallback(PufferCallback):

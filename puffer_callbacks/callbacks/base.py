@@ -7,8 +7,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lightning.pytorch import Callback
 
-from puffer_callbacks.hooks import Gate, hide_idle_hooks, is_ours
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.recorder.hooks import Gate, hide_idle_hooks, is_ours
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.trainers import trainer_of

@@ -10,7 +10,7 @@ from torch import Tensor
 from puffer_callbacks.callbacks.base import PufferCallback, contained
 from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, optimized, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values.scalars import Scalar, stacked
 

@@ -8,17 +8,17 @@ from typing import Any, Literal
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.measure.activations import activations
-from puffer_callbacks.measure.forward import first_samples
+from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
+from puffer_callbacks.histogram.sketch import sketch
+from puffer_callbacks.measure.forward_pass.activations import activations
+from puffer_callbacks.measure.forward_pass.call import first_samples
 from puffer_callbacks.measure.gradients import optimized, plain_name
-from puffer_callbacks.measure.ranks import sketch_over_ranks
-from puffer_callbacks.measure.select import Selection, merged_by_module
-from puffer_callbacks.measure.sketch import sketch
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.measure.parameter_names import Selection, merged_by_module
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram, Value
-from puffer_callbacks.values.packing import pack, unpack
+from puffer_callbacks.values.checkpointing import pack, unpack
 
 _ROLLOUT = ("advantages", "values", "rewards", "actions")
 _SAMPLES = 256

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.recorder import Recorder
-from puffer_callbacks.redact import SECRET_NAMES, Redactor
-from puffer_callbacks.settings import flat_settings
+from puffer_callbacks.config.flatten import flat_settings
+from puffer_callbacks.config.redact import SECRET_NAMES, Redactor
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values import Hyperparameters, Setting
 
 _TRAINER = (

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.measure.pictures.figures import action_figure, reward_figure
-from puffer_callbacks.measure.pictures.leaves import leaves
-from puffer_callbacks.measure.pictures.observations import observation_image
-from puffer_callbacks.measure.pictures.story import Story
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.pictures.figures import action_figure, reward_figure
+from puffer_callbacks.pictures.observations import observation_image
+from puffer_callbacks.pictures.space_leaves import leaves
+from puffer_callbacks.pictures.transitions import Story
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values.fit import fit
+from puffer_callbacks.values.shrink import fit
 
 
 class ImageCallback(PufferCallback):

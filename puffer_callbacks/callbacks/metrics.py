@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.hooks import is_ours
-from puffer_callbacks.measure.interval import IntervalSums
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.recorder.hooks import is_ours
+from puffer_callbacks.recorder.interval_sums import IntervalSums
+from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.recorder.sums import Sums, Total
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.stepping import Sums, Total
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.scalars import Scalar
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.hooks import is_ours
-from puffer_callbacks.measure.collectives import gather, gather_json
-from puffer_callbacks.measure.episodes import EpisodeMetric, Episodes, info_statistics, info_sums
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.distributed import gather, gather_json
+from puffer_callbacks.measure.episode_statistics import EpisodeMetric, Episodes, info_statistics, info_sums
+from puffer_callbacks.recorder.hooks import is_ours
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values.scalars import to_floats

@@ -7,14 +7,14 @@ import gymnasium
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
 from puffer_callbacks.callbacks.base import PufferCallback, contained
-from puffer_callbacks.measure.episode import record_episode
-from puffer_callbacks.measure.policy import Policy
-from puffer_callbacks.measure.probe import undisturbed
-from puffer_callbacks.recorder import Recorder
+from puffer_callbacks.evaluation.policy import Policy
+from puffer_callbacks.evaluation.record_episode import record_episode
+from puffer_callbacks.measure.forward_pass.isolation import undisturbed
+from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Video
-from puffer_callbacks.values.fit import fit
+from puffer_callbacks.values.shrink import fit
 
 _NAMES = ("env_id", "env", "env_name", "environment")
 

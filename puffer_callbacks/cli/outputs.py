@@ -9,7 +9,7 @@ from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from puffer_callbacks.channel import FLUSH_SECONDS
+from puffer_callbacks.backends.async_writer import FLUSH_SECONDS
 
 _WANDB_HOST = "https://api.wandb.ai"
 

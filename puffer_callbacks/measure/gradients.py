@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from puffer_callbacks.measure.norms import stored, total
-from puffer_callbacks.measure.select import by_module
+from puffer_callbacks.measure.parameter_names import by_module
 
 MOST_KEPT = 16 * 2**20
 """Elements kept of the weights before a step (64 MiB of float32); of larger models an even sample is kept."""

@@ -9,9 +9,9 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from puffer_callbacks.ppo.actor_critic import ActorCritic
 from puffer_callbacks.ppo.envs import legalizer
-from puffer_callbacks.ppo.episodes import EpisodeTracker, InfoTracker
-from puffer_callbacks.ppo.policy import ActorCritic
+from puffer_callbacks.ppo.episode_trackers import EpisodeTracker, InfoTracker
 
 Array = npt.NDArray[Any]
 

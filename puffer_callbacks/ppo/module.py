@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
+from puffer_callbacks.ppo.actor_critic import ActorCritic
+from puffer_callbacks.ppo.advantages import evaluate
 from puffer_callbacks.ppo.collector import Trajectories
 from puffer_callbacks.ppo.envs import legalizer, make_envs, resolve_env_id
-from puffer_callbacks.ppo.experience import evaluate
-from puffer_callbacks.ppo.hyperparameters import check_hyperparameters
 from puffer_callbacks.ppo.loss import ppo_loss
 from puffer_callbacks.ppo.normalize import RewardScaler
 from puffer_callbacks.ppo.on_policy import OnPolicyModule
-from puffer_callbacks.ppo.policy import ActorCritic
+from puffer_callbacks.ppo.validation import check_hyperparameters
 from puffer_callbacks.rollout import Rollout
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import emit
-from puffer_callbacks.measure.collectives import gather_alike
+from puffer_callbacks.distributed import gather_alike
+from puffer_callbacks.ppo.actor_critic import ActorCritic
 from puffer_callbacks.ppo.collector import Collector, Trajectories
 from puffer_callbacks.ppo.envs import make_envs
 from puffer_callbacks.ppo.minibatches import Minibatches
-from puffer_callbacks.ppo.policy import ActorCritic
 from puffer_callbacks.rollout import Rollout
 
 _LEARNED_FROM = ("observations", "actions", "log_probs", "values", "advantages", "returns")

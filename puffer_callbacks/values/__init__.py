@@ -1,6 +1,6 @@
 """What a run can say: frozen, validated values on the host."""
 
-from puffer_callbacks.values.histogram import Histogram
+from puffer_callbacks.histogram.histogram import Histogram
 from puffer_callbacks.values.media import Image, Video
 from puffer_callbacks.values.text import Hyperparameters, Setting, Text
 

@@ -9,10 +9,10 @@ from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 from lightning.pytorch.loggers import WandbLogger
 
 from puffer_callbacks.writers.base import Writer
-from puffer_callbacks.writers.csv import CSVWriter
+from puffer_callbacks.writers.csv.writer import CSVWriter
 from puffer_callbacks.writers.fallback import FallbackWriter, ValuesWriter
-from puffer_callbacks.writers.tensorboard import TensorBoardWriter
-from puffer_callbacks.writers.wandb import WandbWriter
+from puffer_callbacks.writers.tensorboard.writer import TensorBoardWriter
+from puffer_callbacks.writers.wandb.writer import WandbWriter
 
 _TWINS = {"pytorch_lightning": "lightning.pytorch", "lightning_fabric": "lightning.fabric"}
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tests.adapters import contract
-from tests.adapters.test_pufferl import finish, start
+from tests.adapters.pufferl.test_bridge import finish, start
 
 CASES = {(name, scenario.__name__): (callbacks, scenario) for name, callbacks, scenario in contract.cases()}
 TRAINERS = {

@@ -26,13 +26,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from puffer_callbacks.measure import compiled
-from puffer_callbacks.measure.sketch import sketch
+from puffer_callbacks.histogram import native
+from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.values import Histogram
-from puffer_callbacks.writers import wire
-from puffer_callbacks.writers.histograms import encode_histograms
-from puffer_callbacks.writers.records import append
-from puffer_callbacks.writers.wandb import MAX_BINS
+from puffer_callbacks.writers.tensorboard import protobuf as wire
+from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
+from puffer_callbacks.writers.tensorboard.records import append
+from puffer_callbacks.writers.wandb.writer import MAX_BINS
 
 
 def _layers(width: int, depth: int) -> list[tuple[int, ...]]:
@@ -90,11 +90,11 @@ def row(histograms: dict[str, Histogram]) -> dict[str, object]:
 
 def not_compiled(tensors: dict[str, Tensor]) -> None:
     """The sketch where there was no compiler when the package was built."""
-    compiled.IS_COMPILED, before = False, compiled.IS_COMPILED
+    native.IS_COMPILED, before = False, native.IS_COMPILED
     try:
         sketch(tensors)
     finally:
-        compiled.IS_COMPILED = before
+        native.IS_COMPILED = before
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def bytes_in_file() -> None:
 
 _MEMORY = """
 import torch
-from puffer_callbacks.measure.sketch import sketch
+from puffer_callbacks.histogram.sketch import sketch
 def status(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) / 1024
 torch.set_num_threads(2)

@@ -21,7 +21,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import MetricsCallback
-from puffer_callbacks.hooks import hide_idle_hooks
+from puffer_callbacks.recorder.hooks import hide_idle_hooks
 from tests.benchmarks.cost import OVERHEAD, QUIET
 from tests.benchmarks.turns import trimmed
 from tests.support.reading import tensorboard_scalars

@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from puffer_callbacks.cli import main
-from puffer_callbacks.writers.wandb_file import read_history
+from puffer_callbacks.writers.wandb.run_file import read_history
 
 SHORT = ["--total-timesteps", "2048", "--num-envs", "4", "--num-steps", "64", "--batch-size", "64"]
 

@@ -4,10 +4,10 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
+from puffer_callbacks.ppo.actor_critic import ActorCritic
+from puffer_callbacks.ppo.advantages import evaluate
 from puffer_callbacks.ppo.collector import Collector
 from puffer_callbacks.ppo.envs import make_envs
-from puffer_callbacks.ppo.experience import evaluate
-from puffer_callbacks.ppo.policy import ActorCritic
 from tests.ppo.environments import Counter, registered
 
 CPU = torch.device("cpu")

@@ -9,10 +9,10 @@ from typing import Any
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
 from puffer_callbacks import ConsoleLogger, MemoryLogger, Text, Writer, writer_for
-from puffer_callbacks.writers.csv import CSVWriter
+from puffer_callbacks.writers.csv.writer import CSVWriter
 from puffer_callbacks.writers.fallback import FallbackWriter, ValuesWriter
-from puffer_callbacks.writers.tensorboard import TensorBoardWriter
-from puffer_callbacks.writers.wandb import WandbWriter
+from puffer_callbacks.writers.tensorboard.writer import TensorBoardWriter
+from puffer_callbacks.writers.wandb.writer import WandbWriter
 
 
 class Plain(Logger):

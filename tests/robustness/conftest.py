@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from puffer_callbacks import MemoryLogger, channel
+from puffer_callbacks import MemoryLogger
+from puffer_callbacks.backends import async_writer as channel
 from tests.robustness.breaking import Fault
 from tests.robustness.small import record, train
 from tests.support.threads import one_thread

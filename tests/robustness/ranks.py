@@ -28,7 +28,7 @@ from puffer_callbacks import (
     budget,
 )
 from puffer_callbacks.adapters import Loop
-from puffer_callbacks.values.packing import pack
+from puffer_callbacks.values.checkpointing import pack
 from tests.support.models import Agent, losses, random_rollout
 
 WORLD = 2

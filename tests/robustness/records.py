@@ -5,7 +5,7 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from puffer_callbacks.writers.wandb_file import read_history
+from puffer_callbacks.writers.wandb.run_file import read_history
 from tests.robustness.lives import HISTOGRAMS_EVERY, METRICS_EVERY, STEPS_PER_ROLLOUT, UPDATES_PER_ROLLOUT
 from tests.support.reading import accumulator
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
-from puffer_callbacks import MemoryLogger, channel
+from puffer_callbacks import MemoryLogger
+from puffer_callbacks.backends import async_writer as channel
 from tests.robustness import records
 from tests.robustness.checks import check, rows, the_two
 from tests.robustness.small import ROLLOUTS, STEPS, record, train

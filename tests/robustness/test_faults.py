@@ -7,7 +7,8 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from puffer_callbacks import MemoryLogger, PufferCallback, channel
+from puffer_callbacks import MemoryLogger, PufferCallback
+from puffer_callbacks.backends import async_writer as channel
 from tests.robustness.breaking import Fault, Plain, break_logger
 from tests.robustness.checks import check, rows, the_two
 from tests.robustness.small import ROLLOUTS, STEPS, train
@@ -139,7 +140,8 @@ def test_a_blocked_thread_does_not_keep_the_interpreter_from_its_end(pytester):
         """
         from threading import Event
         import warnings
-        from puffer_callbacks import Axes, Writer, channel
+        from puffer_callbacks import Axes, Writer
+        from puffer_callbacks.backends import async_writer as channel
 
         class Blocks(Writer):
             def write(self, values, axes):

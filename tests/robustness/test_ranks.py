@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from puffer_callbacks import Histogram, MemoryLogger
-from puffer_callbacks.measure.sketch import sketch
-from puffer_callbacks.values.packing import unpack
+from puffer_callbacks.histogram.sketch import sketch
+from puffer_callbacks.values.checkpointing import unpack
 from tests.robustness import ranks
 from tests.support.models import Agent, losses
 from tests.support.reading import tensorboard_scalars

@@ -12,9 +12,10 @@ import pytest
 import torch
 from lightning.pytorch.loggers import WandbLogger
 
-from puffer_callbacks import Axes, MemoryLogger, Writer, channel, writer_for
-from puffer_callbacks.writers import tensorboard as tensorboard_writer
-from puffer_callbacks.writers.wandb_file import read_history
+from puffer_callbacks import Axes, MemoryLogger, Writer, writer_for
+from puffer_callbacks.backends import async_writer as channel
+from puffer_callbacks.writers.tensorboard import writer as tensorboard_writer
+from puffer_callbacks.writers.wandb.run_file import read_history
 from tests.robustness.counted import STEPS, csv_series, fit, table, tensorboard, tensorboard_series
 from tests.robustness.records import rises
 from tests.support.warned import warned

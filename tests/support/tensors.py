@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from puffer_callbacks.measure.counting import CHUNK, SMALL
+from puffer_callbacks.histogram.kernels import CHUNK, SMALL
 from puffer_callbacks.values import Histogram
 
 

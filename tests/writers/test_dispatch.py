@@ -3,10 +3,10 @@ import lightning.pytorch.loggers as lightning
 import pytest
 
 from puffer_callbacks import Axes, ConsoleLogger, MemoryLogger, MetricsCallback, Writer, writer_for
-from puffer_callbacks.writers.csv import CSVWriter
+from puffer_callbacks.writers.csv.writer import CSVWriter
 from puffer_callbacks.writers.fallback import FallbackWriter, ValuesWriter
-from puffer_callbacks.writers.tensorboard import TensorBoardWriter
-from puffer_callbacks.writers.wandb import WandbWriter
+from puffer_callbacks.writers.tensorboard.writer import TensorBoardWriter
+from puffer_callbacks.writers.wandb.writer import WandbWriter
 from tests.support.models import Supervised, losses
 
 other = pytest.importorskip("pytorch_lightning.loggers")

@@ -1,0 +1,1 @@
+"""Configurations as flat settings, without secrets."""

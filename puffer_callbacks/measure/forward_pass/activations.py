@@ -1,0 +1,45 @@
+"""What each layer of a model puts out, seen by a forward pass that leaves nothing behind."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from puffer_callbacks.measure.forward_pass.call import forward, on_device
+from puffer_callbacks.measure.forward_pass.isolation import undisturbed
+from puffer_callbacks.measure.gradients import plain_name
+
+
+def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
+    """The output of every layer without layers of its own, by its name; that of its last call.
+
+    Args:
+        module: any module; a compiled one runs as the one it was compiled from.
+        batch: as for ``puffer_callbacks.measure.forward_pass.call.forward``.
+
+    Raises:
+        ValueError: if the module refuses the batch.
+
+    Example:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+        >>> [(name, tuple(output.shape)) for name, output in activations(net, torch.zeros(5, 2)).items()]
+        [('0', (5, 3)), ('1', (5, 3))]
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            if isinstance(output, Tensor):
+                outputs[name] = output.detach()
+
+        return hook
+
+    layers = [(plain_name(name), part) for name, part in module.named_modules() if not list(part.children())]
+    handles = [part.register_forward_hook(keep(name)) for name, part in layers]
+    try:
+        with undisturbed(module):
+            forward(module, on_device(batch, module))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs

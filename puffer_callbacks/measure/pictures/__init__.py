@@ -1,1 +1,0 @@
-"""Pictures of what tensors hold: pure functions from arrays to images."""

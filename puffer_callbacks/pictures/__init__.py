@@ -1,0 +1,1 @@
+"""Pictures of arrays, as uint8 pixels."""

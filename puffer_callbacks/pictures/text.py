@@ -1,0 +1,73 @@
+"""Words as pixels, and numbers as words."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from puffer_callbacks.pictures.colormap import Pixels
+from puffer_callbacks.pictures.layout import PAPER
+
+INK = (36, 41, 47)
+SOFT = (101, 109, 118)
+
+_FONTS = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def words(text: str, *, size: int = 12, color: tuple[int, int, int] = INK, width: int | None = None) -> Pixels:
+    """A line of words, drawn.
+
+    Args:
+        text: the words; what the font has no sign for is drawn as a box.
+        size: of the letters, in pixels.
+        color: of the letters, RGB.
+        width: cut with an ellipsis where the line is longer, in pixels.
+
+    Returns:
+        uint8 [H, W, 3] on white; H depends on the size alone.
+
+    Example:
+        >>> words("head 0").shape[0] == words("gap").shape[0]
+        True
+    """
+    font = _font(size)
+    text = " ".join(text.split()) or " "
+    if width is not None:
+        text = _cut(text, font, width)
+    length = max(1, int(np.ceil(font.getlength(text))))
+    page = Pillow.new("RGB", (length + 1, round(size * 1.35)), (PAPER,) * 3)
+    ImageDraw.Draw(page).text((0, 0), text, fill=color, font=font)
+    return np.asarray(page)
+
+
+def number(value: Any) -> str:
+    """A number or a small array in a few signs.
+
+    Example:
+        >>> number(0.123456), number(3), number(np.array([0.5, -1.0])), number(np.arange(9))
+        ('0.123', '3', '0.5, -1', '0, 1, 2, …')
+    """
+    values = np.asarray(value)
+    if values.dtype.kind not in "biuf":
+        return str(value)
+    whole = values.dtype.kind != "f"
+    flat = [str(int(each)) if whole else f"{each:.3g}" for each in values.ravel()[:4]]
+    return ", ".join([*flat[:3], "…"] if values.size > 4 else flat)
+
+
+@lru_cache
+def _font(size: int) -> _FONTS:
+    try:
+        return ImageFont.load_default(size)
+    except TypeError:  # Pillow before 10.1 has one size
+        return ImageFont.load_default()
+
+
+def _cut(text: str, font: _FONTS, width: int) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while len(text) > 1 and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,122 @@
+"""Weights & Biases: one row a row, the axes as columns."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
+from puffer_callbacks.values.image_files import to_gif
+from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.wandb.run_file import last_logged_step
+
+_log = logging.getLogger("puffer_callbacks")
+_DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "WandbServiceConnectionError"}
+"""What W&B's versions raise where their own process is gone."""
+MAX_BINS = 512
+"""W&B keeps no histogram with more bins."""
+
+
+class WandbWriter(Writer):
+    """Feeds a ``WandbLogger``.
+
+    W&B's own step only counts rows and drops one that goes back, so rows carry their axes as columns, and
+    ``define_metric`` names the column that charts are drawn over.
+
+    Args:
+        logger: a ``WandbLogger`` of either Lightning namespace.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logger)
+        self._logged_to: int | None = None
+        self._defined = self._service_died = False
+
+    @property
+    def settles(self) -> float:  # type: ignore[override]  # it is a setting of the run
+        """W&B's own process writes what it was given in intervals of this length."""
+        settings = getattr(self.logger.experiment, "settings", None)
+        return 5.0 + float(getattr(settings, "x_transaction_log_flush_interval", None) or 15.0)
+
+    def write(self, values: Mapping[str, Value], axes: Axes) -> None:
+        """Log the row; hyperparameters go to the run's config and summary."""
+        run = self.logger.experiment
+        if self._logged_to is not None and self.step(axes) <= self._logged_to:
+            values = {tag: value for tag, value in values.items() if isinstance(value, Hyperparameters)}
+        row: dict[str, Any] = {}
+        try:
+            self._define_axes(run)
+            for tag, value in values.items():
+                if isinstance(value, Hyperparameters):
+                    self._hyperparameters(run, value)
+                else:
+                    row[self.tag(tag)] = self._encode(value)
+            if row:
+                run.log(row)
+        except Exception as error:
+            self._service_died = isinstance(error, ConnectionError) or type(error).__name__ in _DIED
+            raise
+
+    def recover(self) -> bool:
+        """Where W&B's own process died, start another and continue the run of the same id."""
+        if not self._service_died:
+            return False
+        import wandb  # noqa: PLC0415  # an optional extra
+
+        run_id = self.logger.experiment.id
+        with suppress(Exception):  # it says goodbye to the dead process
+            wandb.teardown()
+        self.logger._experiment = wandb.init(**{**self.logger._wandb_init, "id": run_id})
+        self._defined = self._service_died = False
+        self._logged_to = last_logged_step(self.logger.experiment, self._axis)
+        return True
+
+    def close(self) -> None:
+        """Nothing to flush: W&B's own process has the rows already."""
+
+    def begin(self, first_step: int) -> None:
+        """Continue the run of the same id, if there is one: a series cannot go back."""
+        self.resume(first_step - 1)
+        if self._logged_to is not None:
+            run = self.logger.experiment.id
+            _log.warning(
+                "W&B has rows of the run %s up to %d already; its series go on after that",
+                run,
+                self._logged_to,
+            )
+
+    def resume(self, last_step: int) -> None:
+        """Continue the run of the same id: what W&B has stays, and only what it lacks is logged."""
+        self._logged_to = last_logged_step(self.logger.experiment, self._axis)
+
+    @property
+    def _axis(self) -> str:
+        """The column of the x axis."""
+        return self.tag(f"axes/{self.x_axis}")
+
+    def _define_axes(self, run: Any) -> None:
+        if self._defined:
+            return
+        run.define_metric(self._axis)
+        run.define_metric("*", step_metric=self._axis, step_sync=True)
+        self._defined = True
+
+    def _hyperparameters(self, run: Any, value: Hyperparameters) -> None:
+        if value.status == "running":
+            run.config.update(dict(value.settings), allow_val_change=True)
+        else:
+            run.summary.update({self.tag(tag): number for tag, number in value.metrics.items() if number is not None})
+
+    def _encode(self, value: float | Histogram | Image | Video | Text) -> Any:
+        import wandb  # noqa: PLC0415  # an optional extra
+
+        if isinstance(value, Histogram):
+            return wandb.Histogram(np_histogram=value.coarsened(MAX_BINS))
+        if isinstance(value, Image):
+            return wandb.Image(value.pixels, caption=value.caption or None)
+        if isinstance(value, Video):
+            gif = BytesIO(to_gif(value))  # arrays W&B would encode with moviepy
+            return wandb.Video(gif, caption=value.caption or None, format="gif")
+        return value.text if isinstance(value, Text) else value

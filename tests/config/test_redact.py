@@ -1,0 +1,98 @@
+import pytest
+
+from puffer_callbacks.config.redact import REDACTED, Redactor
+
+HIDDEN_NAMES = [
+    "api_key",
+    "API-KEY",
+    "wandb/api_key",
+    "apiKey",
+    "password",
+    "db_passwd",
+    "token",
+    "hf_token",
+    "a/token/b",
+]
+HIDDEN_NAMES += [
+    "accessToken",
+    "githubToken",
+    "auth/user",
+    "client_secret",
+    "AWS_SECRET_ACCESS_KEY",
+    "credentials",
+]
+SHOWN_NAMES = [
+    "gamma",
+    "keys",
+    "tokenizer",
+    "author",
+    "authored_by",
+    "key_dim",
+    "Tokens2D",
+]
+
+HIDDEN_TEXTS = {
+    "https://me:hush@host/x": f"https://{REDACTED}@host/x",
+    "https://host:8080/x?token=hush&gamma=1": f"https://host:8080/x?token={REDACTED}&gamma=1",
+    "--api-key hush --gamma 1": f"--api-key {REDACTED} --gamma 1",
+    "--token=hush": f"--token={REDACTED}",
+    "{'password': 'hu sh', 'gamma': 1}": f"{{'password': {REDACTED}, 'gamma': 1}}",
+    '{"api_key": "hush"}': f'{{"api_key": {REDACTED}}}',
+    "Config(api_key='hush', gamma=1)": f"Config(api_key={REDACTED}, gamma=1)",
+    "Authorization: Bearer hush": f"Authorization: {REDACTED} {REDACTED}",
+    "ghp_" + "hush" * 9: REDACTED,
+    "sk-proj-" + "hush" * 9: REDACTED,
+    "hf_" + "hush" * 9: REDACTED,
+    "AKIA" + "HUSH" * 4: REDACTED,
+    "0123456789abcdef0123456789abcdef01234567": REDACTED,
+    "eyJhbGciOiJI.eyJzdWIiOiIx.hush": REDACTED,
+}
+SHOWN_TEXTS = [
+    "CartPole-v1",
+    "https://host:8080/x?gamma=1",
+    "a: b, c=d",
+    "[64, 64]",
+    "/data/tokens/train.txt",
+    "12:30:05",
+]
+
+
+@pytest.mark.parametrize("name", HIDDEN_NAMES)
+@pytest.mark.parametrize("value", ["hush", 1234, 0.5])
+def test_a_secret_name_hides_its_value(name, value):
+    assert Redactor()(name, value) == REDACTED
+
+
+@pytest.mark.parametrize("name", [*SHOWN_NAMES])
+def test_other_names_show_theirs(name):
+    assert Redactor()(name, "shown") == "shown"
+    assert Redactor()(name, 0.5) == 0.5
+
+
+@pytest.mark.parametrize("text", HIDDEN_TEXTS)
+def test_a_secret_inside_a_text_is_hidden(text):
+    assert Redactor()("note", text) == HIDDEN_TEXTS[text]
+
+
+@pytest.mark.parametrize("text", SHOWN_TEXTS)
+def test_other_texts_are_shown_as_they_are(text):
+    assert Redactor()("note", text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("use_token", True), ("token", ""), ("token", "None"), ("max_tokens", 512)]
+)
+def test_what_says_nothing_is_shown(name, value):
+    assert Redactor()(name, value) == value
+
+
+def test_names_are_the_user_s(quiet_trainer):
+    redactor = Redactor(["team"])
+    assert (redactor("my_TEAM", "blue"), redactor("token", "shown")) == (REDACTED, "shown")
+    assert Redactor("team")("team", "blue") == REDACTED
+    assert Redactor([])("token", "shown") == "shown"
+
+
+def test_a_bad_pattern_is_refused():
+    with pytest.raises(ValueError, match="redact: expected regular expressions"):
+        Redactor(["["])

@@ -1,0 +1,45 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from puffer_callbacks.measure.attention.maps import AttentionMap
+from puffer_callbacks.pictures.attention import attention_image
+from puffer_callbacks.pictures.colormap import MISSING, colorize
+
+
+def test_a_tile_for_each_head_in_the_colors_of_its_weights():
+    weights = torch.rand(2, 3, 6, 6).softmax(-1)
+    image = attention_image(AttentionMap("encoder.0", weights), sample=1)
+    high = weights[1].max().item()
+    for head in weights[1].double().numpy():
+        tile = colorize(np.sqrt(head), low=0, high=math.sqrt(high)).repeat(20, 0).repeat(20, 1)
+        windows = np.lib.stride_tricks.sliding_window_view(image.pixels, tile.shape)[:, :, 0]
+        assert (windows[:, :, ::20, ::20] == tile[::20, ::20]).all((2, 3, 4)).any()
+
+
+def test_the_caption_tells_what_is_seen():
+    image = attention_image(AttentionMap("encoder.0", torch.full((1, 2, 3, 4), 0.25)))
+    assert image.caption == "encoder.0: sample 0, heads 2, queries 3 (down), keys 4 (across), weights 0 to 0.25"
+
+
+def test_a_diverged_head_is_magenta_and_counted():
+    weights = torch.full((1, 2, 3, 3), 1 / 3)
+    weights[0, 0] = torch.nan
+    image = attention_image(AttentionMap("encoder.0", weights))
+    assert "9 not finite (magenta)" in image.caption
+    assert (image.pixels == MISSING).all(-1).any()
+    assert attention_image(AttentionMap("encoder.0", torch.full((1, 1, 2, 2), torch.nan))).pixels.size
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 64, 2, 2), (1, 2, 600, 900), (1, 5, 1, 300)])
+def test_any_size_is_legible(shape):
+    image = attention_image(AttentionMap("layer", torch.rand(shape).softmax(-1)))
+    assert 100 < image.pixels.shape[1] < 1500 and 100 < image.pixels.shape[0] < 1800
+
+
+@pytest.mark.parametrize(("shape", "sample"), [((1, 2, 3, 3), 1), ((0, 2, 3, 3), 0), ((1, 2, 3, 0), 0)])
+def test_nothing_to_show_is_refused(shape, sample):
+    with pytest.raises(ValueError, match=f"attention maps of a sample {sample}, got the shape"):
+        attention_image(AttentionMap("layer", torch.zeros(shape)), sample=sample)

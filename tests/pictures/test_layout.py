@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from puffer_callbacks.pictures.layout import PAPER, below, beside, framed, grid, resized
+
+
+def tile(value, height=4, width=6):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def test_pictures_stand_beside_and_below_one_another():
+    row = beside([tile(1), tile(2, height=2)], gap=3)
+    assert row.shape == (4, 15, 3)
+    assert (row[:, :6] == 1).all() and (row[:, 6:9] == PAPER).all()
+    assert (row[:2, 9:] == 2).all() and (row[2:, 9:] == PAPER).all()
+    column = below([tile(1), tile(2, width=2)], gap=1, align="end")
+    assert (column[5:, 4:] == 2).all() and (column[5:, :4] == PAPER).all()
+    assert (below([tile(1), tile(2, width=2)], gap=1, align="center")[5:, 2:4] == 2).all()
+
+
+def test_a_grid_fills_its_rows_in_order():
+    page = grid([tile(i) for i in range(5)], columns=2, gap=0)
+    assert page.shape == (12, 12, 3)
+    assert [int(page[y, x, 0]) for y in (0, 4, 8) for x in (0, 6)] == [0, 1, 2, 3, 4, PAPER]
+
+
+def test_a_frame_is_paper_on_every_side():
+    page = framed(tile(7), margin=2)
+    assert page.shape == (8, 10, 3) and (page[2:-2, 2:-2] == 7).all() and (page[0] == PAPER).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "bounds", "expected"),
+    [
+        ((3, 7), (20, 100), (9, 21)),
+        ((3, 7), (20, 20), (6, 14)),  # no larger than allowed
+        ((50, 20), (20, 100), (50, 20)),
+        ((500, 20), (20, 100), (100, 4)),
+        ((1, 5000), (20, 100), (1, 100)),
+    ],
+)
+def test_sizes_lie_between_their_bounds(shape, bounds, expected):
+    least, most = bounds
+    assert resized(tile(0, *shape), at_least=least, at_most=most).shape[:2] == expected
+
+
+def test_enlarging_repeats_and_shrinking_averages():
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 4, 3)).astype(np.uint8)
+    assert np.array_equal(resized(pixels, at_least=12)[::3, ::3], pixels)
+    means = pixels.reshape(2, 2, 2, 2, 3).mean((1, 3))
+    assert np.abs(resized(pixels, at_most=2) - means).max() <= 1

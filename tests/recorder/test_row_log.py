@@ -1,0 +1,129 @@
+"""The journal's rows, by way of a memory logger."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from puffer_callbacks import Axes, MemoryLogger
+from puffer_callbacks.backends.multi_writer import Backends
+from puffer_callbacks.faults import Faults
+from puffer_callbacks.overhead.stopwatch import Stopwatch
+from puffer_callbacks.recorder.row_log import Journal
+
+
+class Run:
+    """A journal that writes into a memory logger."""
+
+    def __init__(self, x_axis="auto"):
+        self.logger = MemoryLogger()
+        backends = Backends([self.logger], Faults())
+        self.journal = Journal(backends, x_axis=x_axis, stopwatch=Stopwatch())
+
+    def put(self, values, *, env_steps=None, optimizer_steps=0, count=None):
+        axes = Axes(env_steps, optimizer_steps, 1000.0 + optimizer_steps)
+        self.journal.put(values, axes, count=count)
+
+    def series(self, tag):
+        self.journal.close()
+        return self.logger.series(tag)
+
+
+def test_what_is_said_at_one_point_is_one_row():
+    run = Run()
+    run.put({"a": 1.0}, env_steps=16, optimizer_steps=1)
+    run.put({"b": 2.0}, env_steps=16, optimizer_steps=2)
+    run.put({"a": 3.0}, env_steps=32, optimizer_steps=3)
+    assert run.series("a") == [(16, 1.0), (32, 3.0)]
+    assert run.logger.series("b") == [(16, 2.0)]
+    assert run.logger.series("axes/optimizer_steps") == [(16, 2.0), (32, 3.0)]
+
+
+def test_every_row_carries_every_axis_and_what_it_cost():
+    run = Run()
+    run.put({"a": 1.0}, env_steps=16, optimizer_steps=4)
+    assert run.series("axes/env_steps") == [(16, 16.0)]
+    assert run.logger.series("axes/optimizer_steps") == [(16, 4.0)]
+    assert run.logger.series("axes/wall_time") == [(16, 1004.0)]
+    ((_, overhead),) = run.logger.series("logging/overhead_pct")
+    assert overhead >= 0
+
+
+def test_throughput_is_steps_of_the_x_axis_per_second():
+    run = Run()
+    run.journal.start(Axes(100, 1, 1001.0))
+    for step in (3, 4):
+        run.put({"a": 1.0}, env_steps=step * 100, optimizer_steps=step)
+    assert run.series("throughput/sps") == [(300, 100.0), (400, 100.0)]
+
+
+@pytest.mark.parametrize(
+    ("x_axis", "env_steps", "expected"),
+    [("auto", 16, 16), ("auto", None, 3), ("env_steps", 16, 16), ("optimizer_steps", 16, 3)],
+)
+def test_the_step_is_on_the_chosen_axis(x_axis, env_steps, expected):
+    run = Run(x_axis)
+    run.put({"a": 1.0}, env_steps=env_steps, optimizer_steps=3)
+    assert run.series("a") == [(expected, 1.0)]
+
+
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.integers(1, 1000)), min_size=1, max_size=20))
+def test_means_at_one_point_merge_into_the_mean_over_all_their_steps(means):
+    run = Run()
+    for mean, count in means:
+        run.put({"a": mean}, env_steps=16, count=count)
+    values, counts = np.array(means).T
+    ((step, merged),) = run.series("a")
+    assert step == 16
+    assert merged == pytest.approx(np.average(values, weights=counts), rel=1e-9, abs=1e-9)
+
+
+def test_a_mean_over_no_step_shows_as_nan_and_weighs_nothing():
+    run = Run()
+    run.put({"a": float("nan"), "b": 1.0}, env_steps=16, count=0)
+    run.put({"a": float("nan")}, env_steps=32, count=0)
+    run.put({"a": 4.0}, env_steps=32, count=2)
+    run.put({"a": float("nan")}, env_steps=32, count=0)
+    (first, nothing), second = run.series("a")
+    assert first == 16 and np.isnan(nothing)
+    assert second == (32, 4.0)
+
+
+def test_of_other_values_at_one_point_the_latest_stands():
+    run = Run()
+    run.put({"a": 1.0}, env_steps=16)
+    run.put({"a": 2.0}, env_steps=16)
+    assert run.series("a") == [(16, 2.0)]
+
+
+def test_a_value_that_replaces_a_mean_is_no_mean():
+    run = Run()
+    run.put({"a": 1.0}, env_steps=16, count=1000)
+    run.put({"a": 2.0}, env_steps=16)
+    run.put({"a": 5.0}, env_steps=16, count=10)
+    assert run.series("a") == [(16, 5.0)]
+
+
+def test_the_latest_number_of_each_tag_is_known():
+    run = Run()
+    run.put({"a": 1.0, "b": 5.0}, env_steps=16)
+    run.put({"a": 2.0}, env_steps=32)
+    assert run.journal.latest["a"] == 2.0
+    assert run.journal.latest["b"] == 5.0
+
+
+def test_an_axis_that_goes_back_is_told_and_makes_no_second_point():
+    run = Run()
+    run.put({"a": 1.0}, env_steps=32, optimizer_steps=2)
+    with pytest.warns(UserWarning, match="env_steps: expected a count that only grows, got 16 after 32"):
+        run.put({"a": 2.0}, env_steps=16, optimizer_steps=1)
+    run.put({"a": 3.0}, env_steps=48, optimizer_steps=3)
+    steps = [step for step, _ in run.series("a")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 48
+
+
+def test_nothing_said_is_nothing_written():
+    run = Run()
+    run.journal.close()
+    assert run.logger.tags == []

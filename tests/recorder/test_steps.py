@@ -1,0 +1,404 @@
+"""Steps at which nothing is due take the short way, and nobody can tell from what is recorded."""
+
+import copy
+import math
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from puffer_callbacks import (
+    GradientCallback,
+    MemoryLogger,
+    MetricsCallback,
+    PufferCallback,
+    Recorder,
+    RolloutCallback,
+    emit,
+    log,
+)
+from puffer_callbacks.adapters import Loop
+from puffer_callbacks.recorder import interval_sums as interval
+from puffer_callbacks.recorder.steps import Steps
+from puffer_callbacks.recorder.sums import IS_COMPILED, PlainSums
+from tests.support.models import Agent, Supervised, TwoOptimizers
+
+compiled = pytest.mark.skipif(not IS_COMPILED, reason="built without a compiler")
+VALUES = np.random.default_rng(0).normal(5.0, 2.0, 64)
+SCRIPT = [{"loss": float(value), "kl": torch.tensor(value)} for value in VALUES]
+ODD = [said | ({"kl": math.nan} if at % 7 == 0 else {"late": at} if at > 40 else {}) for at, said in enumerate(SCRIPT)]
+
+
+class Warmed(Supervised):
+    """With another learning rate at each step."""
+
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The steps that did not take the short way."""
+    steps, add = [], Steps.add
+    monkeypatch.setattr(Steps, "add", lambda self, *args: (steps.append(1), add(self, *args))[1])
+    return steps
+
+
+@pytest.fixture
+def as_plain(monkeypatch):
+    """As where the package was built without a compiler."""
+
+    def switch():
+        monkeypatch.setattr("puffer_callbacks.recorder.steps.IS_COMPILED", False)
+        monkeypatch.setattr(interval, "Sums", PlainSums)
+
+    return switch
+
+
+@compiled
+def test_only_steps_at_which_something_is_due_are_asked_for(quiet_trainer, memory_logger, asked):
+    callbacks = [MetricsCallback(16), GradientCallback(32)]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
+    assert len(asked) <= 2 + 3 * 64 // 32  # gradients are looked at two steps ahead
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+
+
+@compiled
+def test_a_rollout_asks_for_one_step(quiet_trainer, memory_logger, asked):
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(64), RolloutCallback()]).fit(
+        Agent(SCRIPT, updates=16)
+    )
+    assert len(asked) <= 2 + 64 // 16
+    assert [step for step, _ in memory_logger.series("train/reward")] == [16, 32, 48, 64]
+
+
+@compiled
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Supervised(SCRIPT),
+        lambda: Supervised(ODD),
+        lambda: Agent(ODD),
+        lambda: Warmed(SCRIPT),
+        lambda: TwoOptimizers(batches=64),
+    ],
+)
+def test_both_ways_record_the_same(quiet_trainer, as_plain, build):
+    found = []
+    for switch in (lambda: None, as_plain):
+        switch()
+        torch.manual_seed(0)
+        logger = MemoryLogger()
+        trainer = quiet_trainer(logger=logger, callbacks=[MetricsCallback(10)])
+        trainer.fit(build())
+        found.append({tag: logger.series(tag) for tag in logger.tags if "wall_time" not in tag and "/sps" not in tag})
+        found[-1].pop("logging/overhead_pct")
+    assert found[0].keys() == found[1].keys()
+    for tag, series in found[0].items():
+        np.testing.assert_allclose(series, found[1][tag], rtol=1e-12, err_msg=tag)
+
+
+@compiled
+@pytest.mark.parametrize("intervals", [(1,), (3, 5), (7, 7)])
+def test_intervals_end_where_they_should_on_the_short_way(quiet_trainer, memory_logger, asked, intervals):
+    class Renamed(MetricsCallback):
+        """With tags of its own."""
+
+        def _record(self, recorder):
+            sums = self._take()
+            recorder.record({f"every_{self.every_n_steps}/kl": sums["kl"][0] / sums["kl"][1]})
+
+    callbacks = [MetricsCallback(intervals[0]), *map(Renamed, intervals[1:])]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
+    assert len(asked) <= 2
+    for tag, n in zip(["train/kl", *(f"every_{n}/kl" for n in intervals[1:])], intervals, strict=True):
+        ends = [*range(n, 65, n), 64] if 64 % n else [*range(n, 65, n)]
+        means = [VALUES[start:end].mean() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        np.testing.assert_allclose(memory_logger.series(tag), list(zip(ends, means, strict=True)), err_msg=tag)
+
+
+def test_a_callback_used_in_a_longer_run_before_keeps_its_interval(quiet_trainer):
+    metrics, found = MetricsCallback(16), []
+    for steps in (64, 40):
+        logger = MemoryLogger()
+        quiet_trainer(logger=logger, callbacks=[metrics]).fit(Supervised(SCRIPT[:steps]))
+        found.append([step for step, _ in logger.series("train/kl")])
+    assert found == [[16, 32, 48, 64], [16, 32, 40]]
+
+
+@pytest.mark.parametrize("plainly", [False, True])
+def test_a_step_that_says_nothing_ends_no_later_interval(memory_logger, as_plain, plainly):
+    if plainly:
+        as_plain()
+    module = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [MetricsCallback(16)]) as loop:
+        loop.fit_start(module)
+        for at, value in enumerate(VALUES):
+            optimizer.step()
+            loop.step(None if at == 20 else {"kl": float(value)})
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+
+
+@pytest.mark.parametrize("plainly", [False, True])
+def test_an_interval_that_fails_harms_no_other(quiet_trainer, memory_logger, as_plain, plainly):
+    class Fails(MetricsCallback):
+        def end_interval(self, recorder):
+            raise OSError("nothing there")
+
+    if plainly:
+        as_plain()
+    callbacks = [Fails(10), MetricsCallback(16)]
+    with pytest.warns(UserWarning, match="nothing there"):
+        quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
+    assert [step for step, _ in memory_logger.series("train/kl")][:3] == [16, 32, 48]
+
+
+def test_a_callback_may_have_words_of_its_own(quiet_trainer, memory_logger):
+    class Follows(GradientCallback):
+        def follow(self, leader):
+            raise AssertionError
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16), Follows(16)]).fit(Supervised(SCRIPT))
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+    assert [step for step, _ in memory_logger.series("gradient_norm/total")] == [16, 32, 48, 64]
+
+
+def test_a_hook_that_is_called_by_hand_adds_no_step(quiet_trainer, memory_logger):
+    class Calls(Supervised):
+        def training_step(self, batch, batch_idx):
+            emit(self, "on_step", {"kl": 1e9})
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Calls(SCRIPT))
+    assert memory_logger.series("train/kl")[0][1] == pytest.approx(VALUES[:16].mean())
+
+
+def test_what_is_logged_between_firings_is_there(quiet_trainer, memory_logger):
+    class Logs(Supervised):
+        def training_step(self, batch, batch_idx):
+            if batch_idx in (20, 21):
+                log(self, {"own": float(batch_idx)})
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Logs(SCRIPT))
+    assert memory_logger.series("own") == [(20, 20.0), (21, 21.0)]
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+
+
+def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger):
+    written = []
+
+    class Looks(Supervised):
+        def training_step(self, batch, batch_idx):
+            written.append(len(memory_logger.series("train/kl")) if "train/kl" in memory_logger.tags else 0)
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Looks(SCRIPT))
+    assert written == [0] * 17 + [1] * 16 + [2] * 16 + [3] * 15
+
+
+def test_a_callback_that_wants_every_step_gets_every_step(quiet_trainer, asked):
+    class Counts(PufferCallback):
+        steps = 0
+
+        def on_step(self, trainer, pl_module, metrics):
+            self.steps += 1
+
+    counts = Counts()
+    quiet_trainer(callbacks=[MetricsCallback(16), counts]).fit(Supervised(SCRIPT))
+    assert counts.steps == len(asked) == 64
+
+
+def test_a_recorder_of_one_s_own_gets_every_step(quiet_trainer):
+    class Mine(Recorder):
+        steps = 0
+
+        def on_train_batch_end(self, *args):
+            self.steps += 1
+            super().on_train_batch_end(*args)
+
+    mine = Mine()
+    quiet_trainer(callbacks=[MetricsCallback(16), mine]).fit(Supervised(SCRIPT))
+    assert mine.steps == 64
+
+
+def test_accumulated_batches_are_no_steps_of_their_own(quiet_trainer, memory_logger):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(4)], accumulate_grad_batches=4)
+    trainer.fit(Supervised([{"loss": float(at)} for at in range(64)]))
+    assert memory_logger.series("train/loss") == [(4, 7.5), (8, 23.5), (12, 39.5), (16, 55.5)]
+
+
+@compiled
+def test_a_loop_takes_the_short_way_too(memory_logger, asked):
+    module = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [MetricsCallback(16)]) as loop:
+        loop.fit_start(module)
+        for value in VALUES:
+            optimizer.step()
+            loop.step({"kl": float(value)})
+    assert len(asked) <= 2
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+    np.testing.assert_allclose([value for _, value in memory_logger.series("train/kl")], VALUES.reshape(4, 16).mean(1))
+
+
+def test_a_batch_counts_whole_where_a_module_turns_to_manual_optimization(quiet_trainer, memory_logger):
+    class Turns(Supervised):
+        def on_train_batch_start(self, batch, batch_idx):
+            self.automatic_optimization = batch_idx < 32
+
+        def training_step(self, batch, batch_idx):
+            said = super().training_step(batch, batch_idx)
+            if not self.automatic_optimization:
+                self.optimizers().step()
+            return said
+
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(8)], accumulate_grad_batches=4)
+    trainer.fit(Turns([{"loss": 1.0}] * 64))
+    assert {value for _, value in memory_logger.series("train/loss")} == {1.0}
+
+
+def test_numbers_of_lightning_s_that_are_no_integers_are_fine(quiet_trainer, memory_logger):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(8)], accumulate_grad_batches=2.0)
+    trainer.fit(Supervised(SCRIPT))
+    assert [step for step, _ in memory_logger.series("train/kl")] == [8, 16, 24, 32]
+
+
+def test_a_subclass_that_follows_in_its_own_way_is_asked_at_every_step(quiet_trainer, memory_logger):
+    class Mine(MetricsCallback):
+        followed = 0
+
+        def follow(self, outputs, loss_scale, rates):
+            self.followed += 1
+            super().follow({"kl": outputs["kl"]}, loss_scale, rates)
+
+    mine = Mine(16)
+    quiet_trainer(logger=memory_logger, callbacks=[mine]).fit(Supervised(SCRIPT))
+    assert mine.followed == 64
+    assert "train/loss" not in memory_logger.tags
+
+
+def test_a_strict_recorder_raises_what_following_raises(quiet_trainer):
+    class Broken(dict):
+        def items(self):
+            raise OSError("nothing there")
+
+    script = [{"loss": 1.0, "more": Broken()}]
+    with pytest.raises(OSError, match="nothing there"):
+        quiet_trainer(callbacks=[MetricsCallback(16), Recorder(strict=True)]).fit(Supervised(script))
+
+
+def test_a_callback_may_be_copied_in_the_middle_of_a_run(quiet_trainer, memory_logger):
+    copies = []
+
+    class Copies(Supervised):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 24:
+                copies.append(copy.deepcopy(self.trainer.callbacks[0]))
+            return super().training_step(batch, batch_idx)
+
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Copies(SCRIPT))
+    assert memory_logger.series("train/kl")[1][1] == pytest.approx(VALUES[16:32].mean())
+    assert copies[0].state_dict()["means"]["kl"] == [pytest.approx(VALUES[16:24].sum()), 8, 0]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda callbacks: pickle.loads(pickle.dumps(callbacks))])
+def test_callbacks_and_recorder_may_be_copied_after_a_run(quiet_trainer, copied):
+    trainer = quiet_trainer(callbacks=[MetricsCallback(16)])
+    trainer.fit(Supervised(SCRIPT))
+    assert [type(callback) for callback in copied(trainer.callbacks)] == [type(c) for c in trainer.callbacks]
+
+
+def test_names_that_are_others_at_each_step_are_not_kept(quiet_trainer, memory_logger):
+    metrics = MetricsCallback(400)
+    script = [{"loss": 1.0, f"loss_{at}": float(at)} for at in range(400)]
+    quiet_trainer(logger=memory_logger, callbacks=[metrics]).fit(Supervised(script))
+    assert len(metrics._sums._plain) <= 64
+    assert memory_logger.series("train/loss_7") == [(400, 7.0)]
+    assert memory_logger.series("train/loss") == [(400, 1.0)]
+
+
+def test_a_hook_that_somebody_put_on_the_recorder_stays(quiet_trainer):
+    recorder, called = Recorder(), []
+    method = recorder.on_train_batch_end
+
+    def mine(*args):
+        called.append(args)
+        method(*args)
+
+    recorder.on_train_batch_end = mine
+    quiet_trainer(callbacks=[MetricsCallback(16), recorder]).fit(Supervised(SCRIPT))
+    assert len(called) == 64
+    assert recorder.on_train_batch_end is mine
+
+
+def test_rows_reach_a_logger_in_order_where_a_run_fails(quiet_trainer, memory_logger):
+    class Fails(Supervised):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 20:
+                log(self, {"own": 1.0})
+            if batch_idx == 30:
+                raise OSError("no space left")
+            return super().training_step(batch, batch_idx)
+
+    said, keep = [], memory_logger.log_values
+    memory_logger.log_values = lambda values, step: (said.append(step), keep(values, step))[1]
+    with pytest.raises(OSError, match="no space left"):
+        quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(100)]).fit(Fails(SCRIPT))
+    assert said == sorted(said)
+    assert memory_logger.series("own") == [(20, 1.0)]
+
+
+def test_a_row_is_written_before_a_validation_begins_to_last(quiet_trainer, memory_logger):
+    there = []
+
+    class Validates(Supervised):
+        def validation_step(self, batch, batch_idx):
+            there.append([step for step, _ in memory_logger.series("train/kl")])
+
+        def val_dataloader(self):
+            return range(1)
+
+    arguments = {"val_check_interval": 20, "num_sanity_val_steps": 0}
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)], **arguments).fit(Validates(SCRIPT))
+    assert there == [[16], [16, 32], [16, 32, 48]]
+
+
+def test_nothing_is_left_behind_after_a_run(quiet_trainer):
+    recorder = Recorder()
+    quiet_trainer(callbacks=[MetricsCallback(16), recorder]).fit(Supervised(SCRIPT))
+    assert "on_train_batch_end" not in vars(recorder)
+
+
+_WITHOUT = """
+import sys
+for module in ("recorder._stepping", "histogram._counting", "writers.tensorboard._encoding"):
+    sys.modules[f"puffer_callbacks.{module}"] = None  # as where there was no compiler
+import torch
+from puffer_callbacks import MemoryLogger, Recorder, default_callbacks
+from puffer_callbacks.adapters import Loop
+from puffer_callbacks.recorder.sums import IS_COMPILED
+
+assert not IS_COMPILED
+agent, logger = torch.nn.Linear(4, 2), MemoryLogger()
+optimizer = torch.optim.Adam(agent.parameters(), lr=0.1)
+with Loop(logger, default_callbacks(metrics=2, histograms=2)) as loop:
+    loop.fit_start(agent, {"gamma": 0.99})
+    for step in range(4):
+        agent(torch.ones(4)).sum().backward()
+        optimizer.step()
+        loop.step({"policy_loss": float(step)})
+    assert "on_train_batch_end" not in vars(Recorder.of(loop))
+print(logger.series("train/policy_loss"), logger.series("weights/weight")[0][1].count)
+"""
+
+
+def test_the_package_works_where_there_was_no_compiler():
+    done = subprocess.run([sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=False)
+    assert done.stdout == "[(2, 0.5), (4, 2.5)] 8\n", done.stderr

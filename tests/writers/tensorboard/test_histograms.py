@@ -1,0 +1,69 @@
+"""The bytes that are written by hand are the message that TensorBoard's own class builds."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
+
+from puffer_callbacks.histogram.bins import LAST_BIN
+from puffer_callbacks.values import Histogram
+from puffer_callbacks.writers.tensorboard import histograms as module
+from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
+from puffer_callbacks.writers.tensorboard.writer import encode
+
+DATA = {
+    "normal": torch.randn(5000),
+    "with a long tag, " + "ß" * 200: torch.randn(300).exp(),
+    "empty": torch.zeros(0),
+    "all not finite": torch.full((3,), torch.nan),
+    "one zero": torch.zeros(1),
+    "two values": torch.tensor([-1e30, 1e-30]),
+    "denormal": torch.tensor([5e-324, 1e-310, 0.0], dtype=torch.float64),
+    "many bins": torch.randn(20_000, dtype=torch.float64).mul(100).exp(),
+}
+
+
+def by_the_class(tag: str, value: Histogram) -> Summary.Value:
+    totals = {"num": value.count, "sum": value.sum, "sum_squares": value.sum_squares}
+    ends = {"min": value.min, "max": value.max} if value.count else {}
+    row = {"bucket_limit": value.edges[1:], "bucket": value.counts.astype(np.float64)}
+    return Summary.Value(tag=tag, histo=HistogramProto(**totals, **ends, **row))
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+def test_all_at_once_as_the_class_builds_them(is_compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if is_compiled and not module.IS_COMPILED:
+        pytest.skip("built without a compiler")
+    monkeypatch.setattr(module, "IS_COMPILED", is_compiled)
+    histograms = {tag: Histogram.of(tensor) for tag, tensor in DATA.items()}
+    found = Summary.FromString(encode_histograms(histograms)).value
+    assert [value.tag for value in found] == list(DATA)
+    for value in found:
+        expected = by_the_class(value.tag, histograms[value.tag])
+        assert Summary.Value.FromString(value.SerializeToString()) == expected
+        assert value.ByteSize() <= expected.ByteSize() + 5 * 9
+        assert encode(value.tag, histograms[value.tag]) == expected
+
+
+@given(st.lists(st.floats(), max_size=60))
+def test_the_compiled_loops_give_the_same_bytes(values: list[float]) -> None:
+    if not module.IS_COMPILED:
+        pytest.skip("built without a compiler")
+    histograms = {"values": Histogram.of(torch.tensor(values, dtype=torch.float64))}
+    compiled = encode_histograms(histograms)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "IS_COMPILED", False)
+        assert compiled == encode_histograms(histograms)
+
+
+def test_bins_that_do_not_exist_are_refused() -> None:
+    one = np.ones(1, np.int64)
+    for bin_number in (LAST_BIN + 1, -LAST_BIN - 1):
+        with pytest.raises(IndexError):
+            encode_histograms({"wrong": Histogram(np.array([bin_number], np.int32), one, 0, 0.0, 1.0, 1.0, 1.0)})
+
+
+def test_nothing_is_no_bytes() -> None:
+    assert encode_histograms({}) == b""
