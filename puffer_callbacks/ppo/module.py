@@ -157,7 +157,7 @@ class PPO(OnPolicyModule):
     def on_train_epoch_start(self) -> None:
         """Set the learning rate and collect a rollout.
 
-        The rate follows the environment steps, so that it holds over resumes and updates that ended early.
+        The rate follows the environment steps, so that it stays right after a resume or updates that ended early.
         """
         optimizer = self.trainer.optimizers[0]
         if self.hparams["anneal_lr"]:
@@ -167,7 +167,7 @@ class PPO(OnPolicyModule):
         super().on_train_epoch_start()
 
     def evaluate(self, trajectories: Trajectories) -> Rollout:
-        """The rollout in the eyes of the policy that took it, rewards scaled where that is asked."""
+        """The rollout with the values and advantages of the present policy; ``norm_reward`` scales its rewards."""
         rewards = trajectories.rewards
         if self.reward_scaler is not None:
             rewards = self.reward_scaler.scale(rewards, trajectories.dones, gather=self.gather)
@@ -190,6 +190,6 @@ class PPO(OnPolicyModule):
         return metrics
 
     def continue_epochs(self) -> bool:
-        """Whether the policy is still within ``target_kl``; all ranks say the same, lest one wait."""
+        """Whether the policy is still within ``target_kl``; the mean over ranks, so that all of them stop together."""
         limit = self.hparams["target_kl"]
         return limit is None or bool(self.gather(self._approx_kl).mean() <= limit)
