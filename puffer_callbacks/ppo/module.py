@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from puffer_callbacks.ppo.envs import action_clipper, make_envs, resolve_env_id
 from puffer_callbacks.ppo.loss import ppo_loss
 from puffer_callbacks.ppo.normalize import RewardScaler
 from puffer_callbacks.ppo.on_policy import OnPolicyModule
+from puffer_callbacks.ppo.presets import preset
 from puffer_callbacks.ppo.validation import check_hyperparameters
 from puffer_callbacks.rollout import Rollout
 
@@ -27,7 +28,7 @@ class PPO(OnPolicyModule):
     It follows Huang et al. 2022, "The 37 implementation details of proximal policy optimization". One
     Lightning epoch is one rollout and the updates from it; training stops by itself at ``total_timesteps``. A
     checkpoint carries the networks, the optimizer, the running normalizations and ``env_steps`` (see
-    ``OnPolicyModule``).
+    ``OnPolicyModule``). ``PPO.from_preset`` has hyperparameters that are known to learn an environment.
 
     Args:
         env_id: Gymnasium environment, such as CartPole or CartPole-v1.
@@ -110,6 +111,20 @@ class PPO(OnPolicyModule):
         )
         self._approx_kl = torch.zeros(())
         self._learning_rate = torch.tensor(float(learning_rate))
+
+    @classmethod
+    def from_preset(cls, env_id: str = "CartPole-v1", **hyperparameters: Any) -> Self:
+        """PPO with the hyperparameters that are known to learn the environment, as the command line trains it.
+
+        Args:
+            env_id: Gymnasium environment; one without a preset has the defaults of ``PPO``.
+            **hyperparameters: arguments of ``PPO`` that replace those of the preset.
+
+        Example:
+            >>> PPO.from_preset("CartPole", total_timesteps=40_000).hparams["learning_rate"]
+            0.0025
+        """
+        return cls(env_id, **preset(resolve_env_id(env_id)) | hyperparameters)
 
     def _make_policy(self) -> ActorCritic:
         """Networks for the environment's spaces, by the seed alone: the global generator stays as it is."""

@@ -63,6 +63,11 @@ class OnPolicyModule(pl.LightningModule):
         """The share of the training that is done, from 0 to 1."""
         return min(1.0, self.env_steps / (self.num_rollouts * self.steps_per_rollout))
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether no further rollout fits into ``total_timesteps``."""
+        return self.env_steps > 0 and self.env_steps + self.steps_per_rollout > self.hparams["total_timesteps"]
+
     def train_dataloader(self) -> Minibatches:
         """The minibatches of each epoch's rollout."""
         return Minibatches(
@@ -86,7 +91,7 @@ class OnPolicyModule(pl.LightningModule):
         envs = make_envs(self.hparams["env_id"], num_envs=self.hparams["num_envs"])
         self._collector = Collector(envs, num_steps=self.hparams["num_steps"], seed=env_seed)
         self._order.manual_seed(order_seed)
-        self._stop_if_done()
+        self._stop_if_complete()
 
     def on_train_epoch_start(self) -> None:
         """Collect a rollout and hand it to the callbacks."""
@@ -102,7 +107,7 @@ class OnPolicyModule(pl.LightningModule):
         if moments is not None and self.rollout is not None:
             moments.update(self.rollout.observations.flatten(0, 1), gather=self.gather)
         self.rollout = None
-        self._stop_if_done()
+        self._stop_if_complete()
 
     def on_train_end(self) -> None:
         """Close the environments."""
@@ -130,6 +135,6 @@ class OnPolicyModule(pl.LightningModule):
             self.on_train_epoch_start()
         return {name: getattr(self.rollout, name).flatten(0, 1) for name in _BATCH_FIELDS}
 
-    def _stop_if_done(self) -> None:
-        if self.env_steps > 0 and self.env_steps + self.steps_per_rollout > self.hparams["total_timesteps"]:
+    def _stop_if_complete(self) -> None:
+        if self.is_complete:
             self.trainer.should_stop = True
