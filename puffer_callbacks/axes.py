@@ -1,10 +1,10 @@
-"""The axes of a run: where a row of values stands."""
+"""The axes of a run: the position of a row of values."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 XAxis = Literal["env_steps", "optimizer_steps"]
-"""What the loggers' step stands for."""
+"""The count that loggers receive as their step."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Axes:
 
     Args:
         env_steps: environment steps so far, over all ranks; ``None`` where the run has no environment.
-        optimizer_steps: updates so far; with several optimizers, those of the busiest one.
+        optimizer_steps: updates so far; with several optimizers, those of the one with the most.
         wall_time: seconds since the epoch.
 
     Example:
@@ -26,7 +26,7 @@ class Axes:
     wall_time: float
 
     def as_scalars(self) -> dict[str, float]:
-        """The axes as values with their tags, so that every row carries every axis."""
+        """The axes as scalars under their tags; they are added to every row."""
         scalars = {"axes/optimizer_steps": float(self.optimizer_steps), "axes/wall_time": self.wall_time}
         if self.env_steps is not None:
             scalars["axes/env_steps"] = float(self.env_steps)

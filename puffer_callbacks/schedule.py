@@ -1,13 +1,12 @@
-"""When a callback fires: on crossing a multiple, never on divisibility."""
+"""Schedules of callbacks: they fire on crossing a multiple, never on divisibility."""
 
 
 class Every:
     """A schedule that fires when a counter *crosses* a multiple of ``n``.
 
-    A counter that jumps by a batch of 256 never satisfies ``step % 1000 == 0``; it does cross 1000, 2000, ….
-    However far it jumps, one call fires at most once.
-
-    While ``multiplier`` is above 1 it fires at every so-many-th multiple only.
+    A counter that jumps by a batch of 256 rarely satisfies ``step % 1000 == 0``, but it crosses 1000, 2000, ….
+    However far it jumps, one call fires at most once. ``multiplier`` widens the interval to
+    ``multiplier * n``.
 
     Args:
         n: the interval, at least 1, in the unit of the counter.
@@ -35,32 +34,32 @@ class Every:
         return f"Every({self.n})"
 
     def is_due(self, count: int) -> bool:
-        """Whether ``fires(count)`` would be true, without moving the schedule."""
+        """Whether ``fires(count)`` would return true; the schedule does not move."""
         interval = self.n * self.multiplier
-        last = self._last if count >= self._last else count - 1  # a counter that began anew
+        last = self._last if count >= self._last else count - 1  # the counter was reset
         return count // interval > last // interval
 
     @property
     def next(self) -> int:
-        """The first count at which it fires."""
+        """The next count at which the schedule fires."""
         interval = self.n * self.multiplier
         return (self._last // interval + 1) * interval
 
     def fires(self, count: int) -> bool:
-        """Move the counter to ``count`` and tell whether it crossed a multiple of ``n`` on the way."""
+        """Move the counter to ``count``; true if it crossed a multiple of ``n`` on the way."""
         fired = self.is_due(count)
         self._last = count
         return fired
 
-    def restart(self, count: int) -> None:
-        """Put the counter at ``count`` without firing, as after a resume."""
+    def resume_at(self, count: int) -> None:
+        """Set the counter to ``count`` without firing, as after loading a checkpoint."""
         self._last = count
 
-    def begin(self, count: int) -> None:
-        """Begin a run at ``count``; one that was further was another's."""
+    def rewind_to(self, count: int) -> None:
+        """Move the counter back to ``count`` if it is ahead, as at the start of another run."""
         self._last = min(self._last, count)
 
     @property
     def last(self) -> int:
-        """Where the counter was last put."""
+        """The count that was set last."""
         return self._last

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, optimized, sample, update_ratio
+from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
+from puffer_callbacks.measure.parameter_names import optimized
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values.scalars import Scalar, stacked
@@ -91,7 +92,7 @@ class GradientCallback(PufferCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue."""
-        self._every.restart(state_dict["last"])
+        self._every.resume_at(state_dict["last"])
         self._noise.load_state_dict(state_dict["noise"])
 
     def _of(self, module: Any, optimizer: Any) -> dict[str, Any]:

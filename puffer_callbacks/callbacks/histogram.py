@@ -12,13 +12,12 @@ from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
 from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
-from puffer_callbacks.measure.gradients import optimized, plain_name
-from puffer_callbacks.measure.parameter_names import Selection, merged_by_module
+from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram, Value
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 
 _ROLLOUT = ("advantages", "values", "rewards", "actions")
 _SAMPLES = 256
@@ -85,7 +84,7 @@ class HistogramCallback(PufferCallback):
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Warn about patterns that match nothing."""
         names = [plain_name(name) for name, _ in (*pl_module.named_parameters(), *pl_module.named_modules())]
-        for pattern in self._selection.idle(names):
+        for pattern in self._selection.unmatched(names):
             reason = f"the pattern {pattern!r} matches no parameter; expected one such as {names[:3]}"
             Recorder.of(trainer).faults.report(f"HistogramCallback({pattern!r})", reason)
 
@@ -126,13 +125,13 @@ class HistogramCallback(PufferCallback):
         """Where the interval stands, and the histograms of the rollout that its end may show."""
         state: dict[str, Any] = {"last": self._every.last, "rollout": {}}
         with suppress(Exception):  # the next firing tells of it; a checkpoint is worth more
-            state["rollout"] = {tag: pack(histogram) for tag, histogram in self._of_rollout().items()}
+            state["rollout"] = {tag: to_state(histogram) for tag, histogram in self._of_rollout().items()}
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._every.restart(state_dict["last"])
-        self._resumed = {tag: unpack(packed) for tag, packed in state_dict.get("rollout", {}).items()}
+        self._every.resume_at(state_dict["last"])
+        self._resumed = {tag: from_state(packed) for tag, packed in state_dict.get("rollout", {}).items()}
 
     def _chosen(self, name: str, tensor: Tensor | None) -> bool:
         return tensor is not None and name in self._selection

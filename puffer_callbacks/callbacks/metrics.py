@@ -83,7 +83,7 @@ class MetricsCallback(PufferCallback):
 
     def begin_interval(self, steps: int) -> None:
         """Begin a run at this step."""
-        self._every.begin(steps)
+        self._every.rewind_to(steps)
 
     def end_interval(self, recorder: Recorder) -> None:
         """Log the interval, if there is something to say of its last step."""
@@ -127,7 +127,7 @@ class MetricsCallback(PufferCallback):
         self._sums.load_state_dict(state_dict["means"])
         self._rates_since = self._sums.steps
         self._rate_sums.load_state_dict(state_dict["rates"])
-        self._every.restart(state_dict["last"])
+        self._every.resume_at(state_dict["last"])
         self._nonfinite = Counter(state_dict["nonfinite"])
 
     def _fold_rates(self) -> None:

@@ -83,7 +83,7 @@ class Gate:
 
     def settle(self, steps: int) -> None:
         """After a firing, or at the start: look for the next one."""
-        self._schedule.begin(steps)
+        self._schedule.rewind_to(steps)
         self._set(awake=self._schedule.is_due(steps + self._ahead))
 
     def _set(self, *, awake: bool) -> None:

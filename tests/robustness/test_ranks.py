@@ -12,7 +12,7 @@ import torch
 
 from puffer_callbacks import Histogram, MemoryLogger
 from puffer_callbacks.histogram.sketch import sketch
-from puffer_callbacks.values.checkpointing import unpack
+from puffer_callbacks.values.checkpointing import from_state
 from tests.robustness import ranks
 from tests.support.models import Agent, losses
 from tests.support.reading import tensorboard_scalars
@@ -49,7 +49,7 @@ def forked(tmp_path_factory):
 def series(folder, scenario):
     """What rank 0 recorded."""
     packed = torch.load(folder / f"{scenario}.pt", weights_only=True)
-    return {tag: [(step, unpack(value)) for step, value in points] for tag, points in packed.items()}
+    return {tag: [(step, from_state(value)) for step, value in points] for tag, points in packed.items()}
 
 
 def of_one_process(quiet_trainer, scenario, participants):
