@@ -79,7 +79,7 @@ def _runs_in(folder: Path) -> list[RunFiles]:
     """The runs whose files lie in the folder itself; of several formats the one that holds most."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and (found := _format_in_folder(path)):
+        if path.is_file() and not path.name.startswith(".") and (found := _format_in_folder(path)):
             files.setdefault(found, []).append(path)
     best = next((name for name in FORMATS if name in files), None)
     if best is None:
