@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from puffer_callbacks.runs.json import rows_of
+from puffer_callbacks.runs.rows import STEP_NAMES
 from puffer_callbacks.runs.wandb_records import MAGIC
 
 FORMATS = ("tensorboard", "wandb", "csv", "json-lines", "json")
 """Formats of one run side by side: the first holds most of it."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _LOG_NAMES = {".csv": "csv", ".jsonl": "json-lines", ".ndjson": "json-lines"}
+_CSV_NAMES = ("metrics.csv", "progress.csv")
 _JSON_MARKS = (b'"log_history"', b'"agent_steps"', b'"time/total_timesteps"', b'"rollout/ep_rew_mean"')
 """What the JSON of a run has, and that of a configuration has not."""
 
@@ -84,6 +86,8 @@ def _runs_in(folder: Path) -> list[RunFiles]:
     best = next((name for name in FORMATS if name in files), None)
     if best is None:
         return []
+    if best == "csv":  # other tables may lie beside a run's
+        files[best] = [path for path in files[best] if path.name in _CSV_NAMES] or files[best]
     if best == "tensorboard":  # each life of the run has its own file
         return [RunFiles(folder, best, tuple(files[best]))]
     return [RunFiles(folder if len(files[best]) == 1 else path, best, (path,)) for path in files[best]]
@@ -98,10 +102,20 @@ def _format_in_folder(path: Path) -> str | None:
     if path.suffix == ".csv":
         return None if path.name.endswith("monitor.csv") else "csv"
     if path.suffix in _LOG_NAMES:
-        return _LOG_NAMES[path.suffix]
+        return _LOG_NAMES[path.suffix] if _begins_with_a_step(path) else None
     if path.suffix == ".json" and any(mark in path.read_bytes() for mark in _JSON_MARKS):
         return _json_format(path)
     return None
+
+
+def _begins_with_a_step(path: Path) -> bool:
+    """Whether the first line is a row of a run, not of a data set."""
+    with path.open("rb") as file:
+        try:
+            row = json.loads(file.readline())
+        except ValueError:
+            return False
+    return isinstance(row, dict) and any(name in row for name in STEP_NAMES)
 
 
 def _without_repeats(runs: Iterable[RunFiles]) -> list[RunFiles]:

@@ -54,6 +54,10 @@ class Run:
     @property
     def x_axis(self) -> str:
         """What a step counts: ``env_steps``, ``optimizer_steps``, ``iterations``, or ``steps`` if that is unknown."""
+        for axis in ("env_steps", "optimizer_steps"):
+            steps, values = self.canonical.get(f"time/{axis}", (np.zeros(0), np.zeros(0)))
+            if len(steps) and np.array_equal(steps.astype(np.float32), values.astype(np.float32)):
+                return axis
         return self._source.x_axis
 
     @property

@@ -71,6 +71,7 @@ def test_scalars_are_those_of_tensorboard(logged):
 def test_histograms_and_pictures_are_those_that_were_logged(logged):
     folder, memory = logged
     run = read_run(folder / "tb")
+    assert run.x_axis == "optimizer_steps"
     for tag in ("mine", "weights/layer.weight"):
         assert len(run.histograms[tag]) == len(memory.series(tag))
         for (step, histogram), (expected_step, expected) in zip(run.histograms[tag], memory.series(tag), strict=True):
@@ -78,7 +79,8 @@ def test_histograms_and_pictures_are_those_that_were_logged(logged):
             np.testing.assert_array_equal(histogram.counts, expected.counts)
             np.testing.assert_array_equal(histogram.edges, expected.edges)
             assert (histogram.sum, histogram.sum_squares) == (expected.sum, expected.sum_squares)
-    assert [image.pixels[0, 0, 0] for _, image in run.images["frame"]] == [0, 10, 20, 30]
+    for kind in ("tb", "csv"):
+        assert [image.pixels[0, 0, 0] for _, image in read_run(folder / kind).images["frame"]] == [0, 10, 20, 30]
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")

@@ -57,6 +57,13 @@ def test_monitor_files_and_configurations_are_no_runs(sb3):
     assert read_run(sb3).format == "csv"
 
 
+def test_tables_and_data_sets_beside_a_run_are_no_runs(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,a\n1,2\n")
+    (tmp_path / "levels.csv").write_text("name,difficulty\nfirst,2\n")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "hello"}\n')
+    assert read_run(tmp_path).tags == ["a"]
+
+
 def test_a_link_to_a_run_is_that_run(tmp_path):
     folder = write_run(tmp_path / "b_run")
     (tmp_path / "a_latest").symlink_to(folder)
