@@ -1,4 +1,4 @@
-"""The records of an event file: where they lie, and which of them are whole.
+"""The records of an event file: where they begin and end, and which of them are whole.
 
 A record is its length (uint64), a checksum of that, the data, and a checksum of the data: TensorFlow's ``TFRecord``.
 Checksums are computed for thousands of records together, one byte of each at a time.
@@ -21,7 +21,7 @@ _HEADER, _CHECKSUM = 12, 4
 _POLYNOMIAL = 0x82F63B78
 """Castagnoli's, bits reversed (RFC 3720, appendix B.4)."""
 _AT_ONCE = 1 << 16
-"""Records that are looked for before the first of them is handed on."""
+"""Records that are checked before the first of them is returned; after damage the rest is checked again."""
 _TOGETHER = 1 << 14
 """Records whose checksums are computed together: they fit the processor's cache."""
 _CHECKED = 1 << 12

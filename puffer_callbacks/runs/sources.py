@@ -1,4 +1,4 @@
-"""The libraries whose logs are known: how to tell them, and what they call things. The one alias table."""
+"""The alias table: libraries whose logs are known, how to identify them, and their names for our tags."""
 
 from collections.abc import Iterable
 
@@ -211,4 +211,4 @@ SOURCES = (
         },
     ),
 )
-"""Every known library, those with the most telling signatures first."""
+"""Every known library. The order matters: the first with a matching signature is used."""

@@ -18,8 +18,8 @@ from puffer_callbacks.values import Histogram
 def read_wandb_files(paths: Sequence[Path]) -> Contents:
     """All that the files of one run hold; a resumed run has several.
 
-    A row stands at the column that ``define_metric("*", step_metric=…)`` names, else at the first that counts steps,
-    else at W&B's own count of rows.
+    The step of a row is the column that ``define_metric("*", step_metric=…)`` names, else the first of ``STEP_NAMES``,
+    which ends with W&B's own count of rows.
 
     Args:
         paths: the files, oldest first.
@@ -45,7 +45,7 @@ class _HistoryReader:
         self._rows = RowReader(contents)
 
     def add(self, record: Any, folder: Path) -> None:
-        """Add a record; pictures stand in the folder."""
+        """Add a record; ``folder`` holds the pictures."""
         kind = record.WhichOneof("record_type")
         if kind == "history":
             self._add_row(_nested(record.history.item), folder)

@@ -85,7 +85,7 @@ def test_histograms_and_pictures_are_those_that_were_logged(logged):
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
 def test_a_resumed_run_has_no_duplicates(tmp_path, quiet_trainer):
-    """The first life goes on for twenty steps after the checkpoint from which the second resumes."""
+    """The first session trains twenty steps beyond the checkpoint from which the second resumes."""
 
     def fit(**options):
         keep = ModelCheckpoint(tmp_path / "kept", filename="{step}", save_top_k=-1)

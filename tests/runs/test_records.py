@@ -37,7 +37,7 @@ def test_whole_file_has_every_event(file):
     contents = Contents()
     data = file.read_bytes()
     events = [Event.FromString(data[start:end]) for start, end in whole_records(data, file.name, contents)]
-    assert [event.step for event in events] == [0, *range(50)]  # the first tells the version of the format
+    assert [event.step for event in events] == [0, *range(50)]  # the first has the version of the format
     assert contents.problems == []
 
 
@@ -62,7 +62,7 @@ def test_damaged_data_is_left_out_and_the_rest_is_read(file):
 
 
 def test_after_a_torn_record_reading_goes_on(file):
-    """A life that died while it wrote, and another that appended: TensorBoard's reader stops there."""
+    """A process was killed while it wrote, and another appended: TensorBoard's reader stops there."""
     data, at = file.read_bytes(), offsets(file)
     torn = data[: at[10] + 20]
     file.write_bytes(torn + data[at[20] :])
