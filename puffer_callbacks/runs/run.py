@@ -11,7 +11,7 @@ import numpy as np
 
 from puffer_callbacks.runs.aliases import Series, Source
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.display import as_html, as_text
+from puffer_callbacks.runs.display import as_html, as_text, summarize
 from puffer_callbacks.runs.sources import source_of
 from puffer_callbacks.runs.table import scalar_table
 from puffer_callbacks.values import Histogram, Image, Setting, Video
@@ -152,8 +152,13 @@ class Run:
                     self.contents.problems.append(f"{tag} at step {step} cannot be decoded: {error}")
         return found
 
+    def _facts(self) -> dict[str, str]:
+        written = f"{self.source}, {self.format}"
+        steps = f"{self.last_step:,} ({self.x_axis.replace('_', ' ')})"
+        return {"written by": written, "steps": steps, **summarize(self.contents, self.canonical)}
+
     def __repr__(self) -> str:
-        return as_text(self)
+        return as_text(f"Run {self.path}", self._facts())
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        return as_html(f"Run {self.path}", self._facts())
