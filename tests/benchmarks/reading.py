@@ -25,7 +25,7 @@ ROW = 20
 """Values of a row, and tags of a run."""
 
 
-def write(folder: Path, points: int, *, values_per_event: int, histograms: int = 0) -> None:
+def write(folder: Path, points: int, *, values_per_event: int) -> None:
     """An event file with so many scalar points, in rows or one by one, as torch's writer has them."""
     writer = EventFileWriter(str(folder), max_queue_size=1000)
     tags = [f"train/scalar_{at}" for at in range(ROW)]
@@ -35,21 +35,10 @@ def write(folder: Path, points: int, *, values_per_event: int, histograms: int =
         values = [Summary.Value(tag=tags[(first + at) % ROW], simple_value=value) for at, value in enumerate(row)]
         writer.add_event(Event(wall_time=1.7e9 + first, step=first // ROW, summary=Summary(value=values)))
     writer.close()
-    if histograms:
-        from torch.utils.tensorboard import SummaryWriter
-
-        with SummaryWriter(folder) as torch_writer:
-            for step in range(histograms):
-                torch_writer.add_histogram("weights", torch.randn(1000), step)
 
 
-CASES: dict[str, Callable[[Path, int], None]] = {
-    "rows of 20 values": lambda folder, points: write(folder, points, values_per_event=ROW),
-    "one value an event": lambda folder, points: write(folder, points, values_per_event=1),
-    "one value an event, and 1,000 histograms": lambda folder, points: write(
-        folder, points, values_per_event=1, histograms=1000
-    ),
-}
+CASES = {"rows of 20 values": ROW, "one value an event": 1}
+"""Values of an event: our rows, and the way of torch's ``SummaryWriter``."""
 
 
 def fastest(read: Callable[[], Any], rounds: int) -> tuple[float, Any]:
@@ -76,7 +65,7 @@ def check_equal(ours: Any, theirs: Any) -> None:
 def written(case: str, points: int) -> Iterator[Path]:
     """A folder with the event files of a case."""
     with tempfile.TemporaryDirectory() as folder:
-        CASES[case](Path(folder), points)
+        write(Path(folder), points, values_per_event=CASES[case])
         yield Path(folder)
 
 
