@@ -57,7 +57,7 @@ def _to_array(name: str, source: PixelSource, is_video: bool) -> NDArray[Any]:
         buffer = io.BytesIO()
         source.savefig(buffer, format="png", dpi=source.dpi)
         image = Pillow.open(buffer)
-        opaque = image.mode == "RGBA" and image.getextrema()[3] == (255, 255)
+        opaque = image.mode == "RGBA" and image.getchannel("A").getextrema() == (255, 255)
         return _of_pillow(image.convert("RGB") if opaque else image)
     expected = "frames as a tensor or NumPy array" if is_video else "a tensor, NumPy array, Pillow image or figure"
     hint = "; stack them: np.stack(frames)" if is_video and isinstance(source, list | tuple) else ""
