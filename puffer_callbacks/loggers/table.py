@@ -7,7 +7,7 @@ from puffer_callbacks.loggers.lines import is_count
 
 _WIDTH = 80
 _GROUP = 14  # characters of the first column
-_MAX_ROWS = 4  # of a group; a deep network has hundreds of update ratios
+_MAX_ROWS = 5  # of a group; a deep network has hundreds of update ratios
 _DUPLICATES = {
     "rollout/return_mean": "train/reward",
     "rollout/episode_length_mean": "train/episode_length",
