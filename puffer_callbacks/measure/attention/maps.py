@@ -23,6 +23,7 @@ class AttentionMap:
         batch_entropy: [heads], over a batch of which ``weights`` are the first samples; over ``weights`` by default.
 
     Example:
+        >>> import torch
         >>> AttentionMap("encoder.0", torch.full((1, 2, 3, 4), 0.25)).entropy()
         tensor([1.3863, 1.3863])
     """
@@ -53,6 +54,7 @@ def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) ->
         ValueError: if the forward pass fails with the batch, or contains no attention.
 
     Example:
+        >>> import torch
         >>> layer = nn.TransformerEncoderLayer(8, nhead=2, batch_first=True)
         >>> [(m.layer, list(m.weights.shape)) for m in attention_maps(layer, torch.zeros(1, 5, 8))]
         [('self_attn', [1, 2, 5, 5])]
