@@ -60,7 +60,8 @@ class ConsoleLogger(Logger):
         self._prefix_text = prefix
         self._style = style
         self._total_steps = total_steps
-        self._total_of = ""  # the tag of what ``total_steps`` counts; the loggers' step by default
+        self._finds_total = total_steps is None
+        self._total_of = ""  # the tag that ``_total_steps`` is the end of; the loggers' step by default
         self._every = Every(every_n_steps)
         self._stream = stream
         self._pending: dict[str, float] = {}
@@ -107,9 +108,9 @@ class ConsoleLogger(Logger):
         self._print_pending()
 
     def _find_total(self, settings: Mapping[str, Any]) -> None:
-        for name, tag in {"total_timesteps": "time/env_steps", "trainer/max_steps": "time/optimizer_steps"}.items():
+        for name, tag in {"trainer/max_steps": "time/optimizer_steps", "total_timesteps": "time/env_steps"}.items():
             total = settings.get(name)
-            if self._total_steps is None and isinstance(total, int) and total > 0:
+            if self._finds_total and isinstance(total, int) and total > 0:
                 self._total_steps, self._total_of = total, tag
 
     def _print_pending(self) -> None:

@@ -197,6 +197,9 @@ def test_a_table_finds_its_total_in_the_hyperparameters(stream):
     logger.log_values({"hyperparameters": Hyperparameters({"trainer/max_steps": 8, "total_timesteps": 64})}, 0)
     logger.log_values({"time/env_steps": 16.0, "time/optimizer_steps": 4.0}, 4)
     assert "TRAIN: step 16 of 64 (25 %)" in stream.getvalue()
+    logger.log_hyperparams({"total_timesteps": 32})  # of a second run
+    logger.log_values({"time/env_steps": 16.0}, 5)
+    assert "TRAIN: step 16 of 32 (50 %)" in stream.getvalue()
     logger = ConsoleLogger(every_n_steps=1, style="table", stream=stream)
     logger.log_hyperparams({"trainer/max_steps": 8, "total_timesteps": "unknown"})
     logger.log_values({"time/env_steps": 16.0, "time/optimizer_steps": 4.0}, 16)
