@@ -1,8 +1,13 @@
 import dataclasses
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
+from gymnasium.spaces import Box, Discrete
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers import RecordEpisodeStatistics
+from gymnasium.wrappers.vector import RecordEpisodeStatistics as VectorRecordEpisodeStatistics
 
 from puffer_callbacks import Rollout
 from puffer_callbacks.rollout import explained_variance
@@ -31,41 +36,55 @@ def smallest(**fields):
     return Rollout(**{"observations": zeros, "actions": zeros, "rewards": zeros, "dones": zeros, **fields})
 
 
-def test_fields_are_those_of_the_contract():
+def test_fields_follow_the_contract():
     assert [field.name for field in dataclasses.fields(Rollout)] == FIELDS
 
 
-def test_only_the_first_four_are_needed():
-    zeros = torch.zeros(4, 2)
-    rollout = Rollout(zeros, zeros, zeros, zeros)
-    assert (rollout.num_steps, rollout.num_envs) == (4, 2)
-    assert (rollout.values, rollout.infos, rollout.env_steps) == (None, {}, 0)
+@pytest.mark.parametrize("names", [(), ("rewards", "dones"), ("observations",), ("actions",), ("advantages",)])
+def test_every_field_is_optional(names):
+    rollout = Rollout(**dict.fromkeys(names, torch.zeros(4, 2)))
+    assert (rollout.num_steps, rollout.num_envs) == ((4, 2) if names else (0, 0))
+    assert all(getattr(rollout, name) is None for name in FIELDS[:11] if name not in names)
+    assert (rollout.infos, rollout.env_steps) == ({}, 0)
 
 
-def test_a_full_rollout_is_taken():
+def test_a_rollout_may_hold_episodes_alone():
+    rollout = Rollout(episode_returns=torch.ones(3), env_steps=100)
+    assert (rollout.num_steps, rollout.num_envs, rollout.episode_returns.tolist()) == (0, 0, [1.0, 1.0, 1.0])
+
+
+def test_a_full_rollout_is_accepted():
     rollout = random_rollout(0, env_steps=16)
     assert rollout.env_steps == 32
 
 
-def test_it_cannot_be_changed():
+def test_a_rollout_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         smallest().env_steps = 1
 
 
-@pytest.mark.parametrize("name", [*FIELDS[:4]])
-def test_a_needed_field_must_be_a_tensor(name):
-    with pytest.raises(TypeError, match=rf"Rollout\.{name}: expected a tensor, got NoneType"):
-        smallest(**{name: None})
+def test_observations_must_be_tensors_or_nested():
+    for observations in ({"eye": torch.zeros(4, 2)}, (torch.zeros(4, 2),), [["a", "b"]] * 4):
+        assert smallest(observations=observations).observations is observations
+    with pytest.raises(
+        TypeError, match=r"Rollout\.observations: expected a tensor, mapping, tuple or list, got ndarray"
+    ):
+        smallest(observations=np.zeros((4, 2)))
 
 
-@pytest.mark.parametrize("name", FIELDS[4:11])
-def test_an_optional_field_must_be_a_tensor_or_absent(name):
+@pytest.mark.parametrize("name", FIELDS[1:11])
+def test_a_field_must_be_a_tensor_or_none(name):
     assert getattr(smallest(**{name: None}), name) is None
     with pytest.raises(TypeError, match=rf"Rollout\.{name}: expected a tensor, got ndarray"):
         smallest(**{name: np.zeros((4, 2))})
 
 
-@pytest.mark.parametrize("env_steps", [1.5, True, "8", torch.tensor(8)])
+@pytest.mark.parametrize("env_steps", [np.int64(8), np.uint8(8), 8])
+def test_env_steps_of_numpy_are_integers(env_steps):
+    assert type(smallest(env_steps=env_steps).env_steps) is int
+
+
+@pytest.mark.parametrize("env_steps", [1.5, True, "8", torch.tensor(8), np.float64(8), np.bool_(True)])
 def test_env_steps_must_be_an_integer(env_steps):
     with pytest.raises(TypeError, match=r"Rollout\.env_steps: expected an integer"):
         smallest(env_steps=env_steps)
@@ -77,7 +96,7 @@ def test_infos_must_be_tensors():
 
 
 @pytest.mark.parametrize("name", ["dones", "values", "log_probs", "advantages", "returns", "entropy"])
-def test_a_field_of_another_shape_is_refused_with_both_shapes(name):
+def test_a_field_of_another_shape_raises_with_both_shapes(name):
     with pytest.raises(ValueError, match=rf"Rollout\.{name}: expected the shape \[4, 2\], got \[4, 2, 1\]"):
         smallest(**{name: torch.zeros(4, 2, 1)})
 
@@ -95,6 +114,42 @@ def test_rewards_give_the_number_of_steps_and_environments(shape):
         smallest(rewards=torch.zeros(shape))
 
 
+@pytest.mark.parametrize("autoreset", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+@pytest.mark.parametrize("inner", [False, True])
+def test_episodes_from_the_infos_of_gymnasiums_vector_environments(autoreset, inner):
+    class Counts(gymnasium.Env):
+        """Ends after 2 steps, with the rewards 1 and 2."""
+
+        observation_space, action_space = Box(-1, 1, (1,)), Discrete(2)
+        at = 0
+
+        def reset(self, **kwargs):
+            self.at = 0
+            return np.zeros(1, np.float32), {}
+
+        def step(self, action):
+            self.at += 1
+            return np.zeros(1, np.float32), float(self.at), self.at == 2, False, {}
+
+    make = (lambda: RecordEpisodeStatistics(Counts())) if inner else Counts
+    envs = SyncVectorEnv([make] * 3, autoreset_mode=autoreset)
+    envs = envs if inner else VectorRecordEpisodeStatistics(envs)
+    envs.reset()
+    steps = [envs.step(envs.action_space.sample())[4] for _ in range(2)]
+    assert [each.tolist() for each in Rollout.episodes_from(steps)] == [[3.0] * 3, [2] * 3]
+    assert [each.tolist() for each in Rollout.episodes_from(steps[0])] == [[], []]
+
+
+def test_episodes_from_the_infos_of_single_environments():
+    episode = {"r": 1.5, "l": 20, "t": 0.1}
+    for infos in ({"episode": episode}, episode, [{"episode": episode}], [{}, {"episode": episode}]):
+        returns, lengths = Rollout.episodes_from(infos)
+        assert (returns.tolist(), lengths.tolist()) == ([1.5], [20])
+        assert (returns.dtype, lengths.dtype) == (torch.float64, torch.int64)
+        assert Rollout(episode_returns=returns, episode_lengths=lengths).episode_returns is returns
+    assert [len(each) for each in Rollout.episodes_from([])] == [0, 0]
+
+
 def test_episode_fields_must_be_of_one_length():
     with pytest.raises(ValueError, match=r"\[E\].*episode_returns \[3\], episode_lengths \[2\]"):
         smallest(episode_returns=torch.zeros(3), episode_lengths=torch.zeros(2))
@@ -110,7 +165,7 @@ def test_explained_variance_agrees_with_numpy():
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_explained_variance_of_the_perfect_the_constant_and_the_unexplainable():
+def test_explained_variance_of_a_perfect_and_a_constant_critic_and_of_constant_returns():
     returns = torch.tensor([1.0, 2.0, 3.0])
     assert explained_variance(returns, returns).item() == 1.0
     assert explained_variance(torch.full((3,), 7.0), returns).item() == 0.0
@@ -118,11 +173,11 @@ def test_explained_variance_of_the_perfect_the_constant_and_the_unexplainable():
     assert explained_variance(returns, torch.ones(3)).isnan()
 
 
-def test_explained_variance_does_not_drown_in_a_large_mean():
+def test_explained_variance_is_exact_with_a_large_mean():
     returns = torch.tensor([1e6, 1e6 + 1, 1e6 + 2])
     assert explained_variance(returns + 0.5, returns).item() == pytest.approx(1.0)
 
 
-def test_explained_variance_of_other_shapes_is_refused():
+def test_explained_variance_of_different_shapes_raises():
     with pytest.raises(ValueError, match=r"one shape, got \[2\] and \[2, 1\]"):
         explained_variance(torch.zeros(2), torch.zeros(2, 1))

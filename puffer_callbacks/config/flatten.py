@@ -1,26 +1,30 @@
-"""Any configuration, flat: name to number, string or boolean."""
+"""Flattening of configurations: name to number, string or boolean."""
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard
 
 from puffer_callbacks.values import Setting
 
 _LONGEST = 1000
-"""Characters of a setting that are kept: a log is no place for a data set."""
+"""Characters of a setting that are kept; a data set in a configuration would bloat the log."""
 _DEEPEST = 16
-"""Levels of a nested configuration that are told apart; one that contains itself has no end."""
+"""Levels of nesting that are flattened; this bounds a configuration that contains itself."""
 
 
 def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
-    """Flatten a configuration.
+    """The settings of a configuration, nested names joined by ``/``.
 
     Args:
-        config: a mapping, ``Namespace`` or dataclass, nested at will, in lists too.
-        prefix: what stands before each name.
+        config: a mapping, ``Namespace`` or dataclass, nested to any depth, also within lists; OmegaConf's too.
+        prefix: prepended to each name.
+
+    Returns:
+        Name to number, string or boolean, without entries that cannot be read, such as a missing value (``???``)
+        of OmegaConf.
 
     Example:
         >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "envs": [{"id": "CartPole"}]})
@@ -40,46 +44,53 @@ def _flatten(config: object, prefix: str, depth: int) -> dict[str, Setting]:
 
 
 def _is_nested(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_is_nested(entry) for entry in value if entry is not value)
+    if _is_sequence(value):
+        return any(_is_nested(entry) for _, entry in _items(value) if entry is not value)
     if isinstance(value, Mapping):
-        return bool(value)
+        return len(value) > 0
     return isinstance(value, Namespace) or (is_dataclass(value) and not isinstance(value, type))
 
 
-def _items(config: Any) -> list[tuple[str, Any]]:
-    if isinstance(config, list | tuple):
-        return [(str(at), value) for at, value in enumerate(config)]
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview | range)
+
+
+def _items(config: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(config, Namespace):
         config = vars(config)
     elif is_dataclass(config) and not isinstance(config, type):
         config = {field.name: getattr(config, field.name) for field in fields(config)}
-    return [(_words(name), value) for name, value in dict(config).items()]
+    for name in range(len(config)) if _is_sequence(config) else config:
+        try:
+            value = config[name]
+        except Exception:  # a value that is missing or refers to one
+            continue
+        yield _text(name), value
 
 
 def _setting(value: Any) -> Setting:
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, str) or (isinstance(value, int) and abs(value) > sys.float_info.max):
-        return _words(value)
+        return _text(value)
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, type) or callable(value):
         return str(getattr(value, "__qualname__", type(value).__qualname__))
     number = _number(value)
-    return _words(value) if number is None else number
+    return _text(value) if number is None else number
 
 
 def _number(value: Any) -> Setting | None:
-    """A 0-d tensor or a NumPy number as Python's."""
+    """A 0-d tensor or NumPy number as a Python number; ``None`` for anything else."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not getattr(value, "is_meta", False):
         item = value.item()
         return item if isinstance(item, bool | int | float) else None
     return None
 
 
-def _words(value: object) -> str:
-    """The value in words that any backend can store."""
+def _text(value: object) -> str:
+    """The value as a string that any backend can store."""
     try:
         return str(value)[:_LONGEST].encode(errors="replace").decode()
     except Exception:

@@ -61,7 +61,7 @@ def test_wandb_alone_runs_offline_and_reports_it(tmp_path: Path, capsys: pytest.
     assert "W&B: offline (no API key)" in lines
     (send,) = [line for line in lines if "wandb sync " in line]
     (run,) = Path(send.rpartition("wandb sync ")[2]).glob("*.wandb")
-    assert [int(row["axes/env_steps"]) for row in history(run) if "train/reward" in row][-1] == 2048
+    assert [int(row["time/env_steps"]) for row in history(run) if "train/reward" in row][-1] == 2048
     assert not list(tmp_path.rglob("*tfevents*"))
 
 

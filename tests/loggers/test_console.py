@@ -7,6 +7,7 @@ import torch
 from puffer_callbacks import (
     ConsoleLogger,
     Histogram,
+    Hyperparameters,
     MetricsCallback,
     PufferCallback,
     Text,
@@ -25,7 +26,7 @@ def stream():
     return io.StringIO()
 
 
-def test_the_lines_of_the_contract_to_the_letter(capsys):
+def test_the_printed_lines_follow_the_contract(capsys):
     logger = ConsoleLogger()
     logger.log_metrics({"train/reward": 21.34, "losses/policy": 0.0123, "losses/value": 0.5}, step=100)
     assert capsys.readouterr().out.splitlines() == [
@@ -34,7 +35,7 @@ def test_the_lines_of_the_contract_to_the_letter(capsys):
     ]
 
 
-def test_prefix_and_stream_are_the_user_s(stream):
+def test_prefix_and_stream_can_be_given(stream):
     ConsoleLogger("EVAL", every_n_steps=1, stream=stream).log_metrics({"train/reward": 1.0}, step=7)
     assert lines(stream) == ["[EVAL] Step 7: train/reward = 1.0000"]
 
@@ -53,12 +54,12 @@ def test_prefix_and_stream_are_the_user_s(stream):
         (3, "3.0000"),
     ],
 )
-def test_numbers_say_something(stream, value, shown):
+def test_numbers_have_four_decimals_or_an_exponent(stream, value, shown):
     ConsoleLogger(every_n_steps=1, stream=stream).log_metrics({"train/x": value}, step=1)
     assert lines(stream) == [f"[TRAIN] Step 1: train/x = {shown}"]
 
 
-def test_every_metric_of_a_step_appears_in_however_many_calls(stream):
+def test_all_metrics_of_a_step_are_printed_across_several_calls(stream):
     logger = ConsoleLogger(every_n_steps=100, stream=stream)
     logger.log_metrics({"train/a": 1.0}, step=100)
     logger.log_metrics({"train/b": 2.0}, step=100)
@@ -70,7 +71,7 @@ def test_every_metric_of_a_step_appears_in_however_many_calls(stream):
     ]
 
 
-def test_between_two_prints_the_latest_of_each_waits(stream):
+def test_between_two_prints_the_latest_value_of_each_metric_is_kept(stream):
     logger = ConsoleLogger(every_n_steps=100, stream=stream)
     logger.log_metrics({"train/a": 1.0, "train/rare": 7.0}, step=30)
     logger.log_metrics({"train/a": 2.0}, step=60)
@@ -83,7 +84,7 @@ def test_between_two_prints_the_latest_of_each_waits(stream):
     }
 
 
-def test_what_waits_at_the_end_is_printed(stream):
+def test_pending_metrics_are_printed_at_the_end(stream):
     logger = ConsoleLogger(every_n_steps=100, stream=stream)
     logger.log_metrics({"train/a": 1.0}, step=30)
     logger.finalize("success")
@@ -91,7 +92,7 @@ def test_what_waits_at_the_end_is_printed(stream):
     assert lines(stream) == ["[TRAIN] Step 30: train/a = 1.0000"]
 
 
-def test_steps_that_jump_are_no_obstacle(stream):
+def test_steps_that_jump_still_cross_the_interval(stream):
     logger = ConsoleLogger(every_n_steps=1000, stream=stream)
     for step in range(256, 5121, 256):
         logger.log_metrics({"train/a": float(step)}, step=step)
@@ -99,7 +100,27 @@ def test_steps_that_jump_are_no_obstacle(stream):
     assert printed == [1024, 2048, 3072, 4096, 5120]
 
 
-def test_long_and_alike_names_do_not_collide(stream):
+def test_counts_are_whole(stream):
+    logger = ConsoleLogger(every_n_steps=1, stream=stream)
+    logger.log_metrics({"time/optimizer_steps": 16.0, "time/elapsed": 16.0, "nonfinite/train/kl": 2}, step=1)
+    assert lines(stream) == [
+        "[TRAIN] Step 1: time { optimizer_steps=16, elapsed=16.0000 }",
+        "[TRAIN] Step 1: nonfinite { train/kl=2 }",
+    ]
+
+
+def test_a_stream_of_ascii_gets_every_metric():
+    raw = io.BytesIO()
+    logger = ConsoleLogger(every_n_steps=1, stream=io.TextIOWrapper(raw, encoding="ascii"))
+    logger.log_metrics({"train/a": 1.0, "train/verlust_\u00fc": 2.0, "train/b": 3.0}, step=1)
+    assert raw.getvalue().decode("ascii").splitlines() == [
+        "[TRAIN] Step 1: train/a = 1.0000",
+        "[TRAIN] Step 1: train/verlust_\\xfc = 2.0000",
+        "[TRAIN] Step 1: train/b = 3.0000",
+    ]
+
+
+def test_long_similar_names_do_not_collide(stream):
     names = [f"train/{'x' * 200}{i}" for i in range(3)]
     ConsoleLogger(every_n_steps=1, stream=stream).log_metrics(dict.fromkeys(names, 1.0), step=1)
     assert len(lines(stream)) == 3
@@ -119,18 +140,18 @@ def test_a_whole_run_prints_every_scalar(quiet_trainer, stream, memory_logger):
             assert len(re.findall(rf"Step \d+: {shown}", text)) == len(memory_logger.series(tag)), tag
 
 
-def test_words_are_printed_and_histograms_are_not(quiet_trainer, stream):
-    class Says(PufferCallback):
+def test_texts_are_printed_and_histograms_are_not(quiet_trainer, stream):
+    class Logs(PufferCallback):
         def on_step(self, trainer, pl_module, metrics):
             log(trainer, {"health/kl": Text("KL is high"), "weights": Histogram.of(torch.ones(3))})
 
     console = ConsoleLogger(every_n_steps=1, stream=stream)
-    quiet_trainer(logger=console, callbacks=[Says()]).fit(Supervised(losses(0.0)))
+    quiet_trainer(logger=console, callbacks=[Logs()]).fit(Supervised(losses(0.0)))
     assert "[TRAIN] Step 1: health/kl: KL is high" in lines(stream)
     assert "weights" not in stream.getvalue()
 
 
-def test_what_a_module_logs_itself_is_printed(quiet_trainer, stream):
+def test_values_that_a_module_logs_itself_are_printed(quiet_trainer, stream):
     class Logs(Supervised):
         def training_step(self, batch, batch_idx):
             self.log("own/value", 0.25)
@@ -141,7 +162,7 @@ def test_what_a_module_logs_itself_is_printed(quiet_trainer, stream):
     assert any("own { value=0.2500 }" in line for line in lines(stream))
 
 
-def test_without_a_step_it_prints_at_the_step_it_knows(stream):
+def test_without_a_step_the_last_step_is_printed(stream):
     logger = ConsoleLogger(every_n_steps=1, stream=stream)
     logger.log_metrics({"train/a": 1.0}, step=5)
     logger.log_metrics({"train/b": 2.0})
@@ -149,6 +170,56 @@ def test_without_a_step_it_prints_at_the_step_it_knows(stream):
 
 
 @pytest.mark.parametrize(("interval", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError)])
-def test_a_bad_interval_is_refused(interval, error):
+def test_an_invalid_interval_raises(interval, error):
     with pytest.raises(error, match="expected an interval"):
         ConsoleLogger(every_n_steps=interval)
+
+
+def test_a_table_is_one_block_an_interval(stream):
+    logger = ConsoleLogger(every_n_steps=100, style="table", total_steps=400, stream=stream)
+    logger.log_metrics({"train/rare": 7.0}, step=30)
+    logger.log_metrics({"train/a": 0.123456, "epoch": 3, "time/elapsed": 10.0}, step=100)
+    logger.log_metrics({"train/late": 1.0}, step=100)
+    assert lines(stream) == [
+        "-" * 80,
+        f"| {'TRAIN: step 100 of 400 (25 %), 0:00:10 so far, 0:00:30 left':<76} |",
+        "-" * 80,
+        f"| {'train         rare  7       a     0.123':<76} |",
+        f"| {'              epoch  3':<76} |",
+        "-" * 80,
+    ]
+    logger.finalize("success")
+    assert "late  1" in stream.getvalue()
+
+
+def test_a_table_finds_its_total_in_the_hyperparameters(stream):
+    logger = ConsoleLogger(every_n_steps=1, style="table", stream=stream)
+    logger.log_values({"hyperparameters": Hyperparameters({"trainer/max_steps": 8, "total_timesteps": 64})}, 0)
+    logger.log_values({"time/env_steps": 16.0, "time/optimizer_steps": 4.0}, 4)
+    assert "TRAIN: step 16 of 64 (25 %)" in stream.getvalue()
+    logger.log_hyperparams({"total_timesteps": 32})  # of a second run
+    logger.log_values({"time/env_steps": 16.0}, 5)
+    assert "TRAIN: step 16 of 32 (50 %)" in stream.getvalue()
+    logger = ConsoleLogger(every_n_steps=1, style="table", stream=stream)
+    logger.log_hyperparams({"trainer/max_steps": 8, "total_timesteps": "unknown"})
+    logger.log_values({"time/env_steps": 16.0, "time/optimizer_steps": 4.0}, 16)
+    assert "TRAIN: step 4 of 8 (50 %)" in stream.getvalue()
+
+
+def test_a_whole_run_as_tables_has_every_scalar(quiet_trainer, stream, memory_logger):
+    console = ConsoleLogger(every_n_steps=16, style="table", stream=stream)
+    callbacks = default_callbacks(metrics=4, histograms=4)
+    quiet_trainer(logger=[console, memory_logger], callbacks=callbacks).fit(Agent(losses(*range(12))))
+    blocks = re.split(r"(?=^-+\n\| TRAIN)", stream.getvalue(), flags=re.MULTILINE)[1:]
+    assert [re.search(r"step (\d+)", block)[1] for block in blocks] == ["16", "32", "48"]
+    assert all(len(line) == 80 for line in lines(stream))
+    duplicates = ("time/", "rollout/return_mean", "rollout/episode_length_mean", "losses/")
+    for tag in memory_logger.tags:
+        if isinstance(memory_logger.series(tag)[0][1], float) and not tag.startswith(duplicates):
+            assert re.search(rf"\b{re.escape(tag.partition('/')[2][:50])}  ", blocks[-1]), tag
+
+
+@pytest.mark.parametrize(("options", "given"), [({"style": "rows"}, "'rows'"), ({"total_steps": 0}, "got 0")])
+def test_an_invalid_option_raises(options, given):
+    with pytest.raises(ValueError, match=f"ConsoleLogger: expected .*{given}"):
+        ConsoleLogger(**options)

@@ -1,4 +1,4 @@
-"""The weights that torch's attention functions give to the values."""
+"""Attention weights of torch's attention functions, and their entropy."""
 
 import inspect
 from collections.abc import Callable
@@ -25,12 +25,12 @@ def fused_weights(
     Args:
         query: [..., heads, queries, features].
         key: [..., heads or groups, keys, features].
-        value: unused but for its place.
-        attn_mask: as there; so are the further options.
+        value: unused.
+        attn_mask: as in that function; so are the further options.
         dropout_p: unused.
 
     Returns:
-        [..., heads, queries, keys]; zeros for a query whose keys are all masked.
+        [..., heads, queries, keys]; zero for a query whose keys are all masked.
 
     Example:
         >>> fused_weights(torch.zeros(2, 4), torch.zeros(2, 4), torch.ones(2, 4), is_causal=True)
@@ -44,14 +44,14 @@ def fused_weights(
 
 
 def flex_weights(func: Callable[..., Any], query: Tensor, key: Tensor, value: Tensor, *options: Any) -> Tensor:
-    """The weights of torch's ``flex_attention``, whatever its score and mask functions.
+    """The weights of torch's ``flex_attention``, with any score and mask functions.
 
     Args:
-        func: the operator behind it.
+        func: the operator that implements it.
         query: [B, heads, queries, features].
         key: [B, heads or groups, keys, features].
-        value: unused but for its place.
-        options: as there.
+        value: unused.
+        options: as in that function.
 
     Returns:
         [B, heads, queries, keys].
@@ -66,7 +66,7 @@ def _identity(key: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
-    """The weights of each head that ``F.multi_head_attention_forward`` computes from the same arguments.
+    """The weights of each head in ``F.multi_head_attention_forward``, called with the same arguments.
 
     Returns:
         [B, heads, queries, keys], or [heads, queries, keys] for an input without a batch.
@@ -79,10 +79,31 @@ def multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
 
 
 def by_head(weights: Tensor, part: object) -> Tensor:
-    """Weights [..., queries, keys] as [B, heads, queries, keys], by the number of heads of ``part``."""
+    """Weights [..., queries, keys] reshaped to [B, heads, queries, keys], by the heads attribute of ``part``."""
     heads = next((n for n in (getattr(part, name, None) for name in _HEADS) if isinstance(n, int) and n), 1)
     if weights.ndim == 3 and len(weights) % heads == 0:
         return weights.reshape(-1, heads, *weights.shape[-2:])
     if weights.ndim <= 3:
         return weights.reshape(-1, 1, *weights.shape[-2:])
     return weights.flatten(0, -4)
+
+
+def head_entropy(weights: Tensor) -> Tensor:
+    """The entropy of each head's attention: the mean of -Σ p ln p over the keys (Shannon 1948).
+
+    The mean is over samples and queries, without queries whose keys are all masked. A head that attends to a
+    single key has entropy 0, one that attends to K keys equally has ln K.
+
+    Args:
+        weights: [B, heads, queries, keys].
+
+    Returns:
+        [heads], in nats; NaN for a head without a finite row.
+
+    Example:
+        >>> head_entropy(torch.eye(3).reshape(1, 1, 3, 3))
+        tensor([0.])
+    """
+    attends = weights.sum(-1) > 0  # false for NaN too
+    entropy: Tensor = torch.special.entr(weights).sum(-1)
+    return torch.where(attends, entropy, 0).sum((0, 2)) / attends.sum((0, 2))
