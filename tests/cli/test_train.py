@@ -120,6 +120,7 @@ def test_resumes_where_it_was_in_the_same_folder(tmp_path: Path, capsys: pytest.
     assert steps == list(range(256, 4097, 256))
     hparams = yaml.safe_load((tmp_path / "runs" / "hparams.yaml").read_text())
     assert hparams["env_id"] == "Acrobot-v1" and hparams["learning_rate"] == 0.001
+    assert hparams["total_timesteps"] == 4096
 
 
 def test_a_complete_run_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
