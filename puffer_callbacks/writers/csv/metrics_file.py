@@ -104,6 +104,11 @@ class Table:
         kept = [row for row in rows if len(row) > at and (not any(row[mark:][:1]) or _is_up_to(row[at], last_step))]
         self._replace_rows(_lines([self._columns, *kept]))
 
+    def restore(self) -> None:
+        """Bring back the earlier run's rows, which Lightning has removed, where this run wrote none."""
+        if not self._columns and self._kept.is_file() and not self._path.exists():
+            os.link(self._kept, self._path)
+
     def _append(self, line: bytes) -> None:
         size = self._path.stat().st_size
         try:

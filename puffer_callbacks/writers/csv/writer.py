@@ -51,6 +51,11 @@ class CSVWriter(Writer):
         """Keep the rows that the checkpoint knows of, up to ``last_step``, and drop the later ones."""
         self._table.resume(last_step, self._size, own=self.tag("time/optimizer_steps"))
 
+    def close(self) -> None:
+        """Leave an earlier run's rows where they were, if this run has not started."""
+        super().close()
+        self._table.restore()
+
     def state_dict(self) -> dict[str, Any]:
         """How much of the file there is: rows of the module's own ``self.log`` count on another axis."""
         return {"size": self._table.size}
