@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from puffer_callbacks.axes import XAxis
-from puffer_callbacks.backends.multi_writer import Backends
+from puffer_callbacks.backends.default_writer import default_writer
 from puffer_callbacks.config.redact import Redactor
 from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.overhead.budget import Budget
@@ -236,7 +236,8 @@ class Recorder(Callback):
             if not getattr(trainer, "global_step", 0):
                 self.counters = Counters()  # used before, with another trainer
             self.counters.watch(pl_module, ())
-            backends = Backends(trainer.loggers if trainer.is_global_zero else (), self.faults)
+            self.faults.restart()
+            backends = default_writer(trainer.loggers if trainer.is_global_zero else (), self.faults)
             self._journal = RowLog(backends, x_axis=self.x_axis, stopwatch=self.stopwatch)
             self._process = os.getpid()
             atexit.register(self._at_exit)

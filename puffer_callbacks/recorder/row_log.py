@@ -6,7 +6,7 @@ from dataclasses import astuple, replace
 from typing import Any, Literal
 
 from puffer_callbacks.axes import Axes, XAxis
-from puffer_callbacks.backends.multi_writer import Backends
+from puffer_callbacks.backends.multi_writer import MultiWriter
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.open_row import Row
@@ -25,7 +25,7 @@ class RowLog:
         stopwatch: what recording costs, for ``logging/overhead_pct``.
     """
 
-    def __init__(self, backends: Backends, *, x_axis: Literal["auto"] | XAxis, stopwatch: Stopwatch) -> None:
+    def __init__(self, backends: MultiWriter, *, x_axis: Literal["auto"] | XAxis, stopwatch: Stopwatch) -> None:
         self.backends = backends
         self._wanted = x_axis
         self._x_axis: XAxis | None = None
@@ -118,7 +118,11 @@ class RowLog:
         if self._x_axis is None:
             self._x_axis = self._axis(axes)
             first = self._early[0][1] if self._early else axes
-            self.backends.open(self._x_axis, first_step=self._step(first), resume_after=self._last)
+            self.backends.x_axis = self._x_axis
+            if self._last is None:
+                self.backends.begin(self._step(first))
+            else:
+                self.backends.resume(self._last)
             early, self._early = self._early, []
             for values, then in early:
                 self.backends.write(values, then)
