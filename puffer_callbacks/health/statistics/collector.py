@@ -77,8 +77,10 @@ class Collector:
         values, current = {}, steps_of(rollout)
         if self._previous is not None:
             now = policy_log_probs(module, self._previous["observations"], self._previous["actions"])
-            alignment = None if now is None else _correlation(
-                now - self._previous["log_probs"].flatten(), self._previous["advantages"].flatten()
+            alignment = (
+                None
+                if now is None
+                else _correlation(now - self._previous["log_probs"].flatten(), self._previous["advantages"].flatten())
             )
             if alignment is not None:
                 values["diagnostics/advantage_alignment"] = alignment

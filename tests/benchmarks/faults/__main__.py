@@ -1,6 +1,7 @@
 """``python -m tests.benchmarks.faults train --out DIR`` trains the runs, ``judge DIR`` prints what was found."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def main() -> int:
     training.add_argument("--workers", type=int, default=1)
     training.add_argument("--minutes", type=float, default=60.0)
     training.add_argument("--limit", type=int, help="the first so many runs")
-    training.add_argument("--only", default="", help="a part of the runs' names")
+    training.add_argument("--only", default="", help="a regular expression that the runs' names contain")
     training.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     judging = parts.add_parser("judge", help="judge recorded runs")
     judging.add_argument("folder", type=Path)
@@ -27,7 +28,7 @@ def main() -> int:
         from tests.benchmarks.faults.judge import judge
 
         return judge(options.folder, verbose=options.verbose)
-    jobs = [job for job in all_jobs(seeds=tuple(options.seeds)) if options.only in job.key][: options.limit]
+    jobs = [job for job in all_jobs(seeds=tuple(options.seeds)) if re.search(options.only, job.key)][: options.limit]
     train(jobs, options.out, workers=options.workers, minutes=options.minutes)
     return 0
 

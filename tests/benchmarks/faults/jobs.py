@@ -71,7 +71,9 @@ def ppo_options(env_id: str, options: dict[str, Any]) -> dict[str, Any]:
     options = dict(options)
     base = _MOUNTAIN_CAR if env_id == "MountainCar-v0" else preset(env_id)
     total = _TOTALS[env_id] * options.pop("cut", 1.0)
-    return {**base, "total_timesteps": int(total), **options}
+    factor = options.pop("learning_rate_factor", 1.0)
+    chosen = {**base, "total_timesteps": int(total), **options}
+    return chosen if factor == 1.0 else {**chosen, "learning_rate": factor * chosen.get("learning_rate", 2.5e-4)}
 
 
 def all_jobs(*, seeds: tuple[int, ...] = (1, 2, 3)) -> list[Job]:
@@ -81,8 +83,11 @@ def all_jobs(*, seeds: tuple[int, ...] = (1, 2, 3)) -> list[Job]:
     for at, seed in enumerate(seeds):
         jobs += _faults(seed)
         jobs += healthy[at :: len(seeds)]
-        jobs += [Job("muprl", name, "ours", env_id, seed, options)
-                 for name, options in MUPRL.items() for env_id in _LEARNABLE]
+        jobs += [
+            Job("muprl", name, "ours", env_id, seed, options)
+            for name, options in MUPRL.items()
+            for env_id in _LEARNABLE
+        ]
         jobs += _reports(seed)
     return jobs
 
@@ -107,7 +112,14 @@ def _healthy() -> Iterator[Job]:
 
 def _reports(seed: int) -> Iterator[Job]:
     """Two real reports: entropy coefficient 0.15 without reward normalization; sampler and learner that drift."""
-    yield Job("report", "entropy 0.15, large rewards", "ours", "Acrobot-v1", seed,
-              {"ent_coef": 0.15, "norm_adv": False})
-    yield Job("report", "sampler drifts, clip fraction 0", "ours", "CartPole-v1", seed,
-              {"update_epochs": 1, "batch_size": 1024})
+    yield Job(
+        "report", "entropy 0.15, large rewards", "ours", "Acrobot-v1", seed, {"ent_coef": 0.15, "norm_adv": False}
+    )
+    yield Job(
+        "report",
+        "sampler drifts, clip fraction 0",
+        "ours",
+        "CartPole-v1",
+        seed,
+        {"update_epochs": 1, "batch_size": 1024},
+    )

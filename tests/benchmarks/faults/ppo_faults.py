@@ -37,28 +37,19 @@ class Faulty(PPO):
     def loss(self, distribution: Any, values: Tensor, batch: dict[str, Tensor], **changes: Any) -> dict[str, Tensor]:
         names = ("clip_coef", "clip_vloss", "norm_adv", "ent_coef", "vf_coef")
         options = {name: self.hparams[name] for name in names} | changes
-        metrics = ppo_loss(
-            distribution.log_prob(batch["actions"]), distribution.entropy(), values, batch, **options
-        )
+        metrics = ppo_loss(distribution.log_prob(batch["actions"]), distribution.entropy(), values, batch, **options)
         self._approx_kl = metrics["approx_kl"]
         return {**metrics, "learning_rate": self._learning_rate}
 
 
-class LearningRate(Faulty):
-    """The learning rate is multiplied."""
-
-    factor = 100.0
+class NoLearningRate(Faulty):
+    """The learning rate is 0."""
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         if self.broken:
-            group = self.trainer.optimizers[0].param_groups[0]
-            group["lr"] = self.factor * (self.hparams["learning_rate"])
-            self._learning_rate = torch.tensor(group["lr"])
-
-
-class NoLearningRate(LearningRate):
-    factor = 0.0
+            self.trainer.optimizers[0].param_groups[0]["lr"] = 0.0
+            self._learning_rate = torch.tensor(0.0)
 
 
 class NotAnnealed(Faulty):
@@ -189,17 +180,17 @@ class StaleLogProbs(Faulty):
 
 
 class NoClipping(Faulty):
-    """Neither the ratio nor the gradient is clipped, and the loss is large."""
+    """Neither the ratio nor the gradient is clipped, and the loss is a sum where a mean is meant."""
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         """Nothing."""
 
     def configure_optimizers(self) -> Optimizer:
-        return torch.optim.SGD(self.policy.parameters(), lr=self.hparams["learning_rate"] * 20, momentum=0.9)
+        return torch.optim.SGD(self.policy.parameters(), lr=self.hparams["learning_rate"], momentum=0.9)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         metrics = self.loss(*self.policy(batch["observations"]), batch, clip_coef=1e9, norm_adv=False)
-        return metrics
+        return metrics | {"loss": metrics["loss"] * len(batch["returns"])}
 
 
 class DoubleSoftmax(Faulty):
@@ -393,14 +384,18 @@ def _constant(change: Any) -> Callable[[], Any]:
 
 
 FAULTS = (
-    Fault("learning rate x 100", ("learning_rate_high",), LearningRate),
+    Fault("learning rate x 100", ("learning_rate_high",), options={"learning_rate_factor": 100.0}),
     Fault("learning rate 0", ("learning_rate_zero",), NoLearningRate, begins=0.4),
     Fault("entropy bonus negative", ("entropy_sign",), NegativeEntropy),
     Fault("entropy bonus huge", ("entropy_coefficient_high",), HugeEntropy),
     Fault("critic detached", ("critic_detached",), DetachedCritic),
     Fault("NaN in one observation", ("nonfinite_observation",), change=wrappers.NanOnce, begins=0.4),
-    Fault("reward x 1e4", ("reward_scale_large",), change=_constant(wrappers.scaled_reward(1e4)),
-          options={"norm_reward": False}),
+    Fault(
+        "reward x 1e4",
+        ("reward_scale_large",),
+        change=_constant(wrappers.scaled_reward(1e4)),
+        options={"norm_reward": False},
+    ),
     Fault("reward 0", ("reward_missing",), change=_constant(wrappers.scaled_reward(0.0))),
     Fault("dead ReLUs", ("dead_units",), DeadReLUs, options={"activation": "relu"}),
     Fault("actor frozen", ("actor_not_trained",), FrozenActor),
@@ -423,8 +418,12 @@ FAULTS = (
     Fault("one minibatch repeated", ("minibatch_repeated",), OneMinibatch),
     Fault("weight decay that kills", ("weight_decay",), WeightDecay),
     Fault("dropout in training only", ("train_eval_mismatch",), Dropout),
-    Fault("observations x 1e4", ("observation_scale",), change=_constant(wrappers.large_observation),
-          options={"norm_obs": False}),
+    Fault(
+        "observations x 1e4",
+        ("observation_scale",),
+        change=_constant(wrappers.large_observation),
+        options={"norm_obs": False},
+    ),
     Fault("saturated initialization", ("initialization_saturates",), SaturatedInit),
     Fault("actor blind to observations", ("observation_ignored",), FrozenFirstLayer),
     Fault("episodes never end", ("dones_missing",), change=_constant(wrappers.no_dones)),
@@ -433,6 +432,9 @@ FAULTS = (
     Fault("environment slows down", ("environment_slows",), change=wrappers.Slowing, envs=("CartPole-v1",)),
 )
 
-LARGE_REWARDS = Fault("entropy 0.15, large rewards", ("entropy_coefficient_high", "reward_scale_large"),
-                      change=_constant(wrappers.scaled_reward(100.0)))
+LARGE_REWARDS = Fault(
+    "entropy 0.15, large rewards",
+    ("entropy_coefficient_high", "reward_scale_large"),
+    change=_constant(wrappers.scaled_reward(100.0)),
+)
 """Stable-Baselines3's issue 2240: entropy coefficient 0.15, rewards that nobody normalizes."""

@@ -62,9 +62,7 @@ class StatisticsCallback(PufferCallback):
         self._collector.add_step({name: float(value) for name, value in metrics.items()}, batch)
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        values = self._collector.add_rollout(
-            rollout, module=pl_module, parameters=list(pl_module.named_parameters())
-        )
+        values = self._collector.add_rollout(rollout, module=pl_module, parameters=list(pl_module.named_parameters()))
         values |= plasticity(pl_module, rollout)
         log(trainer, values)
 

@@ -15,30 +15,88 @@ from tests.benchmarks.faults import wrappers
 
 SMALL = {"net_arch": [64, 64]}
 SETTINGS: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {
-    ("DQN", "CartPole-v1"): (30_000, {
-        "learning_rate": 2.3e-3, "batch_size": 64, "learning_starts": 1000, "target_update_interval": 10,
-        "train_freq": 256, "gradient_steps": 128, "exploration_fraction": 0.16, "exploration_final_eps": 0.04,
-        "policy_kwargs": {"net_arch": [128, 128]}}),
-    ("DQN", "Acrobot-v1"): (25_000, {
-        "learning_rate": 6.3e-4, "batch_size": 64, "learning_starts": 1000, "target_update_interval": 250,
-        "train_freq": 4, "gradient_steps": 2, "exploration_fraction": 0.2, "exploration_final_eps": 0.05,
-        "policy_kwargs": SMALL}),
-    ("DQN", "MountainCar-v0"): (80_000, {
-        "learning_rate": 4e-3, "batch_size": 128, "buffer_size": 10_000, "learning_starts": 1000, "gamma": 0.98,
-        "target_update_interval": 600, "train_freq": 16, "gradient_steps": 8, "exploration_fraction": 0.2,
-        "exploration_final_eps": 0.07, "policy_kwargs": {"net_arch": [128, 128]}}),
-    ("SAC", "Pendulum-v1"): (4_000, {"learning_rate": 1e-3, "learning_starts": 500, "batch_size": 128,
-                                     "policy_kwargs": SMALL}),
-    ("TD3", "Pendulum-v1"): (6_000, {"learning_rate": 1e-3, "learning_starts": 1000, "batch_size": 128,
-                                     "policy_kwargs": SMALL}),
-    ("PPO", "CartPole-v1"): (50_000, {
-        "n_steps": 128, "n_envs": 8, "batch_size": 256, "n_epochs": 4, "learning_rate": 1e-3, "gamma": 0.98,
-        "gae_lambda": 0.8}),
-    ("PPO", "Acrobot-v1"): (60_000, {"n_steps": 128, "n_envs": 8, "batch_size": 256, "n_epochs": 4,
-                                     "learning_rate": 1e-3, "gae_lambda": 0.94}),
-    ("PPO", "Pendulum-v1"): (60_000, {
-        "n_steps": 512, "n_envs": 4, "gae_lambda": 0.95, "gamma": 0.9, "n_epochs": 10, "learning_rate": 1e-3,
-        "clip_range": 0.2, "use_sde": True, "sde_sample_freq": 4}),
+    ("DQN", "CartPole-v1"): (
+        30_000,
+        {
+            "learning_rate": 2.3e-3,
+            "batch_size": 64,
+            "learning_starts": 1000,
+            "target_update_interval": 10,
+            "train_freq": 256,
+            "gradient_steps": 128,
+            "exploration_fraction": 0.16,
+            "exploration_final_eps": 0.04,
+            "policy_kwargs": {"net_arch": [128, 128]},
+        },
+    ),
+    ("DQN", "Acrobot-v1"): (
+        25_000,
+        {
+            "learning_rate": 6.3e-4,
+            "batch_size": 64,
+            "learning_starts": 1000,
+            "target_update_interval": 250,
+            "train_freq": 4,
+            "gradient_steps": 2,
+            "exploration_fraction": 0.2,
+            "exploration_final_eps": 0.05,
+            "policy_kwargs": SMALL,
+        },
+    ),
+    ("DQN", "MountainCar-v0"): (
+        80_000,
+        {
+            "learning_rate": 4e-3,
+            "batch_size": 128,
+            "buffer_size": 10_000,
+            "learning_starts": 1000,
+            "gamma": 0.98,
+            "target_update_interval": 600,
+            "train_freq": 16,
+            "gradient_steps": 8,
+            "exploration_fraction": 0.2,
+            "exploration_final_eps": 0.07,
+            "policy_kwargs": {"net_arch": [128, 128]},
+        },
+    ),
+    ("SAC", "Pendulum-v1"): (
+        4_000,
+        {"learning_rate": 1e-3, "learning_starts": 500, "batch_size": 128, "policy_kwargs": SMALL},
+    ),
+    ("TD3", "Pendulum-v1"): (
+        6_000,
+        {"learning_rate": 1e-3, "learning_starts": 1000, "batch_size": 128, "policy_kwargs": SMALL},
+    ),
+    ("PPO", "CartPole-v1"): (
+        50_000,
+        {
+            "n_steps": 128,
+            "n_envs": 8,
+            "batch_size": 256,
+            "n_epochs": 4,
+            "learning_rate": 1e-3,
+            "gamma": 0.98,
+            "gae_lambda": 0.8,
+        },
+    ),
+    ("PPO", "Acrobot-v1"): (
+        60_000,
+        {"n_steps": 128, "n_envs": 8, "batch_size": 256, "n_epochs": 4, "learning_rate": 1e-3, "gae_lambda": 0.94},
+    ),
+    ("PPO", "Pendulum-v1"): (
+        60_000,
+        {
+            "n_steps": 512,
+            "n_envs": 4,
+            "gae_lambda": 0.95,
+            "gamma": 0.9,
+            "n_epochs": 10,
+            "learning_rate": 1e-3,
+            "clip_range": 0.2,
+            "use_sde": True,
+            "sde_sample_freq": 4,
+        },
+    ),
     ("A2C", "CartPole-v1"): (60_000, {"n_envs": 8, "learning_rate": 7e-4}),
     ("A2C", "Acrobot-v1"): (60_000, {"n_envs": 16, "learning_rate": 7e-4}),
 }
@@ -139,26 +197,32 @@ FAULTS = (
     SB3Fault("target network never updated", ("target_not_updated",), "DQN", _DQN, NoTargetUpdate),
     SB3Fault("epsilon stays 1", ("epsilon_stays",), "DQN", _DQN, EpsilonStays),
     SB3Fault("never updates", ("no_updates",), "DQN", _DQN[:1], NoUpdates),
-    SB3Fault("learning rate x 100", ("learning_rate_high",), "DQN", _DQN[:2], after=_rate(0.2)),
+    SB3Fault("learning rate x 100", ("learning_rate_high",), "DQN", _DQN[:2], options={"learning_rate": 0.2}),
     SB3Fault("learning rate 0", ("learning_rate_zero",), "DQN", _DQN[:2], after=_rate(0.0)),
-    SB3Fault("NaN in one observation", ("nonfinite_observation",), "DQN", _DQN[:2], change=wrappers.NanOnce,
-             begins=0.4),
-    SB3Fault("reward x 1e4", ("reward_scale_large",), "DQN", _DQN[:2],
-             change=_constant(wrappers.scaled_reward(1e4))),
+    SB3Fault(
+        "NaN in one observation", ("nonfinite_observation",), "DQN", _DQN[:2], change=wrappers.NanOnce, begins=0.4
+    ),
+    SB3Fault("reward x 1e4", ("reward_scale_large",), "DQN", _DQN[:2], change=_constant(wrappers.scaled_reward(1e4))),
     SB3Fault("reward 0", ("reward_missing",), "DQN", _DQN[:2], change=_constant(wrappers.scaled_reward(0.0))),
-    SB3Fault("constant observation", ("observation_constant",), "DQN", _DQN[:2],
-             change=_constant(wrappers.constant_observation)),
+    SB3Fault(
+        "constant observation",
+        ("observation_constant",),
+        "DQN",
+        _DQN[:2],
+        change=_constant(wrappers.constant_observation),
+    ),
     SB3Fault("dead ReLUs", ("dead_units",), "DQN", _DQN[:2], after=_kill_units),
     SB3Fault("gamma 0.45", ("gamma_low",), "DQN", _DQN[:2], options={"gamma": 0.45}),
     SB3Fault("target network never updated", ("target_not_updated",), "SAC", _SAC, SACNoTargetUpdate),
     SB3Fault("temperature fixed at 20", ("temperature_high",), "SAC", _SAC, SACTemperature),
-    SB3Fault("learning rate x 100", ("learning_rate_high",), "SAC", _SAC, after=_rate(0.1)),
+    SB3Fault("learning rate x 100", ("learning_rate_high",), "SAC", _SAC, options={"learning_rate": 0.1}),
     SB3Fault("learning rate 0", ("learning_rate_zero",), "SAC", _SAC, after=_rate(0.0)),
     SB3Fault("NaN in one observation", ("nonfinite_observation",), "SAC", _SAC, change=wrappers.NanOnce, begins=0.4),
     SB3Fault("reward x 1e4", ("reward_scale_large",), "SAC", _SAC, change=_constant(wrappers.scaled_reward(1e4))),
     SB3Fault("reward 0", ("reward_missing",), "SAC", _SAC, change=_constant(wrappers.scaled_reward(0.0))),
-    SB3Fault("constant observation", ("observation_constant",), "SAC", _SAC,
-             change=_constant(wrappers.constant_observation)),
+    SB3Fault(
+        "constant observation", ("observation_constant",), "SAC", _SAC, change=_constant(wrappers.constant_observation)
+    ),
     SB3Fault("gamma 0.45", ("gamma_low",), "SAC", _SAC, options={"gamma": 0.45}),
 )
 

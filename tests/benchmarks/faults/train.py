@@ -97,17 +97,20 @@ def _ours(job: Job) -> Any:
     logger, callbacks = _callbacks(limit)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     timer = Timer(duration={"seconds": MAX_SECONDS}, verbose=False)
-    trainer = pl.Trainer(
-        max_epochs=-1, accelerator="cpu", logger=logger, callbacks=[*callbacks, timer], **quiet
-    )
+    trainer = pl.Trainer(max_epochs=-1, accelerator="cpu", logger=logger, callbacks=[*callbacks, timer], **quiet)
     error = ""
     try:
         trainer.fit(module)
     except Exception as exception:  # some faults end the run
         error = f"{type(exception).__name__}: {exception}"
     facts = _facts(dict(module.hparams), module.action_space, limit, module.policy)
-    labels = {"begins": fault.begins if fault else 0.0, "causes": fault.causes if fault else (), "error": error,
-              "env_steps": module.env_steps, "total": options["total_timesteps"]}
+    labels = {
+        "begins": fault.begins if fault else 0.0,
+        "causes": fault.causes if fault else (),
+        "error": error,
+        "env_steps": module.env_steps,
+        "total": options["total_timesteps"],
+    }
     return RecordedRun(series_of(logger), {"algorithm": "PPO", **facts}, labels)
 
 
@@ -132,14 +135,19 @@ def _stable_baselines(job: Job) -> Any:
     error = ""
     bridge = SB3Bridge(logger, callbacks, rollout_steps=max(100, steps // 60))
     try:
-        with bridge:
-            model.learn(steps, callback=[bridge, Limit()], log_interval=1)
+        model.learn(steps, callback=[bridge, Limit()], log_interval=1 if hasattr(model, "rollout_buffer") else 10)
     except Exception as exception:
         error = f"{type(exception).__name__}: {exception}"
+        bridge.on_training_end()  # what was collected before the error is judged too
     hyperparameters = {**logger.hparams, "total_timesteps": steps}
     facts = _facts(hyperparameters, model.action_space, limit, model.policy)
-    labels = {"begins": fault.begins if fault else 0.0, "causes": fault.causes if fault else (), "error": error,
-              "env_steps": model.num_timesteps, "total": steps}
+    labels = {
+        "begins": fault.begins if fault else 0.0,
+        "causes": fault.causes if fault else (),
+        "error": error,
+        "env_steps": model.num_timesteps,
+        "total": steps,
+    }
     return RecordedRun(series_of(logger), {"algorithm": job.trainer, **facts}, labels)
 
 
@@ -152,8 +160,11 @@ def _time_limit(env_id: str) -> int | None:
 def _facts(hyperparameters: Any, action_space: Any, limit: int | None, module: Any) -> dict[str, Any]:
     from torch import nn
 
-    plain = {name: value for name, value in hyperparameters.items()
-             if isinstance(value, int | float | str | bool) or value is None}
+    plain = {
+        name: value
+        for name, value in hyperparameters.items()
+        if isinstance(value, int | float | str | bool) or value is None
+    }
     dropout = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in module.modules())
     return {
         "hyperparameters": plain,

@@ -61,14 +61,14 @@ class NanOnce:
     def __call__(self, observations: Any, *rest: Any) -> Any:
         if not self._done:
             observations, self._done = np.array(observations), True
-            observations.reshape(-1)[0] = np.nan
+            observations[(0,) * observations.ndim] = np.nan
         return (observations, *rest)
 
 
 class Slowing:
     """Every step takes a little longer than the one before."""
 
-    def __init__(self, *, seconds: float = 2e-7) -> None:
+    def __init__(self, *, seconds: float = 6e-7) -> None:
         self._seconds, self._steps = seconds, 0
 
     def __call__(self, *result: Any) -> Any:
