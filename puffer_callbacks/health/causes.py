@@ -49,7 +49,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "observation_stale": Cause(
         "observations are stored or shown one step late",
-        "store the observation that the action was chosen from; with next-step autoreset leave out the step after an end",
+        "store the observation that the action was chosen from; with next-step autoreset, drop the step after an end",
     ),
     "observation_scale": Cause(
         "observations are far larger than networks expect",

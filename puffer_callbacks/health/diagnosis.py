@@ -20,7 +20,7 @@ def diagnose(
     Args:
         series: tag to (steps [n], values [n]), under the tags of this package.
         facts: what else is known of the run; the more, the more can be judged.
-        rules: those to apply; a rule may explain others, and the first of two that do comes first.
+        rules: those to apply; a rule may explain those that come after it.
 
     Example:
         >>> import numpy as np
@@ -41,10 +41,8 @@ def diagnose(
         judged.append(each.name)
         if verdict is not None:
             findings.append((each, _finding(each, verdict)))
-    ordered = sorted(
-        _explained(findings, evidence.burn_in - evidence.first_step),
-        key=lambda finding: -SEVERITIES.index(finding.severity),
-    )
+    tolerance = int(evidence.burn_in) - evidence.first_step
+    ordered = sorted(_explained(findings, tolerance), key=lambda finding: -SEVERITIES.index(finding.severity))
     return Diagnosis(tuple(ordered), tuple(judged), not_judged)
 
 
@@ -62,33 +60,25 @@ def _finding(rule: Rule, verdict: Verdict) -> Finding:
     )
 
 
-def _explained(findings: list[tuple[Rule, Finding]], tolerance: float) -> list[Finding]:
-    """The findings that no other explains, each with those that it does; an earlier rule comes first.
+def _explained(findings: list[tuple[Rule, Finding]], tolerance: int) -> list[Finding]:
+    """The findings that no earlier one explains, each with all that it does.
 
     Onsets are as exact as the points of a series are dense, so a symptom may seem to begin a little before its cause.
     """
-    roots: list[tuple[Rule, Finding]] = []
-    explained: dict[str, list[Finding]] = {}
-    for rule, finding in findings:
-        parent = next((root for root in findings if _explains(root, (rule, finding), findings, tolerance)), None)
-        if parent is None:
-            roots.append((rule, finding))
+    roots: list[Finding] = []
+    consequences: dict[str, list[Finding]] = {}
+    root_of: dict[str, str] = {}
+    for at, (rule, finding) in enumerate(findings):
+        causes = (
+            cause.name
+            for cause, found in findings[:at]
+            if ("*" in cause.explains or rule.name in cause.explains)
+            and found.first_step <= finding.first_step + tolerance
+        )
+        cause = next(causes, None)
+        root_of[rule.name] = rule.name if cause is None else root_of[cause]
+        if cause is None:
+            roots.append(finding)
         else:
-            explained.setdefault(parent[0].name, []).append(finding)
-    return [replace(finding, consequences=tuple(_below(rule.name, explained))) for rule, finding in roots]
-
-
-def _explains(root: tuple[Rule, Finding], other: tuple[Rule, Finding], findings: list[tuple[Rule, Finding]]) -> bool:
-    (rule, cause), (explained, symptom) = root, other
-    if rule is explained or not ("*" in rule.explains or explained.name in rule.explains):
-        return False
-    mutual = "*" in explained.explains or rule.name in explained.explains
-    first = findings.index(root) < findings.index(other)
-    return cause.first_step <= symptom.first_step + tolerance and (first or not mutual)
-
-
-def _below(name: str, explained: Mapping[str, list[Finding]]) -> list[Finding]:
-    found = []
-    for finding in explained.get(name, []):
-        found += [finding, *_below(finding.rule, explained)]
-    return found
+            consequences.setdefault(root_of[cause], []).append(finding)
+    return [replace(root, consequences=tuple(consequences.get(root.rule, ()))) for root in roots]

@@ -12,7 +12,7 @@ BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
 
 
-class NotJudged(Exception):  # noqa: N818  # an outcome, not an error
+class NotJudged(Exception):  # an outcome, not an error
     """Raised by a rule that lacks the evidence it needs; the message is the reason."""
 
 

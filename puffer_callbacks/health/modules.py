@@ -14,7 +14,7 @@ def role_of(name: str) -> Role:
     """The role of a module or parameter, by its dotted name.
 
     Example:
-        >>> [role_of(name) for name in ("policy.actor.0", "q_net_target.q_net.0", "mlp_extractor.value_net.0", "body.1")]
+        >>> [role_of(name) for name in ("policy.actor.0", "q_net_target.0", "mlp_extractor.value_net.0", "body.1")]
         ['actor', 'target', 'critic', 'other']
     """
     if _TARGET.search(name):

@@ -22,7 +22,7 @@ from puffer_callbacks.health.rules import (
 )
 
 RULES: tuple[Rule, ...] = (
-    nonfinite.nonfinite_values,
+    gradients.clipping_not_applied,
     observations.observation_constant,
     observations.observation_late,
     learning_rate.learning_rate_zero,
@@ -37,24 +37,26 @@ RULES: tuple[Rule, ...] = (
     episodes.episodes_never_end,
     exploration.no_updates,
     observations.observation_scale,
+    units.initialization_saturates,
     critic.reward_scale_large,
-    weights.weights_unchanged,
-    units.units_saturated,
     weights.weights_decay,
+    exploration.temperature_high,
+    exploration.exploration_stays,
     policy_update.kl_large,
     learning_rate.update_ratio_large,
-    exploration.exploration_stays,
-    exploration.temperature_high,
+    gradients.gradient_explodes,
+    critic.value_explodes,
+    nonfinite.nonfinite_values,
+    actions.actions_saturated,
+    actions.action_dominates,
+    units.units_saturated,
+    units.units_dormant,
+    weights.weights_unchanged,
     rewards.gamma_low,
     data.minibatches_repeat,
     learning_rate.schedule_not_applied,
     policy_update.clip_fraction_zero,
     policy_update.kl_zero,
-    gradients.gradient_explodes,
-    critic.value_explodes,
-    units.units_dormant,
-    actions.actions_saturated,
-    actions.action_dominates,
     advantages.advantage_unused,
     observations.policy_blind,
     entropy.entropy_grows,
@@ -70,6 +72,6 @@ RULES: tuple[Rule, ...] = (
     nonfinite.series_vanished,
     throughput.throughput_falls,
 )
-"""Invariants come before thresholds, causes before symptoms: of two rules that explain each other, the first wins."""
+"""Causes come before symptoms: a rule can explain only those after it."""
 
 __all__ = ["RULES"]

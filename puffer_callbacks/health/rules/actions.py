@@ -5,14 +5,18 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import persistent_spell
 
 SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/dominant_action_fraction"
-_FOLLOWS = ("return_stalled", "return_fell", "kl_zero", "entropy_collapsed", "critic_misfit", "policy_blind",
-            "advantage_unused", "episodes_at_limit", "exploration_missing", "gradient_vanishes")  # fmt: skip
 
 
-@rule("actions_saturated", severity="warning", source="Fujimoto et al. 2018, arXiv:1802.09477", explains=_FOLLOWS)
+@rule(
+    "actions_saturated",
+    severity="warning",
+    source="Fujimoto et al. 2018, arXiv:1802.09477",
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "weights_unchanged"),
+)
 def actions_saturated(evidence: Evidence) -> Verdict | None:
     """Continuous actions at their bounds at nearly every step, while the return does not rise."""
     saturated, returns = evidence.judged(SATURATED), returns_of(evidence)
@@ -31,7 +35,12 @@ def actions_saturated(evidence: Evidence) -> Verdict | None:
     return Verdict(message, causes, begin, end, evidence.numbers([SATURATED], end))
 
 
-@rule("action_dominates", severity="warning", source="Ahmed et al. 2019, arXiv:1811.11214", explains=_FOLLOWS)
+@rule(
+    "action_dominates",
+    severity="warning",
+    source="Ahmed et al. 2019, arXiv:1811.11214",
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "weights_unchanged"),
+)
 def action_dominates(evidence: Evidence) -> Verdict | None:
     """One discrete action at every step, while the return does not rise."""
     dominant, returns = evidence.judged(DOMINANT), returns_of(evidence)

@@ -5,17 +5,15 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
+from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import persistent_spell
 
 FIT, SIGN, LEAK = "diagnostics/advantage_fit", "diagnostics/advantage_sign", "diagnostics/leak_fraction"
 ALIGNMENT = "diagnostics/advantage_alignment"
 _GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
-_FOLLOWS = ("return_stalled", "return_fell", "entropy_high", "entropy_collapsed", "critic_misfit", "action_dominates",
-            "advantage_unused", "kl_large", "units_saturated", "units_dormant", "actions_saturated",
-            "episodes_at_limit")  # fmt: skip
 
 
-@rule("advantages_inconsistent", severity="critical", source=_GAE, explains=_FOLLOWS)
+@rule("advantages_inconsistent", severity="critical", source=_GAE, explains=SYMPTOMS)
 def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     """Whether advantages satisfy the recurrence that rewards and values give."""
     fit = evidence.get(FIT, points=3)
@@ -30,7 +28,7 @@ def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("advantage_misaligned", "advantage_sign"), begin, end, evidence.numbers([FIT], end))
 
 
-@rule("advantage_sign", severity="critical", source=_GAE, explains=_FOLLOWS)
+@rule("advantage_sign", severity="critical", source=_GAE, explains=SYMPTOMS)
 def advantage_sign(evidence: Evidence) -> Verdict | None:
     """Whether advantages fall as values rise."""
     sign = evidence.get(SIGN, points=3)
@@ -42,7 +40,7 @@ def advantage_sign(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("advantage_sign",), begin, end, evidence.numbers([SIGN, FIT], end))
 
 
-@rule("done_mask", severity="critical", source=_GAE, explains=_FOLLOWS)
+@rule("done_mask", severity="critical", source=_GAE, explains=SYMPTOMS)
 def done_mask(evidence: Evidence) -> Verdict | None:
     """Whether advantages flow back over the ends of episodes."""
     leak = evidence.get(LEAK, points=2)
@@ -58,7 +56,7 @@ def done_mask(evidence: Evidence) -> Verdict | None:
     "advantage_unused",
     severity="critical",
     source="policy gradient theorem (Sutton et al. 2000): log-probabilities move with the advantages",
-    explains=(*_FOLLOWS, "gamma_low"),
+    explains=(*LEARNING, *POLICY, "critic_misfit"),
 )
 def advantage_unused(evidence: Evidence) -> Verdict | None:
     """Whether an update raises the probability of the actions with a high advantage, and not of others."""

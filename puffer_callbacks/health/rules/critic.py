@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
@@ -14,11 +15,8 @@ ERROR, LOSS = "diagnostics/value_error", "losses/value"
     "reward_scale_large",
     severity="critical",
     source="van Hasselt et al. 2016, arXiv:1602.07714; DLR-RM/stable-baselines3#2240",
-    explains=("critic_misfit", "return_stalled", "entropy_high", "gradient_explodes", "gradient_clipped", "kl_zero",
-              "value_explodes", "advantage_unused", "episodes_at_limit", "exploration_missing", "units_saturated",
-              "update_ratio_large", "units_dormant", "action_dominates", "return_fell", "actions_saturated",
-              "entropy_collapsed", "plasticity_lost", "gradient_vanishes", "policy_blind"),
-)  # fmt: skip
+    explains=SYMPTOMS,
+)
 def reward_scale_large(evidence: Evidence) -> Verdict | None:
     """Returns so large that the critic is nowhere near their scale, even late in the run."""
     targets, values = evidence.find(RETURN_STD), evidence.find(VALUE_STD)
@@ -55,7 +53,7 @@ def _by_reward(evidence: Evidence) -> Verdict | None:
     "critic_misfit",
     severity="warning",
     source="Huang et al. 2022, The 37 implementation details of PPO (explained variance)",
-    explains=("return_stalled",),
+    explains=LEARNING,
 )
 def critic_misfit(evidence: Evidence) -> Verdict | None:
     """An explained variance at or below 0 where returns vary and the run does not do well."""
@@ -80,10 +78,8 @@ def critic_misfit(evidence: Evidence) -> Verdict | None:
     "value_explodes",
     severity="critical",
     source="van Hasselt et al. 2018, arXiv:1812.02648 (the deadly triad)",
-    explains=("return_stalled", "return_fell", "critic_misfit", "gradient_explodes", "gradient_clipped",
-              "action_dominates", "actions_saturated", "units_dormant", "units_saturated", "exploration_missing",
-              "plasticity_lost", "nonfinite_values", "update_ratio_large"),
-)  # fmt: skip
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "nonfinite_values"),
+)
 def value_explodes(evidence: Evidence) -> Verdict | None:
     """A value loss that grows a thousandfold and more over its early level, while the return does not rise."""
     tag = next((t for t in (LOSS, "train/critic_loss", "train/loss") if evidence.find(t) is not None), None)

@@ -2,6 +2,7 @@
 
 from puffer_callbacks.health.evidence import Evidence
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import persistent_spell
 
 REPEATED, COVERAGE = "diagnostics/repeated_rollout", "diagnostics/batch_coverage"
@@ -11,10 +12,8 @@ REPEATED, COVERAGE = "diagnostics/repeated_rollout", "diagnostics/batch_coverage
     "data_repeated",
     severity="critical",
     source="invariant: a fresh rollout differs from every earlier one",
-    explains=("ratio_not_one", "kl_large", "clip_fraction_zero", "return_stalled", "return_fell", "entropy_collapsed",
-              "critic_misfit", "action_dominates", "advantage_unused", "entropy_high", "episodes_at_limit",
-              "episodes_never_end"),
-)  # fmt: skip
+    explains=(*SYMPTOMS, "ratio_not_one", "clip_fraction_zero"),
+)
 def data_repeated(evidence: Evidence) -> Verdict | None:
     """Rollouts whose numbers have come before."""
     repeated = evidence.get(REPEATED, points=3)

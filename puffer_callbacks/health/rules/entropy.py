@@ -7,10 +7,10 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import Returns, returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import Series, persistent_spell
 
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
-_SYMPTOMS = ("return_stalled", "action_dominates", "exploration_missing", "episodes_at_limit", "advantage_unused")
 
 
 def relative_entropy(evidence: Evidence) -> Series:
@@ -30,9 +30,8 @@ def relative_entropy(evidence: Evidence) -> Series:
     "double_softmax",
     severity="critical",
     source="softmax of probabilities: none exceeds e / (e + n − 1)",
-    explains=("entropy_high", "return_stalled", "return_fell", "episodes_at_limit", "exploration_missing",
-              "advantage_unused"),
-)  # fmt: skip
+    explains=SYMPTOMS,
+)
 def double_softmax(evidence: Evidence) -> Verdict | None:
     """Probabilities that end at e / (e + n − 1), where those of two softmaxes in a row end."""
     highest, actions = evidence.get(MAX_PROBABILITY, points=8), evidence.facts.num_actions
@@ -48,7 +47,7 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("double_softmax",), begin, end, evidence.numbers([MAX_PROBABILITY, ENTROPY], end))
 
 
-@rule("entropy_collapsed", severity="warning", source="Ahmed et al. 2019, arXiv:1811.11214", explains=_SYMPTOMS)
+@rule("entropy_collapsed", severity="warning", source="Ahmed et al. 2019, arXiv:1811.11214", explains=LEARNING)
 def entropy_collapsed(evidence: Evidence) -> Verdict | None:
     """An entropy near 0, while the return stands still below its best or never rose."""
     entropy = relative_entropy(evidence)
@@ -64,7 +63,8 @@ def entropy_collapsed(evidence: Evidence) -> Verdict | None:
     configured = evidence.facts.entropy_coefficient
     causes = ("entropy_sign", "advantage_sign", "entropy_coefficient_low") if configured else (
         "entropy_coefficient_low", "entropy_sign", "advantage_sign")  # fmt: skip
-    message = f"The policy has stopped exploring (entropy {entropy.values[-1]:.1%} of its maximum), and the return stands still."
+    share = float(entropy.values[-1])
+    message = f"The policy has stopped exploring (entropy {share:.1%} of its maximum), and the return stands still."
     return Verdict(message, (*causes, "learning_rate_high"), begin, end, evidence.numbers([ENTROPY], begin))
 
 
@@ -77,7 +77,7 @@ def _stands_still(returns: Returns, begin: int) -> bool:
     "entropy_high",
     severity="warning",
     source="DLR-RM/stable-baselines3#2240; Andrychowicz et al. 2021, arXiv:2006.05990, section 3.6",
-    explains=("return_stalled", "exploration_missing", "episodes_at_limit", "advantage_unused"),
+    explains=(*LEARNING, "critic_misfit"),
 )
 def entropy_high(evidence: Evidence) -> Verdict | None:
     """An entropy that stays at its maximum, while the return does not rise."""
@@ -99,9 +99,8 @@ def entropy_high(evidence: Evidence) -> Verdict | None:
     "entropy_grows",
     severity="warning",
     source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.6",
-    explains=("return_stalled", "return_fell", "actions_saturated", "exploration_missing", "critic_misfit",
-              "advantage_unused"),
-)  # fmt: skip
+    explains=(*LEARNING, "critic_misfit"),
+)
 def entropy_grows(evidence: Evidence) -> Verdict | None:
     """A continuous policy's entropy that grows and grows, while the return does not rise."""
     dimensions = evidence.facts.action_dimensions

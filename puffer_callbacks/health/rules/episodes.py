@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 
 DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
 _LEAST_SHARE = 0.5
@@ -15,7 +16,7 @@ _LEAST_SHARE = 0.5
     "episodes_never_end",
     severity="critical",
     source="Pardo et al. 2018, arXiv:1712.00378 (time limits)",
-    explains=("return_stalled", "critic_misfit", "entropy_high", "advantage_unused", "kl_large"),
+    explains=SYMPTOMS,
 )
 def episodes_never_end(evidence: Evidence) -> Verdict | None:
     """Not one end of an episode in more steps than an episode can have."""
@@ -32,8 +33,12 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("dones_missing",), begin, end, evidence.numbers([DONES], end))
 
 
-@rule("return_fell", severity="warning", source="Dohare et al. 2024 (loss of plasticity); policy collapse in PPO",
-      explains=("episodes_at_limit",))  # fmt: skip
+@rule(
+    "return_fell",
+    severity="warning",
+    source="Dohare et al. 2024 (loss of plasticity); policy collapse in PPO",
+    explains=("episodes_at_limit",),
+)
 def return_fell(evidence: Evidence) -> Verdict | None:
     """A return that has lost most of what it had won, or that ends below where it began."""
     returns = returns_of(evidence)
@@ -50,8 +55,12 @@ def return_fell(evidence: Evidence) -> Verdict | None:
     return Verdict(message, (*causes, "exploration_unlucky"), begin, end, evidence.numbers(["train/reward"], end))
 
 
-@rule("return_stalled", severity="warning", source="Henderson et al. 2018, arXiv:1709.06560",
-      explains=("episodes_at_limit",))  # fmt: skip
+@rule(
+    "return_stalled",
+    severity="warning",
+    source="Henderson et al. 2018, arXiv:1709.06560",
+    explains=("episodes_at_limit",),
+)
 def return_stalled(evidence: Evidence) -> Verdict | None:
     """A return that has not risen since the run began."""
     returns = returns_of(evidence)

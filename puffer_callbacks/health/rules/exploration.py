@@ -5,13 +5,12 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 
 EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
-_FOLLOWS = ("return_stalled", "return_fell", "entropy_high", "value_explodes", "episodes_at_limit",
-            "actions_saturated", "reward_scale_large", "critic_misfit", "gradient_explodes")  # fmt: skip
 
 
-@rule("exploration_stays", severity="warning", source="Mnih et al. 2015 (annealed epsilon)", explains=_FOLLOWS)
+@rule("exploration_stays", severity="warning", source="Mnih et al. 2015 (annealed epsilon)", explains=SYMPTOMS)
 def exploration_stays(evidence: Evidence) -> Verdict | None:
     """An exploration rate above a half in the second half of the run."""
     rate = evidence.get(EPSILON, points=8)
@@ -29,7 +28,7 @@ def exploration_stays(evidence: Evidence) -> Verdict | None:
     "temperature_high",
     severity="warning",
     source="Haarnoja et al. 2018, arXiv:1812.05905, section 5 (the temperature weighs entropy against reward)",
-    explains=_FOLLOWS,
+    explains=SYMPTOMS,
 )
 def temperature_high(evidence: Evidence) -> Verdict | None:
     """A temperature that makes a nat of entropy worth more than the rewards, while the return does not rise."""
@@ -53,7 +52,7 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
     "no_updates",
     severity="critical",
     source="invariant: a run that learns makes updates",
-    explains=(*_FOLLOWS, "weights_unchanged"),
+    explains=(*SYMPTOMS, "weights_unchanged", "exploration_stays"),
 )
 def no_updates(evidence: Evidence) -> Verdict | None:
     """Half a run without an update."""

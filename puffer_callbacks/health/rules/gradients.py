@@ -5,19 +5,40 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import persistent_spell
 
 TOTAL, CLIPPED = "gradient_norm/total", "gradient_norm/clipped"
 
 
 @rule(
+    "clipping_not_applied",
+    severity="critical",
+    source="invariant: a clipped gradient's norm is at most the limit",
+    explains=("*",),
+)
+def clipping_not_applied(evidence: Evidence) -> Verdict | None:
+    """Gradients that are larger, when the optimizer steps, than the configured limit."""
+    limit = evidence.facts.max_grad_norm
+    if limit is None:
+        raise NotJudged("needs the configured max_grad_norm")
+    clipped = evidence.get(CLIPPED)
+    over = clipped.values > 1.05 * limit
+    if np.mean(over) < 0.5:
+        return None
+    begin, end = int(clipped.steps[over][0]), int(clipped.steps[over][-1])
+    message = (
+        f"The optimizer steps with gradients of norm {np.median(clipped.values[over]):.3g}; the limit is {limit:.3g}."
+    )
+    return Verdict(message, ("no_clipping",), begin, end, evidence.numbers([TOTAL, CLIPPED], end))
+
+
+@rule(
     "gradient_explodes",
     severity="warning",
     source="Pascanu et al. 2013, arXiv:1211.5063",
-    explains=("return_stalled", "return_fell", "critic_misfit", "units_saturated", "units_dormant", "kl_large",
-              "action_dominates", "actions_saturated", "entropy_collapsed", "nonfinite_values", "plasticity_lost",
-              "update_ratio_large", "value_explodes", "gradient_vanishes"),
-)  # fmt: skip
+    explains=(*LEARNING, *POLICY, *NETWORK, *CRITIC, "nonfinite_values"),
+)
 def gradient_explodes(evidence: Evidence) -> Verdict | None:
     """A gradient norm far above its own history, while the return does not rise."""
     norm = evidence.get(TOTAL, points=10)
@@ -51,12 +72,7 @@ def gradient_clipped(evidence: Evidence) -> Verdict | None:
                    evidence.numbers([TOTAL, CLIPPED], end))  # fmt: skip
 
 
-@rule(
-    "gradient_vanishes",
-    severity="warning",
-    source="Glorot and Bengio 2010 (vanishing gradients)",
-    explains=("return_stalled",),
-)
+@rule("gradient_vanishes", severity="warning", source="Glorot and Bengio 2010 (vanishing gradients)", explains=LEARNING)
 def gradient_vanishes(evidence: Evidence) -> Verdict | None:
     """Layers whose gradient is exactly 0, or nothing beside the rest, while the return does not rise."""
     layers = {

@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import persistent_spell
 
 RATE = "train/learning_rate"
@@ -16,10 +17,8 @@ _END = 0.9
     "learning_rate_zero",
     severity="critical",
     source="invariant: without a learning rate nothing is learned",
-    explains=("weights_unchanged", "kl_zero", "return_stalled", "critic_misfit", "entropy_high", "ratio_not_one",
-              "policy_blind", "action_dominates", "advantage_unused", "episodes_at_limit", "schedule_not_applied",
-              "observation_scale", "exploration_missing"),
-)  # fmt: skip
+    explains=(*SYMPTOMS, "weights_unchanged", "ratio_not_one", "schedule_not_applied", "observation_scale"),
+)
 def learning_rate_zero(evidence: Evidence) -> Verdict | None:
     """A learning rate of 0 before the end of the run."""
     rate = evidence.get(RATE, points=3)
@@ -61,10 +60,8 @@ def schedule_not_applied(evidence: Evidence) -> Verdict | None:
     "update_ratio_large",
     severity="warning",
     source="Karpathy, CS231n notes: |update| / |weight| of about 1e-3",
-    explains=("return_stalled", "return_fell", "units_saturated", "units_dormant", "critic_misfit", "entropy_high",
-              "action_dominates", "actions_saturated", "gradient_explodes", "gradient_vanishes", "entropy_collapsed",
-              "observation_scale", "policy_blind", "exploration_missing", "value_explodes", "plasticity_lost"),
-)  # fmt: skip
+    explains=(*LEARNING, *POLICY, *NETWORK, *CRITIC, "gradient_explodes", "weights_unchanged"),
+)
 def update_ratio_large(evidence: Evidence) -> Verdict | None:
     """Steps that change weights by a large part of themselves, while the return does not rise."""
     ratios = {

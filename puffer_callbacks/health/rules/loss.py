@@ -6,6 +6,7 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Floats
 
 LOSS, POLICY, VALUE, ENTROPY = "train/loss", "train/policy_loss", "train/value_loss", "train/entropy"
@@ -59,10 +60,8 @@ def _weighted_least_squares(terms: Floats, target: Floats, weights: Floats) -> t
     "loss_composition",
     severity="critical",
     source="Schulman et al. 2017, arXiv:1707.06347, equation 9",
-    explains=("entropy_collapsed", "entropy_high", "return_stalled", "return_fell", "critic_misfit", "kl_zero",
-              "weights_unchanged", "value_explodes", "action_dominates", "actions_saturated", "advantage_unused",
-              "policy_blind", "episodes_at_limit", "kl_large", "exploration_missing"),
-)  # fmt: skip
+    explains=(*SYMPTOMS, "weights_unchanged"),
+)
 def loss_composition(evidence: Evidence) -> Verdict | None:
     """The weights of entropy and value loss that the logged loss has, against those configured."""
     found, facts = composition(evidence), evidence.facts

@@ -22,12 +22,7 @@ _STAGES: tuple[tuple[str, str, str], ...] = (
 """Tags along the way of the data, with what is not finite there and the cause."""
 
 
-@rule(
-    "nonfinite_values",
-    severity="critical",
-    source="IEEE 754; Stable-Baselines3's VecCheckNan",
-    explains=("*",),
-)
+@rule("nonfinite_values", severity="critical", source="IEEE 754; Stable-Baselines3's VecCheckNan", explains=("*",))
 def nonfinite_values(evidence: Evidence) -> Verdict | None:
     """NaN and infinite values, the first one on the data's way named."""
     if not evidence.raw:

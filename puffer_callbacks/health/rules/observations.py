@@ -6,17 +6,14 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
+from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import persistent_spell
 
 CONSTANT, DELAY = "diagnostics/observation_constant_fraction", "diagnostics/reset_delay_fraction"
 SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"
-_FOLLOWS = ("return_stalled", "return_fell", "critic_misfit", "entropy_high", "entropy_collapsed", "advantage_unused",
-            "action_dominates", "episodes_at_limit", "policy_blind", "units_saturated", "units_dormant",
-            "actions_saturated", "exploration_missing", "gradient_vanishes", "plasticity_lost", "value_explodes",
-            "gradient_clipped", "kl_large", "gradient_explodes", "update_ratio_large", "reward_scale_large")  # fmt: skip
 
 
-@rule("observation_constant", severity="critical", source="invariant: observations vary", explains=_FOLLOWS)
+@rule("observation_constant", severity="critical", source="invariant: observations vary", explains=SYMPTOMS)
 def observation_constant(evidence: Evidence) -> Verdict | None:
     """Observations of which no number varies."""
     constant = evidence.get(CONSTANT, points=3)
@@ -32,7 +29,7 @@ def observation_constant(evidence: Evidence) -> Verdict | None:
     "observation_late",
     severity="critical",
     source="invariant: after an episode's end comes the first observation of the next",
-    explains=(*_FOLLOWS, "ratio_not_one", "done_mask", "advantages_inconsistent"),
+    explains=(*SYMPTOMS, "ratio_not_one", "done_mask", "advantages_inconsistent"),
 )
 def observation_late(evidence: Evidence) -> Verdict | None:
     """Observations that jump one step after an episode's end instead of at once."""
@@ -48,7 +45,7 @@ def observation_late(evidence: Evidence) -> Verdict | None:
     "observation_scale",
     severity="warning",
     source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.3 (observation normalization)",
-    explains=_FOLLOWS,
+    explains=(*SYMPTOMS, "initialization_saturates", "reward_scale_large"),
 )
 def observation_scale(evidence: Evidence) -> Verdict | None:
     """Observations of hundreds and more that nobody normalizes, where units saturate or the run does not do well."""
@@ -68,9 +65,8 @@ def observation_scale(evidence: Evidence) -> Verdict | None:
     "policy_blind",
     severity="warning",
     source="invariant: a policy that learns comes to depend on its observations",
-    explains=("return_stalled", "entropy_high", "entropy_collapsed", "advantage_unused", "episodes_at_limit",
-              "exploration_missing"),
-)  # fmt: skip
+    explains=(*LEARNING, "entropy_high", "entropy_collapsed", "entropy_grows", "gradient_vanishes"),
+)
 def policy_blind(evidence: Evidence) -> Verdict | None:
     """A policy that gives an action the same probability at every observation, though it moves."""
     spread = evidence.judged(SPREAD)

@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell
 
 KL, CLIP = "diagnostics/approx_kl", "diagnostics/clip_fraction"
@@ -21,9 +22,8 @@ def kl_scale(evidence: Evidence) -> float:
     "ratio_not_one",
     severity="critical",
     source="Huang et al. 2022, The 37 implementation details of PPO (debugging: ratio = 1 in the first minibatch)",
-    explains=("kl_large", "kl_zero", "clip_fraction_zero", "return_stalled", "return_fell", "entropy_high",
-              "entropy_collapsed", "advantage_unused", "critic_misfit", "action_dominates"),
-)  # fmt: skip
+    explains=(*SYMPTOMS, "clip_fraction_zero"),
+)
 def ratio_not_one(evidence: Evidence) -> Verdict | None:
     """The probability ratio on the first minibatch of a fresh rollout, which is 1 in a correct program."""
     first, error = evidence.find(FIRST_KL), evidence.find(LOG_PROB_ERROR)
@@ -90,11 +90,8 @@ def clip_fraction_zero(evidence: Evidence) -> Verdict | None:
     "kl_large",
     severity="warning",
     source="Schulman, Approximating KL divergence (joschu.net/blog/kl-approx.html); Huang et al. 2022 (target KL 0.01)",
-    explains=("entropy_collapsed", "weights_unchanged", "return_stalled", "return_fell", "units_saturated",
-              "units_dormant", "action_dominates", "actions_saturated", "critic_misfit", "kl_zero",
-              "gradient_vanishes", "gradient_explodes", "update_ratio_large", "advantage_unused", "entropy_high",
-              "policy_blind", "observation_scale", "gradient_clipped"),
-)  # fmt: skip
+    explains=(*SYMPTOMS, "weights_unchanged"),
+)
 def kl_large(evidence: Evidence) -> Verdict | None:
     """A KL far beyond what the clip range allows."""
     kl = evidence.get(KL, points=3)

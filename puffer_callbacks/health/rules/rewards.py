@@ -5,18 +5,14 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 
 NONZERO, GAMMA = "diagnostics/nonzero_reward_fraction", "diagnostics/estimated_gamma"
 
 
 @rule(
-    "reward_zero",
-    severity="critical",
-    source="invariant: without rewards there is nothing to learn",
-    explains=("return_stalled", "critic_misfit", "entropy_high", "entropy_collapsed", "advantage_unused", "kl_zero",
-              "episodes_at_limit", "exploration_missing", "action_dominates", "kl_large", "policy_blind",
-              "units_dormant", "plasticity_lost", "value_explodes", "gradient_vanishes", "actions_saturated"),
-)  # fmt: skip
+    "reward_zero", severity="critical", source="invariant: without rewards there is nothing to learn", explains=SYMPTOMS
+)
 def reward_zero(evidence: Evidence) -> Verdict | None:
     """Rewards that are 0 at every step of the run."""
     nonzero = evidence.find(NONZERO)
@@ -37,9 +33,8 @@ def reward_zero(evidence: Evidence) -> Verdict | None:
     "gamma_low",
     severity="warning",
     source="effective horizon 1 / (1 − γ); Andrychowicz et al. 2021, arXiv:2006.05990, section 3.4",
-    explains=("return_stalled", "return_fell", "episodes_at_limit", "advantage_unused", "critic_misfit",
-              "entropy_high", "entropy_collapsed", "exploration_missing"),
-)  # fmt: skip
+    explains=(*LEARNING, "advantage_unused", "critic_misfit", "entropy_high", "entropy_collapsed"),
+)
 def gamma_low(evidence: Evidence) -> Verdict | None:
     """A discount factor whose horizon is a few steps of much longer episodes."""
     gamma = evidence.facts.gamma

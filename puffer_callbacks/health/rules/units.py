@@ -6,13 +6,11 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series
 
 SATURATED, DORMANT = "plasticity/saturated_ratio/", "plasticity/dormant_ratio/"
 RANK, NORM = "plasticity/effective_rank/", "plasticity/feature_norm/"
-_FOLLOWS = ("return_stalled", "return_fell", "gradient_vanishes", "critic_misfit", "entropy_high",
-            "entropy_collapsed", "action_dominates", "weights_unchanged", "policy_blind", "exploration_missing",
-            "advantage_unused", "episodes_at_limit", "plasticity_lost", "kl_zero", "units_dormant")  # fmt: skip
 
 
 def _layers(evidence: Evidence, prefix: str, points: int = 5) -> dict[str, Series]:
@@ -22,26 +20,47 @@ def _layers(evidence: Evidence, prefix: str, points: int = 5) -> dict[str, Serie
     return layers
 
 
-@rule("units_saturated", severity="warning", source="Glorot and Bengio 2010 (saturation of tanh)", explains=_FOLLOWS)
-def units_saturated(evidence: Evidence) -> Verdict | None:
-    """Bounded units that lie at their bounds, from the start or later."""
+@rule(
+    "initialization_saturates",
+    severity="warning",
+    source="Glorot and Bengio 2010 (saturation of tanh)",
+    explains=(*SYMPTOMS, "reward_scale_large", "weights_unchanged"),
+)
+def initialization_saturates(evidence: Evidence) -> Verdict | None:
+    """Bounded units that lie at their bounds from the start."""
     layers = _layers(evidence, SATURATED)
-    at_start = {n: s for n, s in layers.items() if np.median(s.values[:3]) > 0.5}
-    if at_start:
-        name = max(at_start, key=lambda n: at_start[n].values[0])
-        series = at_start[name]
-        scale = evidence.median("diagnostics/observation_scale")
-        large = scale is not None and scale > 100 and not evidence.facts.normalizes_observations
-        causes = ("observation_scale", "initialization_saturates") if large else (
-            "initialization_saturates", "observation_scale")  # fmt: skip
-        message = f"{series.values[0]:.0%} of the activations of {name} are saturated from the start."
-        return Verdict(message, (*causes, "learning_rate_high"), int(series.steps[0]), int(series.steps[-1]),
-                       evidence.numbers([SATURATED + name], int(series.steps[0])))  # fmt: skip
-    returns = returns_of(evidence)
-    if returns is None or returns.healthy:
+    soon = evidence.first_step + 0.05 * (evidence.total_steps - evidence.first_step)
+    at_start = {n: s for n, s in layers.items() if s.values[0] > 0.5 and s.steps[0] <= soon}  # before any update
+    if not at_start:
         return None
+    name = max(at_start, key=lambda n: at_start[n].values[0])
+    begin, end = int(at_start[name].steps[0]), int(at_start[name].steps[-1])
+    message = f"{at_start[name].values[0]:.0%} of the activations of {name} are saturated from the start."
+    causes = ("initialization_saturates", "observation_scale", "learning_rate_high")
+    return Verdict(message, causes, begin, end, evidence.numbers([SATURATED + name], begin))
+
+
+@rule(
+    "units_saturated",
+    severity="warning",
+    source="Glorot and Bengio 2010 (saturation of tanh)",
+    explains=(
+        *LEARNING,
+        *POLICY,
+        "units_dormant",
+        "weights_unchanged",
+        "critic_misfit",
+        "plasticity_lost",
+        "gradient_vanishes",
+    ),
+)
+def units_saturated(evidence: Evidence) -> Verdict | None:
+    """Bounded units that have come to lie at their bounds, while the return does not rise."""
+    layers, returns = _layers(evidence, SATURATED), returns_of(evidence)
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward: a good policy may well saturate")
     later = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.9}
-    if not later:
+    if returns.healthy or not later:
         return None
     name = max(later, key=lambda n: later[n].values[-1])
     series = later[name]
@@ -53,7 +72,12 @@ def units_saturated(evidence: Evidence) -> Verdict | None:
     return Verdict(message, causes, begin, end, evidence.numbers([SATURATED + name], end))
 
 
-@rule("units_dormant", severity="warning", source="Sokar et al. 2023, arXiv:2302.12902", explains=_FOLLOWS[:-1])
+@rule(
+    "units_dormant",
+    severity="warning",
+    source="Sokar et al. 2023, arXiv:2302.12902",
+    explains=(*LEARNING, *POLICY, "weights_unchanged", "critic_misfit", "plasticity_lost", "gradient_vanishes"),
+)
 def units_dormant(evidence: Evidence) -> Verdict | None:
     """Layers of dormant units, while the return does not rise."""
     layers, returns = _layers(evidence, DORMANT), returns_of(evidence)
@@ -75,7 +99,7 @@ def units_dormant(evidence: Evidence) -> Verdict | None:
     "plasticity_lost",
     severity="warning",
     source="Moalla et al. 2024, arXiv:2405.00662; Kumar et al. 2021, arXiv:2010.14498",
-    explains=("return_fell", "return_stalled"),
+    explains=LEARNING,
 )
 def plasticity_lost(evidence: Evidence) -> Verdict | None:
     """A feature norm that grows, then a rank that falls, then a return that falls: the order of plasticity loss."""

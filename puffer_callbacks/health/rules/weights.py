@@ -6,6 +6,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell, rank_correlation
 
 CHANGE, NORM = "diagnostics/weight_change/", "diagnostics/weight_norm/"
@@ -16,11 +17,8 @@ _POINTS = 3
     "weights_unchanged",
     severity="critical",
     source="invariant: weights change after an update",
-    explains=("kl_zero", "critic_misfit", "return_stalled", "return_fell", "entropy_high", "entropy_collapsed",
-              "action_dominates", "advantage_unused", "policy_blind", "gradient_missing", "gradient_vanishes",
-              "episodes_at_limit", "value_explodes", "exploration_missing", "plasticity_lost", "gradient_clipped",
-              "gradient_explodes"),
-)  # fmt: skip
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit"),
+)
 def weights_unchanged(evidence: Evidence) -> Verdict | None:
     """Weights that are the same after an update as before, whole or in a part."""
     changes = {n: s for n, s in evidence.matching(CHANGE).items() if len(s.values) >= _POINTS}
@@ -81,10 +79,8 @@ def _units_are_dead(evidence: Evidence) -> bool:
     "weights_decay",
     severity="warning",
     source="Loshchilov and Hutter 2019, arXiv:1711.05101 (decay apart from the gradient)",
-    explains=("return_stalled", "return_fell", "critic_misfit", "entropy_high", "units_dormant", "policy_blind",
-              "action_dominates", "gradient_vanishes", "advantage_unused", "exploration_missing", "kl_zero",
-              "plasticity_lost", "gradient_clipped"),
-)  # fmt: skip
+    explains=SYMPTOMS,
+)
 def weights_decay(evidence: Evidence) -> Verdict | None:
     """Weights that shrink to a part of what they were."""
     norms = {n: s for n, s in evidence.matching(NORM).items() if len(s.values) >= 8 and s.values[0] > 0}

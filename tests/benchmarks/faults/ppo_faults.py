@@ -304,14 +304,17 @@ class Dropout(Faulty):
         self.policy.train()
 
 
-class FrozenFirstLayer(Faulty):
-    """The first layer of the actor is not trained, and passes nothing of the observation on."""
+class _BlindLinear(nn.Linear):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(torch.zeros_like(inputs))
+
+
+class BlindActor(Faulty):
+    """The actor is given zeros for observations, the critic the real ones."""
 
     def _make_policy(self) -> Any:
         policy = super()._make_policy()
-        with torch.no_grad():
-            policy.actor[0].weight.zero_()
-        policy.actor[0].requires_grad_(False)
+        policy.actor[0].__class__ = _BlindLinear
         return policy
 
 
@@ -409,7 +412,7 @@ FAULTS = (
     Fault("saturated actions", ("action_saturated",), SaturatedActions),
     Fault("log-probabilities of the wrong action", ("log_prob_wrong_action",), WrongLogProbs),
     Fault("log-probabilities of the policy before", ("log_prob_stale",), StaleLogProbs),
-    Fault("no clipping, exploding gradients", ("no_clipping",), NoClipping),
+    Fault("no clipping, exploding gradients", ("no_clipping",), NoClipping, envs=ENVS[:3]),
     Fault("double softmax", ("double_softmax",), DoubleSoftmax, envs=DISCRETE),
     Fault("same rollout again and again", ("data_repeated",), StaleData, begins=0.3),
     Fault("rollout of the policy before", ("data_stale",), LateRollout),
@@ -425,7 +428,7 @@ FAULTS = (
         options={"norm_obs": False},
     ),
     Fault("saturated initialization", ("initialization_saturates",), SaturatedInit),
-    Fault("actor blind to observations", ("observation_ignored",), FrozenFirstLayer),
+    Fault("actor blind to observations", ("observation_ignored",), BlindActor),
     Fault("episodes never end", ("dones_missing",), change=_constant(wrappers.no_dones)),
     Fault("learning rate schedule not applied", ("schedule_not_applied",), NotAnnealed),
     Fault("sampler drifts from learner", ("sampler_drift",), Drift),
