@@ -40,11 +40,11 @@ class Returns(NamedTuple):
 
     @property
     def fell(self) -> bool:
-        """Whether it lost more than half of what it had won, and in the last third never won that back."""
+        """Whether it lost more than half of what it had won, and came nowhere near it again in the last quarter."""
         values = self.series.values
-        won = self.best - self.early
-        best_of_late = float(values[-max(3, len(values) // 3) :].max())
-        return won > 4 * self.noise and self.best - best_of_late > max(0.5 * won, 3 * self.noise)
+        won, best_of_late = self.best - self.early, float(values[-max(3, len(values) // 4) :].max())
+        lost = self.best - self.late > max(0.5 * won, 3 * self.noise)
+        return won > 4 * self.noise and lost and self.best - best_of_late > 0.25 * won
 
     @property
     def healthy(self) -> bool:

@@ -36,23 +36,25 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
 @rule(
     "return_fell",
     severity="warning",
-    source="Dohare et al. 2024 (loss of plasticity); policy collapse in PPO",
+    source="Dohare et al. 2024, Loss of plasticity in deep continual learning",
     explains=("episodes_at_limit",),
 )
 def return_fell(evidence: Evidence) -> Verdict | None:
-    """A return that has lost most of what it had won, or that ends below where it began."""
+    """A return that ends below where it began, or that has lost most of what it had won."""
     returns = returns_of(evidence)
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     series = returns.series
     if series.steps[-1] < _LEAST_SHARE * evidence.total_steps or not (returns.fell or returns.worsened):
         return None
-    peak = int(np.argmax(series.values))
-    begin, end = int(series.steps[peak]), int(series.steps[-1])
+    begin, end = int(series.steps[np.argmax(series.values)]), int(series.steps[-1])
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
-    causes = ("advantage_sign", "learning_rate_high") if returns.worsened else (
-        "learning_rate_high", "plasticity_lost", "entropy_coefficient_low")  # fmt: skip
-    return Verdict(message, (*causes, "exploration_unlucky"), begin, end, evidence.numbers(["train/reward"], end))
+    numbers = evidence.numbers(["train/reward"], end)
+    if returns.worsened:
+        causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
+        return Verdict(message, causes, begin, end, numbers)
+    causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
+    return Verdict(message, causes, begin, end, numbers, "info")  # alone, it is what returns do
 
 
 @rule(

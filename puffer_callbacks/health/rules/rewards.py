@@ -3,6 +3,7 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
@@ -52,6 +53,8 @@ def gamma_low(evidence: Evidence) -> Verdict | None:
     begin, end = evidence.first_step, evidence.last_step
     of_length = "" if length is None else f", of episodes of {length:.0f}"
     message = f"The discount factor {gamma:.3g} looks about {horizon:.1f} steps ahead{of_length}."
-    severity = "info" if returns is not None and returns.healthy and returns.late >= 0.9 * returns.best else "warning"
+    severity: Severity = (
+        "info" if returns is not None and returns.healthy and returns.late >= 0.9 * returns.best else "warning"
+    )
     return Verdict(message, ("gamma_low",), begin, end,
                    evidence.numbers([GAMMA, "train/episode_length", "train/reward"], end), severity)  # fmt: skip

@@ -3,6 +3,7 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
@@ -99,6 +100,6 @@ def weights_decay(evidence: Evidence) -> Verdict | None:
     begin, end = int(series.steps[series.values < 0.9 * series.values[0]][0]), int(series.steps[-1])
     left = series.values[-1] / series.values[0]
     message = f"Weights decay: those of {worst} have {left:.0%} of their norm left."
-    severity = "critical" if returns is not None and not returns.healthy else "warning"
+    severity: Severity = "critical" if returns is not None and not returns.healthy else "warning"
     return Verdict(message, ("weight_decay", "learning_rate_low"), begin, end,
                    evidence.numbers([NORM + worst], end), severity)  # fmt: skip

@@ -63,7 +63,7 @@ def _call(policy: nn.Module, observations: Tensor, actions: Tensor) -> Tensor | 
         output = policy(observations)
     except Exception:  # its call wants something else
         return None
-    distribution = output[0] if isinstance(output, tuple) and output else None
+    distribution: Any = output[0] if isinstance(output, tuple) and output else None
     if not callable(getattr(distribution, "log_prob", None)):
         return None
     log_probs = distribution.log_prob(actions)

@@ -30,13 +30,16 @@ class RecordedRun:
         """Write it, float32 and compressed."""
         tags = sorted(self.series)
         header = {"facts": self.facts, "labels": self.labels, "tags": tags}
-        np.savez_compressed(
-            path,
-            header=np.frombuffer(json.dumps(header, default=repr).encode(), np.uint8),
-            sizes=np.array([len(self.series[tag][0]) for tag in tags], np.int32),
-            steps=np.concatenate([self.series[tag][0] for tag in tags] or [[]]).astype(np.int64),
-            values=np.concatenate([self.series[tag][1] for tag in tags] or [[]]).astype(np.float32),
-        )
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("wb") as file:
+            np.savez_compressed(
+                file,
+                header=np.frombuffer(json.dumps(header, default=repr).encode(), np.uint8),
+                sizes=np.array([len(self.series[tag][0]) for tag in tags], np.int32),
+                steps=np.concatenate([self.series[tag][0] for tag in tags] or [[]]).astype(np.int64),
+                values=np.concatenate([self.series[tag][1] for tag in tags] or [[]]).astype(np.float32),
+            )
+        unfinished.rename(path)
 
     @classmethod
     def load(cls, path: Path) -> "RecordedRun":

@@ -60,8 +60,7 @@ def run(job: Job, out: Path) -> str:
     except Exception:
         return traceback.format_exc(limit=-3)
     record.labels |= {**vars(job), "seconds": time.perf_counter() - began}
-    record.save(out / f"{job.key}.partial.npz")
-    (out / f"{job.key}.partial.npz").rename(out / f"{job.key}.npz")
+    record.save(out / f"{job.key}.npz")
     return ""
 
 
