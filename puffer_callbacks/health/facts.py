@@ -44,6 +44,7 @@ class Facts:
         num_envs: environments that step together.
         weight_decay: of the optimizer.
         target_update_interval: of a target network, in steps.
+        error: type and text of the exception that ended the run.
     """
 
     algorithm: str | None = None
@@ -64,6 +65,7 @@ class Facts:
     num_envs: float | None = None
     weight_decay: float | None = None
     target_update_interval: float | None = None
+    error: str | None = None
 
     @classmethod
     def of(cls, hyperparameters: Mapping[str, Any], **known: Any) -> "Facts":

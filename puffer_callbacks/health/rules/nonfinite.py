@@ -1,5 +1,7 @@
 """Values that are NaN or infinite, and series that vanish because of them."""
 
+import re
+
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
@@ -37,7 +39,7 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
             if bad.any():
                 found.append((int(series.steps[bad][0]), stage, tag, what, cause, int(series.steps[bad][-1])))
     if not found:
-        return None
+        return _by_error(evidence)
     first, _, tag, what, cause, _ = min(found)
     causes = (cause, *(("learning_rate_high", "no_clipping") if cause not in _DATA else ()))
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
@@ -45,6 +47,18 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
 
 
 _DATA = ("nonfinite_observation", "nonfinite_reward")
+
+
+def _by_error(evidence: Evidence) -> Verdict | None:
+    """A run that an exception about NaN ended; as all that was recorded is finite, an input is likelier than weights."""
+    error = evidence.facts.error
+    if error is None or not re.search(r"\b(nan|inf)\b|non-?finite|not finite", error, re.IGNORECASE):
+        return None
+    text = " ".join(error.split())[:160]
+    causes = ("nonfinite_observation", "nonfinite_activation", "nonfinite_reward")
+    return Verdict(
+        f"NaN or an infinite value has ended the run: {text}", causes, evidence.last_step, evidence.last_step
+    )
 
 
 @rule("series_vanished", severity="warning", source="PufferLib leaves out what is not finite")

@@ -61,7 +61,7 @@ def judge(folder: Path, *, verbose: bool = False) -> int:
 def facts_of(run: RecordedRun) -> Facts:
     """The facts that a callback or a log would know."""
     known = {name: value for name, value in run.facts.items() if name != "hyperparameters"}
-    return Facts.of(run.facts["hyperparameters"], **known)
+    return Facts.of(run.facts["hyperparameters"], error=run.labels["error"] or None, **known)
 
 
 def _judge_one(path: Path) -> Judged:

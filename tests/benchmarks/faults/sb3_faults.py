@@ -1,5 +1,6 @@
 """Bugs of Stable-Baselines3's DQN and SAC, and healthy runs of its algorithms."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -230,7 +231,8 @@ FAULTS = (
 def make_model(trainer: str, env_id: str, seed: int, fault: SB3Fault | None = None) -> tuple[Any, int]:
     """The algorithm, made ready to learn, and for how many environment steps."""
     steps, options = SETTINGS[trainer, env_id]
-    options = {**options, **(fault.options if fault is not None else {})}
+    # a copy, as Stable-Baselines3 writes into policy_kwargs
+    options = copy.deepcopy({**options, **(fault.options if fault is not None else {})})
     n_envs = options.pop("n_envs", 1)
 
     def make() -> Any:

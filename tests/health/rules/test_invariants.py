@@ -31,6 +31,16 @@ def test_infinite_noise_scale_is_no_finding() -> None:
     assert found("nonfinite_values", gradient_noise_scale=constant(np.inf), train__reward=RISING) is None
 
 
+def test_run_that_an_exception_about_nan_ended() -> None:
+    error = (
+        "ValueError: Expected parameter loc to satisfy the constraint Real(), but found invalid values: tensor([nan])"
+    )
+    finding = found("nonfinite_values", Facts(error=error), train__loss=constant(1.0))
+    assert finding is not None
+    assert finding.first_step == 100_000
+    assert found("nonfinite_values", Facts(error="KeyError: 'financial'"), train__loss=constant(1.0)) is None
+
+
 def test_series_that_vanishes() -> None:
     finding = found("series_vanished", losses__value=constant(1.0)[:40], train__reward=RISING)
     assert finding is not None
