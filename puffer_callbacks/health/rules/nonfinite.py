@@ -50,7 +50,7 @@ _DATA = ("nonfinite_observation", "nonfinite_reward")
 
 
 def _by_error(evidence: Evidence) -> Verdict | None:
-    """A run that an exception about NaN ended; as all that was recorded is finite, an input is likelier than weights."""
+    """A run that an exception about NaN ended. What was recorded is finite, so an input is likelier than weights."""
     error = evidence.facts.error
     if error is None or not re.search(r"\b(nan|inf)\b|non-?finite|not finite", error, re.IGNORECASE):
         return None
