@@ -1,0 +1,5 @@
+"""What people look at: the page of a run, its figures, and a live view in a notebook."""
+
+from puffer_callbacks.report.page import report
+
+__all__ = ["report"]
