@@ -1,6 +1,10 @@
 """The axes of a run: where a row of values stands."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+XAxis = Literal["env_steps", "optimizer_steps"]
+"""What the loggers' step stands for."""
 
 
 @dataclass(frozen=True)

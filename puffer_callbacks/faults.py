@@ -13,11 +13,11 @@ class PufferWarning(UserWarning):
     """Something could not be recorded as asked; training goes on."""
 
 
-def described(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """An exception as words on one line, also one that cannot be shown or has nothing to say.
 
     Example:
-        >>> described(OSError("no space left"))
+        >>> format_error(OSError("no space left"))
         'OSError: no space left'
     """
     try:
@@ -50,7 +50,7 @@ class Faults:
         self._mute = False
 
     @contextmanager
-    def lenient(self) -> Iterator[None]:
+    def suppressed(self) -> Iterator[None]:
         """While the run ends with an exception: nothing is raised in its place, and what was raised is not said."""
         before = self.strict, self._mute
         self.strict, self._mute = False, self.strict or self._mute

@@ -7,7 +7,7 @@ class Every:
     A counter that jumps by a batch of 256 never satisfies ``step % 1000 == 0``; it does cross 1000, 2000, ….
     However far it jumps, one call fires at most once.
 
-    While ``stretch`` is above 1 it fires at every so-many-th multiple only.
+    While ``multiplier`` is above 1 it fires at every so-many-th multiple only.
 
     Args:
         n: the interval, at least 1, in the unit of the counter.
@@ -28,27 +28,27 @@ class Every:
         if n < 1:
             raise ValueError(f"expected an interval of at least 1, got {n}")
         self.n = n
-        self.stretch = 1
+        self.multiplier = 1
         self._last = 0
 
     def __repr__(self) -> str:
         return f"Every({self.n})"
 
-    def would_fire(self, count: int) -> bool:
+    def is_due(self, count: int) -> bool:
         """Whether ``fires(count)`` would be true, without moving the schedule."""
-        interval = self.n * self.stretch
+        interval = self.n * self.multiplier
         last = self._last if count >= self._last else count - 1  # a counter that began anew
         return count // interval > last // interval
 
     @property
     def next(self) -> int:
         """The first count at which it fires."""
-        interval = self.n * self.stretch
+        interval = self.n * self.multiplier
         return (self._last // interval + 1) * interval
 
     def fires(self, count: int) -> bool:
         """Move the counter to ``count`` and tell whether it crossed a multiple of ``n`` on the way."""
-        fired = self.would_fire(count)
+        fired = self.is_due(count)
         self._last = count
         return fired
 

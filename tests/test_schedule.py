@@ -11,7 +11,7 @@ def test_fires_exactly_where_a_multiple_is_crossed(n, jumps):
     for jump in jumps:
         before, count = count, count + jump
         crossed = any(multiple % n == 0 for multiple in range(before + 1, count + 1))
-        assert every.would_fire(count) is crossed
+        assert every.is_due(count) is crossed
         assert every.fires(count) is crossed
 
 
@@ -36,7 +36,7 @@ def test_does_not_fire_at_zero_or_while_standing_still():
 
 def test_would_fire_moves_nothing():
     every = Every(5)
-    assert every.would_fire(5) and every.would_fire(5)
+    assert every.is_due(5) and every.is_due(5)
     assert every.last == 0
     assert every.fires(5)
 
@@ -70,5 +70,5 @@ def test_an_interval_that_is_no_integer_is_refused(interval):
 
 def test_a_stretched_interval_fires_at_every_so_many_th_multiple():
     every = Every(10)
-    every.stretch = 3
+    every.multiplier = 3
     assert [step for step in range(1, 100) if every.fires(step)] == [30, 60, 90]

@@ -7,15 +7,15 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import Self
 
-from puffer_callbacks.adapters.module_view import unwrapped
+from puffer_callbacks.adapters.module_view import unwrap
 from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
-from puffer_callbacks.adapters.trainer import Host
+from puffer_callbacks.adapters.trainer import TrainerAdapter
 from puffer_callbacks.config.flatten import flat_settings
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 
 
-class Loop(Host):
+class Loop(TrainerAdapter):
     """Runs the callbacks in a loop of your own: in CleanRL's style, with Fabric, or any other.
 
     It stands where callbacks expect a trainer, so ``log(loop, {…})`` works as ``log(trainer, {…})`` does.
@@ -96,7 +96,7 @@ class Loop(Host):
             TypeError: if ``module`` is no ``torch.nn.Module``, or an optimizer is none.
         """
         named = [] if optimizers is None else unwrap_optimizers(optimizers)
-        plain = unwrapped(module)
+        plain = unwrap(module)
         settings = _settings(getattr(plain, "hparams", {}) if hparams is None else hparams)
         found = optimizers_of(plain) if optimizers is None else named
         self.begin(plain, settings, found, find=optimizers is None, env_steps=env_steps)

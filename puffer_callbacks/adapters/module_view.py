@@ -33,7 +33,7 @@ class _Dressed:
         return steps
 
 
-def dressed(module: nn.Module, host: Any) -> Any:
+def as_lightning_module(module: nn.Module, host: Any) -> Any:
     """The module as callbacks know modules: with ``trainer``, ``hparams``, ``env_steps``.
 
     It is the same module, not a copy: both share one namespace, so parameters, buffers, hooks and the
@@ -46,7 +46,7 @@ def dressed(module: nn.Module, host: Any) -> Any:
     Example:
         >>> from types import SimpleNamespace
         >>> layer = nn.Linear(2, 1)
-        >>> twin = dressed(layer, SimpleNamespace(hparams={"lr": 0.1}, env_steps=8))
+        >>> twin = as_lightning_module(layer, SimpleNamespace(hparams={"lr": 0.1}, env_steps=8))
         >>> twin.weight is layer.weight, isinstance(twin, nn.Linear), twin.env_steps
         (True, True, 8)
     """
@@ -59,7 +59,7 @@ def dressed(module: nn.Module, host: Any) -> Any:
     return twin
 
 
-def unwrapped(module: object) -> nn.Module:
+def unwrap(module: object) -> nn.Module:
     """The user's own module, out of what ``torch.compile``, DDP and Fabric put around it.
 
     Args:

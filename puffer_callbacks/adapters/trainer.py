@@ -10,14 +10,14 @@ import torch
 from torch import distributed
 from torch.optim import Optimizer
 
-from puffer_callbacks.adapters.module_view import dressed, unwrapped
+from puffer_callbacks.adapters.module_view import as_lightning_module, unwrap
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
-from puffer_callbacks.callbacks.base import emit
+from puffer_callbacks.callbacks.module_api import emit
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, to_floats
 
 
-class Host:
+class TrainerAdapter:
     """Stands for a trainer: has what callbacks read of one, and calls their hooks in Lightning's order.
 
     Args:
@@ -103,10 +103,10 @@ class Host:
             find: whether to look out for optimizers that are not among them.
             env_steps: tells the environment steps so far.
         """
-        plain = unwrapped(module)
+        plain = unwrap(module)
         self.end()
         self.hparams, self.optimizers, self._tell_env_steps = hparams, list(optimizers), env_steps
-        self._module, self.lightning_module, self._shown = plain, dressed(plain, self), False
+        self._module, self.lightning_module, self._shown = plain, as_lightning_module(plain, self), False
         Recorder.of(self)
         self._watch = OptimizerWatch(plain, found=self._found, before=self._before, over=self._over)
         self.tell("setup", "fit")

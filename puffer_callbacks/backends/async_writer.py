@@ -6,7 +6,7 @@ from threading import Event
 from typing import Any
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.backends.retrying_writer import Delivery
+from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.backends.unsaved_rows import Row
 from puffer_callbacks.backends.worker import Worker
 from puffer_callbacks.values import Image, Value, Video
@@ -24,11 +24,11 @@ MOST_PICTURED = 32
 """With so many rows waiting, pictures are left out: they are what takes the memory."""
 
 
-class Channel:
+class AsyncWriter:
     """Hands rows to a writer, in order, on a thread of its own.
 
     Rows are host copies, so the run never waits for them to be written. A writer that only keeps values in
-    memory is called at once, without a thread. What becomes of a row that fails, ``Delivery`` tells.
+    memory is called at once, without a thread. What becomes of a row that fails, ``RetryingWriter`` tells.
 
     Args:
         writer: the writer to feed. Only this channel calls it.
@@ -40,7 +40,7 @@ class Channel:
         self.name = type(writer.logger).__name__
         self.in_step = in_step
         self.rows = 0
-        self._delivery = Delivery(writer, contained=not writer.immediate)
+        self._delivery = RetryingWriter(writer, contained=not writer.immediate)
         tick = partial(self.attempt, partial(self._delivery.flush, due=True))
         self._worker = None if writer.immediate else Worker(self.name, tick=tick, every=FLUSH_SECONDS)
         self._closed = self._stalled = self._stuck = False

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
 
-from puffer_callbacks.backends.async_writer import Channel
+from puffer_callbacks.backends.async_writer import AsyncWriter
 
 _UNATTENDED = ("log_metrics", "save")
 """Done after the rows that came before; nobody waits."""
@@ -15,7 +15,7 @@ _AT_ONCE = ("log_graph", "after_save_checkpoint")
 """They look at the module or at a checkpoint, as it is now."""
 
 
-def shield(logger: Any, channel: Channel, tell: Callable[[], object]) -> None:
+def route_calls(logger: Any, channel: AsyncWriter, tell: Callable[[], object]) -> None:
     """Put a logger's methods under the care of its channel, until it is finalized: a full disk must not end
     the run.
 
@@ -31,7 +31,7 @@ def shield(logger: Any, channel: Channel, tell: Callable[[], object]) -> None:
                 setattr(logger, name, _shielded(logger, name, method, channel, tell))
 
 
-def unshield(logger: Any) -> None:
+def restore_calls(logger: Any) -> None:
     """Give a logger its own methods back."""
     for name in (*_UNATTENDED, *_ATTENDED, *_AT_ONCE):
         if hasattr(getattr(logger, "__dict__", {}).get(name), "shielded"):
@@ -39,12 +39,12 @@ def unshield(logger: Any) -> None:
 
 
 def _shielded(
-    logger: Any, name: str, method: Callable[..., Any], channel: Channel, tell: Callable[[], object]
+    logger: Any, name: str, method: Callable[..., Any], channel: AsyncWriter, tell: Callable[[], object]
 ) -> Callable[..., None]:
     @wraps(method)
     def call(*args: Any, **kwargs: Any) -> None:
         if name == "finalize" and not channel.is_here:
-            unshield(logger)
+            restore_calls(logger)
         if channel.in_step or channel.is_here:  # strict, or one method that calls another
             method(*args, **kwargs)
             return

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from puffer_callbacks.axes import Axes
-from puffer_callbacks.backends.async_writer import Channel
-from puffer_callbacks.backends.logger_calls import shield, unshield
-from puffer_callbacks.faults import Faults, described
+from puffer_callbacks.axes import Axes, XAxis
+from puffer_callbacks.backends.async_writer import AsyncWriter
+from puffer_callbacks.backends.logger_calls import restore_calls, route_calls
+from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.values import Value
-from puffer_callbacks.writers import XAxis, writer_for
+from puffer_callbacks.writers import writer_for
 
 
 class Backends:
@@ -21,7 +21,7 @@ class Backends:
 
     def __init__(self, loggers: Iterable[Any], faults: Faults) -> None:
         self.faults = faults
-        self._channels: list[Channel] = []
+        self._channels: list[AsyncWriter] = []
         self._unopened: list[str] = []
         self._states: list[dict[str, Any]] = []
         for logger in loggers:
@@ -89,7 +89,7 @@ class Backends:
             self.faults.report(f"{name}, in all", "no row of this run could be recorded")
 
     def _open(self, logger: Any) -> None:
-        unshield(logger)
+        restore_calls(logger)
         try:
             writer = writer_for(logger)
             if not writer.immediate:
@@ -98,9 +98,9 @@ class Backends:
             self._unopened.append(type(logger).__name__)
             self._report(type(logger).__name__, error)
         else:
-            channel = Channel(writer, in_step=self.faults.strict)
+            channel = AsyncWriter(writer, in_step=self.faults.strict)
             self._channels.append(channel)
-            shield(logger, channel, self._tell)
+            route_calls(logger, channel, self._tell)
 
     def _tell(self) -> None:
         for channel in self._channels:
@@ -108,8 +108,8 @@ class Backends:
                 self._report(channel.name, error)
 
     def _report(self, name: str, error: BaseException) -> None:
-        reason = f"could not record ({described(error)}); training and the other loggers go on"
-        self.faults.report(name, reason, error if isinstance(error, Exception) else RuntimeError(described(error)))
+        reason = f"could not record ({format_error(error)}); training and the other loggers go on"
+        self.faults.report(name, reason, error if isinstance(error, Exception) else RuntimeError(format_error(error)))
 
 
 def _take(states: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
@@ -118,7 +118,7 @@ def _take(states: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
     return None if at is None else states.pop(at)
 
 
-def _summary(channel: Channel) -> str:
+def _summary(channel: AsyncWriter) -> str:
     if not channel.lost:
         return f"all {channel.rows} rows of this run were recorded all the same"
     return f"{channel.lost} of {channel.rows} rows of this run could not be recorded whole"

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Any
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.backends.unsaved_rows import Pending, Row, unpacked
+from puffer_callbacks.backends.unsaved_rows import Row, UnsavedRows, unpacked
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
 
@@ -14,7 +14,7 @@ _MOST_FAULTS = 1024
 """Faults that are kept until the run's thread asks."""
 
 
-class Delivery:
+class RetryingWriter:
     """Brings rows to a writer. A row that fails is tried again without the value that is to blame, or after
     ``Writer.recover``; faults are kept for the run's thread to report.
 
@@ -25,7 +25,7 @@ class Delivery:
 
     def __init__(self, writer: Writer, *, contained: bool) -> None:
         self.writer = writer
-        self.pending = Pending(writer.step)
+        self.pending = UnsavedRows(writer.step)
         self._faults: list[BaseException] = []
         self.faulty = False
         self.lost = 0

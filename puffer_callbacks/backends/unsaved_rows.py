@@ -24,7 +24,7 @@ class Row:
     lost: bool = False
 
 
-class Pending:
+class UnsavedRows:
     """Rows that were given to a backend and are not yet known to be where a crash cannot take them.
 
     A checkpoint carries them, so it waits for no backend: what a crash took is written again.
@@ -33,7 +33,7 @@ class Pending:
         step: the point of a row on the x axis.
 
     Example:
-        >>> pending = Pending(lambda axes: axes.optimizer_steps)
+        >>> pending = UnsavedRows(lambda axes: axes.optimizer_steps)
         >>> for step in (1, 2): pending.add(Row({"train/loss": 0.5}, Axes(None, step, 0.0), written=float(step)))
         >>> pending.settle(1.0, {})
         >>> pending.safe_to, [row.axes.optimizer_steps for row in pending.rows()]

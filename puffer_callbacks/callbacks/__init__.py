@@ -1,13 +1,14 @@
 """One callback a file; each decides when to look and what to say."""
 
 from puffer_callbacks.callbacks.attention import AttentionCallback
-from puffer_callbacks.callbacks.base import PufferCallback, emit, log
+from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.defaults import default_callbacks
 from puffer_callbacks.callbacks.gradient import GradientCallback
 from puffer_callbacks.callbacks.histogram import HistogramCallback
 from puffer_callbacks.callbacks.hyperparameters import HyperparametersCallback
 from puffer_callbacks.callbacks.image import ImageCallback
 from puffer_callbacks.callbacks.metrics import MetricsCallback
+from puffer_callbacks.callbacks.module_api import emit, log
 from puffer_callbacks.callbacks.rollout import RolloutCallback
 from puffer_callbacks.callbacks.video import VideoCallback
 

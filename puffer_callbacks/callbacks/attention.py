@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
 from puffer_callbacks.measure.forward_pass.call import first_samples, on_device
 from puffer_callbacks.pictures.attention import attention_image
@@ -55,13 +55,13 @@ class AttentionCallback(PufferCallback):
         self._probe = probe
         self._refused = False
 
-    @contained
+    @guarded
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batch, where no probe was given."""
         if self._probe is None:
             self._probe = first_samples(batch, pl_module, count=self.num_samples)
 
-    @contained
+    @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
         """Log the attention maps where this step crossed the interval."""
         recorder = Recorder.of(trainer)

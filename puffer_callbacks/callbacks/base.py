@@ -1,7 +1,6 @@
-"""The base of every callback here, and the two ways a module speaks to a run: ``emit`` and ``log``."""
+"""The base class of every callback of this package."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -11,9 +10,7 @@ from puffer_callbacks.recorder.hooks import Gate, hide_idle_hooks, is_ours
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.trainers import trainer_of
-from puffer_callbacks.values import Histogram, Image, Text, Value, Video
-from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
+from puffer_callbacks.values.scalars import Scalar
 
 C = TypeVar("C", bound="PufferCallback")
 P = ParamSpec("P")
@@ -68,7 +65,7 @@ class PufferCallback(Callback):
         """Called when the module has collected a rollout: ``emit(self, "on_rollout_end", rollout)``."""
 
 
-def contained(hook: Callable[Concatenate[C, P], None]) -> Callable[Concatenate[C, P], None]:
+def guarded(hook: Callable[Concatenate[C, P], None]) -> Callable[Concatenate[C, P], None]:
     """A hook of ours, whose time counts as overhead and whose faults never end the run."""
     sees_rollout = hook.__name__ == "on_rollout_end"
 
@@ -82,84 +79,7 @@ def contained(hook: Callable[Concatenate[C, P], None]) -> Callable[Concatenate[C
 
     @wraps(hook)
     def run_at_the_end(self: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        with Recorder.of(args[0]).faults.lenient():
+        with Recorder.of(args[0]).faults.suppressed():
             run(self, *args, **kwargs)
 
     return run_at_the_end if hook.__name__ == "on_exception" else run
-
-
-def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:
-    """Call a hook on every callback that has it.
-
-    Args:
-        trainer_or_module: the trainer, or a module in training. A module without a trainer calls nobody.
-        hook: its name, such as ``"on_rollout_end"``.
-        *args: what it is given after the trainer and the module.
-
-    Raises:
-        TypeError: if ``on_rollout_end`` is given anything but one ``Rollout``.
-
-    Example:
-        ``emit(self, "on_rollout_end", rollout)`` at the end of a module's rollout.
-    """
-    if hook == "on_rollout_end" and not (len(args) == 1 and isinstance(args[0], Rollout)):
-        given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
-        raise TypeError(f"on_rollout_end: expected one Rollout, got {given}")
-    trainer, module = trainer_of(trainer_or_module)
-    for callback in getattr(trainer, "callbacks", ()):
-        call = getattr(callback, hook, None)
-        if callable(call):
-            call(trainer, module, *args)
-
-
-def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image | Video | Text]) -> None:
-    """Log values of your own, of any kind, into every logger of the run.
-
-    What cannot be recorded is left out with one warning that names it; training goes on.
-
-    Args:
-        trainer_or_module: the trainer, or a module in training.
-        values: tag to a number, 0-d tensor, ``Histogram``, ``Image``, ``Video`` or ``Text``.
-
-    Example:
-        ``log(self, {"curriculum/level": level, "curriculum/returns": Histogram.of(returns)})``
-    """
-    trainer, _ = trainer_of(trainer_or_module)
-    if trainer is None:
-        return
-    recorder = Recorder.of(trainer)
-    with recorder.guard("log"):
-        scalars: dict[str, Scalar] = {}
-        others: dict[str, Value] = {}
-        if not hasattr(values, "keys"):
-            raise TypeError(f"expected a mapping of tags to values, got a {type(values).__name__}")
-        for tag, value in dict(values).items():
-            scalar = as_scalar(value)
-            if scalar is not None:
-                scalars[str(tag)] = scalar
-            elif isinstance(value, Histogram | Image | Video | Text):
-                others[str(tag)] = value
-            else:
-                recorder.faults.report(f"log({str(tag)!r})", _expected(value))
-        if not recorder.is_open:
-            recorder.faults.report("log", "expected a run in training, got one outside fit; its values are left out")
-        recorder.record({**_floats(scalars, recorder), **others})
-
-
-def _floats(scalars: Mapping[str, Scalar], recorder: Recorder) -> dict[str, float]:
-    """The scalars on the host; where one of them holds no number, the others."""
-    try:
-        return to_floats(scalars)
-    except Exception:
-        if len(scalars) == 1:
-            tag, value = next(iter(scalars.items()))
-            recorder.faults.report(f"log({tag!r})", _expected(value))
-            return {}
-    return {tag: number for each in scalars.items() for tag, number in _floats(dict([each]), recorder).items()}
-
-
-def _expected(value: object) -> str:
-    given = f"a {type(value).__name__}"
-    with suppress(Exception):  # where it cannot even be asked
-        given += f" of shape {list(value.shape)} and {value.dtype}"  # type: ignore[attr-defined]
-    return f"expected a number, 0-d real tensor, Histogram, Image, Video or Text, got {given}; it is left out"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, optimized, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
 from puffer_callbacks.recorder.recorder import Recorder
@@ -47,17 +47,17 @@ class GradientCallback(PufferCallback):
         self._parameters: dict[tuple[int, ...], dict[str, Any]] = {}
         self._handles: list[Any] = []
 
-    @contained
+    @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Forget the names of another module's parameters."""
         self._parameters = {}
 
-    @contained
+    @guarded
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Measure the gradients where this step will cross the interval."""
         step = Recorder.of(trainer).counters.optimizer_steps + 1
-        fires = self._every.would_fire(step)
-        if not fires and not self._every.would_fire(step + 1):
+        fires = self._every.is_due(step)
+        if not fires and not self._every.is_due(step + 1):
             return
         parameters = self._of(pl_module, optimizer)
         gradients = {name: p.grad for name, p in parameters.items() if p.grad is not None}
@@ -69,7 +69,7 @@ class GradientCallback(PufferCallback):
                 self._watch_step(optimizer, {name: parameters[name] for name in gradients})
             self._compare(step, gradients.values(), optimizer)
 
-    @contained
+    @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Log what was measured."""
         recorder = Recorder.of(trainer)
@@ -80,7 +80,7 @@ class GradientCallback(PufferCallback):
             if self._every.n > 1:
                 self._previous = {}
 
-    @contained
+    @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Leave no hook behind."""
         self._release()

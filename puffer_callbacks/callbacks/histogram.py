@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
 from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.measure.forward_pass.activations import activations
@@ -81,7 +81,7 @@ class HistogramCallback(PufferCallback):
         if activations:
             self.looks_ahead = None  # the first batch is wanted too
 
-    @contained
+    @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Warn about patterns that match nothing."""
         names = [plain_name(name) for name, _ in (*pl_module.named_parameters(), *pl_module.named_modules())]
@@ -89,7 +89,7 @@ class HistogramCallback(PufferCallback):
             reason = f"the pattern {pattern!r} matches no parameter; expected one such as {names[:3]}"
             Recorder.of(trainer).faults.report(f"HistogramCallback({pattern!r})", reason)
 
-    @contained
+    @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Remember the rollout where the next firing is near: its memory is wanted for the rollouts that follow."""
         recorder = Recorder.of(trainer)
@@ -101,15 +101,15 @@ class HistogramCallback(PufferCallback):
             self._owes = False
             recorder.record(self._of_rollout())
 
-    @contained
+    @guarded
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Measure the gradients where this step will cross the interval."""
-        if self.gradients and self._every.would_fire(Recorder.of(trainer).counters.optimizer_steps + 1):
+        if self.gradients and self._every.is_due(Recorder.of(trainer).counters.optimizer_steps + 1):
             parameters = optimized(pl_module, optimizer).items()
             named = {f"gradients/{name}": p.grad for name, p in parameters if self._chosen(name, p.grad)}
             self._gradients |= self._sketch({name: grad for name, grad in named.items() if grad is not None})
 
-    @contained
+    @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
         """Log them, the weights and the rollout where this step crossed the interval."""
         recorder = Recorder.of(trainer)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.config.flatten import flat_settings
 from puffer_callbacks.config.redact import SECRET_NAMES, Redactor
 from puffer_callbacks.recorder.recorder import Recorder
@@ -55,7 +55,7 @@ class HyperparametersCallback(PufferCallback):
             if owner is not None and getattr(owner, "_log_hyperparams", False):
                 owner._log_hyperparams = False
 
-    @contained
+    @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Log the configuration."""
         settings = run_settings(trainer, pl_module)
@@ -63,12 +63,12 @@ class HyperparametersCallback(PufferCallback):
         self._metrics = dict.fromkeys(_RL_METRICS if hasattr(pl_module, "env_steps") else _METRICS)
         self._write(Recorder.of(trainer), "running")
 
-    @contained
+    @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log how it ended."""
         self._write(Recorder.of(trainer), "success")
 
-    @contained
+    @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Log that it failed."""
         self._write(Recorder.of(trainer), "failure")

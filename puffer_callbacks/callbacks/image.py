@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.pictures.figures import action_figure, reward_figure
 from puffer_callbacks.pictures.observations import observation_image
 from puffer_callbacks.pictures.space_leaves import leaves
-from puffer_callbacks.pictures.transitions import Story
+from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
@@ -60,7 +60,7 @@ class ImageCallback(PufferCallback):
         self.names = tuple(names)
         self.max_bytes = max_bytes
 
-    @contained
+    @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log the observations where this rollout crosses the interval."""
         if not self._every.fires(self._every.last + 1) or not trainer.is_global_zero:
@@ -90,7 +90,7 @@ class ImageCallback(PufferCallback):
         self._every.restart(state_dict["last"])
 
 
-def _story(rollout: Rollout, num_envs: int) -> Story:
+def _story(rollout: Rollout, num_envs: int) -> Transitions:
     rewards, dones = (leaves(each, num_envs=num_envs)[""] for each in (rollout.rewards, rollout.dones))
     values = None if rollout.values is None else leaves(rollout.values, num_envs=num_envs)[""]
-    return Story(leaves(rollout.actions, num_envs=num_envs), rewards, dones, values)
+    return Transitions(leaves(rollout.actions, num_envs=num_envs), rewards, dones, values)

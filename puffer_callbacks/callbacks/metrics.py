@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.recorder.hooks import is_ours
 from puffer_callbacks.recorder.interval_sums import IntervalSums
 from puffer_callbacks.recorder.recorder import Recorder
@@ -90,7 +90,7 @@ class MetricsCallback(PufferCallback):
         if self._says_something and self._every.fires(recorder.counters.optimizer_steps):
             self._record(recorder)
 
-    @contained
+    @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Log the interval where it ends. A subclass's own hook may hand on other metrics than it was given."""
         recorder = Recorder.of(trainer)
@@ -98,7 +98,7 @@ class MetricsCallback(PufferCallback):
             self.follow(metrics, 1, recorder.counters.learning_rates)
         self.end_interval(recorder)
 
-    @contained
+    @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
@@ -107,7 +107,7 @@ class MetricsCallback(PufferCallback):
             expected = "expected training_step to return a dict of scalars such as {'loss': …}"
             recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
 
-    @contained
+    @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Log the interval that the exception cut short."""
         self._record(Recorder.of(trainer))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.distributed import gather, gather_json
 from puffer_callbacks.measure.episode_statistics import EpisodeMetric, Episodes, info_statistics, info_sums
 from puffer_callbacks.recorder.hooks import is_ours
@@ -47,7 +47,7 @@ class RolloutCallback(PufferCallback):
         if trainer.world_size == 1 and is_ours(self, "on_step"):
             self.on_step = None  # type: ignore[assignment, method-assign]
 
-    @contained
+    @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Add the rollout, and log it where there is one process."""
         recorder = Recorder.of(trainer)
@@ -59,14 +59,14 @@ class RolloutCallback(PufferCallback):
             self._metric.to(rollout.rewards.device)
             self._metric.update(rollout)
 
-    @contained
+    @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
         """Gather over ranks where there are several."""
         recorder = Recorder.of(trainer)
         if trainer.world_size > 1 and self._reduce.fires(recorder.counters.optimizer_steps):
             self._gather(recorder)
 
-    @contained
+    @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Gather what is left."""
         if trainer.world_size > 1:

@@ -6,10 +6,10 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
-from puffer_callbacks.callbacks.base import PufferCallback, contained
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.evaluation.policy import Policy
 from puffer_callbacks.evaluation.record_episode import record_episode
-from puffer_callbacks.measure.forward_pass.isolation import undisturbed
+from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
@@ -65,13 +65,13 @@ class VideoCallback(PufferCallback):
         self.max_bytes = max_bytes
         self._failed = False
 
-    @contained
+    @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log an episode where this rollout crosses the interval."""
         if not self._every.fires(self._every.last + 1) or self._failed or not trainer.is_global_zero:
             return
         self._failed = True  # what fails once is not tried again
-        with undisturbed(pl_module):
+        with isolated(pl_module):
             video = self._record(pl_module)
         self._failed = False
         Recorder.of(trainer).record({"episodes": fit(video, max_bytes=self.max_bytes)})

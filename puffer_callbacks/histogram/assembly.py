@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from puffer_callbacks.histogram.chunks import tally
+from puffer_callbacks.histogram.chunks import count_in_chunks
 from puffer_callbacks.histogram.count_table import Totals, by_place, histograms, merge_zeros
 from puffer_callbacks.histogram.histogram import Histogram, combine
-from puffer_callbacks.histogram.kernels import Narrow, Wide
+from puffer_callbacks.histogram.kernels import Float32Counter, Float64Counter
 from puffer_callbacks.histogram.local_tensor import Part
 
 
@@ -20,15 +20,15 @@ def narrow(parts: Mapping[str, Part]) -> dict[str, Histogram | None]:
         parts: tensors of one device, none of them empty, the smallest first.
     """
     given = list(parts.values())
-    counts, told = tally([part.values for part in given], Narrow)
+    counts, told = count_in_chunks([part.values for part in given], Float32Counter)
     table = by_place(counts)
     tiny = merge_zeros(table)
     plain = tiny == _zeros(given, tiny)
     totals = [
         line if good and np.isfinite(line[3]) else None for good, line in zip(plain, _totals(told, given), strict=True)
     ]
-    table[:, Narrow.bins // 2] += [part.zeros for part in given]
-    return dict(zip(parts, histograms(table, totals, first_bin=Narrow.first_bin), strict=True))
+    table[:, Float32Counter.bins // 2] += [part.zeros for part in given]
+    return dict(zip(parts, histograms(table, totals, first_bin=Float32Counter.first_bin), strict=True))
 
 
 def _zeros(parts: Sequence[Part], tiny: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -49,21 +49,21 @@ def wide(parts: Mapping[str, Part]) -> dict[str, Histogram]:
         parts: tensors of one device, none of them empty, the smallest first.
     """
     given = list(parts.values())
-    counts, told = tally([part.values for part in given], Wide)
+    counts, told = count_in_chunks([part.values for part in given], Float64Counter)
     nonfinite, zeros = (np.array([int(sum(line[i] for line in lines)) for lines in told]) for i in (4, 5))
     counts[:, 0] -= nonfinite  # they were counted as zeros
     table = by_place(counts)
     plain = merge_zeros(table) == zeros
     finite = [[line for line in lines if line[0] <= line[1]] for lines in told]
     totals = [line if good else None for good, line in zip(plain, _totals(finite, given), strict=True)]
-    table[:, Wide.bins // 2] += [part.zeros for part in given]
-    rows = histograms(table, totals, first_bin=Wide.first_bin, nonfinite=nonfinite.tolist())
+    table[:, Float64Counter.bins // 2] += [part.zeros for part in given]
+    rows = histograms(table, totals, first_bin=Float64Counter.first_bin, nonfinite=nonfinite.tolist())
     return {name: row or _slowly(part) for (name, part), row in zip(parts.items(), rows, strict=True)}
 
 
 def _slowly(part: Part) -> Histogram:
     """Denormals of float64 are rare enough to take their time."""
-    return Histogram.of(part.values) + of_zeros(part.zeros)
+    return Histogram.of(part.values) + zeros_histogram(part.zeros)
 
 
 def _totals(told: Sequence[Sequence[Sequence[float]]], parts: Sequence[Part]) -> list[Totals]:
@@ -73,11 +73,11 @@ def _totals(told: Sequence[Sequence[Sequence[float]]], parts: Sequence[Part]) ->
     return [combine(lines + nothing * bool(part.zeros)) for lines, part in zip(chunks, parts, strict=True)]
 
 
-def of_zeros(zeros: int) -> Histogram:
+def zeros_histogram(zeros: int) -> Histogram:
     """The histogram of so many zeros.
 
     Example:
-        >>> of_zeros(3).count, of_zeros(0).count
+        >>> zeros_histogram(3).count, zeros_histogram(0).count
         (3, 0)
     """
     bins = np.zeros(min(zeros, 1), np.int32)

@@ -98,7 +98,7 @@ def lower_edges(bins: NDArray[Any]) -> NDArray[np.float64]:
     return edges
 
 
-def row_of(
+def dense_row(
     bins: NDArray[Any], bin_counts: NDArray[np.int64], low: float, high: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Bins side by side: every run of empty bins in between is one wide empty bin.
@@ -113,16 +113,16 @@ def row_of(
         Counts, int64 [B], and edges, float64 [B+1] strictly ascending; one empty bin from 0 to 1 for no bins.
 
     Example:
-        >>> row_of(np.array([8593, 8595]), np.array([4, 2]), 1.0, 1.3)
+        >>> dense_row(np.array([8593, 8595]), np.array([4, 2]), 1.0, 1.3)
         (array([4, 0, 2]), array([1.   , 1.125, 1.25 , 1.3  ]))
     """
     if len(bins) == 0:
         return np.zeros(1, np.int64), np.array([0.0, 1.0])
-    counts, edges, _ = rows_of(bins, bin_counts, np.array([len(bins)]), np.array([low]), np.array([high]))
+    counts, edges, _ = dense_rows(bins, bin_counts, np.array([len(bins)]), np.array([low]), np.array([high]))
     return counts[1:], edges
 
 
-def rows_of(
+def dense_rows(
     bins: NDArray[Any],
     bin_counts: NDArray[Count],
     ends: NDArray[np.int64],
@@ -142,7 +142,8 @@ def rows_of(
         For each edge the count of the bin to its left (0 for the first of a row), the edges, and where rows end.
 
     Example:
-        >>> rows_of(np.array([0, 8593]), np.array([4, 2]), np.array([1, 2]), np.array([0.0, 1.0]), np.array([0.0, 1.1]))
+        >>> minima, maxima = np.array([0.0, 1.0]), np.array([0.0, 1.1])
+        >>> dense_rows(np.array([0, 8593]), np.array([4, 2]), np.array([1, 2]), minima, maxima)
         (array([0, 4, 0, 2]), array([0.0e+000, 4.9e-324, 1.0e+000, 1.1e+000]), array([2, 4]))
     """
     edges = np.empty(2 * len(bins))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.histogram.kernels import CHUNK, SMALL, Narrow, Wide
+from puffer_callbacks.histogram.kernels import CHUNK, SMALL, Float32Counter, Float64Counter
 from puffer_callbacks.histogram.local_tensor import pieces
 from puffer_callbacks.histogram.small import count_small
 
@@ -17,8 +17,8 @@ _MOST_WORKERS = 16
 _WORTH_A_WORKER = 1 << 19
 
 
-def tally(
-    tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]
+def count_in_chunks(
+    tensors: Sequence[Tensor], counter: type[Float32Counter] | type[Float64Counter]
 ) -> tuple[NDArray[np.int64], list[list[list[float]]]]:
     """Count tensors of one device, with one transfer to the host.
 
@@ -35,7 +35,7 @@ def tally(
     counts: list[Tensor] = []
     totals: list[Tensor] = []
     owners: list[int] = []
-    for batch in _batches(tensors) if counter is Narrow else ():
+    for batch in _batches(tensors) if counter is Float32Counter else ():
         owners += range(len(owners), len(owners) + len(batch))
         found, told = count_small(batch)
         counts.append(found)
@@ -70,7 +70,9 @@ def _batches(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield batch
 
 
-def _share(tensors: Sequence[Tensor], counter: type[Narrow] | type[Wide]) -> tuple[list[int], Tensor, Tensor]:
+def _share(
+    tensors: Sequence[Tensor], counter: type[Float32Counter] | type[Float64Counter]
+) -> tuple[list[int], Tensor, Tensor]:
     """Count tensors chunk by chunk: threads take the next one as they get free."""
     device, sizes = tensors[0].device, [tensor.numel() for tensor in tensors]
     jobs = enumerate((row, piece) for row, tensor in enumerate(tensors) for piece in pieces(tensor, CHUNK))

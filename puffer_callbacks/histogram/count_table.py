@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.values import Histogram
+from puffer_callbacks.histogram.histogram import Histogram
 
 Totals = tuple[float, float, float, float]
 """Minimum, maximum, sum and sum of squares."""

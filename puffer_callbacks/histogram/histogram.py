@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from puffer_callbacks.histogram.bins import LAST_BIN, bins_of, lower_edges, merge_lightest, row_of
+from puffer_callbacks.histogram.bins import LAST_BIN, bins_of, dense_row, lower_edges, merge_lightest
 
 _CHUNK = 1 << 18
 
@@ -126,7 +126,7 @@ class Histogram:
 
     @cached_property
     def _row(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        return row_of(self.bins, self.bin_counts, self.min, self.max)
+        return dense_row(self.bins, self.bin_counts, self.min, self.max)
 
     @overload
     def quantile(self, q: float) -> float: ...

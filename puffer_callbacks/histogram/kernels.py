@@ -38,11 +38,11 @@ def count_on_device(index: Tensor, bins: int) -> Tensor:
     return counts.scatter_add_(0, index.long(), torch.ones_like(index, dtype=torch.int64))
 
 
-class Narrow:
+class Float32Counter:
     """Counts numbers that are exact in float32, at the speed of memory.
 
     It does not look for what is rare: counts in the bins of NaN, of infinities, or of denormals (whose bits
-    have no exponent) tell that the tensor needs ``Wide``.
+    have no exponent) tell that the tensor needs ``Float64Counter``.
     """
 
     bins = 1 << 12
@@ -73,7 +73,7 @@ class Narrow:
         return counts, [*torch.aminmax(chunk), double.sum(), double.dot(double)]
 
 
-class Wide:
+class Float64Counter:
     """Counts any numbers by way of float64, and minds what is rare."""
 
     bins = 1 << 15

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.histogram.count_table import histogram
-from puffer_callbacks.histogram.kernels import Narrow
+from puffer_callbacks.histogram.histogram import Histogram
+from puffer_callbacks.histogram.kernels import Float32Counter
 from puffer_callbacks.histogram.local_tensor import lies_on_host
-from puffer_callbacks.values import Histogram
 
 try:
     from puffer_callbacks.histogram import _counting
@@ -37,7 +37,7 @@ def sketch_compiled(tensors: Mapping[str, Tensor]) -> dict[str, Histogram | None
             addresses.append(tensor.data_ptr())
             sizes.append(tensor.numel())
     threads = min(torch.get_num_threads(), sum(sizes) // _WORTH_A_THREAD)
-    lines, in_bins, in_counts = _counting.sketch(addresses, sizes, Narrow.first_bin, threads)
+    lines, in_bins, in_counts = _counting.sketch(addresses, sizes, Float32Counter.first_bin, threads)
     bins, counts = np.frombuffer(in_bins, np.int32), np.frombuffer(in_counts, np.int64)
     found: dict[str, Histogram | None] = dict.fromkeys(names)
     start = 0

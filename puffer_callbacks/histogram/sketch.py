@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.histogram import native
-from puffer_callbacks.histogram.assembly import narrow, of_zeros, wide
+from puffer_callbacks.histogram.assembly import narrow, wide, zeros_histogram
+from puffer_callbacks.histogram.histogram import Histogram
 from puffer_callbacks.histogram.local_tensor import Part, local_part
 from puffer_callbacks.histogram.small_tensors import sketch_on_host
-from puffer_callbacks.values import Histogram
 
 
 def sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram]:
@@ -47,7 +47,7 @@ def sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram]:
 def _sketch(tensors: Mapping[str, Tensor]) -> dict[str, Histogram | None]:
     parts = {name: local_part(name, tensor) for name, tensor in tensors.items()}
     full = {name: part for name, part in parts.items() if part.values.numel()}
-    found: dict[str, Histogram | None] = {n: of_zeros(p.zeros) for n, p in parts.items() if n not in full}
+    found: dict[str, Histogram | None] = {n: zeros_histogram(p.zeros) for n, p in parts.items() if n not in full}
     for group in _groups({name: part for name, part in full.items() if not part.wide}, 512):
         found |= narrow(group)
     for group in _groups({name: part for name, part in full.items() if found.get(name) is None}, 64):

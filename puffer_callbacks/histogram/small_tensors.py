@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_callbacks.histogram.count_table import Totals, histograms
-from puffer_callbacks.histogram.kernels import CHUNK, SMALL, Narrow
+from puffer_callbacks.histogram.histogram import Histogram
+from puffer_callbacks.histogram.kernels import CHUNK, SMALL, Float32Counter
 from puffer_callbacks.histogram.local_tensor import lies_on_host
-from puffer_callbacks.values import Histogram
 
 _EXACT = {torch.float16, torch.bfloat16, torch.bool, torch.uint8, torch.int8, torch.int16}
 """What float32 holds exactly, beside itself."""
@@ -85,7 +85,7 @@ def _count(arrays: Sequence[NDArray[np.float32]]) -> list[Histogram | None]:
         line if least == zero and -limit < line[0] and line[1] < limit else None
         for line, least, zero in zip(totals, tiny, zeros, strict=True)
     ]
-    return histograms(table, kept, first_bin=Narrow.first_bin + _FIRST)
+    return histograms(table, kept, first_bin=Float32Counter.first_bin + _FIRST)
 
 
 @cache

@@ -18,7 +18,7 @@ _log = logging.getLogger("puffer_callbacks")
 
 
 @dataclass
-class Expense:
+class BudgetedCallback:
     """A callback whose interval may be widened.
 
     Args:
@@ -50,14 +50,14 @@ class Budget:
 
     def __init__(self, share: float) -> None:
         self.share = share
-        self._expenses: dict[str, Expense] = {}
+        self._expenses: dict[str, BudgetedCallback] = {}
         self._said: set[str] = set()
         self.restart()
 
     def register(self, name: str, schedule: Every) -> None:
         """Put a callback's schedule under the budget."""
         stopwatch = self._expenses[name].stopwatch if name in self._expenses else Stopwatch()
-        self._expenses[name] = Expense(name, schedule, stopwatch)
+        self._expenses[name] = BudgetedCallback(name, schedule, stopwatch)
 
     def stopwatch(self, name: str) -> Stopwatch | None:
         """The stopwatch of a registered callback."""
@@ -106,11 +106,11 @@ class Budget:
         return {}
 
     def _factor(self, name: str) -> int:
-        return self._expenses[name].schedule.stretch
+        return self._expenses[name].schedule.multiplier
 
     def _set(self, name: str, factor: int, share: float) -> dict[str, float]:
         schedule = self._expenses[name].schedule
-        schedule.stretch = factor
+        schedule.multiplier = factor
         interval = schedule.n * factor
         if name not in self._said:
             self._said.add(name)

@@ -3,7 +3,7 @@
 from time import perf_counter
 from types import TracebackType
 
-from puffer_callbacks.faults import Faults, PufferWarning, described
+from puffer_callbacks.faults import Faults, PufferWarning, format_error
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 
 
@@ -55,6 +55,6 @@ class Guard:
         said = isinstance(error, PufferWarning)  # whoever turns warnings into errors asked for it
         if not isinstance(error, Exception) or said or self._faults.strict:
             return False
-        reason = f"left out after {described(error)}; training goes on"
+        reason = f"left out after {format_error(error)}; training goes on"
         self._faults.report(self._name, reason, error)
         return True

@@ -12,14 +12,14 @@ from puffer_callbacks.pictures.heatmap import Strip, heatmap
 from puffer_callbacks.pictures.layout import below, beside, framed, padded, resized
 from puffer_callbacks.pictures.space_leaves import Leaf
 from puffer_callbacks.pictures.text import INK, SOFT, number, words
-from puffer_callbacks.pictures.transitions import Story
+from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.values import Image
 
 _TILE = (128, 256)  # px, the least and the most of a frame's longer side
 
 
 def observation_image(
-    leaf: Leaf, story: Story, *, title: str = "observations", names: Sequence[str] = (), num_samples: int = 6
+    leaf: Leaf, story: Transitions, *, title: str = "observations", names: Sequence[str] = (), num_samples: int = 6
 ) -> Image:
     """Observations of a few environments, with the actions, values and rewards that belong to them.
 
@@ -37,7 +37,7 @@ def observation_image(
         ValueError: if the observations hold nothing.
 
     Example:
-        >>> story = Story({"": np.ones((4, 1))}, np.zeros((4, 1)), np.zeros((4, 1), bool))
+        >>> story = Transitions({"": np.ones((4, 1))}, np.zeros((4, 1)), np.zeros((4, 1), bool))
         >>> observation_image(np.zeros((4, 1, 3)), story).caption
         'observations: environment 0, steps 0 to 3; env 0: step 3, action 1, reward 0'
     """
@@ -61,7 +61,7 @@ def observation_image(
     return Image(framed(page), caption="; ".join([f"{title}: {where}", *ends]))
 
 
-def _tiles(leaf: Leaf, story: Story, num_samples: int) -> tuple[list[Pixels], str]:
+def _tiles(leaf: Leaf, story: Transitions, num_samples: int) -> tuple[list[Pixels], str]:
     shown = _evenly(len(leaf), num_samples)
     frames = to_frames(leaf[shown], dims=leaf.ndim - 2)
     scale = (frames.low, frames.high)
@@ -83,7 +83,7 @@ def _tile(pixels: NDArray[np.uint8], lines: list[str]) -> Pixels:
     return padded(tile, right=width - tile.shape[1])
 
 
-def _strips(leaf: Leaf, story: Story, names: Sequence[str]) -> tuple[list[Pixels], str]:
+def _strips(leaf: Leaf, story: Transitions, names: Sequence[str]) -> tuple[list[Pixels], str]:
     steps, envs, *shape = leaf.shape
     features = leaf.reshape(steps, envs, -1)
     missing = _missing(int(np.count_nonzero(~np.isfinite(features))))
@@ -101,7 +101,7 @@ def _strips(leaf: Leaf, story: Story, names: Sequence[str]) -> tuple[list[Pixels
     return parts, missing
 
 
-def _lines(leaf: Leaf, story: Story, num_samples: int) -> list[Pixels]:
+def _lines(leaf: Leaf, story: Transitions, num_samples: int) -> list[Pixels]:
     parts: list[Pixels] = []
     for env in range(leaf.shape[1]):
         parts.append(_heading(env))

@@ -11,7 +11,7 @@ from puffer_callbacks.pictures.text import number
 
 
 @dataclass(frozen=True, eq=False)
-class Story:
+class Transitions:
     """T steps of N environments.
 
     Args:
@@ -21,7 +21,7 @@ class Story:
         values: [T, N], where there is a critic.
 
     Example:
-        >>> story = Story({"": np.ones((2, 1), int)}, np.zeros((2, 1)), np.zeros((2, 1), bool))
+        >>> story = Transitions({"": np.ones((2, 1), int)}, np.zeros((2, 1)), np.zeros((2, 1), bool))
         >>> story.tell(1, 0)
         ['step 1', 'action 1', 'reward 0']
     """

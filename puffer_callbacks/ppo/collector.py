@@ -10,7 +10,7 @@ from gymnasium.vector import VectorEnv
 from torch import Tensor
 
 from puffer_callbacks.ppo.actor_critic import ActorCritic
-from puffer_callbacks.ppo.envs import legalizer
+from puffer_callbacks.ppo.envs import action_clipper
 from puffer_callbacks.ppo.episode_trackers import EpisodeTracker, InfoTracker
 
 Array = npt.NDArray[Any]
@@ -56,7 +56,7 @@ class Collector:
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], *, num_steps: int, seed: int) -> None:
         self.envs, self.num_steps = envs, num_steps
-        self._legal = legalizer(envs.single_action_space)
+        self._legal = action_clipper(envs.single_action_space)
         self._generator = torch.Generator().manual_seed(seed)
         self._observation: Array = np.asarray(envs.reset(seed=seed)[0])
         self._episodes = EpisodeTracker(envs.num_envs)

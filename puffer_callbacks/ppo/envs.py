@@ -78,11 +78,11 @@ def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
         raise ValueError(f"env_id: cannot make {spec.id}: {' '.join(str(error).split())}{remedy}") from error
 
 
-def legalizer(space: spaces.Space[Any]) -> Callable[[Array], Array]:
+def action_clipper(space: spaces.Space[Any]) -> Callable[[Array], Array]:
     """What turns a policy's actions [B, *act] into legal ones: within bounds, from the space's start on.
 
     Example:
-        >>> legalizer(spaces.Box(-1, 1, (1,)))(np.array([[3.0]]))
+        >>> action_clipper(spaces.Box(-1, 1, (1,)))(np.array([[3.0]]))
         array([[1.]], dtype=float32)
     """
     if isinstance(space, spaces.Box):

@@ -34,9 +34,9 @@ class Minibatches:
         batch_size: int,
         epochs: int,
         generator: torch.Generator | None = None,
-        go_on: Callable[[], bool] = lambda: True,
+        continue_epochs: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._rollout, self._go_on, self._generator = rollout, go_on, generator
+        self._rollout, self._go_on, self._generator = rollout, continue_epochs, generator
         self._size, self._batch_size, self._epochs = size, batch_size, epochs
 
     def __len__(self) -> int:

@@ -13,7 +13,7 @@ from torch.optim import Adam, Optimizer
 from puffer_callbacks.ppo.actor_critic import ActorCritic
 from puffer_callbacks.ppo.advantages import evaluate
 from puffer_callbacks.ppo.collector import Trajectories
-from puffer_callbacks.ppo.envs import legalizer, make_envs, resolve_env_id
+from puffer_callbacks.ppo.envs import action_clipper, make_envs, resolve_env_id
 from puffer_callbacks.ppo.loss import ppo_loss
 from puffer_callbacks.ppo.normalize import RewardScaler
 from puffer_callbacks.ppo.on_policy import OnPolicyModule
@@ -134,7 +134,7 @@ class PPO(OnPolicyModule):
     def act(self, observations: npt.ArrayLike) -> npt.NDArray[Any]:
         """The likeliest actions [B, *act] for a batch of observations, as vector environments take them."""
         actions = self(torch.as_tensor(np.asarray(observations), device=self.device))
-        return legalizer(self.action_space)(actions.cpu().numpy())
+        return action_clipper(self.action_space)(actions.cpu().numpy())
 
     def configure_optimizers(self) -> Optimizer:
         """Adam with the epsilon of the original code (Huang et al. 2022, detail 3)."""
@@ -189,7 +189,7 @@ class PPO(OnPolicyModule):
         metrics["learning_rate"] = self._learning_rate
         return metrics
 
-    def go_on(self) -> bool:
+    def continue_epochs(self) -> bool:
         """Whether the policy is still within ``target_kl``; all ranks say the same, lest one wait."""
         limit = self.hparams["target_kl"]
         return limit is None or bool(self.gather(self._approx_kl).mean() <= limit)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import emit
+from puffer_callbacks.callbacks.module_api import emit
 from puffer_callbacks.distributed import gather_alike
 from puffer_callbacks.ppo.actor_critic import ActorCritic
 from puffer_callbacks.ppo.collector import Collector, Trajectories
@@ -44,7 +44,7 @@ class OnPolicyModule(pl.LightningModule):
     def evaluate(self, trajectories: Trajectories) -> Rollout:
         """What the trajectories are worth: the rollout with values, advantages and returns."""
 
-    def go_on(self) -> bool:
+    def continue_epochs(self) -> bool:
         """Asked between two passes over a rollout: whether to make another."""
         return True
 
@@ -71,7 +71,7 @@ class OnPolicyModule(pl.LightningModule):
             batch_size=self.hparams["batch_size"],
             epochs=self.hparams["update_epochs"],
             generator=self._order,
-            go_on=self.go_on,
+            continue_epochs=self.continue_epochs,
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -10,7 +10,7 @@ from puffer_callbacks.values.scalars import stacked
 Block = NDArray[np.float64]
 
 
-class StepRows:
+class DeviceScalars:
     """The scalars of steps that have the same names, kept on their device.
 
     Each step's are copied there into one small tensor, without waiting for it, and all reach the host
@@ -18,7 +18,7 @@ class StepRows:
     again, such as a running mean in a buffer or the output of a CUDA graph.
 
     Example:
-        >>> rows = StepRows()
+        >>> rows = DeviceScalars()
         >>> for step in range(3):
         ...     rows.add([torch.tensor(float(step))])
         >>> rows.take().ravel()

@@ -75,16 +75,16 @@ class Gate:
 
     def wakes(self, steps: int) -> bool:
         """Whether ``on_step`` is wanted at this step."""
-        if self._schedule.would_fire(steps + self._ahead):
+        if self._schedule.is_due(steps + self._ahead):
             self._set(awake=True)
-            return self._schedule.would_fire(steps)
+            return self._schedule.is_due(steps)
         self._set(awake=False)
         return False
 
     def settle(self, steps: int) -> None:
         """After a firing, or at the start: look for the next one."""
         self._schedule.begin(steps)
-        self._set(awake=self._schedule.would_fire(steps + self._ahead))
+        self._set(awake=self._schedule.is_due(steps + self._ahead))
 
     def _set(self, *, awake: bool) -> None:
         if awake == self._awake or not self._hides:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.recorder.device_scalars import StepRows
+from puffer_callbacks.recorder.device_scalars import DeviceScalars
 from puffer_callbacks.recorder.sums import Sums, Total
 from puffer_callbacks.values.scalars import scalars_of
 
@@ -25,7 +25,7 @@ class IntervalSums:
     """The sum of every scalar over every step since the last ``take``.
 
     Scalars are taken as they are at their step. On the CPU they are read at once, which costs a tenth of
-    ``torch.stack``; on a device an interval costs one host transfer (see ``StepRows``).
+    ``torch.stack``; on a device an interval costs one host transfer (see ``DeviceScalars``).
 
     Example:
         >>> sums = IntervalSums()
@@ -40,7 +40,7 @@ class IntervalSums:
         self.plain: Sums | None = None
         """What the latest step was added to, where it was a plain one: a step like it may be added there directly."""
         self._plain: dict[tuple[str, ...], Sums] = {}
-        self._stacked: dict[tuple[str, ...], StepRows] = defaultdict(StepRows)
+        self._stacked: dict[tuple[str, ...], DeviceScalars] = defaultdict(DeviceScalars)
         self._totals: dict[str, Total] = {}
         self._other_steps = 0
         self._loss_scale = 1

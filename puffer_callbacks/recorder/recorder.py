@@ -9,20 +9,20 @@ from lightning.pytorch import Callback
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from puffer_callbacks.axes import XAxis
 from puffer_callbacks.backends.multi_writer import Backends
 from puffer_callbacks.config.redact import Redactor
-from puffer_callbacks.faults import Faults, described
+from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.overhead.budget import Budget
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.hooks import hide_idle_hooks, is_ours
-from puffer_callbacks.recorder.row_log import Journal
+from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.recorder.steps import Steps
 from puffer_callbacks.values import Text, Value
 from puffer_callbacks.values.scalars import Scalar, scalars_of
-from puffer_callbacks.values.tags import clean_tag
-from puffer_callbacks.writers import XAxis
+from puffer_callbacks.values.tags import sanitize_tag
 
 
 class Recorder(Callback):
@@ -60,7 +60,7 @@ class Recorder(Callback):
         self.counters = Counters()
         self.faults = Faults(strict=strict)
         self.stopwatch = Stopwatch()
-        self._journal: Journal | None = None
+        self._journal: RowLog | None = None
         self._ended: dict[str, Any] = {}
         self._process = 0
         self._guards: dict[str, Guard] = {}
@@ -104,7 +104,7 @@ class Recorder(Callback):
         """
         if self._journal is not None:
             self._steps.stop()
-            values = {clean_tag(str(tag)): value for tag, value in values.items()}
+            values = {sanitize_tag(str(tag)): value for tag, value in values.items()}
             self._journal.put(values, self.counters.axes(), count=count)
 
     @property
@@ -192,8 +192,8 @@ class Recorder(Callback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write what is left, and why there is no more."""
-        reason = str(Redactor()("run/ended_by", described(exception)))
-        with self.faults.lenient():
+        reason = str(Redactor()("run/ended_by", format_error(exception)))
+        with self.faults.suppressed():
             with self._guard:
                 self.record_now({"run/ended_by": Text(reason)})
             self.end()
@@ -237,7 +237,7 @@ class Recorder(Callback):
                 self.counters = Counters()  # used before, with another trainer
             self.counters.watch(pl_module, ())
             backends = Backends(trainer.loggers if trainer.is_global_zero else (), self.faults)
-            self._journal = Journal(backends, x_axis=self.x_axis, stopwatch=self.stopwatch)
+            self._journal = RowLog(backends, x_axis=self.x_axis, stopwatch=self.stopwatch)
             self._process = os.getpid()
             atexit.register(self._at_exit)
 
@@ -268,7 +268,7 @@ class Recorder(Callback):
             del vars(self)["on_train_batch_end"]
         self._steps = Steps((), self.counters, self.stopwatch, self._guard)
 
-    def _close(self, journal: Journal) -> None:
+    def _close(self, journal: RowLog) -> None:
         atexit.unregister(self._at_exit)
         try:
             journal.close()
@@ -278,8 +278,8 @@ class Recorder(Callback):
     def _at_exit(self) -> None:
         """The script ended in the middle of a run; not that of a forked child."""
         if os.getpid() == self._process:
-            with self.faults.lenient():
+            with self.faults.suppressed():
                 self.end()
 
-    def _state(self, journal: Journal) -> dict[str, Any]:
+    def _state(self, journal: RowLog) -> dict[str, Any]:
         return {"counters": self.counters.state_dict(), "journal": journal.state_dict()}

@@ -5,16 +5,15 @@ from collections.abc import Mapping
 from dataclasses import astuple, replace
 from typing import Any, Literal
 
-from puffer_callbacks.axes import Axes
+from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.multi_writer import Backends
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.open_row import Row
 from puffer_callbacks.values import Value
-from puffer_callbacks.writers import XAxis
 
 
-class Journal:
+class RowLog:
     """Keeps the row at the present x until the axis moves on, then writes it.
 
     So a series has one point for each x and its steps strictly rise, also where 64 updates share one count of

@@ -10,7 +10,7 @@ from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.hooks import Listeners, is_ours, price_of_a_call
-from puffer_callbacks.recorder.row_log import Journal
+from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.recorder.sums import IS_COMPILED, Passage
 
 
@@ -70,7 +70,7 @@ class Steps:
         self._stopwatch.add(perf_counter() - began + self._price)
         return self._scale
 
-    def is_quiet(self, journal: Journal | None, due: float) -> bool:
+    def is_quiet(self, journal: RowLog | None, due: float) -> bool:
         """Whether nothing else is to be done at this step.
 
         Args:
@@ -94,7 +94,7 @@ class Steps:
                 with recorder.guard(type(follower).__name__):
                     follower.end_interval(recorder)
 
-    def let_pass(self, journal: Journal | None, due: float) -> None:
+    def let_pass(self, journal: RowLog | None, due: float) -> None:
         """Ask for no step like this one before anything is due."""
         if self._passage is None or journal is None or not self._may_pass or self._scale != 1:
             return

@@ -10,14 +10,14 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @lru_cache(maxsize=16384)
-def clean_tag(tag: str) -> str:
+def sanitize_tag(tag: str) -> str:
     """The tag, with a mark in place of what no backend can store.
 
     Args:
         tag: any string.
 
     Example:
-        >>> clean_tag("train/loss"), clean_tag("two\\nlines"), clean_tag("")
+        >>> sanitize_tag("train/loss"), sanitize_tag("two\\nlines"), sanitize_tag("")
         ('train/loss', 'two\ufffdlines', 'unnamed')
     """
     tag = _UNPRINTABLE.sub("\ufffd", tag)

@@ -2,12 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from puffer_callbacks.axes import Axes
+from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.values import Value
-
-XAxis = Literal["env_steps", "optimizer_steps"]
 
 
 class Writer(ABC):

@@ -136,7 +136,7 @@ def test_the_interval_goes_on_after_a_resume():
     callback, resumed = ImageCallback(3), ImageCallback(3)
     callback._every.fires(2)
     resumed.load_state_dict(callback.state_dict())
-    assert resumed._every.would_fire(3)
+    assert resumed._every.is_due(3)
 
 
 @pytest.mark.parametrize("argument", ["every_n_rollouts", "num_envs", "num_samples", "max_bytes"])

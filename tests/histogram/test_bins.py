@@ -13,10 +13,10 @@ from puffer_callbacks.histogram.bins import (
     FIRST_BIN_OF_FLOAT64,
     LAST_BIN,
     bins_of,
+    dense_row,
+    dense_rows,
     lower_edges,
     merge_lightest,
-    row_of,
-    rows_of,
 )
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -75,7 +75,7 @@ def test_denormals_keep_their_octaves() -> None:
 def test_a_row_counts_as_numpy_does(values: list[float]) -> None:
     array = np.array(values)
     bins, bin_counts = np.unique(bins_of(array), return_counts=True)
-    counts, edges = row_of(bins, bin_counts, array.min(), array.max())
+    counts, edges = dense_row(bins, bin_counts, array.min(), array.max())
     assert (edges[1:] > edges[:-1]).all()
     places = np.clip(np.searchsorted(edges, array, side="right") - 1, 0, len(counts) - 1)
     assert np.array_equal(np.bincount(places, minlength=len(counts)), counts)
@@ -103,8 +103,8 @@ def test_rows_at_once_are_rows_one_by_one(lists: list[list[float]]) -> None:
     lows, highs = (np.array([end(values) for values in lists]) for end in (min, max))
     ends = np.cumsum([len(bins) for bins, _ in found])
     bins, bin_counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    counts, edges, ends = rows_of(bins, bin_counts, ends, lows, highs)
+    counts, edges, ends = dense_rows(bins, bin_counts, ends, lows, highs)
     for (bins, bin_counts), low, high, start, end in zip(found, lows, highs, [0, *ends[:-1]], ends, strict=True):
-        expected_counts, expected_edges = row_of(bins, bin_counts, low, high)
+        expected_counts, expected_edges = dense_row(bins, bin_counts, low, high)
         assert np.array_equal(counts[start + 1 : end], expected_counts)
         assert np.array_equal(edges[start:end], expected_edges)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from puffer_callbacks.histogram import native
 from puffer_callbacks.histogram.assembly import narrow
-from puffer_callbacks.histogram.kernels import CHUNK, SMALL, Narrow
+from puffer_callbacks.histogram.kernels import CHUNK, SMALL, Float32Counter
 from puffer_callbacks.histogram.local_tensor import local_part, pieces
 from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.histogram.small_tensors import sketch_on_host
@@ -89,7 +89,7 @@ def test_a_fault_in_a_chunk_comes_out_and_threads_stay_as_they_were(monkeypatch:
     def fail(*_: object) -> None:
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr(Narrow, "add", fail)
+    monkeypatch.setattr(Float32Counter, "add", fail)
     threads = torch.get_num_threads()
     with pytest.raises(RuntimeError, match="no memory"):
         sketch({"x": torch.zeros(9 * CHUNK).bfloat16()})

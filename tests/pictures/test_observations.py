@@ -6,7 +6,7 @@ from gymnasium.vector.utils import batch_space
 from puffer_callbacks.pictures.colormap import MISSING
 from puffer_callbacks.pictures.observations import observation_image
 from puffer_callbacks.pictures.space_leaves import leaves
-from puffer_callbacks.pictures.transitions import Story
+from puffer_callbacks.pictures.transitions import Transitions
 
 STEPS, ENVS = 9, 2
 
@@ -16,7 +16,7 @@ def story(steps=STEPS, envs=ENVS, **fields):
     dones = np.zeros((steps, envs), bool)
     dones[-1] = True
     full = {"actions": {"": rng.integers(0, 4, (steps, envs))}, "rewards": rng.normal(size=(steps, envs))}
-    return Story(**{**full, "dones": dones, "values": rng.normal(size=(steps, envs)), **fields})
+    return Transitions(**{**full, "dones": dones, "values": rng.normal(size=(steps, envs)), **fields})
 
 
 BOX = spaces.Box(-1, 1, (3,))
@@ -67,7 +67,9 @@ def test_batched_observations_are_the_same_as_one_by_one(name):
 
 
 def test_the_caption_tells_step_action_value_and_reward():
-    told = Story({"": np.array([[1], [0]])}, np.array([[0.5], [2.0]]), np.array([[False], [True]]), np.ones((2, 1)))
+    told = Transitions(
+        {"": np.array([[1], [0]])}, np.array([[0.5], [2.0]]), np.array([[False], [True]]), np.ones((2, 1))
+    )
     image = observation_image(np.zeros((2, 1, 3)), told)
     assert image.caption == (
         "observations: environment 0, steps 0 to 1; env 0: step 1, done, action 0, value 1, reward 2"

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.signal import lfilter
 
-from puffer_callbacks.ppo.gae import generalized_advantages
+from puffer_callbacks.ppo.advantages import generalized_advantages
 
 T, N = 50, 3
 

@@ -5,7 +5,7 @@ from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.vector import AutoresetMode
 
-from puffer_callbacks.ppo.envs import legalizer, make_envs, resolve_env_id
+from puffer_callbacks.ppo.envs import action_clipper, make_envs, resolve_env_id
 from tests.ppo.environments import Counter, registered
 
 
@@ -107,9 +107,9 @@ def test_cart_pole_is_cut_at_its_time_limit():
 
 def test_actions_are_made_legal():
     low, high = np.array([[-1, 0], [1, np.inf]], np.float32)
-    box = legalizer(spaces.Box(low, high))
+    box = action_clipper(spaces.Box(low, high))
     assert box(np.array([[-3.0, -3.0], [0.5, 9.0]])).tolist() == [[-1.0, 0.0], [0.5, 9.0]]
-    assert legalizer(spaces.Discrete(3, start=5))(np.array([0, 2])).tolist() == [5, 7]
-    assert legalizer(spaces.MultiDiscrete([2, 3], start=[1, 0]))(np.array([[0, 2]])).tolist() == [[1, 2]]
+    assert action_clipper(spaces.Discrete(3, start=5))(np.array([0, 2])).tolist() == [5, 7]
+    assert action_clipper(spaces.MultiDiscrete([2, 3], start=[1, 0]))(np.array([[0, 2]])).tolist() == [[1, 2]]
     plain = np.array([0, 1])
-    assert legalizer(spaces.Discrete(2))(plain) is plain
+    assert action_clipper(spaces.Discrete(2))(plain) is plain

@@ -21,7 +21,7 @@ def test_every_pass_shows_every_step_once_in_a_new_order():
 
 def test_passes_end_when_they_shall_not_go_on():
     answers = iter([True, False])
-    assert len(list(batches(go_on=lambda: next(answers)))) == 6
+    assert len(list(batches(continue_epochs=lambda: next(answers)))) == 6
 
 
 def test_the_order_is_the_generator_s():

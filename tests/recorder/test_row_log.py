@@ -9,7 +9,7 @@ from puffer_callbacks import Axes, MemoryLogger
 from puffer_callbacks.backends.multi_writer import Backends
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.overhead.stopwatch import Stopwatch
-from puffer_callbacks.recorder.row_log import Journal
+from puffer_callbacks.recorder.row_log import RowLog
 
 
 class Run:
@@ -18,7 +18,7 @@ class Run:
     def __init__(self, x_axis="auto"):
         self.logger = MemoryLogger()
         backends = Backends([self.logger], Faults())
-        self.journal = Journal(backends, x_axis=x_axis, stopwatch=Stopwatch())
+        self.journal = RowLog(backends, x_axis=x_axis, stopwatch=Stopwatch())
 
     def put(self, values, *, env_steps=None, optimizer_steps=0, count=None):
         axes = Axes(env_steps, optimizer_steps, 1000.0 + optimizer_steps)

@@ -46,16 +46,16 @@ class Fault:
         self.kind, self.moment = kind, moment
         self.calls = self.rows = 0
 
-    def write(self, values: Mapping[str, Any], go_on: Callable[[], None]) -> None:
+    def write(self, values: Mapping[str, Any], continue_epochs: Callable[[], None]) -> None:
         self.rows += 1
         if self.moment == "start" or (self.moment == "middle" and self.rows > 3):
             self._strike(values)
-        go_on()
+        continue_epochs()
 
-    def close(self, go_on: Callable[[], None]) -> None:
+    def close(self, continue_epochs: Callable[[], None]) -> None:
         if self.moment == "close":
             self._strike({"words": Text("closing")})
-        go_on()
+        continue_epochs()
 
     def _strike(self, values: Mapping[str, Any]) -> None:
         self.calls += 1

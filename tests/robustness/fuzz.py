@@ -42,7 +42,7 @@ from puffer_callbacks import (
     log,
 )
 from puffer_callbacks.faults import PufferWarning
-from puffer_callbacks.values.tags import clean_tag
+from puffer_callbacks.values.tags import sanitize_tag
 from tests.robustness import oddities
 from tests.robustness.truth import number, numbers_of, same
 from tests.support.models import Supervised
@@ -125,7 +125,7 @@ def check_log(values: Any) -> None:
     logger, said = train(Supervised([{}] * STEPS), Logs(values))
     assert [value for _, value in logger.series("beside")] == [1.0] * STEPS
     try:
-        tags = [clean_tag(str(tag)) for tag in values.keys()]  # noqa: SIM118
+        tags = [sanitize_tag(str(tag)) for tag in values.keys()]  # noqa: SIM118
         pairs = dict(zip(tags, [values[tag] for tag in values.keys()], strict=True))  # noqa: SIM118
     except Exception:
         assert said
@@ -155,13 +155,13 @@ def check_step(outputs: Sequence[Any]) -> None:
     for name in {name for each in flat for name in each}:
         numbers = [each[name] for each in flat if name in each]
         finite = [each for each in numbers if math.isfinite(each)]
-        tag = clean_tag(f"train/{name}")
-        if [clean_tag(str(other)) for each in flat for other in each].count(clean_tag(name)) == len(numbers):
+        tag = sanitize_tag(f"train/{name}")
+        if [sanitize_tag(str(other)) for each in flat for other in each].count(sanitize_tag(name)) == len(numbers):
             ((_, mean),) = logger.series(tag)
             expected = np.mean(finite) if finite else math.nan
             assert np.isclose(mean, expected, rtol=1e-12, atol=0, equal_nan=True), (tag, mean, expected)
             if len(finite) < len(numbers):
-                assert logger.series(clean_tag(f"nonfinite/train/{name}"))[-1][1] == len(numbers) - len(finite)
+                assert logger.series(sanitize_tag(f"nonfinite/train/{name}"))[-1][1] == len(numbers) - len(finite)
 
 
 class Sees(PufferCallback):

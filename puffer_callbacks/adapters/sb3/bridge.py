@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from typing_extensions import Self
 
 from puffer_callbacks.adapters.loop import Loop
-from puffer_callbacks.adapters.sb3.rollouts import Experience, experience_of
+from puffer_callbacks.adapters.sb3.rollouts import RolloutCollector, collector_for
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
@@ -60,7 +60,7 @@ class SB3Bridge(BaseCallback):
         super().__init__()
         self.loop = Loop(loggers, callbacks)
         self.rollout_steps = rollout_steps
-        self._experience: Experience | None = None
+        self._experience: RolloutCollector | None = None
         self._shown = _Shown(self.loop)
         self._updates: Any = None
 
@@ -81,7 +81,7 @@ class SB3Bridge(BaseCallback):
     def _on_training_start(self) -> None:
         self.close()
         model = self.model
-        self._experience = experience_of(model, rollout_steps=self.rollout_steps)
+        self._experience = collector_for(model, rollout_steps=self.rollout_steps)
         self._updates = model.logger.name_to_value.get("train/n_updates")
         self.loop.fit_start(
             model.policy,

@@ -15,7 +15,7 @@ from puffer_callbacks.rollout import Rollout
 Array = NDArray[Any]
 
 
-class Experience(ABC):
+class RolloutCollector(ABC):
     """Follows an algorithm's steps, and has a rollout where one is complete.
 
     Args:
@@ -45,7 +45,7 @@ class Experience(ABC):
         }
 
 
-def experience_of(model: Any, *, rollout_steps: int) -> Experience:
+def collector_for(model: Any, *, rollout_steps: int) -> RolloutCollector:
     """How to follow this algorithm.
 
     Args:
@@ -63,7 +63,7 @@ def experience_of(model: Any, *, rollout_steps: int) -> Experience:
     raise TypeError(f"SB3Bridge: {expected}, got {type(model).__name__}")
 
 
-class _OnPolicy(Experience):
+class _OnPolicy(RolloutCollector):
     """Its rollout buffer is what it learns from next."""
 
     def __init__(self, model: Any) -> None:
@@ -96,7 +96,7 @@ class _OnPolicy(Experience):
         )
 
 
-class _OffPolicy(Experience):
+class _OffPolicy(RolloutCollector):
     """What it has stored in its replay buffer, a ring of [size, N, …], since the last rollout."""
 
     def __init__(self, model: Any, rollout_steps: int) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from puffer_callbacks.measure.attention.tracer import AttentionWatch
 from puffer_callbacks.measure.forward_pass.call import forward
-from puffer_callbacks.measure.forward_pass.isolation import undisturbed
+from puffer_callbacks.measure.forward_pass.isolation import isolated
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) ->
         [('self_attn', [1, 2, 5, 5])]
     """
     watch = AttentionWatch(module, max_samples)
-    with undisturbed(module), warnings.catch_warnings(), watch:
+    with isolated(module), warnings.catch_warnings(), watch:
         # a compiled flex_attention runs eagerly here, and would say so
         warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
         forward(module, batch)

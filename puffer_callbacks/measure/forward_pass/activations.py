@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from puffer_callbacks.measure.forward_pass.call import forward, on_device
-from puffer_callbacks.measure.forward_pass.isolation import undisturbed
+from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.gradients import plain_name
 
 
@@ -37,7 +37,7 @@ def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
     layers = [(plain_name(name), part) for name, part in module.named_modules() if not list(part.children())]
     handles = [part.register_forward_hook(keep(name)) for name, part in layers]
     try:
-        with undisturbed(module):
+        with isolated(module):
             forward(module, on_device(batch, module))
     finally:
         for handle in handles:

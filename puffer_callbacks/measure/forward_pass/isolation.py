@@ -15,7 +15,7 @@ LARGEST_COPY = 16 * 2**20
 
 
 @contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
+def isolated(module: nn.Module) -> Iterator[None]:
     """Run a module without a trace: in eval mode, eagerly, without gradients, and everything put back after.
 
     Put back are every submodule's attributes (its ``training`` flag, a counter, a hidden state), the contents
@@ -30,7 +30,7 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
 
     Example:
         >>> module = nn.Dropout()
-        >>> with undisturbed(module):
+        >>> with isolated(module):
         ...     module(torch.ones(3))
         tensor([1., 1., 1.])
         >>> module.training

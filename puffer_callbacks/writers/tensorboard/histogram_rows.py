@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from puffer_callbacks.histogram.bins import rows_of
+from puffer_callbacks.histogram.bins import dense_rows
 from puffer_callbacks.histogram.histogram import Histogram
 
 _FLOAT = np.dtype("<f8")
@@ -33,7 +33,7 @@ def _rows(histograms: Sequence[Histogram]) -> Iterator[tuple[float, bytes, bytes
     lows, highs = np.array([(histogram.min, histogram.max) for histogram in histograms]).T
     ends = sizes.cumsum()
     numbers = np.add.reduceat(bin_counts, ends - sizes).tolist()
-    counts, edges, ends = rows_of(bins, bin_counts, ends, lows, highs)
+    counts, edges, ends = dense_rows(bins, bin_counts, ends, lows, highs)
     limits, counted = edges.astype(_FLOAT).tobytes(), counts.astype(_FLOAT).tobytes()
     cuts = [(8 * start + 8, 8 * end) for start, end in pairwise([0, *ends.tolist()])]
     return ((n, limits[start:end], counted[start:end]) for n, (start, end) in zip(numbers, cuts, strict=True))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from puffer_callbacks.measure.forward_pass import isolation as probe
-from puffer_callbacks.measure.forward_pass.isolation import random_state_kept, undisturbed
+from puffer_callbacks.measure.forward_pass.isolation import isolated, random_state_kept
 
 
 class Restless(nn.Module):
@@ -54,7 +54,7 @@ def test_the_module_is_as_it_was():
     module.linear(torch.ones(1, 3)).sum().backward()
     before, modes = state(module), [part.training for part in module.modules()]
     gradients = {name: (p.grad, None if p.grad is None else p.grad.clone()) for name, p in module.named_parameters()}
-    with undisturbed(module):
+    with isolated(module):
         output = module(torch.randn(4, 3))
         assert not any(module.modes) and not output.requires_grad
     assert same(state(module), before)
@@ -67,7 +67,7 @@ def test_the_module_is_as_it_was():
 def test_it_is_as_it_was_after_an_exception():
     module = Restless()
     before = state(module)
-    with pytest.raises(RuntimeError), undisturbed(module):
+    with pytest.raises(RuntimeError), isolated(module):
         module(torch.randn(4, 3))
         module(torch.randn(4, 5))
     assert same(state(module), before)
@@ -83,7 +83,7 @@ def test_every_random_number_comes_as_without_it():
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     expected = draws()
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
-    with undisturbed(module):
+    with isolated(module):
         draws()
         module(torch.randn(2, 3))
     assert draws() == expected
@@ -109,7 +109,7 @@ def test_eval_is_not_called_as_some_modules_do_more_in_it():
             raise AssertionError("weights would be merged here")
 
     module = Merging(2, 2)
-    with undisturbed(module):
+    with isolated(module):
         assert not module.training
     assert module.training
 
@@ -119,7 +119,7 @@ def test_no_hook_is_left_and_none_is_lost():
     calls = Counter()
     module[0].register_forward_hook(lambda *_: calls.update(["hook"]))
     hooks = [dict(part._forward_hooks) for part in module.modules()]
-    with undisturbed(module):
+    with isolated(module):
         module(torch.ones(1, 2))
     assert [dict(part._forward_hooks) for part in module.modules()] == hooks
     assert calls["hook"] == 1
@@ -142,7 +142,7 @@ def test_a_compiled_module_runs_as_it_was_written_and_is_not_compiled_anew():
     module = torch.compile(Tells(2, 2), backend=backend)
     module(torch.ones(3, 2)).sum().backward()
     before = len(compilations)
-    with undisturbed(module):
+    with isolated(module):
         module(torch.ones(5, 2))
     module(torch.ones(3, 2)).sum().backward()
     assert len(compilations) == before > 0
@@ -152,7 +152,7 @@ def test_a_compiled_module_runs_as_it_was_written_and_is_not_compiled_anew():
 def test_a_scripted_module_is_put_back_in_its_mode():
     with pytest.warns(DeprecationWarning, match="jit.script"):
         module = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
-    with undisturbed(module):
+    with isolated(module):
         assert not module.training and torch.equal(module(torch.ones(1, 2)), module(torch.ones(1, 2)))
     assert all(part.training for part in module.modules())
 
@@ -160,6 +160,6 @@ def test_a_scripted_module_is_put_back_in_its_mode():
 def test_a_tensor_too_large_for_a_copy_is_named_where_it_changes(monkeypatch):
     monkeypatch.setattr(probe, "LARGEST_COPY", 4)
     module = Restless()
-    with pytest.raises(RuntimeError, match="changed 'hidden' in place"), undisturbed(module):
+    with pytest.raises(RuntimeError, match="changed 'hidden' in place"), isolated(module):
         module(torch.randn(4, 3))
     assert module.training
