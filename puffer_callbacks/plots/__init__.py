@@ -1,7 +1,7 @@
 """Figures that the field expects, drawn with matplotlib: each function returns the figure and takes an ``ax``."""
 
 from puffer_callbacks.plots.curves import compare, learning_curves
-from puffer_callbacks.plots.diagnostics import diagnostics
+from puffer_callbacks.plots.diagnostics import PANELS, diagnostics
 from puffer_callbacks.plots.histograms import histogram_heatmap, histogram_ridges
 from puffer_callbacks.plots.profiles import performance_profiles, probability_of_improvement
 from puffer_callbacks.plots.scores import final_scores
@@ -9,6 +9,7 @@ from puffer_callbacks.plots.statistics import bootstrap_interval, interquartile_
 from puffer_callbacks.plots.sweep import by_hyperparameter
 
 __all__ = [
+    "PANELS",
     "bootstrap_interval",
     "by_hyperparameter",
     "compare",

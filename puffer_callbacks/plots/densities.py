@@ -51,4 +51,5 @@ def _cumulative(histogram: Histogram, at: NDArray[np.float64]) -> NDArray[np.flo
     edges, below = histogram.edges, np.concatenate([[0], np.cumsum(histogram.counts)]) / histogram.count
     if edges[0] == edges[-1]:
         return (at > edges[0]).astype(np.float64)
-    return np.interp(at, edges, below)
+    found: NDArray[np.float64] = np.interp(at, edges, below)
+    return found

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from puffer_callbacks.plots.scores import series
+from puffer_callbacks.plots.scores import run_names, series
 from puffer_callbacks.plots.style import colors, figure_of, label, new_grid
 from puffer_callbacks.values.vocabulary import describe
 
@@ -66,11 +66,11 @@ def diagnostics(runs: Run | Sequence[Run], *, tags: Sequence[str] = PANELS, colu
 def draw_panel(ax: Axes, runs: Sequence[Run], tag: str) -> None:
     """Draw one tag of the runs that have it; a line of the same color is the same run."""
     palette = list(colors([str(place) for place in range(len(runs))]).values())
-    for run, color in zip(runs, palette, strict=True):
+    for run, name, color in zip(runs, run_names(runs), palette, strict=True):
         if _has(run, tag):
             steps, values = series(run, tag)
             marker = "o" if len(steps) == 1 else ""
-            ax.plot(steps, values, color=color, marker=marker, linewidth=1.2, label=run.path.name)
+            ax.plot(steps, values, color=color, marker=marker, linewidth=1.2, label=name)
     description = describe(tag)
     label(ax, title=tag, x=steps_label(runs), y=description.unit if description else "", steps=True)
 

@@ -89,7 +89,7 @@ def histogram_heatmap(
     ax.grid(visible=False)
     ax.set_ylim(edges[0], edges[-1])
     add_legend(ax, color="white")
-    figure_of(ax).colorbar(mesh, ax=ax, label="share of values", pad=0.02).outline.set_visible(False)  # type: ignore[operator]
+    figure_of(ax).colorbar(mesh, ax=ax, label="share of values", pad=0.02)
     label(ax, title=title, x="steps", y="value", steps=True)
     return figure_of(ax)
 

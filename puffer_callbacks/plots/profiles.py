@@ -61,8 +61,8 @@ def performance_profiles(
     ax = new_axes(ax)
     for name, color in colors(list(arrays)).items():
         ax.step(taus, profile(arrays[name]), where="post", color=color, label=name)
-        band = bootstrap_interval(profile, arrays[name], confidence=confidence, repetitions=repetitions, seed=seed)
-        ax.fill_between(taus, *band, step="post", color=color, alpha=0.2, linewidth=0)
+        low, high = bootstrap_interval(profile, arrays[name], confidence=confidence, repetitions=repetitions, seed=seed)
+        ax.fill_between(taus, low, high, step="post", color=color, alpha=0.2, linewidth=0)
     label(ax, title="Performance profile", x=xlabel, y="share of runs above τ")
     ax.set_ylim(-0.02, 1.02)
     add_legend(ax, f"{confidence:.0%} band")

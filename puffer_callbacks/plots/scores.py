@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +53,16 @@ def hyperparameter(run: Run, name: str) -> object:
     raise ValueError(f"hyperparameter: expected one of {near(name, ending or settings)}, got {name!r}")
 
 
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """A name for each run: its file or folder, with as much of the path as tells the runs apart."""
+    paths = [run.path.resolve() for run in runs]
+    plain = [path.with_suffix("") if path.is_file() else path for path in paths]
+    if len({path.name for path in plain}) == len(plain):
+        return [path.name for path in plain]
+    shared = Path(os.path.commonpath([path.parent for path in plain]))
+    return [path.relative_to(shared).as_posix() for path in plain]
+
+
 def near(name: str, known: Sequence[str] | Mapping[str, object]) -> list[str]:
     """Up to five known names that resemble ``name``, or the first five where none does.
 
@@ -94,7 +106,9 @@ def curves(runs: Sequence[Run], tag: str, *, points: int = 200) -> tuple[NDArray
     each = [series(run, tag) for run in runs]
     first, last = max(steps[0] for steps, _ in each), min(steps[-1] for steps, _ in each)
     if first > last:
-        raise ValueError(f"runs: expected steps in common, got a run that begins at {first:g} and one that ends at {last:g}")
+        raise ValueError(
+            f"runs: expected steps in common, got a run that begins at {first:g} and one that ends at {last:g}"
+        )
     grid = np.linspace(first, last, points)
     return grid, np.stack([np.interp(grid, steps, values) for steps, values in each])[:, None]
 

@@ -95,7 +95,8 @@ def bootstrap_interval(
     rng = np.random.RandomState(seed)  # NumPy's older generator: rliable draws from it, and the numbers agree
     redrawn = [statistic(*(_redraw(array, rng) for array in arrays)) for _ in range(repetitions)]
     tail = (1 - confidence) / 2
-    return np.quantile(np.asarray(redrawn), [tail, 1 - tail], axis=0)
+    interval: NDArray[np.float64] = np.quantile(np.asarray(redrawn), [tail, 1 - tail], axis=0)
+    return interval
 
 
 def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito 2008, darkest first; yellow is left out, as it is hard to see on white."""
 
-_RC = {
+_RC: Any = {
     "font.size": 9,
     "axes.labelsize": 9,
     "axes.labelcolor": "#444444",
@@ -53,15 +52,13 @@ def new_grid(rows: int, columns: int, *, size: tuple[float, float]) -> list[Axes
         raise ImportError(f'{missing}; run: pip install "puffer_callbacks[report]"') from None
     with plt.rc_context(_RC):
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    if plt.get_backend().lower() not in _interactive_backends():
+    if _shows_no_window(plt.get_backend()):
         plt.close(figure)  # a notebook shows what is returned; an open figure would be shown a second time
     return list(axes.flat)
 
 
-def _interactive_backends() -> list[str]:
-    from matplotlib.backends import BackendFilter, backend_registry  # noqa: PLC0415
-
-    return [name.lower() for name in backend_registry.list_builtin(BackendFilter.INTERACTIVE)]
+def _shows_no_window(backend: str) -> bool:
+    return backend.lower() == "agg" or "inline" in backend
 
 
 def figure_of(ax: Axes) -> Figure:

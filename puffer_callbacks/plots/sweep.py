@@ -59,9 +59,15 @@ def by_hyperparameter(
         spread = np.linspace(-0.08, 0.08, len(scores)) if len(scores) > 1 else [0.0]
         ax.plot(place + np.asarray(spread), scores[:, 0], "o", color=PALETTE[5], alpha=0.8, label=_once("runs", place))
         middle, mark = float(reduce(scores)), _once(f"{statistic_name}, {confidence:.0%}", place)
-        low, high = bootstrap_interval(reduce, scores, confidence=confidence, seed=seed) if len(scores) > 1 else (middle, middle)
+        low, high = (
+            bootstrap_interval(reduce, scores, confidence=confidence, seed=seed)
+            if len(scores) > 1
+            else (middle, middle)
+        )
         error = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
-        ax.errorbar(place, middle, error, fmt="_", color=PALETTE[0], markersize=18, capsize=4, linewidth=1.6, label=mark)
+        ax.errorbar(
+            place, middle, error, fmt="_", color=PALETTE[0], markersize=18, capsize=4, linewidth=1.6, label=mark
+        )
     names = [str(hyperparameter(members[0], name)) for members in groups.values()]
     ax.set_xticks(range(len(names)), names)
     ax.margins(x=0.15)

@@ -38,7 +38,11 @@ def curve_sections(charts: Mapping[str, Sequence[Chart]], findings: Findings) ->
     curves = sum(len(chart.series) for each in charts.values() for chart in each)
     max_points = int(np.clip(_ALL_POINTS // max(curves, 1), _FEWEST_POINTS, _MOST_POINTS))
     return [
-        {"title": title, "first": _shown(title), "charts": [_curve_chart(chart, findings, max_points) for chart in each]}
+        {
+            "title": title,
+            "first": _shown(title),
+            "charts": [_curve_chart(chart, findings, max_points) for chart in each],
+        }
         for title, each in charts.items()
     ]
 
@@ -85,18 +89,18 @@ def _marks(chart: Chart, findings: Sequence[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-def histogram_section(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:
     """The section of histograms over time; empty where no run has any."""
     found = [(tag, place, run) for place, run in enumerate(runs) for tag in run.histograms]
     found.sort(key=lambda each: (not each[0].startswith("rollout/"), each[0], each[1]))
     charts = []
-    for tag, _, run in found[:_MOST_HISTOGRAMS]:
+    for tag, place, run in found[:_MOST_HISTOGRAMS]:
         points = [point for point in run.histograms[tag] if point[1].count]
         if points:
-            name = f"{tag} · {run.path.name}" if len(runs) > 1 else tag
+            name = f"{tag} · {names[place]}" if len(runs) > 1 else tag
             charts.append(_histogram_chart(name, describe(tag), points))
     left_out = len(found) - _MOST_HISTOGRAMS
-    title = "Histograms over time" + (f" (the first {_MOST_HISTOGRAMS} of {len(found)})" if left_out > 0 else "")
+    title = "Histograms" + (f" (the first {_MOST_HISTOGRAMS} of {len(found)})" if left_out > 0 else "")
     return [{"title": title, "first": _OPEN_CHARTS, "charts": charts}] if charts else []
 
 

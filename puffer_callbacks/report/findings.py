@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from puffer_callbacks.plots.style import short_number
 
 if TYPE_CHECKING:
-    from puffer_callbacks.health import Finding
+    from puffer_callbacks.health import Finding, Number
 
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
 
@@ -35,7 +35,8 @@ def _card(finding: Finding, run: str) -> str:
     rows = [
         ("causes", _list("ol", finding.causes)),
         ("remedies", _list("ul", finding.remedies)),
-        ("evidence", "<br>".join(_evidence(each) for each in finding.evidence)),
+        ("followed by", _list("ul", [each.message for each in finding.consequences])),
+        ("evidence", "<br>".join(_evidence(number) for number in finding.evidence)),
     ]
     details = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows if value)
     return (
@@ -50,7 +51,6 @@ def _list(kind: str, texts: Sequence[str]) -> str:
     return f"<{kind}>{items}</{kind}>" if items else ""
 
 
-def _evidence(evidence: object) -> str:
-    tag, value, step = (getattr(evidence, name) for name in ("tag", "value", "step"))
-    tag = escape(str(tag))
-    return f'<a href="#chart-{tag}" data-tag="{tag}">{tag}</a> = {value:.4g} at step {short_number(step)}'
+def _evidence(number: Number) -> str:
+    tag = escape(number.tag)
+    return f'<a href="#chart-{tag}" data-tag="{tag}">{tag}</a> = {number.value:.4g} at step {short_number(number.step)}'

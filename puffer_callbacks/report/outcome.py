@@ -25,7 +25,7 @@ class Outcome:
     """What happened in one run; NaN where the run does not tell.
 
     Args:
-        name: the folder or file of the run.
+        name: what the page calls the run.
         environment: from the hyperparameters, empty where they do not name it.
         steps: the last step.
         steps_name: what a step counts.
@@ -53,8 +53,8 @@ class Outcome:
     nonfinite: tuple[str, ...]
 
 
-def outcome(run: Run) -> Outcome:
-    """The outcome of a run as it was read."""
+def outcome(run: Run, name: str) -> Outcome:
+    """The outcome of a run as it was read, under the name that the page calls it by."""
     steps, returns = _finite(run, "train/reward")
     lengths = _finite(run, "train/episode_length")
     speeds = _finite(run, "throughput/sps")[1]
@@ -62,7 +62,7 @@ def outcome(run: Run) -> Outcome:
     counts_steps = seconds > 0 and run.x_axis == "env_steps"
     best = int(returns.argmax()) if returns.size else None
     return Outcome(
-        name=run.path.stem if run.path.is_file() else run.path.resolve().name,
+        name=name,
         environment=_environment(run),
         steps=run.last_step,
         steps_name=steps_label([run]),
@@ -96,7 +96,7 @@ def _mean(steps: Array, values: Array, *, last: bool) -> float:
 def _seconds(run: Run) -> float:
     """How long the run took, by its own clock or by the time between its first and its last row."""
     elapsed = _finite(run, "time/elapsed")[1]
-    if elapsed.size:
+    if elapsed.size and elapsed.max() > 0:
         return float(elapsed.max())
     columns = [np.asarray(column.wall_times) for column in run.contents.scalars.values() if len(column.wall_times)]
     times = np.concatenate(columns) if columns else np.empty(0)

@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from puffer_callbacks.plots.scores import run_names
 from puffer_callbacks.report.chart_data import curve_sections, histogram_section
 from puffer_callbacks.report.findings import findings_html
 from puffer_callbacks.report.outcome import Outcome, outcome
@@ -70,9 +71,12 @@ def render(
     runs: Sequence[Run], findings: Sequence[Sequence[Finding]] | None = None, tags: Sequence[str] | None = None
 ) -> str:
     """The page as one HTML document; the arguments are those of ``report``."""
-    outcomes = [outcome(run) for run in runs]
-    names = [each.name for each in outcomes]
-    charts = [*curve_sections(sections(runs, tags), findings or ()), *(histogram_section(runs) if tags is None else ())]
+    names = run_names(runs)
+    outcomes = [outcome(run, name) for run, name in zip(runs, names, strict=True)]
+    charts = [
+        *curve_sections(sections(runs, tags), findings or ()),
+        *(histogram_section(runs, names) if tags is None else ()),
+    ]
     data = {"runs": names, "range": _range(runs), "sections": charts}
     return Template(_asset("page.html")).substitute(
         title=escape(names[0] if len(runs) == 1 else f"{len(runs)} runs"),
@@ -80,7 +84,7 @@ def render(
         summary=escape(_summary(outcomes, split_settings(runs)[0], findings)),
         overview=tiles_html(outcomes[0]) if len(runs) == 1 else runs_html(outcomes, findings),
         findings=findings_html(findings, names),
-        pictures=pictures_html(runs),
+        pictures=pictures_html(runs, names),
         settings=hyperparameters_html(runs, names),
         footer=_footer(runs),
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/"),

@@ -20,24 +20,31 @@ _MOST_PICTURES = 12
 _WIDE, _SMALL = 700, 120  # px
 
 
-def pictures_html(runs: Sequence[Run]) -> str:
-    """A section with the last picture of each tag, or nothing where there are none.
+def pictures_html(runs: Sequence[Run], names: Sequence[str]) -> str:
+    """A section with the last picture or episode of each tag, or nothing where there are none.
 
     Args:
         runs: at least one; with several, each picture names its run.
+        names: of the runs.
     """
     tags = sorted({tag for run in runs for tag in run.images}, key=lambda tag: (tag != "episodes", tag))
-    found = [(tag, run, run.images[tag][-1]) for tag in tags for run in runs if run.images.get(tag)]
+    found = [
+        (tag, name, run.images[tag][-1])
+        for tag in tags
+        for run, name in zip(runs, names, strict=True)
+        if run.images.get(tag)
+    ]
     shown = found[:_MOST_PICTURES]
     if not shown:
         return ""
     budget = _ALL_BYTES // len(shown)
     figures = []
     for tag, run, (step, picture) in shown:
-        name = f"{tag} · {run.path.name}" if len(runs) > 1 else tag
-        figures.append(_figure(name, step, shrink_to_bytes(picture, max_bytes=budget)))
+        figures.append(
+            _figure(f"{tag} · {run}" if len(runs) > 1 else tag, step, shrink_to_bytes(picture, max_bytes=budget))
+        )
     more = f'<p class="muted">{len(found) - len(shown)} more are in the log.</p>' if len(found) > len(shown) else ""
-    return f'<h2 id="pictures">Last pictures and episodes</h2><div class="pictures">{"".join(figures)}</div>{more}'
+    return f'<h2 id="pictures">Pictures</h2><div class="pictures">{"".join(figures)}</div>{more}'
 
 
 def _figure(name: str, step: int, picture: Image | Video) -> str:
@@ -47,7 +54,7 @@ def _figure(name: str, step: int, picture: Image | Video) -> str:
     caption = f"step {short_number(step)}" + (f" · {escape(picture.caption)}" if picture.caption else "")
     return (
         f'<figure class="{"wide" if width > _WIDE else ""}"><h3>{escape(name)}</h3>'
-        f'<img class="{kind}" src="{source}" width="{width}" height="{height}" alt="{escape(name)} at {caption}" loading="lazy">'
+        f'<img class="{kind}" src="{source}" width="{width}" height="{height}" alt="{escape(name)}" loading="lazy">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 

@@ -8,13 +8,14 @@ from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from puffer_callbacks.plots.scores import near
 from puffer_callbacks.values.vocabulary import describe
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
-    from puffer_callbacks.runs.run import Series
+    from puffer_callbacks.runs.aliases import Series
 
 SECTIONS = {
     "Returns": (
@@ -25,8 +26,17 @@ SECTIONS = {
         "rollout/return_mean",
         "rollout/episode_*",
     ),
-    "Policy": ("train/entropy", "diagnostics/approx_kl", "diagnostics/clip_fraction", "train/std", "train/epsilon"),
-    "Critic": ("diagnostics/explained_variance", "train/value_loss", "train/q_values"),
+    "Policy and critic": (
+        "train/entropy",
+        "diagnostics/approx_kl",
+        "diagnostics/clip_fraction",
+        "diagnostics/explained_variance",
+        "train/value_loss",
+        "train/q_values",
+        "train/std",
+        "train/epsilon",
+        "train/ent_coef",
+    ),
     "Optimization": (
         "train/loss",
         "train/policy_loss",
@@ -105,25 +115,29 @@ def _charts(runs: Sequence[Run]) -> dict[str, Chart]:
 
 
 def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
-    """Each series once, under its first name, with its further names."""
+    """Each series once, under its first name, with its further names; the steps themselves are left out."""
     named = {**run.canonical, **{tag: run.series(tag) for tag in run.tags if tag not in run.canonical}}
-    first: dict[bytes, str] = {}
     found: dict[str, tuple[Series, list[str]]] = {}
+    same: dict[bytes, list[str]] = {}
     for tag in sorted(named, key=lambda tag: (tag not in run.canonical, *_place(tag), tag)):
         steps, values = named[tag]
-        key = _unit(tag).encode() + steps.tobytes() + np.abs(values).tobytes()
-        is_constant = bool(np.all(values == values[0]))
-        if not is_constant and key in first:
-            found[first[key]][1].append(tag)
-        else:
-            first.setdefault(key, tag)
+        if np.array_equal(steps, values):
+            continue
+        twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])
+        first = next((twin for twin in twins if _is_copy(tag, twin, values)), None)
+        if first is None:
+            twins.append(tag)
             found[tag] = (steps, values), []
+        else:
+            found[first][1].append(tag)
     return found
 
 
-def _unit(tag: str) -> str:
-    description = describe(tag)
-    return description.unit if description else ""
+def _is_copy(tag: str, twin: str, values: NDArray[np.float64]) -> bool:
+    """Whether two tags of the same numbers mean the same; constants and other units may agree by chance."""
+    description, other = describe(tag), describe(twin)
+    same_unit = description is None or (other is not None and description.unit == other.unit)
+    return same_unit and not bool(np.all(values == values[0]))
 
 
 def _place(tag: str) -> tuple[int, int]:

@@ -33,7 +33,9 @@ def describe_runs(
     """The outcomes of several runs as a paragraph; ``differing`` names the hyperparameters that differ."""
     environments = ", ".join(dict.fromkeys(each.environment for each in outcomes if each.environment))
     on = f" on {environments}" if environments else ""
-    names = f", which differ in {', '.join(differing[:5])}{' and more' if len(differing) > 5 else ''}" if differing else ""
+    names = (
+        f", which differ in {', '.join(differing[:5])}{' and more' if len(differing) > 5 else ''}" if differing else ""
+    )
     sentences = [f"{len(outcomes)} runs{on}{names}."]
     known = [outcome for outcome in outcomes if not math.isnan(outcome.final_return)]
     if known:

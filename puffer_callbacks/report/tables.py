@@ -69,7 +69,7 @@ def hyperparameters_html(runs: Sequence[Run], names: Sequence[str]) -> str:
 
 def split_settings(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
     """The names of the hyperparameters that differ between the runs, and of those that all share."""
-    names = sorted({name for run in runs for name in run.hyperparameters})
+    names = sorted({name for run in runs for name in run.hyperparameters}, key=lambda name: ("/" in name, name))
     same = {name: len({repr(run.hyperparameters.get(name)) for run in runs}) == 1 for name in names}
     return [name for name in names if not same[name]], [name for name in names if same[name]]
 
@@ -79,7 +79,10 @@ def _number(value: float) -> str:
 
 
 def _setting(value: object) -> str:
-    return _MISSING if value is None else f"<code>{escape(str(value))}</code>"
+    if value is None:
+        return _MISSING
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+    return f"<code>{escape(text)}</code>"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 // One chart: smoothed curves over the raw ones, findings as bands, a histogram as a heat map behind its quantiles.
 
 const SMOOTHING = { share: 0.04 };
+const POINTED = { chart: null };
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const faded = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
@@ -111,11 +112,18 @@ function curveTip(curves, names) {
   });
 }
 
-function showTip(u, rows, unit) {
+// the chart under the pointer has a tip; the others show the same step beside their names
+function follow(u, rows, unit, now) {
+  const inside = u.cursor.left >= 0 && u.cursor.idx !== null;
   const tip = u.root.querySelector(".tip");
-  const { left, idx } = u.cursor;
-  tip.hidden = left < 0 || idx === null;
-  if (tip.hidden) return;
+  tip.hidden = !inside || POINTED.chart !== u;
+  if (!tip.hidden) showTip(u, tip, rows(u), unit);
+  if (!now) return;
+  now.dataset.last ??= now.textContent;
+  now.textContent = inside ? rows(u)[0].value + (unit ? ` ${unit}` : "") : now.dataset.last;
+}
+
+function showTip(u, tip, rows, unit) {
   const line = (row) => {
     const parts = [["span", ""], ["span", row.name], ["small", row.raw], ["b", `${row.value}${unit ? ` ${unit}` : ""}`]];
     const elements = parts.map(([kind, text]) => Object.assign(document.createElement(kind), { textContent: text }));
@@ -128,6 +136,7 @@ function showTip(u, rows, unit) {
   const step = Object.assign(document.createElement("small"), { textContent: `step ${rows[0].step.toLocaleString("en")}` });
   tip.replaceChildren(step, ...rows.map(line));
   const room = u.over.clientWidth;
+  const { left } = u.cursor;
   const at = left > room / 2 ? left - tip.offsetWidth - 12 : left + 12;
   tip.style.left = `${u.over.offsetLeft + Math.max(-u.over.offsetLeft, Math.min(at, room - tip.offsetWidth))}px`;
 }
@@ -138,14 +147,14 @@ function valueRange(u, low, high) {
   return low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : uPlot.rangeNum(low, high, 0.08, true);
 }
 
-function draw(plot, { data, series, bands = [], behind, tip, unit, log = false, range = valueRange, grid = true }) {
+function draw(plot, { data, series, bands = [], behind, tip, unit, now, log = false, range = valueRange, grid = true }) {
   const options = {
     width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 10, 0, 0], bands, series: [{}, ...series], axes: axes(grid),
     scales: { x: { time: false, range: () => VIEW.zoom ?? VIEW.full }, y: log ? { distr: 3 } : { range } },
     cursor: { y: false, points: { show: false }, dataIdx: nearest, drag: { x: true, y: false, setScale: false }, sync: { key: "step", scales: ["x", null] } },
     hooks: {
       drawClear: [behind],
-      setCursor: [(u) => showTip(u, tip(u), unit)],
+      setCursor: [(u) => follow(u, tip, unit, now)],
       setSelect: [(u) => { if (u.select.width > 6) zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); u.setSelect({ width: 0, left: 0, top: 0, height: 0 }, false); }],
       init: [(u) => u.root.append(Object.assign(document.createElement("div"), { className: "tip", hidden: true }))],
     },
@@ -153,6 +162,7 @@ function draw(plot, { data, series, bands = [], behind, tip, unit, log = false, 
   };
   const u = new uPlot(options, data, plot);
   u.over.addEventListener("dblclick", () => zoom(null));
+  for (const event of ["mouseenter", "pointerdown"]) u.over.addEventListener(event, () => { POINTED.chart = u; });
   CHARTS.add(u);
   return u;
 }

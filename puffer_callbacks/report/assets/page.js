@@ -10,7 +10,7 @@ function element(kind, { children = [], ...properties } = {}) {
   return made;
 }
 
-function drawCurves(plot, chart, curves, log) {
+function drawCurves(plot, chart, curves, log, now) {
   return draw(plot, {
     data: columns(curves, log),
     series: curveSeries(curves),
@@ -19,6 +19,7 @@ function drawCurves(plot, chart, curves, log) {
     tip: curveTip(curves, REPORT.runs),
     unit: chart.unit,
     log,
+    now,
   });
 }
 
@@ -65,15 +66,15 @@ function paintShares(u, x, shares, chart) {
 
 function card(chart, hero) {
   const curves = chart.curves?.map(unpack);
+  const now = curves?.length === 1 ? element("span", { className: "now", textContent: short(curves[0].mean.findLast((value) => value !== null)) + (chart.unit ? ` ${chart.unit}` : "") }) : null;
   const plot = element("div", { className: "plot" });
   let u = null;
   const build = () => {
     if (u) { CHARTS.delete(u); u.destroy(); }
-    u = curves ? drawCurves(plot, chart, curves, log?.ariaPressed === "true") : drawHistogram(plot, chart);
+    u = curves ? drawCurves(plot, chart, curves, log?.ariaPressed === "true", now) : drawHistogram(plot, chart);
   };
   const log = chart.spread ? element("button", { textContent: "log", ariaPressed: "false", title: "logarithmic values" }) : null;
   log?.addEventListener("click", () => { log.ariaPressed = String(log.ariaPressed !== "true"); build(); });
-  const now = curves?.length === 1 ? element("span", { className: "now", textContent: short(curves[0].mean.findLast((value) => value !== null)) + (chart.unit ? ` ${chart.unit}` : "") }) : null;
   const head = element("header", { children: [element("h3", { textContent: chart.tag }), now, log] });
   const made = element("article", { className: hero ? "chart hero" : "chart", id: `chart-${chart.tag}`, children: [head, element("p", { textContent: chart.about }), plot] });
   new IntersectionObserver((seen, watch) => {
