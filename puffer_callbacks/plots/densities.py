@@ -50,6 +50,6 @@ def _cumulative(histogram: Histogram, at: NDArray[np.float64]) -> NDArray[np.flo
         return np.zeros(len(at))
     edges, below = histogram.edges, np.concatenate([[0], np.cumsum(histogram.counts)]) / histogram.count
     if edges[0] == edges[-1]:
-        return (at > edges[0]).astype(np.float64)
+        return np.where(at > edges[0], 1.0, 0.0)
     found: NDArray[np.float64] = np.interp(at, edges, below)
     return found

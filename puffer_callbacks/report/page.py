@@ -48,7 +48,8 @@ def report(
         The path of the page.
 
     Raises:
-        ValueError: if there is no run, one of ``tags`` matches nothing, or the page cannot be written.
+        ValueError: if there is no run or another number of findings, one of ``tags`` matches nothing, or the page
+            cannot be written.
 
     Example:
         ``report(read_run("runs/exp1"), "report.html")``
@@ -56,6 +57,8 @@ def report(
     given = list(runs) if isinstance(runs, Sequence) else [runs]
     if not given:
         raise ValueError("report: expected at least one run, got none")
+    if findings is not None and len(findings) != len(given):
+        raise ValueError(f"findings: expected one list for each of {len(given)} runs, got {len(findings)}")
     path = Path(out).expanduser()
     page = render(given, findings, tags)
     try:
@@ -87,7 +90,7 @@ def render(
         pictures=pictures_html(runs, names),
         settings=hyperparameters_html(runs, names),
         footer=_footer(runs),
-        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/"),
+        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         styles="".join(_asset(name) for name in _STYLES),
         scripts="\n".join(_asset(name) for name in _SCRIPTS),
     )

@@ -54,7 +54,7 @@ def duration(seconds: float) -> str:
         >>> duration(3.84), duration(75), duration(7500)
         ('3.8 s', '1 min 15 s', '2 h 5 min')
     """
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

@@ -77,13 +77,12 @@ function card(chart, hero) {
   log?.addEventListener("click", () => { log.ariaPressed = String(log.ariaPressed !== "true"); build(); });
   const head = element("header", { children: [element("h3", { textContent: chart.tag }), now, log] });
   const made = element("article", { className: hero ? "chart hero" : "chart", id: `chart-${chart.tag}`, children: [head, element("p", { textContent: chart.about }), plot] });
-  new IntersectionObserver((seen, watch) => {
-    if (!seen.some((entry) => entry.isIntersecting)) return;
-    watch.disconnect();
+  made.rebuild = () => { if (u) build(); };
+  made.show = () => {
+    if (u) return;
     build();
     new ResizeObserver(() => u.setSize({ width: plot.clientWidth, height: plot.clientHeight })).observe(plot);
-    made.rebuild = build;
-  }, { rootMargin: "600px" }).observe(made);
+  };
   return made;
 }
 
@@ -99,6 +98,13 @@ const links = document.querySelector("nav > div");
 for (const each of REPORT.sections) {
   document.getElementById("charts").append(...section(each).filter(Boolean));
 }
+const near = new IntersectionObserver((seen) => {
+  for (const entry of seen) if (entry.isIntersecting) entry.target.show();
+}, { rootMargin: "600px" });
+for (const made of document.querySelectorAll(".chart")) {
+  if (made.checkVisibility() && made.getBoundingClientRect().top < innerHeight) made.show();
+  else near.observe(made);
+}
 for (const heading of [...document.querySelectorAll("h2")].reverse()) {
   links.prepend(element("a", { href: `#${heading.id}`, textContent: heading.textContent }));
 }
@@ -107,7 +113,7 @@ for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.backg
 document.getElementById("reset").addEventListener("click", () => zoom(null));
 document.getElementById("smoothing").addEventListener("input", (event) => {
   SMOOTHING.share = event.target.value / 100;
-  for (const made of document.querySelectorAll(".chart")) made.rebuild?.();
+  for (const made of document.querySelectorAll(".chart")) made.rebuild();
 });
 document.addEventListener("click", (event) => {
   const target = event.target.closest("a[data-tag]") && document.getElementById(`chart-${event.target.dataset.tag}`);
