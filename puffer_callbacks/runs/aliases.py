@@ -14,15 +14,15 @@ Series = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Source:
-    """A library, as its logs show it.
+    """A library that writes logs: how to identify it, and what it calls our tags.
 
     Args:
         name: the library.
         x_axis: what a step counts in its logs.
-        signature: tags each of which gives it away.
+        signature: tags that only this library logs; any one of them identifies it.
         aliases: our tag to the library's tags for the same number, of which the first that a run has counts; a
-            leading ``-`` says that the library's number is minus ours.
-        from_start: tags of the library that count on, where ours begins at 0 with the run.
+            leading ``-`` marks a number with the opposite sign.
+        from_start: tags of the library whose first value is subtracted, because ours begins at 0.
     """
 
     name: str

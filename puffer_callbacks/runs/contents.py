@@ -10,6 +10,8 @@ import numpy as np
 
 from puffer_callbacks.values import Histogram, Image, Setting, Video
 
+Append = Callable[[Any], None]
+
 
 class Column:
     """The points of one scalar tag, in the order in which they were written."""
@@ -27,12 +29,17 @@ class Column:
         self.values.append(value)
         self.wall_times.append(wall_time)
 
+    @property
+    def appends(self) -> tuple[Append, Append, Append]:
+        """What adds a step, a value and a wall time: three calls in C, where ``add`` is one more in Python."""
+        return self.steps.append, self.values.append, self.wall_times.append
+
     def drop_from(self, step: int) -> None:
         """Drop the points at ``step`` and beyond."""
         kept = np.array(self.steps) < step
-        self.steps = array("q", np.array(self.steps)[kept].tobytes())
-        self.values = array("d", np.array(self.values)[kept].tobytes())
-        self.wall_times = array("d", np.array(self.wall_times)[kept].tobytes())
+        self.steps[:] = array("q", np.array(self.steps)[kept].tobytes())
+        self.values[:] = array("d", np.array(self.values)[kept].tobytes())
+        self.wall_times[:] = array("d", np.array(self.wall_times)[kept].tobytes())
 
 
 @dataclass

@@ -3,9 +3,11 @@
 import csv
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from puffer_callbacks.runs.contents import Contents
+from puffer_callbacks.runs.media import read_picture
 from puffer_callbacks.runs.rows import RowReader, read_text
 
 
@@ -28,7 +30,16 @@ def read_csv(path: Path) -> Contents:
     reader = RowReader(contents)
     for row in _whole_rows(rows, len(header), path.name, contents):
         reader.add({tag: _number(cell) for tag, cell in zip(header, row, strict=False) if cell})
+    _find_pictures(contents, path.parent)
     return contents
+
+
+def _find_pictures(contents: Contents, folder: Path) -> None:
+    """A picture is the path of its file below ``media/``, as our callbacks write it."""
+    for tag, texts in list(contents.text.items()):
+        if all(text.startswith("media/") and text.endswith((".png", ".gif")) for _, text in texts):
+            contents.images[tag] = [(step, partial(read_picture, folder / text)) for step, text in texts]
+            del contents.text[tag]
 
 
 def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Contents) -> Iterator[list[str]]:

@@ -1,4 +1,4 @@
-"""Which files are a run: by their names where those tell, by their content elsewhere."""
+"""Find the files of a run, by name or, where the name is not enough, by content."""
 
 import json
 import re
@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from puffer_callbacks.runs.json import rows_of
+from puffer_callbacks.runs.rows import STEP_NAMES
 from puffer_callbacks.runs.wandb_records import MAGIC
 
 FORMATS = ("tensorboard", "wandb", "csv", "json-lines", "json")
-"""Formats of one run side by side: the first holds most of it."""
+"""All formats, the richest first."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _LOG_NAMES = {".csv": "csv", ".jsonl": "json-lines", ".ndjson": "json-lines"}
+_CSV_NAMES = ("metrics.csv", "progress.csv")
 _JSON_MARKS = (b'"log_history"', b'"agent_steps"', b'"time/total_timesteps"', b'"rollout/ep_rew_mean"')
-"""What the JSON of a run has, and that of a configuration has not."""
+"""Keys that the JSON of a run has, and a configuration does not."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class RunFiles:
     """The files of one run.
 
     Args:
-        path: the file, or the folder, that stands for the run.
+        path: the file or folder to show as the run's.
         format: one of ``FORMATS``.
         files: in the order in which they are read.
     """
@@ -76,21 +78,23 @@ def _json_format(path: Path) -> str | None:
 
 
 def _runs_in(folder: Path) -> list[RunFiles]:
-    """The runs whose files lie in the folder itself; of several formats the one that holds most."""
+    """The runs directly in the folder. Of several formats the richest is used."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and (found := _format_in_folder(path)):
+        if path.is_file() and not path.name.startswith(".") and (found := _format_in_folder(path)):
             files.setdefault(found, []).append(path)
     best = next((name for name in FORMATS if name in files), None)
     if best is None:
         return []
-    if best == "tensorboard":  # each life of the run has its own file
+    if best == "csv":  # a folder may hold other tables too
+        files[best] = [path for path in files[best] if path.name in _CSV_NAMES] or files[best]
+    if best == "tensorboard":  # each session of the run has its own file
         return [RunFiles(folder, best, tuple(files[best]))]
     return [RunFiles(folder if len(files[best]) == 1 else path, best, (path,)) for path in files[best]]
 
 
 def _format_in_folder(path: Path) -> str | None:
-    """The format of a file that nobody has named: what may be something else than a log is looked into."""
+    """The format of a file found in a folder, ``None`` for files that are not logs."""
     if "tfevents" in path.name:
         return "tensorboard"
     if path.suffix == ".wandb":
@@ -98,14 +102,24 @@ def _format_in_folder(path: Path) -> str | None:
     if path.suffix == ".csv":
         return None if path.name.endswith("monitor.csv") else "csv"
     if path.suffix in _LOG_NAMES:
-        return _LOG_NAMES[path.suffix]
+        return _LOG_NAMES[path.suffix] if _begins_with_a_step(path) else None
     if path.suffix == ".json" and any(mark in path.read_bytes() for mark in _JSON_MARKS):
         return _json_format(path)
     return None
 
 
+def _begins_with_a_step(path: Path) -> bool:
+    """Whether the first line is a row of a run, not of a data set."""
+    with path.open("rb") as file:
+        try:
+            row = json.loads(file.readline())
+        except ValueError:
+            return False
+    return isinstance(row, dict) and any(name in row for name in STEP_NAMES)
+
+
 def _without_repeats(runs: Iterable[RunFiles]) -> list[RunFiles]:
-    """Each run once: a link to its folder, its lives in W&B and the checkpoints of a trainer's state are one run."""
+    """Each run once: links to its folder, its W&B sessions and the checkpoints of a trainer's state are merged."""
     found: dict[object, RunFiles] = {}
     for run in runs:
         key = _identity(run)
@@ -120,7 +134,7 @@ def _identity(run: RunFiles) -> object:
 
 
 def _merged(first: RunFiles, second: RunFiles) -> RunFiles:
-    """Of two checkpoints the later; of two lives in W&B both, unless they are one file under two names."""
+    """The later of two checkpoints; the files of both W&B sessions, without repeats."""
     if first.format != "wandb":
         return max(first, second, key=_checkpoint)
     known = {file.resolve() for file in first.files}
@@ -129,6 +143,6 @@ def _merged(first: RunFiles, second: RunFiles) -> RunFiles:
 
 
 def _checkpoint(run: RunFiles) -> int:
-    """The number of the checkpoint that holds the run's log; 0 where it lies outside of checkpoints."""
+    """The number of the checkpoint that holds the run's log; 0 outside of checkpoint folders."""
     match = _CHECKPOINT.fullmatch(run.path.name)
     return int(match.group(1)) if match else 0

@@ -1,6 +1,7 @@
 """Histograms and pictures as files hold them, made into values."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -67,3 +68,8 @@ def decode_picture(encoded: bytes) -> Image | Video:
             return Video(np.stack(frames), fps=1000.0 / max(picture.info.get("duration", 100), 1))
         pixels = np.asarray(picture.convert(_MODES.get(picture.mode, "RGB")))
         return Image(pixels if pixels.ndim == 3 else pixels[..., None])
+
+
+def read_picture(path: Path) -> Image | Video:
+    """The picture in a file."""
+    return decode_picture(path.read_bytes())

@@ -29,11 +29,11 @@ _READERS: dict[str, Callable[[tuple[Path, ...]], Contents]] = {
 
 
 def read_run(path: str | PathLike[str]) -> Run:
-    """Read one training run, whoever wrote it.
+    """Read one training run, from any library.
 
     Event files of TensorBoard (ours, Stable-Baselines3, CleanRL, skrl, rsl_rl, TorchRL), CSV (Lightning,
     Stable-Baselines3), W&B offline files, and the JSON lines and JSON of PufferLib, Stable-Baselines3, Transformers
-    and prime-rl are told apart by name and content. Where one run has several formats, event files come first.
+    and prime-rl are recognized by name and content. If a run has several formats, event files are preferred.
 
     Args:
         path: a file, the folder of a run, or a folder that holds exactly one run.

@@ -1,4 +1,4 @@
-"""The records of an event file: where they lie, and which of them are whole.
+"""The records of an event file: where they begin and end, and which of them are whole.
 
 A record is its length (uint64), a checksum of that, the data, and a checksum of the data: TensorFlow's ``TFRecord``.
 Checksums are computed for thousands of records together, one byte of each at a time.
@@ -17,9 +17,11 @@ Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.int64]
 
 _LENGTH = Struct("<Q")
-_HEADER, _FRAME = 12, 16
+_HEADER, _CHECKSUM = 12, 4
 _POLYNOMIAL = 0x82F63B78
 """Castagnoli's, bits reversed (RFC 3720, appendix B.4)."""
+_AT_ONCE = 1 << 16
+"""Records that are checked before the first of them is returned; after damage the rest is checked again."""
 _TOGETHER = 1 << 14
 """Records whose checksums are computed together: they fit the processor's cache."""
 _CHECKED = 1 << 12
@@ -39,36 +41,41 @@ def whole_records(data: bytes, name: str, contents: Contents) -> Iterator[tuple[
     """
     at, content = 0, np.frombuffer(data, np.uint8)
     while at < len(data):
-        starts, lengths, after = _frames(data, content, at)
-        is_whole = _data_is_valid(content, starts, lengths)
-        for offset in starts[~is_whole] - _HEADER:
-            contents.problems.append(f"{name}: the record at byte {offset} is damaged; it was left out")
-        yield from zip(starts[is_whole].tolist(), (starts + lengths)[is_whole].tolist(), strict=True)
-        if after == len(data):
-            return
-        at = _next_header(content, after + 1)
-        what = "the file is cut short" if at == len(data) else "the file is damaged"
-        contents.problems.append(f"{name}: {what} at byte {after}; {at - after} bytes were left out")
+        starts, ends = _frames(data, at)
+        whole = _count_whole(content, starts, ends)
+        if whole:
+            yield from zip(starts[:whole].tolist(), ends[:whole].tolist(), strict=True)
+            at = int(ends[whole - 1]) + _CHECKSUM
+        else:
+            after = _next_header(content, at + 1)
+            what = "cut short" if after == len(data) else "damaged"
+            contents.problems.append(f"{name}: {what} at byte {at}; {after - at} bytes were left out")
+            at = after
 
 
-def _frames(data: bytes, content: Bytes, at: int) -> tuple[Offsets, Offsets, int]:
-    """Starts and lengths of the data of records one behind the other, and where their chain ends."""
+def _frames(data: bytes, at: int) -> tuple[Offsets, Offsets]:
+    """Starts and ends of the data of records that follow one another, if their lengths are right."""
     starts: list[int] = []
-    lengths: list[int] = []
-    unpack, size = _LENGTH.unpack_from, len(data)
-    while at + _FRAME <= size:
+    ends: list[int] = []
+    unpack, last = _LENGTH.unpack_from, len(data) - _CHECKSUM
+    while at + _HEADER <= last and len(starts) < _AT_ONCE:
         (length,) = unpack(data, at)
-        if length > size - at - _FRAME:
+        start, end = at + _HEADER, at + _HEADER + length
+        if end > last:
             break
-        starts.append(at + _HEADER)
-        lengths.append(length)
-        at += length + _FRAME
-    found, sizes = np.array(starts, np.int64), np.array(lengths, np.int64)
-    valid = _headers_are_valid(content, found - _HEADER)
-    if valid.all():
-        return found, sizes, at
-    first = int(valid.argmin())
-    return found[:first], sizes[:first], int(found[first]) - _HEADER
+        starts.append(start)
+        ends.append(end)
+        at = end + _CHECKSUM
+    return np.array(starts, np.int64), np.array(ends, np.int64)
+
+
+def _count_whole(content: Bytes, starts: Offsets, ends: Offsets) -> int:
+    """How many records there are before the first with a wrong checksum."""
+    is_whole = _headers_are_valid(content, starts - _HEADER)
+    (short,) = np.nonzero(ends - starts <= _CHECKED)
+    checksums = _checksums(content, starts[short], (ends - starts)[short])
+    is_whole[short] &= checksums == _uint32_at(content, ends[short])
+    return len(starts) if is_whole.all() else int(is_whole.argmin())
 
 
 def _headers_are_valid(content: Bytes, offsets: Offsets) -> NDArray[np.bool_]:
@@ -76,18 +83,11 @@ def _headers_are_valid(content: Bytes, offsets: Offsets) -> NDArray[np.bool_]:
     return np.equal(checksums, _uint32_at(content, offsets + _LENGTH.size))
 
 
-def _data_is_valid(content: Bytes, starts: Offsets, lengths: Offsets) -> NDArray[np.bool_]:
-    valid = np.ones(len(starts), bool)
-    (short,) = np.nonzero(lengths <= _CHECKED)
-    checksums = _checksums(content, starts[short], lengths[short])
-    valid[short] = checksums == _uint32_at(content, (starts + lengths)[short])
-    return valid
-
-
 def _next_header(content: Bytes, at: int) -> int:
     """Where the next valid header begins, the end of the file if there is none."""
-    for begin in range(at, len(content) - _FRAME + 1, _WINDOW):
-        offsets = np.arange(begin, min(begin + _WINDOW, len(content) - _FRAME + 1))
+    last = len(content) - _HEADER - _CHECKSUM
+    for begin in range(at, last + 1, _WINDOW):
+        offsets = np.arange(begin, min(begin + _WINDOW, last + 1))
         found = offsets[_headers_are_valid(content, offsets)]
         if len(found):
             return int(found[0])
@@ -95,7 +95,7 @@ def _next_header(content: Bytes, at: int) -> int:
 
 
 def _uint32_at(content: Bytes, offsets: Offsets) -> NDArray[np.uint32]:
-    found: NDArray[np.uint32] = content[offsets[:, None] + np.arange(4)].view("<u4").reshape(-1)
+    found: NDArray[np.uint32] = content[offsets[:, None] + np.arange(_CHECKSUM)].view("<u4").reshape(-1)
     return found
 
 

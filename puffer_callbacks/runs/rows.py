@@ -12,7 +12,7 @@ STEP_NAMES = (
     *("agent_steps", "step", "global_step", "time/total_timesteps", "total_timesteps"),
     *("trainer/global_step", "train/global_step", "_step"),
 )
-"""What writers call the column that counts steps, the likeliest first."""
+"""Names of the column that counts steps, in order of preference."""
 _TIME_NAMES = ("_timestamp", "wall_time", "timestamp", "time")
 _NOT_SERIES = {"step", "_step", "_timestamp", "_runtime", "wall_time"}
 _EARLIEST = 1e8
@@ -22,8 +22,8 @@ _EARLIEST = 1e8
 class RowReader:
     """Adds rows to the contents of a run.
 
-    A row's step is the number under the first of its step columns that the run has; a row without it stands where the
-    row before stood, and in a run without any at its own index.
+    A row's step is the value of the run's step column. A row without it gets the step of the row before, and in a run
+    without a step column each row gets its index.
 
     Args:
         contents: what to add to.
@@ -97,7 +97,7 @@ def as_setting(value: object) -> Setting | None:
 
 
 def parse_setting(text: str) -> Setting:
-    """The number or boolean that a text stands for, or the text.
+    """Parse a number or boolean; any other text is returned as it is.
 
     Example:
         >>> [parse_setting(text) for text in ("3e-4", "64", "true", "adam")]

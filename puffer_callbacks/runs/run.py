@@ -1,7 +1,6 @@
 """A run as it was read: its series, pictures, text and hyperparameters."""
 
-from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -9,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from puffer_callbacks.runs.aliases import Series, Source
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.display import as_html, as_text
+from puffer_callbacks.runs.display import as_html, as_text, summarize
 from puffer_callbacks.runs.sources import source_of
+from puffer_callbacks.runs.table import scalar_table
 from puffer_callbacks.values import Histogram, Image, Setting, Video
 
 if TYPE_CHECKING:
@@ -48,12 +47,16 @@ class Run:
 
     @property
     def source(self) -> str:
-        """The library that wrote the run, judged by its tags; ``"unknown"`` where they tell nothing."""
+        """The library that wrote the run, identified by its tags; ``"unknown"`` if none is known."""
         return self._source.name
 
     @property
     def x_axis(self) -> str:
         """What a step counts: ``env_steps``, ``optimizer_steps``, ``iterations``, or ``steps`` if that is unknown."""
+        for axis in ("env_steps", "optimizer_steps"):
+            steps, values = self.canonical.get(f"time/{axis}", (np.zeros(0), np.zeros(0)))
+            if len(steps) and np.array_equal(steps.astype(np.float32), values.astype(np.float32)):
+                return axis
         return self._source.x_axis
 
     @property
@@ -90,7 +93,7 @@ class Run:
 
     @cached_property
     def canonical(self) -> Mapping[str, Series]:
-        """The series under our own tags, whoever wrote them, with our signs and units.
+        """The series under our own tags, with our signs and units, for every library.
 
         ``puffer_callbacks.values.vocabulary`` describes the tags. Those that it does not know are in ``tags`` alone.
         """
@@ -105,19 +108,7 @@ class Run:
         Raises:
             ImportError: if pandas is missing.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415  # an optional extra
-        except ImportError as error:
-            raise ImportError("Run.scalars needs pandas: pip install 'puffer_callbacks[runs]'") from error
-        columns = [(tag, self.contents.scalars[tag]) for tag in self.tags]
-        return pd.DataFrame(
-            {
-                "tag": np.repeat([tag for tag, _ in columns], [len(column.steps) for _, column in columns]),
-                "step": _joined([column.steps for _, column in columns], np.int64),
-                "value": _joined([column.values for _, column in columns], np.float64),
-                "wall_time": _joined([column.wall_times for _, column in columns], np.float64),
-            }
-        )
+        return scalar_table({tag: self.contents.scalars[tag] for tag in self.tags})
 
     @cached_property
     def histograms(self) -> Mapping[str, list[tuple[int, Histogram]]]:
@@ -161,12 +152,13 @@ class Run:
                     self.contents.problems.append(f"{tag} at step {step} cannot be decoded: {error}")
         return found
 
+    def _facts(self) -> dict[str, str]:
+        written = f"{self.source}, {self.format}"
+        steps = f"{self.last_step:,} ({self.x_axis.replace('_', ' ')})"
+        return {"written by": written, "steps": steps, **summarize(self.contents, self.canonical)}
+
     def __repr__(self) -> str:
-        return as_text(self)
+        return as_text(f"Run {self.path}", self._facts())
 
     def _repr_html_(self) -> str:
-        return as_html(self)
-
-
-def _joined(columns: Sequence["array[int] | array[float]"], dtype: type[np.generic]) -> NDArray[np.generic]:
-    return np.concatenate([np.array(column, dtype) for column in columns]) if columns else np.zeros(0, dtype)
+        return as_html(f"Run {self.path}", self._facts())

@@ -1,4 +1,4 @@
-"""The libraries whose logs are known: how to tell them, and what they call things. The one alias table."""
+"""The alias table: libraries whose logs are known, how to identify them, and their names for our tags."""
 
 from collections.abc import Iterable
 
@@ -16,20 +16,12 @@ def source_of(tags: Iterable[str]) -> Source:
     return next((source for source in SOURCES if source.signature & given), UNKNOWN)
 
 
-def _with_prefixes(prefixes: tuple[str, ...], *names: str) -> tuple[str, ...]:
-    return tuple(prefix + name for name in names for prefix in prefixes)
-
-
 def _puffer(*names: str) -> tuple[str, ...]:
-    return _with_prefixes(("loss/", "losses/"), *names)
-
-
-def _puffer_env(*names: str) -> tuple[str, ...]:
-    return _with_prefixes(("env/", "environment/"), *names)
+    return tuple(prefix + name for name in names for prefix in ("loss/", "losses/"))
 
 
 def _prefixed(*names: str) -> tuple[str, ...]:
-    return _with_prefixes(("", "train/"), *names)
+    return tuple(prefix + name for name in names for prefix in ("", "train/"))
 
 
 UNKNOWN = Source("unknown", "steps")
@@ -90,8 +82,8 @@ SOURCES = (
         "env_steps",
         frozenset({"agent_steps", *_puffer("clipfrac", "old_kl")}),
         {
-            "train/reward": _puffer_env("episode_return", "score"),
-            "train/episode_length": _puffer_env("episode_length"),
+            "train/reward": ("env/episode_return", "environment/episode_return", "env/score", "environment/score"),
+            "train/episode_length": ("env/episode_length", "environment/episode_length"),
             "train/loss": _puffer("total"),
             "train/policy_loss": _puffer("policy", "policy_loss"),
             "train/value_loss": _puffer("value", "value_loss"),
@@ -219,4 +211,4 @@ SOURCES = (
         },
     ),
 )
-"""Every known library, those with the most telling signatures first."""
+"""Every known library. The order matters: the first with a matching signature is used."""

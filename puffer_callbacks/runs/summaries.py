@@ -14,7 +14,7 @@ _HPARAMS_KINDS = ("number_value", "string_value", "bool_value")
 
 
 def add_summary(contents: Contents, value: Any, plugin: str, step: int, wall_time: float) -> None:
-    """Add a value to the contents of a run; kinds that a run has no place for, such as audio, are passed over.
+    """Add a value to the contents of a run; other kinds, such as audio, are ignored.
 
     Args:
         contents: what to add to.

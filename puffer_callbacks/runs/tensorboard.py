@@ -8,7 +8,7 @@ from typing import Any
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from puffer_callbacks.runs.contents import Column, Contents
+from puffer_callbacks.runs.contents import Append, Contents
 from puffer_callbacks.runs.records import whole_records
 from puffer_callbacks.runs.summaries import add_summary
 
@@ -41,13 +41,13 @@ def read_event_files(paths: Sequence[Path]) -> Contents:
 class _EventReader:
     """Adds events to the contents of a run.
 
-    Nearly all events are scalars, and two of one tag differ in their last four bytes alone: what stands before those
-    finds the column, with no message parsed.
+    Nearly all values are scalars, and two of one tag differ in their last four bytes alone. So the bytes before those
+    find the column, of a value in a row of many as of an event with one value, and no message is parsed.
     """
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        self._columns: dict[bytes, Column] = {}
+        self._columns: dict[bytes, tuple[Append, Append, Append]] = {}
         self._plugins: dict[str, str] = {}
 
     def add(self, data: bytes, start: int, end: int) -> None:
@@ -58,37 +58,45 @@ class _EventReader:
             at += 9
         if at < end and data[at] == _STEP:
             step, at = _varint(data, at + 1)
-        if at >= end or data[at] != _SUMMARY:
-            self._add_other(Event.FromString(data[start:end]))
+        column = self._columns.get(data[at : end - 4])
+        if column is not None:
+            add_step, add_value, add_wall_time = column
+            add_step(step)
+            add_value(_FLOAT.unpack_from(data, end - 4)[0])
+            add_wall_time(wall_time)
             return
-        length, at = _varint(data, at + 1)
-        if at + length == end:
-            self._add_values(data, at, end, step, wall_time)
-        else:  # fields in an order that no known writer has
-            event = Event.FromString(data[start:end])
-            for value in event.summary.value:
-                self._add_value(value, event.step, event.wall_time)
+        if at < end and data[at] == _SUMMARY:
+            length, at = _varint(data, at + 1)
+            if at + length == end:
+                self._add_values(data, at, end, step, wall_time)
+                return
+        self._add_event(Event.FromString(data[start:end]))
 
     def _add_values(self, data: bytes, at: int, end: int, step: int, wall_time: float) -> None:
         """Add the values of a serialized summary."""
         columns, unpack = self._columns, _FLOAT.unpack_from
         while at < end:
             if data[at] != _VALUE:
-                raise ValueError("expected a summary's value")
+                raise ValueError("expected a value of the summary")
             length, at = _varint(data, at + 1)
             at += length
             column = columns.get(data[at - length : at - 4])
             if column is not None:
-                column.add(step, unpack(data, at - 4)[0], wall_time)
+                add_step, add_value, add_wall_time = column
+                add_step(step)
+                add_value(unpack(data, at - 4)[0])
+                add_wall_time(wall_time)
             else:
                 self._add_unknown(data[at - length : at], step, wall_time)
 
     def _add_unknown(self, serialized: bytes, step: int, wall_time: float) -> None:
-        """Add a value whose first bytes are new; those of a plain scalar are kept."""
+        """Add a value whose first bytes are new; those of a scalar and nothing else are kept."""
         value = Summary.Value.FromString(serialized)
-        plain = Summary.Value(tag=value.tag, simple_value=value.simple_value)
-        if value.WhichOneof("value") == "simple_value" and plain.SerializeToString() == serialized:
-            self._columns[serialized[:-4]] = self._contents.column(value.tag)
+        scalar = Summary.Value(tag=value.tag, simple_value=value.simple_value)
+        if value.WhichOneof("value") == "simple_value" and scalar.SerializeToString() == serialized:
+            alone = Event(summary=Summary(value=[scalar])).SerializeToString()
+            column = self._contents.column(value.tag)
+            self._columns[serialized[:-4]] = self._columns[alone[:-4]] = column.appends
         self._add_value(value, step, wall_time)
 
     def _add_value(self, value: Any, step: int, wall_time: float) -> None:
@@ -97,9 +105,12 @@ class _EventReader:
             self._plugins.setdefault(value.tag, plugin)
         add_summary(self._contents, value, self._plugins.get(value.tag, ""), step, wall_time)
 
-    def _add_other(self, event: Any) -> None:
+    def _add_event(self, event: Any) -> None:
+        """Add an event that is no row of values, or has its fields in another order."""
         if event.HasField("session_log") and event.session_log.status == SessionLog.START:
             self._contents.drop_from(event.step)
+        for value in event.summary.value:
+            self._add_value(value, event.step, event.wall_time)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.media import decode_picture, histogram_of_buckets
+from puffer_callbacks.runs.media import histogram_of_buckets, read_picture
 from puffer_callbacks.runs.rows import RowReader, as_setting, flattened
 from puffer_callbacks.runs.wandb_records import wandb_records
-from puffer_callbacks.values import Histogram, Image, Video
+from puffer_callbacks.values import Histogram
 
 
 def read_wandb_files(paths: Sequence[Path]) -> Contents:
     """All that the files of one run hold; a resumed run has several.
 
-    A row stands at the column that ``define_metric("*", step_metric=…)`` names, else at the first that counts steps,
-    else at W&B's own count of rows.
+    The step of a row is the column that ``define_metric("*", step_metric=…)`` names, else the first of ``STEP_NAMES``,
+    which ends with W&B's own count of rows.
 
     Args:
         paths: the files, oldest first.
@@ -45,7 +45,7 @@ class _HistoryReader:
         self._rows = RowReader(contents)
 
     def add(self, record: Any, folder: Path) -> None:
-        """Add a record; pictures stand in the folder."""
+        """Add a record; ``folder`` holds the pictures."""
         kind = record.WhichOneof("record_type")
         if kind == "history":
             self._add_row(_nested(record.history.item), folder)
@@ -67,7 +67,7 @@ class _HistoryReader:
             if value["_type"] == "histogram":
                 self._contents.histograms.setdefault(tag, []).append((step, partial(_histogram, value)))
             elif value["_type"] in ("image-file", "video-file") and "path" in value:
-                picture = partial(_picture, folder / value["path"])
+                picture = partial(read_picture, folder / value["path"])
                 self._contents.images.setdefault(tag, []).append((step, picture))
 
 
@@ -89,7 +89,3 @@ def _nested(items: Iterable[Any]) -> dict[str, Any]:
 def _histogram(value: dict[str, Any]) -> Histogram:
     edges, counts = (np.array(value[name], np.float64) for name in ("bins", "values"))
     return histogram_of_buckets(edges[:-1], edges[1:], counts)
-
-
-def _picture(path: Path) -> Image | Video:
-    return decode_picture(path.read_bytes())

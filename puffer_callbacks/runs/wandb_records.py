@@ -13,7 +13,7 @@ from puffer_callbacks.runs.contents import Contents
 MAGIC = b":W&B"
 _START, _BLOCK = 7, 32768
 _HEADER = struct.Struct("<IHB")
-_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_FULL, _FIRST, _LAST = 1, 2, 4
 
 
 def wandb_records(data: bytes, name: str, contents: Contents) -> Iterator[bytes]:
@@ -24,7 +24,8 @@ def wandb_records(data: bytes, name: str, contents: Contents) -> Iterator[bytes]
         name: the file's name, for the problems.
         contents: its ``problems`` gain a line for each place that could not be read.
     """
-    at, parts = _START, b""
+    at = _START
+    parts: bytes | None = None
     while at + _HEADER.size <= len(data):
         left = _BLOCK - at % _BLOCK
         if left < _HEADER.size:  # too short for a header: padding
@@ -34,9 +35,12 @@ def wandb_records(data: bytes, name: str, contents: Contents) -> Iterator[bytes]
         part = data[at + _HEADER.size : at + _HEADER.size + length]
         if len(part) < length or zlib.crc32(part, zlib.crc32(bytes([kind]))) != checksum:
             contents.problems.append(f"{name}: the record at byte {at} is cut short or damaged; it was left out")
-            at, parts = at + left, b""
+            at, parts = at + left, None
             continue
-        parts = part if kind in (_FULL, _FIRST) else parts + part
-        if kind in (_FULL, _LAST):
+        if kind in (_FULL, _FIRST):
+            parts = part
+        elif parts is not None:  # else its first part was left out
+            parts += part
+        if kind in (_FULL, _LAST) and parts is not None:
             yield parts
         at += _HEADER.size + length

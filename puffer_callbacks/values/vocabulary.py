@@ -7,13 +7,13 @@ from functools import cache
 
 @dataclass(frozen=True)
 class Description:
-    """What a tag stands for.
+    """The meaning of a tag.
 
     Args:
         tag: the tag, or the pattern that it follows, such as ``weights/<parameter>``.
         meaning: one sentence.
         unit: such as ``nats`` or ``steps``; empty for a pure number.
-        good: the healthy range or course, in words; empty where there is none.
+        good: the healthy range or trend; empty where there is none.
 
     Example:
         >>> describe("train/entropy").unit
@@ -58,7 +58,7 @@ _ENTRIES = (
     ("train/reward", "Mean undiscounted return of the episodes that finished in the rollout.", "reward", "rising"),
     ("train/episode_length", "Mean length of the episodes that finished in the rollout.", "steps"),
     ("train/loss", "The whole loss that is minimized."),
-    ("train/policy_loss", "The policy's surrogate loss.", "", "small, around 0; its sign says little"),
+    ("train/policy_loss", "The policy's surrogate loss.", "", "small, around 0"),
     ("train/value_loss", "The critic's regression loss.", "reward²", "falling, or steady while returns still change"),
     (
         "train/entropy",
