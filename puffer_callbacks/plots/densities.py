@@ -27,7 +27,8 @@ def common_edges(points: Sequence[Point], *, num_bins: int) -> NDArray[np.float6
     low, high = quantiles[:, 0].min(), quantiles[:, 1].max()
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-300):
         low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    return np.linspace(low, high, num_bins + 1)
+    margin = 0.01 * (high - low)  # values at the very ends, as of discrete actions, lie inside a bin
+    return np.linspace(low - margin, high + margin, num_bins + 1)
 
 
 def shares(points: Sequence[Point], edges: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -86,7 +86,7 @@ def bootstrap_interval(
 
     Example:
         >>> bootstrap_interval(interquartile_mean, [1, 2, 3, 4, 5], seed=1)
-        array([1.66666667, 4.33333333])
+        array([1.65833333, 4.66666667])
     """
     if not 0 < confidence < 1 or repetitions < 1:
         given = f"{confidence} and {repetitions}"

@@ -124,6 +124,12 @@ def test_shares_of_a_histogram_add_up_and_lie_where_the_values_are():
         assert set(np.flatnonzero(row)) <= {2 * step, 2 * step + 1, 2 * step + 2}
 
 
+def test_discrete_values_keep_their_shares_at_both_ends():
+    points = [(0, Histogram.of(torch.tensor([0.0, 0.0, 0.0, 1.0])))]
+    (row,) = shares(points, common_edges(points, num_bins=10))
+    np.testing.assert_allclose(row, [0.75, *[0.0] * 8, 0.25])
+
+
 def test_common_edges_leave_single_extremes_outside():
     values = torch.cat([torch.linspace(-1, 1, 10_000), torch.tensor([1e9])])
     low, *_, high = common_edges([(0, Histogram.of(values))], num_bins=10)
