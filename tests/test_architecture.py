@@ -33,6 +33,9 @@ ROOMS: dict[str, set[str]] = {
     "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
     "adapters": LEAVES | {"callbacks", "config", "recorder", "values"},
     "ppo": LEAVES | {"callbacks", "config", "recorder"},
+    "runs": {"values"},
+    "plots": {"runs", "values"},
+    "report": {"health", "loggers", "plots", "runs", "values"},
 }
 """Each room and what it may import: the tree is read from the top down."""
 ABOVE = {"__init__", "__main__", "cli"}
