@@ -8,8 +8,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
-from puffer_callbacks.histogram.sketch import sketch
+from puffer_callbacks.histogram.over_ranks import histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
 from puffer_callbacks.measure.gradients import optimized, plain_name
@@ -107,7 +106,7 @@ class HistogramCallback(PufferCallback):
         if self.gradients and self._every.is_due(Recorder.of(trainer).counters.optimizer_steps + 1):
             parameters = optimized(pl_module, optimizer).items()
             named = {f"gradients/{name}": p.grad for name, p in parameters if self._chosen(name, p.grad)}
-            self._gradients |= self._sketch({name: grad for name, grad in named.items() if grad is not None})
+            self._gradients |= self._histograms({name: grad for name, grad in named.items() if grad is not None})
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
@@ -118,7 +117,7 @@ class HistogramCallback(PufferCallback):
         if not self._every.fires(recorder.counters.optimizer_steps):
             return
         gradients, self._gradients = self._gradients, {}
-        found = self._sketch(self._model_tensors(pl_module)) | gradients
+        found = self._histograms(self._model_tensors(pl_module)) | gradients
         self._owes = self._rollout is None and self._rollout_at is not None
         recorder.record({**found, **self._of_rollout()})
 
@@ -137,9 +136,9 @@ class HistogramCallback(PufferCallback):
     def _chosen(self, name: str, tensor: Tensor | None) -> bool:
         return tensor is not None and name in self._selection
 
-    def _sketch(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
+    def _histograms(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
         sharded = any(hasattr(tensor, "placements") for tensor in tensors.values())  # then on every rank alike
-        found = sketch_over_ranks(tensors, replicated=True) if sharded else sketch(tensors)
+        found = histograms_over_ranks(tensors, replicated=True) if sharded else Histogram.of_all(tensors)
         return merged_by_module(found) if self.group_by else found
 
     def _model_tensors(self, module: Any) -> dict[str, Tensor]:
@@ -157,4 +156,4 @@ class HistogramCallback(PufferCallback):
         if self._rollout is None:
             return self._resumed
         fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}
-        return sketch({f"rollout/{name}": value for name, value in fields.items() if value is not None})
+        return Histogram.of_all({f"rollout/{name}": value for name, value in fields.items() if value is not None})

@@ -9,7 +9,7 @@ from struct import Struct
 
 import numpy as np
 
-from puffer_callbacks.histogram.bins import address_of_edges
+from puffer_callbacks.histogram.bins import LAST_BIN, lower_edges
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.writers.tensorboard.compiled import IS_COMPILED, encoding
 from puffer_callbacks.writers.tensorboard.histogram_rows import rows_as_bytes
@@ -18,6 +18,7 @@ from puffer_callbacks.writers.tensorboard.protobuf import field
 _TOTAL = Struct("<Bd")
 """Minimum, maximum, number, sum or sum of squares: one of the fields 1 to 5, a key and a float64."""
 
+_EDGES = lower_edges(np.arange(-LAST_BIN, LAST_BIN + 2))
 _LIMITS, _COUNTS = 6, 7
 _VALUE, _TAG, _HISTO = 1, 1, 5
 
@@ -46,7 +47,7 @@ def encode_histograms(histograms: Mapping[str, Histogram]) -> bytes:
 def _encode(tag: str, histogram: Histogram) -> bytes:
     bins, counts = histogram.bins.astype(np.int32, copy=False), histogram.bin_counts.astype(np.int64, copy=False)
     totals = histogram.min, histogram.max, histogram.sum, histogram.sum_squares
-    return encoding.histogram(tag.encode(), bins.tobytes(), counts.tobytes(), *totals, address_of_edges())
+    return encoding.histogram(tag.encode(), bins.tobytes(), counts.tobytes(), *totals, _EDGES[LAST_BIN:].ctypes.data)
 
 
 def _message(histogram: Histogram, number: float, limits: bytes, counts: bytes) -> bytes:
