@@ -29,11 +29,11 @@ ROOMS: dict[str, set[str]] = {
     "writers": {"axes", "faults", "histogram", "values"},
     "backends": {"axes", "faults", "values", "writers"},
     "recorder": LEAVES | {"backends", "config", "overhead", "values"},
-    "runs": {"values"},
+    "health": {"rollout", "values"},
+    "runs": {"health", "values"},
     "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
     "adapters": LEAVES | {"callbacks", "config", "recorder", "values"},
     "ppo": LEAVES | {"callbacks", "config", "recorder"},
-    "runs": {"values"},
     "plots": {"runs", "values"},
     "report": {"health", "loggers", "plots", "runs", "values"},
 }
