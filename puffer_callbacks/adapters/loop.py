@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import Self
 
+from puffer_callbacks.adapters.hook_calls import is_callback
 from puffer_callbacks.adapters.module_view import unwrap
 from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
 from puffer_callbacks.adapters.trainer import TrainerAdapter
@@ -18,10 +19,10 @@ from puffer_callbacks.rollout import Rollout
 class Loop(TrainerAdapter):
     """Runs the callbacks in a loop of your own: in CleanRL's style, with Fabric, or any other.
 
-    It stands where callbacks expect a trainer, so ``log(loop, {…})`` works as ``log(trainer, {…})`` does.
-    It finds the module's optimizers, and tells the callbacks before each of their steps: after
-    accumulation, and before ``torch.nn.utils`` clips the gradients. Intervals are in optimizer steps,
-    however seldom ``step`` is called. When it is closed it leaves nothing behind.
+    Callbacks take it for the trainer, so ``log(loop, {…})`` works as ``log(trainer, {…})`` does. It finds the
+    module's optimizers, and calls the callbacks before each of their steps: after accumulation, and before
+    ``torch.nn.utils`` clips the gradients. Intervals are in optimizer steps, however seldom ``step`` is
+    called. When it is closed it leaves nothing behind.
 
     Args:
         loggers: Lightning's or Fabric's loggers, one or several; ``None`` for none.
@@ -52,7 +53,7 @@ class Loop(TrainerAdapter):
         ``fabric.call("on_rollout_end", rollout)`` then reaches all of them, as
         ``loop.rollout_end(rollout)`` does; so do ``fabric.call("fit_start", module, hparams)``,
         ``fabric.call("step", metrics)`` and ``fabric.call("close")``. ``Fabric(callbacks=[Loop(loggers,
-        callbacks)])`` comes to the same.
+        callbacks)])`` is equivalent.
 
         Args:
             fabric: ``Fabric(callbacks=[…], loggers=[…])``, of either Lightning namespace.
@@ -70,9 +71,9 @@ class Loop(TrainerAdapter):
         """
         if not hasattr(fabric, "_callbacks") or not hasattr(fabric, "loggers"):
             raise TypeError(f"from_fabric: expected a lightning Fabric, got {type(fabric).__name__}")
-        listed = [callback for callback in fabric._callbacks if callable(getattr(callback, "setup", None))]
+        listed = [callback for callback in fabric._callbacks if is_callback(callback)]
         loop = cls(fabric.loggers, listed)
-        fabric._callbacks = [loop, *(other for other in fabric._callbacks if other not in listed)]
+        fabric._callbacks = [loop, *(other for other in fabric._callbacks if not is_callback(other))]
         return loop
 
     def fit_start(
@@ -89,20 +90,20 @@ class Loop(TrainerAdapter):
             module: the module in training, plain or wrapped (``torch.compile``, DDP, Fabric).
             hparams: the configuration: a mapping, ``Namespace`` or dataclass, nested at will.
             optimizers: those to follow, one or several; left out, those of the module are found.
-            env_steps: a function that tells the environment steps so far; left out, they are the module's
+            env_steps: a function that returns the environment steps so far; left out, they are the module's
                 ``env_steps`` or else the last rollout's.
 
         Raises:
             TypeError: if ``module`` is no ``torch.nn.Module``, or an optimizer is none.
         """
-        named = [] if optimizers is None else unwrap_optimizers(optimizers)
+        listed = [] if optimizers is None else unwrap_optimizers(optimizers)
         plain = unwrap(module)
         settings = _settings(getattr(plain, "hparams", {}) if hparams is None else hparams)
-        found = optimizers_of(plain) if optimizers is None else named
+        found = optimizers_of(plain) if optimizers is None else listed
         self.begin(plain, settings, found, find=optimizers is None, env_steps=env_steps)
 
     def step(self, metrics: Mapping[str, Any] | None = None, *, batch: Any = None) -> None:
-        """Say that a training step is over, after ``optimizer.step()``.
+        """End a training step, after ``optimizer.step()``.
 
         Args:
             metrics: its scalars: numbers or 0-d tensors, nested at will; ``loss`` becomes ``train/loss``.
@@ -112,26 +113,26 @@ class Loop(TrainerAdapter):
         Raises:
             RuntimeError: if no fit is open.
         """
-        self._must_be_open("step")
-        self.report(metrics, batch)
+        self._require_open("step")
+        self.step_end(metrics, batch)
 
     def rollout_end(self, rollout: Rollout) -> None:
-        """Hand a rollout to the callbacks.
+        """Pass a rollout to the callbacks.
 
         Raises:
             RuntimeError: if no fit is open.
             TypeError: if it is no ``Rollout``.
         """
-        self._must_be_open("rollout_end")
+        self._require_open("rollout_end")
         self.current_epoch += 1
         if isinstance(rollout, Rollout):
             Recorder.of(self).counters.see_rollout(rollout)
             if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
-                self.show({"observations": rollout.observations[0]})
-        self.tell("on_rollout_end", rollout)
+                self.first_batch({"observations": rollout.observations[0]})
+        self.call_hook("on_rollout_end", rollout)
 
     def close(self) -> None:
-        """End the fit, if one is open: write what is left, and let go of the module and its optimizers."""
+        """End the fit, if one is open: write what is left, and remove every hook."""
         self.end()
 
     def on_rollout_end(self, *args: Any, rollout: Rollout | None = None) -> None:
@@ -139,8 +140,8 @@ class Loop(TrainerAdapter):
         self.rollout_end(args[-1] if args else rollout)  # type: ignore[arg-type]  # checked there
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: counters, intervals, open means. All that was said so far is flushed."""
-        self.tell("on_save_checkpoint", {})
+        """What a checkpoint keeps: counters, intervals, open means. All that was logged so far is flushed."""
+        self.call_hook("on_save_checkpoint", {})
         able = [callback for callback in self.callbacks if callable(getattr(callback, "state_dict", None))]
         return {callback.state_key: state for callback in able if (state := callback.state_dict())}
 
@@ -152,7 +153,7 @@ class Loop(TrainerAdapter):
         """
         if self.is_open:
             raise RuntimeError("load_state_dict: expected to come before fit_start, got a fit that is open")
-        self._states = dict(state)
+        self._loaded = dict(state)
 
     def __enter__(self) -> Self:
         return self
@@ -165,7 +166,7 @@ class Loop(TrainerAdapter):
         else:
             self.fail(error)
 
-    def _must_be_open(self, method: str) -> None:
+    def _require_open(self, method: str) -> None:
         if not self.is_open:
             expected = "expected a fit that is open, got none; call fit_start(module, hparams) first"
             raise RuntimeError(f"{method}: {expected}")

@@ -191,7 +191,7 @@ def test_gradients_are_those_before_the_clip():
     assert torch.cat([p.grad.flatten() for p in module.parameters()]).norm() < 0.51
 
 
-def test_parts_clipped_one_after_the_other_are_told_of_once_and_before_both():
+def test_parts_clipped_one_after_the_other_are_measured_once_before_both():
     spy, module = Spy(), network()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
     with Loop(None, spy) as loop:
@@ -208,7 +208,7 @@ def test_parts_clipped_one_after_the_other_are_told_of_once_and_before_both():
     assert spy.gradients[0].norm() > 10
 
 
-def test_a_step_that_a_gradient_scaler_skips_is_told_of_anew():
+def test_a_step_that_a_gradient_scaler_skips_is_measured_anew():
     spy, module = Spy(), network()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
@@ -228,7 +228,7 @@ def test_a_step_that_a_gradient_scaler_skips_is_told_of_anew():
     assert spy.gradients[1].isfinite().all()
 
 
-def test_a_closure_s_gradients_are_told_of_after_it_made_them():
+def test_a_closure_s_gradients_are_measured_after_its_first_call():
     spy, module = Spy(), network()
     optimizer = torch.optim.LBFGS(module.parameters(), max_iter=3)
 
@@ -247,15 +247,15 @@ def test_a_closure_s_gradients_are_told_of_after_it_made_them():
     assert all(gradient.abs().sum() > 0 for gradient in spy.gradients)
 
 
-def test_an_optimizer_made_later_is_found_and_a_stranger_is_not(memory_logger):
-    module, stranger = network(), network()
+def test_an_optimizer_made_later_is_found_and_another_module_s_is_not(memory_logger):
+    module, other_module = network(), network()
     spy = Spy()
     with Loop(memory_logger, [MetricsCallback(1), spy]) as loop:
         loop.fit_start(module)
-        other = torch.optim.SGD(stranger.parameters(), lr=0.5)
+        other = torch.optim.SGD(other_module.parameters(), lr=0.5)
         optimizer = torch.optim.SGD(module.parameters(), lr=0.25)
         for _ in range(3):
-            update(stranger, other)
+            update(other_module, other)
             update(module, optimizer)
             loop.step({"loss": 1.0})
         assert loop.optimizers == [optimizer]
@@ -263,17 +263,17 @@ def test_an_optimizer_made_later_is_found_and_a_stranger_is_not(memory_logger):
     assert memory_logger.series("train/learning_rate") == [(1, 0.25), (2, 0.25), (3, 0.25)]
 
 
-def test_of_several_optimizers_the_busiest_gives_the_beat():
+def test_of_several_optimizers_the_busiest_sets_the_pace():
     module = nn.ModuleDict({"actor": network(), "critic": network()})
     actor = torch.optim.SGD(module["actor"].parameters(), lr=0.1)
     critic = torch.optim.SGD(module["critic"].parameters(), lr=0.1)
     steps = []
 
-    class Beat(PufferCallback):
+    class Steps(PufferCallback):
         def on_step(self, trainer, pl_module, metrics):
             steps.append(Recorder.of(trainer).counters.optimizer_steps)
 
-    with Loop(None, Beat()) as loop:
+    with Loop(None, Steps()) as loop:
         loop.fit_start(module)
         for at in range(4):
             update(module["critic"], critic)
@@ -369,7 +369,7 @@ def test_hyperparameters_come_in_any_form(memory_logger, hparams):
     assert (first.status, last.status) == ("running", "success")
 
 
-def test_an_exception_is_told_with_its_reason_and_raised_again(tmp_path):
+def test_an_exception_is_recorded_with_its_reason_and_raised_again(tmp_path):
     spy, logger = Spy(), MemoryLogger()
     statuses = []
     logger.finalize = statuses.append

@@ -1,35 +1,36 @@
 """The callbacks in PufferLib's PuffeRL."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from functools import wraps
-from types import FrameType
 from typing import Any
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.pufferl.interrupt import before_exit
+from puffer_callbacks.adapters.pufferl.losses import locals_of, update_metrics
 from puffer_callbacks.adapters.pufferl.rollouts import fresh_stats, from_buffers, lengths
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
+from puffer_callbacks.values.scalars import as_scalar, to_floats
 
 _NEEDED = (
     *("evaluate", "train", "close", "config", "vecenv", "optimizer", "uncompiled_policy"),
     *("global_step", "stats", "observations", "actions", "rewards", "terminals", "values", "logprobs"),
 )
-_SHARED = {"clipfrac": "clip_fraction"}
-_PASSED_ON = ("environment/", "performance/")
+_REPORTED_WITHIN = 10
+"""Rollouts with a finished episode within which an environment that keeps statistics of its own reports them."""
+_OWN = ("environment/", "performance/")
 
 
 class PuffeRLBridge:
     """Runs the callbacks in PufferLib's ``PuffeRL``, as its logger.
 
     The trainer is taken as it is, and PufferLib is never imported. Each update's losses are logged at that
-    update, over the agent steps so far; its own log shows them an update late, and four times a second only. A
-    logger that the trainer had before is still told everything. The dashboard stays.
+    update, over the agent steps so far; its own log shows them an update late, and four times a second only.
+    A logger that the trainer had before still receives everything. The dashboard stays. When the run ends,
+    by ``close`` or by an exception, all that the bridge installed is removed.
 
-    Of an episode that ended by truncation PuffeRL's buffers know nothing, so ``dones`` has terminations only.
+    PuffeRL's buffers hold no truncations, so ``dones`` are terminations only.
 
     Args:
         loggers: Lightning loggers, one or several; ``None`` for none.
@@ -59,17 +60,18 @@ class PuffeRLBridge:
         self.loop = Loop(loggers, callbacks)
         self._run_id = str(int(100 * time.time()))
         self._trainer: Any = None
-        self._before: Any = None
+        self._previous_logger: Any = None
         self._losses: Mapping[str, Any] = {}
         self._undo: list[Callable[[], object]] = []
+        self._mute_rollouts: int | None = 0
 
     @property
     def run_id(self) -> str:
         """The run's name, under which the trainer saves its checkpoints."""
-        return self._run_id if self._before is None else str(self._before.run_id)
+        return self._run_id if self._previous_logger is None else str(self._previous_logger.run_id)
 
     def attach(self, trainer: Any) -> Any:
-        """Begin to record a trainer; one that was recorded before is let go.
+        """Begin to record a trainer; one that was recorded before is detached.
 
         Args:
             trainer: a ``PuffeRL``, made with ``logger=bridge`` or not.
@@ -87,9 +89,9 @@ class PuffeRLBridge:
         if trainer is self._trainer:
             return trainer
         self.detach()
-        self._trainer = trainer
+        self._trainer, self._mute_rollouts = trainer, 0
         if trainer.logger is not self:
-            self._before, trainer.logger = trainer.logger, self
+            self._previous_logger, trainer.logger = trainer.logger, self
         self.loop.fit_start(
             trainer.uncompiled_policy,
             trainer.config,
@@ -100,29 +102,29 @@ class PuffeRLBridge:
         self._wrap("train", self._train)
         self._wrap("close", self._close)
         self._undo.append(trainer.optimizer.register_step_pre_hook(self._find_losses).remove)
-        self._undo.append(before_exit("pufferlib", lambda: self.loop.fail(KeyboardInterrupt("Ctrl+C"))))
+        self._undo.append(before_exit("pufferlib", lambda: self._fail(KeyboardInterrupt("Ctrl+C"))))
         return trainer
 
     def detach(self) -> None:
         """End the fit, if one is open, and leave the trainer as it was."""
-        self.loop.close()
-        self._let_go()
+        try:
+            self.loop.close()
+        finally:
+            self._remove()
 
     def log(self, logs: Mapping[str, Any], step: int) -> None:
         """What the trainer calls four times a second, with means since the last call.
 
-        Losses, learning rate and speed are logged at each update already; what is left is passed on. A
-        trainer that nobody attached, as one that ``pufferl.train(…, logger=bridge)`` made, is attached
-        here.
+        Losses, learning rate and speed are logged at each update already; the rest is logged here. A trainer
+        that is not attached, as one that ``pufferl.train(…, logger=bridge)`` made, is attached here.
         """
         if self._trainer is None:
             self._attach_caller()
-        if self._before is not None:
-            self._before.log(logs, step)
+        if self._previous_logger is not None:
+            self._previous_logger.log(logs, step)
         recorder = Recorder.of(self.loop)
         with recorder.guard("PuffeRLBridge"):
-            scalars = {tag: as_scalar(value) for tag, value in logs.items() if tag.startswith(_PASSED_ON)}
-            recorder.record(to_floats({tag: value for tag, value in scalars.items() if value is not None}))
+            recorder.record(to_floats(unlogged_scalars(logs)))
 
     def close(self, model_path: str | None = None) -> None:
         """End the fit; what ``pufferl.train`` calls at its end.
@@ -130,10 +132,10 @@ class PuffeRLBridge:
         Args:
             model_path: where the trainer has saved its model, for a logger that was there before.
         """
-        before = self._before
+        previous = self._previous_logger
         self.detach()
-        if before is not None:
-            before.close(model_path)
+        if previous is not None:
+            previous.close(model_path)
 
     def _wrap(self, name: str, around: Callable[[Callable[[], Any]], Any]) -> None:
         method = getattr(self._trainer, name)
@@ -143,7 +145,7 @@ class PuffeRLBridge:
             try:
                 return around(method)
             except BaseException as error:
-                self.loop.fail(error)
+                self._fail(error)
                 raise
 
         trainer = self._trainer
@@ -159,56 +161,68 @@ class PuffeRLBridge:
             env_steps = trainer.global_step * self.loop.world_size
             rollout = from_buffers(trainer, fresh_stats(trainer.stats, seen), env_steps=env_steps)
         if rollout is not None and self.loop.is_open:
+            self._check_episodes(rollout)
             self.loop.rollout_end(rollout)
         return stats
+
+    def _check_episodes(self, rollout: Rollout) -> None:
+        """Warn once where many episodes end and none is reported."""
+        if self._mute_rollouts is None:
+            return
+        if rollout.episode_returns is not None and len(rollout.episode_returns):
+            self._mute_rollouts = None
+        elif bool(rollout.dones.any()):
+            self._mute_rollouts += 1
+            if self._mute_rollouts == _REPORTED_WITHIN:
+                advice = "wrap each environment in pufferlib.EpisodeStats"
+                reason = f"expected an episode_return from the environments, got none; {advice}"
+                Recorder.of(self.loop).faults.report("PuffeRLBridge", reason)
 
     def _train(self, train: Callable[[], Any]) -> Any:
         self._losses = {}
         logs = train()
         if self.loop.is_open:
             losses = self._losses or (self._trainer.losses if logs is not None else {})
-            self.loop.update(update_metrics(losses))
+            self.loop.update_end(update_metrics(losses))
         return logs
 
     def _close(self, close: Callable[[], Any]) -> Any:
         path = close()
-        self.loop.close()
+        self.detach()
         return path
 
+    def _fail(self, error: BaseException) -> None:
+        try:
+            self.loop.fail(error)
+        finally:
+            self._remove()
+
     def _find_losses(self, *_: Any) -> None:
-        # train() keeps them in a variable of its own; what it shows of them are those of an update before
+        # train() keeps them in a variable of its own; its attribute holds those of an update before
         if not self._losses:
-            self._losses = _running(lambda owner: owner is self._trainer).get("losses", {})
+            self._losses = locals_of(lambda owner: owner is self._trainer).get("losses", {})
 
     def _attach_caller(self) -> None:
-        caller = _running(lambda owner: getattr(owner, "logger", None) is self).get("self")
+        caller = locals_of(lambda owner: getattr(owner, "logger", None) is self).get("self")
         if caller is not None:
             self.attach(caller)
 
-    def _let_go(self) -> None:
+    def _remove(self) -> None:
+        """Remove hooks, wrappers, handler and logger from the trainer and the process."""
         while self._undo:
             self._undo.pop()()
-        if self._before is not None and self._trainer.logger is self:
-            self._trainer.logger = self._before
-        self._trainer = self._before = None
+        if self._previous_logger is not None and self._trainer.logger is self:
+            self._trainer.logger = self._previous_logger
+        self._trainer = self._previous_logger = None
+        self._losses = {}
 
 
-def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
-    """PuffeRL's losses under the names that all algorithms share.
+def unlogged_scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """The scalars of PuffeRL's log that the callbacks do not log in any case.
 
     Example:
-        >>> update_metrics({"policy_loss": 0.5, "clipfrac": 0.1})
-        {'policy_loss': 0.5, 'clip_fraction': 0.1}
+        >>> unlogged_scalars({"environment/score": 0.5, "losses/policy_loss": 0.1, "SPS": 1000})
+        {'environment/score': 0.5}
     """
-    scalars = {_SHARED.get(name, name): as_scalar(value) for name, value in losses.items()}
-    return {name: value for name, value in scalars.items() if value is not None}
-
-
-def _running(is_owner: Callable[[Any], bool]) -> Mapping[str, Any]:
-    """The local variables of the method on the stack whose ``self`` is the one; empty where there is none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if "self" in frame.f_code.co_varnames and is_owner(frame.f_locals.get("self")):
-            return frame.f_locals
-        frame = frame.f_back
-    return {}
+    own = {tag: as_scalar(value) for tag, value in logs.items() if tag.startswith(_OWN)}
+    return {tag: value for tag, value in own.items() if value is not None}

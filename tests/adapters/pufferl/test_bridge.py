@@ -146,7 +146,7 @@ def test_rewards_stand_beside_the_actions_that_earned_them(runs):
     pair = runs["kinds"]["pair"]
     assert pair["right"] and all(pair["right"])
     assert pair["series"]["train/reward"][0][1] == 7.0
-    assert pair["infos"] == [], "words are no numbers"
+    assert pair["infos"] == [], "a text is no number"
 
 
 @needs_pufferlib
@@ -178,7 +178,7 @@ def test_a_trainer_that_pufferl_train_makes_is_attached_by_itself(runs):
 
 
 @needs_pufferlib
-def test_an_exception_is_told_and_goes_on(runs):
+def test_an_exception_is_recorded_and_raised(runs):
     run = runs["exception"]
     assert run["raised"] == "the simulator is gone"
     assert run["ended_by"] == "OSError('the simulator is gone')"
@@ -214,7 +214,7 @@ train(trainer)
 
 
 @needs_pufferlib
-def test_what_was_said_before_ctrl_c_is_kept(tmp_path):
+def test_every_row_before_ctrl_c_is_kept(tmp_path):
     # PufferLib's handler ends the process at once, with status 0
     finish(start("-c", INTERRUPTED, tmp_path))
     scalars = tensorboard_scalars(tmp_path / "tb")
@@ -225,7 +225,7 @@ def test_what_was_said_before_ctrl_c_is_kept(tmp_path):
 
 
 @needs_pufferlib
-def test_under_torchrun_the_first_rank_logs_what_all_have_met(tmp_path):
+def test_under_torchrun_the_first_rank_logs_the_episodes_of_all(tmp_path):
     command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     finish(start(*command, "-m", "tests.adapters.puffer_ranks", tmp_path))
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
