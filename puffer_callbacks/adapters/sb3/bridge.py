@@ -20,6 +20,7 @@ try:
 except ImportError as error:
     raise ImportError("SB3Bridge needs Stable-Baselines3: pip install stable-baselines3") from error
 
+
 class SB3Bridge(BaseCallback):
     """Runs the callbacks in a Stable-Baselines3 algorithm: PPO, A2C, DQN, SAC, TD3 and their like.
 

@@ -201,9 +201,22 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from puffer_callbacks import default_callbacks
 from puffer_callbacks.adapters import PuffeRLBridge
 from tests.adapters.puffer import make_trainer, train
-folder = sys.argv[1]
-loggers = [CSVLogger(folder, name="csv", version=""), TensorBoardLogger(folder, name="tb", version="")]
-trainer = PuffeRLBridge(loggers, default_callbacks(metrics=1)).attach(make_trainer(folder, total_timesteps=10**9))
+from tests.adapters.process_state import process_state
+folder, earlier_runs = sys.argv[1], int(sys.argv[2])
+def make(name, total):
+    loggers = [CSVLogger(folder, name=name, version="csv"), TensorBoardLogger(folder, name=name, version="tb")]
+    bridge = PuffeRLBridge(loggers, default_callbacks(metrics=1))
+    return bridge.attach(make_trainer(folder, total_timesteps=total))
+def ended(trainer):
+    train(trainer)
+    for thread in threading.enumerate()[1:]:  # PufferLib's own, which ends a moment later
+        thread.join(10)
+ended(make("first", 256))
+before = process_state()
+for run in range(1, earlier_runs):
+    ended(make(f"run{run}", 256))
+    assert process_state() == before, (run, process_state(), before)
+trainer = make("last", 10**9)
 def interrupt():
     while trainer.global_step < 1024:
         time.sleep(0.01)
@@ -214,14 +227,15 @@ train(trainer)
 
 
 @needs_pufferlib
-def test_every_row_before_ctrl_c_is_kept(tmp_path):
+@pytest.mark.parametrize("earlier_runs", [1, 19])
+def test_ctrl_c_keeps_every_row_of_the_last_run_and_earlier_ones_leave_nothing(tmp_path, earlier_runs):
     # PufferLib's handler ends the process at once, with status 0
-    finish(start("-c", INTERRUPTED, tmp_path))
-    scalars = tensorboard_scalars(tmp_path / "tb")
+    finish(start("-c", INTERRUPTED, tmp_path, earlier_runs))
+    scalars = tensorboard_scalars(tmp_path / "last" / "tb")
     updates = [step for step, _ in scalars["train/policy_loss"]]
     assert updates == list(range(128, updates[-1] + 1, 128))
     assert updates[-1] >= 896
-    assert "KeyboardInterrupt: Ctrl+C" in (tmp_path / "csv" / "metrics.csv").read_text()
+    assert "KeyboardInterrupt: Ctrl+C" in (tmp_path / "last" / "csv" / "metrics.csv").read_text()
 
 
 @needs_pufferlib
@@ -254,27 +268,52 @@ def test_another_object_gets_one_clear_error():
     bridge.close()
 
 
-def test_only_pufferlib_s_handler_is_preceded():
-    mine = []
-
-    def pufferlib_s(number, frame):
-        mine.append("theirs")
-
-    pufferlib_s.__module__ = "pufferlib.pufferl"
+@pytest.fixture
+def sigint():
+    """Restores the handler of this process."""
     before = signal.getsignal(signal.SIGINT)
-    try:
-        before_exit("pufferlib", lambda: mine.append("ours"))()
-        assert signal.getsignal(signal.SIGINT) is before
-        signal.signal(signal.SIGINT, pufferlib_s)
-        undo = before_exit("pufferlib", lambda: mine.append("ours"))
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0)
-        undo()
-        assert mine == ["ours", "theirs"]
-        assert signal.getsignal(signal.SIGINT) is pufferlib_s
-        undo = before_exit("pufferlib", lambda: mine.append("ours"))
-        assert signal.getsignal(signal.SIGINT) is not pufferlib_s
-        undo()
-        assert signal.getsignal(signal.SIGINT) is pufferlib_s
-    finally:
-        signal.signal(signal.SIGINT, before)
+    yield before
+    signal.signal(signal.SIGINT, before)
+
+
+def handler_of_pufferlib(calls):
+    def handler(number, frame):
+        calls.append("PufferLib")
+
+    handler.__module__ = "pufferlib.pufferl"
+    return handler
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0)
+
+
+def test_another_package_s_handler_stays(sigint):
+    before_exit("pufferlib", lambda: None)
+    assert signal.getsignal(signal.SIGINT) is sigint
+
+
+def test_an_action_runs_before_pufferlib_s_handler(sigint):
+    calls = []
+    handler = handler_of_pufferlib(calls)
+    signal.signal(signal.SIGINT, handler)
+    undo = before_exit("pufferlib", lambda: calls.append("ours"))
+    interrupt()
+    undo()
+    assert calls == ["ours", "PufferLib"]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_handler_is_back_after_the_last_of_two_runs_in_any_order(sigint, first):
+    calls = []
+    handler = handler_of_pufferlib(calls)
+    signal.signal(signal.SIGINT, handler)
+    undo = [before_exit("pufferlib", lambda run=run: calls.append(run)) for run in range(2)]
+    undo[first]()
+    undo[first]()
+    interrupt()
+    assert calls == [1 - first, "PufferLib"]
+    undo[1 - first]()
+    assert signal.getsignal(signal.SIGINT) is handler

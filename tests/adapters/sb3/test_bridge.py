@@ -237,7 +237,10 @@ def test_episodes_are_counted_without_a_monitor(name, normalized):
         model = kind[0]("MlpPolicy", env, seed=1, device="cpu", **kind[1])
         model.learn(512, callback=SB3Bridge(None, spies[-1], rollout_steps=64))
     reported, counted = (
-        [(rollout.episode_returns.sort()[0].tolist(), rollout.episode_lengths.sort()[0].tolist()) for rollout in spy.rollouts]
+        [
+            (rollout.episode_returns.sort()[0].tolist(), rollout.episode_lengths.sort()[0].tolist())
+            for rollout in spy.rollouts
+        ]
         for spy in spies
     )
     assert counted == reported
