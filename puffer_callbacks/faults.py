@@ -49,6 +49,10 @@ class Faults:
         self.counts: Counter[str] = Counter()
         self._mute = False
 
+    def reset(self) -> None:
+        """Warn again about every name, as in a new run."""
+        self.counts.clear()
+
     @contextmanager
     def suppressed(self) -> Iterator[None]:
         """While the run ends with an exception: nothing is raised in its place, and what was raised is not said."""
