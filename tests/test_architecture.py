@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "backends": {"axes", "faults", "values", "writers"},
     "recorder": LEAVES | {"backends", "config", "overhead", "values"},
     "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
-    "adapters": LEAVES | {"callbacks", "config", "recorder", "values"},
+    "adapters": LEAVES | {"callbacks", "config", "measure", "recorder", "values"},
     "ppo": LEAVES | {"callbacks", "config", "recorder"},
 }
 """Each room and what it may import: the tree is read from the top down."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from puffer_callbacks.adapters import clipping
+from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 
 
 def optimizers_of(module: nn.Module) -> list[Optimizer]:
@@ -42,6 +42,9 @@ def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
     return inner
 
 
+Before = Callable[[Optimizer], None]
+
+
 class OptimizerWatch:
     """Calls back at the steps of a module's optimizers.
 
@@ -64,13 +67,14 @@ class OptimizerWatch:
     ) -> None:
         self._parameters = {id(parameter) for parameter in module.parameters()}
         self._found, self._step_end = found, step_end
-        self._before_step: Callable[[Optimizer], None] | None = None
-        self._owned: dict[Optimizer, set[int]] = {}
+        self._before_step: Before | None = None
+        self._before_clip: Before | None = None
+        self._owned: dict[Optimizer, set[int]] = {}  # the identities of its parameters
         self._foreign: WeakSet[Optimizer] = WeakSet()
         self._handles: list[Any] = []
         self._stepped: set[Optimizer] = set()
-        self._clipped: dict[Optimizer, set[int]] = {}
-        self._notified: set[Optimizer] = set()
+        self._clipped: set[Optimizer] = set()
+        self._evaluated: set[Optimizer] = set()
 
     @property
     def has_unreported_step(self) -> bool:
@@ -82,37 +86,37 @@ class OptimizerWatch:
         optimizers: Iterable[Optimizer],
         *,
         find: bool,
-        before_step: Callable[[Optimizer], None] | None,
+        before_step: Before | None,
+        before_clip: Before | None,
     ) -> None:
         """Begin to watch.
 
         Args:
             optimizers: those that are known.
             find: whether to find others at their first step.
-            before_step: called with an optimizer before each step, its gradients complete and not yet clipped;
-                ``None`` where gradients are of no interest.
+            before_step: called with an optimizer right before its step, its gradients complete.
+            before_clip: called once with an optimizer before each step, its gradients complete and not yet clipped.
         """
-        self._before_step = before_step
+        self._before_step, self._before_clip = before_step, before_clip
         for optimizer in optimizers:
             self._add(optimizer)
         if find:
             self._handles.append(register_optimizer_step_pre_hook(self._on_any_step))
-        if self._before_step is not None:
-            clipping.listen(self._on_clip)
+        if self._before_clip is not None:
+            call_before_clip(self._on_clip)
 
     def step_reported(self) -> None:
-        """The training step is over."""
+        """The training step is over; a step that a gradient scaler skipped too."""
         self._stepped.clear()
+        self._clipped.clear()
 
     def close(self) -> None:
         """Remove every hook."""
-        clipping.unlisten(self._on_clip)
+        stop_calling(self._on_clip)
         while self._handles:
             self._handles.pop().remove()
-        self._owned.clear()
-        self._stepped.clear()
-        self._clipped.clear()
-        self._notified.clear()
+        for steps in (self._owned, self._stepped, self._clipped, self._evaluated):
+            steps.clear()
 
     def _add(self, optimizer: Optimizer) -> None:
         self._owned[optimizer] = _parameters(optimizer)
@@ -133,49 +137,54 @@ class OptimizerWatch:
     def _on_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
         for optimizer, owned in self._owned.items():
-            before = self._clipped.get(optimizer)
-            if optimizer in self._notified or not clipped & owned:
-                continue
-            if before is None or before & clipped:  # else a second group of parameters in the same step
-                self._notify_before_step(optimizer)
-                before = self._clipped[optimizer] = set()
-            before |= clipped
+            if optimizer not in self._clipped and optimizer not in self._evaluated and clipped & owned:
+                self._end_earlier_step(optimizer)
+                self._notify_before_clip(optimizer)
+                self._clipped.add(optimizer)  # a second clip is of other parameters, or an inner function's
 
     def _on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if torch.compiler.is_compiling():
             return None
+        if optimizer in self._stepped:
+            self._end_earlier_step(optimizer)
         # a closure computes the gradients itself, so they are complete after its first call
         if len(args) > 1 and callable(args[1]):
             return (optimizer, self._observed(args[1], optimizer), *args[2:]), kwargs
         if kwargs and callable(kwargs.get("closure")):
             return args, {**kwargs, "closure": self._observed(kwargs["closure"], optimizer)}
-        self._notify_unless_clipped(optimizer)
+        self._notify(optimizer)
         return None
 
     def _observed(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
         def run() -> Any:
             loss = closure()
-            if optimizer not in self._notified:  # a line search calls it again
-                self._notify_unless_clipped(optimizer)
-                self._notified.add(optimizer)
+            if optimizer not in self._evaluated:  # a line search calls it again
+                self._notify(optimizer)
+                self._evaluated.add(optimizer)
             return loss
 
         return run
 
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._stepped.add(optimizer)
-        self._notified.discard(optimizer)
+        self._evaluated.discard(optimizer)
 
-    def _notify_unless_clipped(self, optimizer: Optimizer) -> None:
-        if not self._clipped or self._clipped.pop(optimizer, None) is None:
-            self._notify_before_step(optimizer)
+    def _notify(self, optimizer: Optimizer) -> None:
+        if optimizer in self._clipped:
+            self._clipped.remove(optimizer)
+        else:
+            self._notify_before_clip(optimizer)
+        if self._before_step is not None:
+            self._before_step(optimizer)
 
-    def _notify_before_step(self, optimizer: Optimizer) -> None:
+    def _notify_before_clip(self, optimizer: Optimizer) -> None:
+        if self._before_clip is not None:
+            self._before_clip(optimizer)
+
+    def _end_earlier_step(self, optimizer: Optimizer) -> None:
         if optimizer in self._stepped:
             self._stepped.clear()
             self._step_end()
-        if self._before_step is not None:
-            self._before_step(optimizer)
 
 
 def _parameters(optimizer: Optimizer) -> set[int]:

@@ -3,6 +3,7 @@
 import atexit
 import sys
 from collections.abc import Callable, Mapping
+from time import perf_counter
 from typing import Any
 
 from torch.optim import Optimizer
@@ -37,7 +38,7 @@ class TrainerAdapter(TrainerAttributes):
         self._count_env_steps: Callable[[], int] | None = None
         self._watch: OptimizerWatch | None = None
         self._loaded: dict[str, Any] = {}
-        self._is_set_up = self._saw_batch = False
+        self._saw_batch = False
         self._last_env_steps = 0
 
     @property
@@ -47,8 +48,8 @@ class TrainerAdapter(TrainerAttributes):
 
     @property
     def global_step(self) -> int:
-        """Optimizer steps so far; 0 while the first fit is set up, so that a recorder begins to count anew."""
-        return Recorder.of(self).counters.optimizer_steps if self._is_set_up else 0
+        """Optimizer steps so far."""
+        return Recorder.of(self).counters.optimizer_steps
 
     @property
     def env_steps(self) -> int | None:
@@ -79,15 +80,14 @@ class TrainerAdapter(TrainerAttributes):
         self.end()
         self.hparams, self.optimizers, self._count_env_steps = hparams, list(optimizers), env_steps
         self._module, self.lightning_module, self._saw_batch = plain, as_lightning_module(plain, self), False
-        recorder = Recorder.of(self)
+        Recorder.of(self)  # joins the callbacks where there is none yet
         self._watch = OptimizerWatch(plain, found=self._add_optimizer, step_end=self._unreported_step)
         self.call_hook("setup", "fit")
-        self._is_set_up = True
-        self._warn_of_second_run(recorder)
+        self._warn_of_second_run()
         self._restore()
         self.call_hook("on_fit_start")
         self.call_hook("on_train_start")
-        self._watch.open(self.optimizers, find=find, before_step=self._before_step)
+        self._watch_optimizers(self._watch, find=find)
         atexit.register(self._at_exit)  # runs before that of a backend that was opened earlier
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
@@ -168,10 +168,29 @@ class TrainerAdapter(TrainerAttributes):
         self.optimizers.append(optimizer)
         Recorder.of(self).counters.add(optimizer)
 
-    def _before_step(self, optimizer: Optimizer) -> None:
-        with full_precision():
-            for hook in overriding(self.callbacks, "on_before_optimizer_step"):
-                hook(self, self.lightning_module, optimizer)
+    def _watch_optimizers(self, watch: OptimizerWatch, *, find: bool) -> None:
+        """Call the recorder, and callbacks of the user's that have the hook, before each optimizer step."""
+        recorder, module = Recorder.of(self), self.lightning_module
+        hooks = overriding((each for each in self.callbacks if each is not recorder), "on_before_optimizer_step")
+
+        def before_step(optimizer: Optimizer) -> None:
+            entered, inside = perf_counter(), recorder.stopwatch.inside
+            with full_precision():
+                recorder.on_before_optimizer_step(self, module, optimizer)
+            recorder.stopwatch.inside = inside + perf_counter() - entered  # the blocks inside of it included
+
+        def before_clip(optimizer: Optimizer) -> None:
+            with full_precision():
+                for hook in hooks:
+                    hook(self, module, optimizer)
+
+        is_wanted = callable(recorder.on_before_optimizer_step)
+        watch.open(
+            self.optimizers,
+            find=find,
+            before_step=before_step if is_wanted else None,
+            before_clip=before_clip if hooks else None,
+        )
 
     def _unreported_step(self) -> None:
         self.step_end({})
@@ -183,10 +202,11 @@ class TrainerAdapter(TrainerAttributes):
             if key in loaded:
                 callback.load_state_dict(loaded[key])
 
-    def _warn_of_second_run(self, recorder: Recorder) -> None:
+    def _warn_of_second_run(self) -> None:
         """A run that begins below the last one's environment steps draws its curves over those of that run."""
         begins_at = self.env_steps
         if begins_at is not None and begins_at < self._last_env_steps and self.loggers and not self._loaded:
             given = f"got a second run that begins at {begins_at} after one that ended at {self._last_env_steps}"
             advice = "give each run a logger of its own, or its curves lie over those of the first"
-            recorder.faults.report("env_steps", f"expected one run for each logger, {given}; {advice}")
+            reason = f"expected one run for each logger, {given}; {advice}"
+            Recorder.of(self).faults.report("env_steps", reason)

@@ -57,8 +57,8 @@ def test_fabric_reaches_the_callbacks(memory_logger, listed, precision):
     train(fabric, loop)
     assert memory_logger.series("train/loss") == [(32, 0.5), (64, 2.5)]
     assert [step for step, _ in memory_logger.series("train/reward")] == [16, 32, 48, 64]
-    assert [step for step, _ in memory_logger.series("weights/weight")] == [32, 64]
-    assert [step for step, _ in memory_logger.series("gradients/weight")] == [32, 64]
+    assert [step for step, _ in memory_logger.series("weights/weight")] == [16, 32, 64]
+    assert [step for step, _ in memory_logger.series("gradients/weight")] == [16, 32, 64]
     assert memory_logger.series("train/learning_rate") == [(32, 0.1), (64, 0.1)]
     assert len(gradients.norms) == 4
     assert min(gradients.norms) > 100, "before the clip"
@@ -92,7 +92,7 @@ def test_the_other_namespace_s_fabric_works(memory_logger):
         loggers=[memory_logger],
     )
     train(fabric, Loop.from_fabric(fabric))
-    assert [step for step, _ in memory_logger.series("weights/weight")] == [32, 64]
+    assert [step for step, _ in memory_logger.series("weights/weight")] == [16, 32, 64]
     assert memory_logger.series("train/loss") == [(32, 0.5), (64, 2.5)]
 
 

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.adapters.episode_counter import EpisodeCounter
+from puffer_callbacks.measure.episode_counter import EpisodeCounter
+from puffer_callbacks.rollout import Rollout
 
 Array = NDArray[Any]
 
@@ -46,8 +47,9 @@ class FinishedEpisodes:
         rewards, self._rewards, dones, self._dones = self._rewards, [], self._dones, []
         if not rewards:
             return episode_fields([])
-        counted = self._counter.count(torch.from_numpy(np.stack(rewards)), torch.from_numpy(np.stack(dones)))
-        return dict(zip(("episode_returns", "episode_lengths"), counted, strict=True))
+        steps = Rollout(rewards=torch.from_numpy(np.stack(rewards)), dones=torch.from_numpy(np.stack(dones)))
+        returns, lengths = self._counter.finished(steps)
+        return {"episode_returns": torch.from_numpy(returns), "episode_lengths": torch.from_numpy(lengths)}
 
 
 def is_monitored(env: Any) -> bool:
