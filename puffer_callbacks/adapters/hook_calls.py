@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from time import perf_counter
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+
+from puffer_callbacks.recorder.recorder import Recorder
 
 Hook = Callable[..., Any]
+BeforeStep = Callable[[Optimizer], None]
 
 _BASES = {"lightning.pytorch.callbacks.callback", "pytorch_lightning.callbacks.callback"}
 _UNCHANGED = nullcontext()
@@ -45,3 +50,31 @@ def full_precision() -> AbstractContextManager[Any]:
     for device in active:
         stack.enter_context(torch.autocast(device, enabled=False))
     return stack
+
+
+def optimizer_hooks(adapter: Any) -> tuple[BeforeStep | None, BeforeStep | None]:
+    """The calls of ``on_before_optimizer_step``; ``None`` where no callback has that hook.
+
+    Args:
+        adapter: what stands for the trainer.
+
+    Returns:
+        What to call right before an optimizer's step, which is the recorder's, and what to call before its
+        gradients are clipped, which is for the user's own callbacks, as in Lightning.
+    """
+    recorder, module = Recorder.of(adapter), adapter.lightning_module
+    measure = recorder.on_before_optimizer_step
+    own = overriding((each for each in adapter.callbacks if each is not recorder), "on_before_optimizer_step")
+
+    def before_step(optimizer: Optimizer) -> None:
+        entered, inside = perf_counter(), recorder.stopwatch.inside
+        with full_precision():
+            measure(adapter, module, optimizer)
+        recorder.stopwatch.inside = inside + perf_counter() - entered  # the blocks inside of it included
+
+    def before_clip(optimizer: Optimizer) -> None:
+        with full_precision():
+            for hook in own:
+                hook(adapter, module, optimizer)
+
+    return before_step if callable(measure) else None, before_clip if own else None

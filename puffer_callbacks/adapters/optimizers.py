@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from puffer_callbacks.adapters.hook_calls import BeforeStep
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 
 
@@ -42,9 +43,6 @@ def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
     return inner
 
 
-Before = Callable[[Optimizer], None]
-
-
 class OptimizerWatch:
     """Calls back at the steps of a module's optimizers.
 
@@ -67,8 +65,8 @@ class OptimizerWatch:
     ) -> None:
         self._parameters = {id(parameter) for parameter in module.parameters()}
         self._found, self._step_end = found, step_end
-        self._before_step: Before | None = None
-        self._before_clip: Before | None = None
+        self._before_step: BeforeStep | None = None
+        self._before_clip: BeforeStep | None = None
         self._owned: dict[Optimizer, set[int]] = {}  # the identities of its parameters
         self._foreign: WeakSet[Optimizer] = WeakSet()
         self._handles: list[Any] = []
@@ -86,8 +84,8 @@ class OptimizerWatch:
         optimizers: Iterable[Optimizer],
         *,
         find: bool,
-        before_step: Before | None,
-        before_clip: Before | None,
+        before_step: BeforeStep | None,
+        before_clip: BeforeStep | None,
     ) -> None:
         """Begin to watch.
 

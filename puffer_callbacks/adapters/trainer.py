@@ -3,13 +3,14 @@
 import atexit
 import sys
 from collections.abc import Callable, Mapping
-from time import perf_counter
 from typing import Any
 
+from torch import nn
 from torch.optim import Optimizer
 
-from puffer_callbacks.adapters.hook_calls import full_precision, overriding
-from puffer_callbacks.adapters.module_view import as_lightning_module, unwrap
+from puffer_callbacks.adapters.checkpoint import callback_states, load_callback_states
+from puffer_callbacks.adapters.hook_calls import full_precision, optimizer_hooks
+from puffer_callbacks.adapters.module_view import as_lightning_module
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
 from puffer_callbacks.adapters.trainer_attributes import TrainerAttributes
 from puffer_callbacks.callbacks.module_api import emit
@@ -39,7 +40,7 @@ class TrainerAdapter(TrainerAttributes):
         self._watch: OptimizerWatch | None = None
         self._loaded: dict[str, Any] = {}
         self._saw_batch = False
-        self._last_env_steps = 0
+        self._last_env_steps = self._steps_before = 0
 
     @property
     def is_open(self) -> bool:
@@ -48,8 +49,8 @@ class TrainerAdapter(TrainerAttributes):
 
     @property
     def global_step(self) -> int:
-        """Optimizer steps so far."""
-        return Recorder.of(self).counters.optimizer_steps
+        """Optimizer steps so far, those before a model was first recorded included."""
+        return max(Recorder.of(self).counters.optimizer_steps, self._steps_before)
 
     @property
     def env_steps(self) -> int | None:
@@ -60,12 +61,13 @@ class TrainerAdapter(TrainerAttributes):
 
     def begin(
         self,
-        module: Any,
+        module: nn.Module,
         hparams: Mapping[str, Any],
         optimizers: list[Optimizer],
         *,
         find: bool,
         env_steps: Callable[[], int] | None = None,
+        global_step: int = 0,
     ) -> None:
         """Set up the callbacks and begin the fit; one that is still open is ended first.
 
@@ -75,19 +77,22 @@ class TrainerAdapter(TrainerAttributes):
             optimizers: those of the module.
             find: whether to find optimizers that are not among them, at their first step.
             env_steps: returns the environment steps so far.
+            global_step: optimizer steps of a model that was trained before without a checkpoint of ours.
         """
-        plain = unwrap(module)
         self.end()
         self.hparams, self.optimizers, self._count_env_steps = hparams, list(optimizers), env_steps
-        self._module, self.lightning_module, self._saw_batch = plain, as_lightning_module(plain, self), False
+        self._steps_before = global_step
+        self._module, self.lightning_module, self._saw_batch = module, as_lightning_module(module, self), False
         Recorder.of(self)  # joins the callbacks where there is none yet
-        self._watch = OptimizerWatch(plain, found=self._add_optimizer, step_end=self._unreported_step)
+        self._watch = OptimizerWatch(module, found=self._add_optimizer, step_end=self._unreported_step)
         self.call_hook("setup", "fit")
         self._warn_of_second_run()
-        self._restore()
+        loaded, self._loaded = self._loaded, {}
+        load_callback_states(self.callbacks, loaded)
         self.call_hook("on_fit_start")
         self.call_hook("on_train_start")
-        self._watch_optimizers(self._watch, find=find)
+        before_step, before_clip = optimizer_hooks(self)
+        self._watch.open(self.optimizers, find=find, before_step=before_step, before_clip=before_clip)
         atexit.register(self._at_exit)  # runs before that of a backend that was opened earlier
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
@@ -117,6 +122,21 @@ class TrainerAdapter(TrainerAttributes):
         """Call a hook of every callback."""
         with full_precision():
             emit(self, hook, *args)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: counters, intervals, open means. All that was logged so far is flushed."""
+        self.call_hook("on_save_checkpoint", {})
+        return callback_states(self.callbacks)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; before ``fit_start``.
+
+        Raises:
+            RuntimeError: if a fit is open already.
+        """
+        if self.is_open:
+            raise RuntimeError("load_state_dict: expected to come before fit_start, got a fit that is open")
+        self._loaded = dict(state)
 
     def end(self) -> None:
         """End the fit, if one is open."""
@@ -168,39 +188,8 @@ class TrainerAdapter(TrainerAttributes):
         self.optimizers.append(optimizer)
         Recorder.of(self).counters.add(optimizer)
 
-    def _watch_optimizers(self, watch: OptimizerWatch, *, find: bool) -> None:
-        """Call the recorder, and callbacks of the user's that have the hook, before each optimizer step."""
-        recorder, module = Recorder.of(self), self.lightning_module
-        hooks = overriding((each for each in self.callbacks if each is not recorder), "on_before_optimizer_step")
-
-        def before_step(optimizer: Optimizer) -> None:
-            entered, inside = perf_counter(), recorder.stopwatch.inside
-            with full_precision():
-                recorder.on_before_optimizer_step(self, module, optimizer)
-            recorder.stopwatch.inside = inside + perf_counter() - entered  # the blocks inside of it included
-
-        def before_clip(optimizer: Optimizer) -> None:
-            with full_precision():
-                for hook in hooks:
-                    hook(self, module, optimizer)
-
-        is_wanted = callable(recorder.on_before_optimizer_step)
-        watch.open(
-            self.optimizers,
-            find=find,
-            before_step=before_step if is_wanted else None,
-            before_clip=before_clip if hooks else None,
-        )
-
     def _unreported_step(self) -> None:
         self.step_end({})
-
-    def _restore(self) -> None:
-        loaded, self._loaded = self._loaded, {}
-        for callback in self.callbacks:
-            key = getattr(callback, "state_key", None)
-            if key in loaded:
-                callback.load_state_dict(loaded[key])
 
     def _warn_of_second_run(self) -> None:
         """A run that begins below the last one's environment steps draws its curves over those of that run."""
