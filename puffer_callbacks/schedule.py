@@ -1,6 +1,7 @@
 """When a callback fires: on crossing a multiple, never on divisibility."""
 
-from numbers import Integral
+from operator import index
+from typing import SupportsIndex
 
 
 class Every:
@@ -25,12 +26,12 @@ class Every:
         [1024, 2048]
     """
 
-    def __init__(self, n: int, *, at_start: bool = False) -> None:
-        if isinstance(n, bool) or not isinstance(n, Integral):
+    def __init__(self, n: SupportsIndex, *, at_start: bool = False) -> None:
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
             raise TypeError(f"expected an interval that is an integer, got {n!r} ({type(n).__name__})")
-        if n < 1:
+        self.n = index(n)
+        if self.n < 1:
             raise ValueError(f"expected an interval of at least 1, got {n}")
-        self.n = int(n)
         self.at_start = at_start
         self.multiplier = 1
         self._last = 0

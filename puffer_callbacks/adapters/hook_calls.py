@@ -63,14 +63,15 @@ def optimizer_hooks(adapter: Any) -> tuple[BeforeStep | None, BeforeStep | None]
         gradients are clipped, which is for the user's own callbacks, as in Lightning.
     """
     recorder, module = Recorder.of(adapter), adapter.lightning_module
+    stopwatch = recorder.run.stopwatch
     measure = recorder.on_before_optimizer_step
     own = overriding((each for each in adapter.callbacks if each is not recorder), "on_before_optimizer_step")
 
     def before_step(optimizer: Optimizer) -> None:
-        entered, inside = perf_counter(), recorder.stopwatch.inside
+        entered, inside = perf_counter(), stopwatch.inside
         with full_precision():
             measure(adapter, module, optimizer)
-        recorder.stopwatch.inside = inside + perf_counter() - entered  # the blocks inside of it included
+        stopwatch.inside = inside + perf_counter() - entered  # the blocks inside of it included
 
     def before_clip(optimizer: Optimizer) -> None:
         with full_precision():

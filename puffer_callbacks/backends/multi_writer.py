@@ -53,6 +53,11 @@ class Backends:
                 channel.resume(resume_after, _take(states, channel.name))
         self._tell()
 
+    def set_x_axis(self, x_axis: XAxis) -> None:
+        """Change the axis of the rows to come."""
+        for channel in self._channels:
+            channel.writer.x_axis = x_axis
+
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row to every backend."""
         for channel in self._channels:

@@ -8,7 +8,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Image, Value, Video
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 
 MOST_PENDING = 4096
 """Rows that are remembered; the oldest are forgotten."""
@@ -81,8 +81,8 @@ class UnsavedRows:
 
 def unpacked(rows: list[Any]) -> list[Row]:
     """The rows that a checkpoint carried."""
-    return [Row({tag: unpack(value) for tag, value in values.items()}, Axes(*axes)) for values, axes in rows]
+    return [Row({tag: from_state(value) for tag, value in values.items()}, Axes(*axes)) for values, axes in rows]
 
 
 def _packed(values: Mapping[str, Value]) -> dict[str, Any]:
-    return {tag: pack(value) for tag, value in values.items() if not isinstance(value, Image | Video)}
+    return {tag: to_state(value) for tag, value in values.items() if not isinstance(value, Image | Video)}

@@ -47,7 +47,7 @@ class PufferCallback(Callback):
         recorder = Recorder.of(trainer)
         recorder.setup(trainer, pl_module, stage)
         if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
-            recorder.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
+            recorder.run.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
 
     @property
     def state_key(self) -> str:
@@ -89,4 +89,4 @@ def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenat
                 recorder.counters.see_rollout(kwargs.get("rollout", args[-1] if args else None))
             hook(self, trainer, *args, **kwargs)
 
-    return run
+    return run  # type: ignore[return-value]  # it may be called by keyword, too

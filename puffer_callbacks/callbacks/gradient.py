@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, optimized, sample, update_ratio
+from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
+from puffer_callbacks.measure.parameter_names import optimized
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
@@ -23,12 +24,12 @@ class GradientCallback(PufferCallback):
 
     ``gradient_norm/total`` and ``gradient_norm/<module>`` are after accumulation and unscaling, before the clip;
     ``gradient_norm/clipped`` is the total that the optimizer then steps with. ``update_ratio/<parameter>`` is
-    |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the batch has tensors, else in batches
-    (see ``puffer_callbacks.measure.gradients.NoiseScale``); where the estimator has no answer there is no point.
+    |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the batch has tensors, else in
+    batches (see ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the estimator has no answer.
 
     Each number belongs to one step of one optimizer: the step that crosses the interval, or the optimizer's first one
-    after it. Steps that a gradient scaler skips are left out. With several optimizers ``total`` and ``clipped`` are over
-    those that step in the training step that crosses the interval.
+    after it. Steps that a gradient scaler skips are left out. With several optimizers ``total`` and ``clipped`` are
+    over those that step in the training step that crosses the interval.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -47,7 +48,9 @@ class GradientCallback(PufferCallback):
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
-        self.gradient_schedule = OptimizerSchedule(self._every, lead_steps=1)  # a step is compared with the one before
+        self.gradient_schedule: OptimizerSchedule = OptimizerSchedule(
+            self._every, lead_steps=1
+        )  # a step is compared with the one before
         self._noise = NoiseScale()
         self._reset()
 
@@ -105,8 +108,8 @@ class GradientCallback(PufferCallback):
 
     @property
     def next_step(self) -> int:
-        """No step of its own: a measured optimizer step asks for ``on_step``."""
-        return sys.maxsize
+        """The present step where one was measured, else none."""
+        return 0 if self._measured else sys.maxsize
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
@@ -115,7 +118,8 @@ class GradientCallback(PufferCallback):
         measured, self._measured = self._measured, {}
         if measured:
             crossed = self._every.fires(recorder.counters.optimizer_steps)
-            recorder.record(self._values(measured, with_total=crossed, batch_size=recorder.batch_size))
+            batch_size = recorder.run.steps.batch_size if recorder.run.steps is not None else 1
+            recorder.record(self._values(measured, with_total=crossed, batch_size=batch_size))
 
     def state_dict(self) -> dict[str, Any]:
         """The noise scale's averages."""
@@ -149,7 +153,9 @@ class GradientCallback(PufferCallback):
             products += [numbers.pop("products")] if "products" in numbers else []
             for kind, values in numbers.items():
                 found[kind] |= values
-        values = {f"update_ratio/{n}": update_ratio(change, found["weights"][n]) for n, change in found["changes"].items()}
+        values = {
+            f"update_ratio/{n}": update_ratio(change, found["weights"][n]) for n, change in found["changes"].items()
+        }
         values |= {f"gradient_norm/{name}": norm for name, norm in module_norms(found["norms"]).items()}
         if with_total:
             values["gradient_norm/total"] = total(found["norms"].values())

@@ -9,18 +9,17 @@ from weakref import ref
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
+from puffer_callbacks.histogram.over_ranks import gather_merged, sketch_over_ranks
 from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
-from puffer_callbacks.measure.gradients import optimized, plain_name
-from puffer_callbacks.measure.parameter_names import Selection, merged_by_module
+from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram, Value
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 
 _ROLLOUT = ("advantages", "values", "rewards", "actions")
 _SAMPLES = 256
@@ -29,9 +28,9 @@ _SAMPLES = 256
 class HistogramCallback(PufferCallback):
     """Logs histograms of weights and gradients, and of the rollout's advantages, values, rewards and actions.
 
-    Gradients are after accumulation and unscaling, before the clip. They belong to one step of one optimizer: the step
-    that crosses the interval, or the optimizer's first one after it. The first histograms are of the first step, the last
-    ones, without gradients, of the end of training.
+    Gradients are after accumulation and unscaling, before the clip. They belong to one step of one optimizer: the
+    step that crosses the interval, or the optimizer's first one after it. The first histograms are of the first step,
+    the last ones, without gradients, of the end of training.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -83,7 +82,7 @@ class HistogramCallback(PufferCallback):
         self._last_rollout: Callable[[], Rollout | None] = _nothing
         self._rollout_at: int | None = None
         self._awaits_rollout = False
-        self._resumed: dict[str, Value] = {}
+        self._resumed: dict[str, Histogram] = {}
         self._gradients: dict[int, dict[str, Histogram]] = {}
         self._recorded_at: int | None = None
         self._probe: Any = None
@@ -110,7 +109,7 @@ class HistogramCallback(PufferCallback):
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Warn about patterns that match nothing."""
         names = [plain_name(name) for name, _ in (*pl_module.named_parameters(), *pl_module.named_modules())]
-        for pattern in self._selection.idle(names):
+        for pattern in self._selection.unmatched(names):
             reason = f"the pattern {pattern!r} matches no parameter; expected one such as {names[:3]}"
             Recorder.of(trainer).faults.report(f"HistogramCallback({pattern!r})", reason)
 
@@ -154,8 +153,8 @@ class HistogramCallback(PufferCallback):
 
     @property
     def next_step(self) -> int:
-        """The optimizer step of the next firing; a later optimizer's gradients ask for ``on_step`` by themselves."""
-        return self._every.next
+        """The optimizer step of the next firing; the present one where gradients were counted."""
+        return 0 if self._gradients else self._every.next
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
@@ -180,12 +179,13 @@ class HistogramCallback(PufferCallback):
         """The histograms of the rollout that the interval's end may show."""
         state: dict[str, Any] = {"rollout": {}}
         with suppress(Exception):  # the next firing reports it; a checkpoint is worth more
-            state["rollout"] = {tag: pack(histogram) for tag, histogram in self._of_local_rollout().items()}
+            state["rollout"] = {tag: to_state(histogram) for tag, histogram in self._of_local_rollout().items()}
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._resumed = {tag: unpack(packed) for tag, packed in state_dict.get("rollout", {}).items()}
+        rollout = {tag: from_state(state) for tag, state in state_dict.get("rollout", {}).items()}
+        self._resumed = {tag: value for tag, value in rollout.items() if isinstance(value, Histogram)}
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_last_rollout": _nothing}
@@ -210,11 +210,11 @@ class HistogramCallback(PufferCallback):
         return tensors
 
     def _of_rollout(self, trainer: Any) -> dict[str, Value]:
-        """Of the last rollout of all ranks; after a resume, before the next one, of the last one before the checkpoint."""
+        """Of the last rollout of all ranks; after a resume of the last one before the checkpoint."""
         found = self._of_local_rollout()
-        return merged_over_ranks(found) if trainer.world_size > 1 else found
+        return dict(gather_merged(found)) if trainer.world_size > 1 else dict(found)
 
-    def _of_local_rollout(self) -> dict[str, Value]:
+    def _of_local_rollout(self) -> dict[str, Histogram]:
         if self._rollout is None:
             return self._resumed
         fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 
 
 class OpenRow:
@@ -53,11 +53,11 @@ class OpenRow:
     def state_dict(self) -> dict[str, Any]:
         """The values and their counts, for a checkpoint."""
         return {
-            "values": {tag: pack(value) for tag, value in self.values.items()},
+            "values": {tag: to_state(value) for tag, value in self.values.items()},
             "counts": dict(self.counts),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue the row of a checkpoint."""
-        self.values = {tag: unpack(packed) for tag, packed in state["values"].items()}
+        self.values = {tag: from_state(packed) for tag, packed in state["values"].items()}
         self.counts = dict(state["counts"])

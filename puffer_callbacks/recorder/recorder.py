@@ -8,18 +8,14 @@ from weakref import ref
 
 from lightning.pytorch import Callback
 
-from puffer_callbacks.axes import XAxis
-from puffer_callbacks.backends.multi_writer import Backends
+from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.config.redact import Redactor
 from puffer_callbacks.faults import Faults, format_error
-from puffer_callbacks.overhead.budget import Budget
 from puffer_callbacks.overhead.guard import Guard
-from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.row_log import RowLog
-from puffer_callbacks.recorder.training_steps import TrainingSteps
+from puffer_callbacks.recorder.hooks import hide_idle_hooks, show_idle_hooks
+from puffer_callbacks.recorder.run import Run
 from puffer_callbacks.values import Text, Value
-from puffer_callbacks.values.tags import sanitize_tag
 
 
 class Recorder(Callback):
@@ -54,19 +50,14 @@ class Recorder(Callback):
         self.x_axis: Literal["auto"] | XAxis = x_axis
         self.overhead_budget = overhead_budget
         self.faults = Faults(strict=strict)
-        self._new_run(None)
+        self._begin_run(None)
 
-    def _new_run(self, trainer: Any) -> None:
+    def _begin_run(self, trainer: Any) -> None:
         """Forget everything of an earlier run."""
         self.faults.reset()
-        self.budget, self.counters, self.stopwatch = Budget(self.overhead_budget), Counters(), Stopwatch()
+        self.run = Run(self.faults, overhead_budget=self.overhead_budget)
         self._trainer = None if trainer is None else ref(trainer)
-        self._row_log: RowLog | None = None
-        self._steps: TrainingSteps | None = None
-        self._elapsed = 0.0
-        self._ended: dict[str, Any] = {}
-        self._guards: dict[str, Guard] = {}
-        self._guard = self.guard("Recorder")
+        self._process = os.getpid()
 
     @classmethod
     def of(cls, trainer: Any) -> "Recorder":
@@ -82,90 +73,80 @@ class Recorder(Callback):
         recorder.attach(trainer)
         return recorder
 
-    def guard(self, name: str) -> Guard:
-        """A block whose time counts as overhead and whose faults are reported, not raised."""
-        guard = self._guards.get(name)
-        if guard is None:
-            guard = self._guards[name] = Guard(name, self.stopwatch, self.faults, self.budget.stopwatch(name))
-        return guard
+    @property
+    def counters(self) -> Counters:
+        """The counters of the run."""
+        return self.run.counters
 
     @property
     def is_open(self) -> bool:
         """Whether there is a run to record."""
-        return self._row_log is not None
+        return self.run.row_log is not None
 
     @property
     def latest(self) -> dict[str, float]:
         """The last number of each tag, in this fit."""
-        return self._row_log.latest if self._row_log is not None else {}
+        return {} if self.run.row_log is None else self.run.row_log.latest
 
-    @property
-    def steps(self) -> TrainingSteps | None:
-        """The training steps of the fit that is running."""
-        return self._steps
+    def guard(self, name: str) -> Guard:
+        """A block whose time counts as overhead and whose faults are reported, not raised."""
+        return self.run.guard(name)
 
-    def record(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
+    def record(self, values: Mapping[str, Value], *, axes: Axes | None = None, count: int | None = None) -> None:
         """Add values to the row at this point of the run.
 
         Args:
             values: tag to value.
+            axes: another, earlier point of the run, for values that must not replace those of the open row.
             count: over how many steps the values are means, if they are.
         """
-        if self._row_log is not None and values:
-            values = {sanitize_tag(str(tag)): value for tag, value in values.items()}
-            self._row_log.record(values, self.counters.axes(), count=count)
-            if self._steps is not None:
-                self._steps.publish_later(values)
+        self.run.record(values, axes=axes, count=count)
 
     def record_now(self, values: Mapping[str, Value]) -> None:
         """Write values at once, outside the rows: text and configuration, which are no series."""
-        if self._row_log is not None:
-            self._row_log.write(values, self.counters.axes())
+        if self.run.row_log is not None:
+            self.run.row_log.write(values, self.counters.axes())
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Open the writers, before any callback logs."""
         self.attach(trainer)
         if stage == "fit":
             self.open_writers(trainer, pl_module)
-            if self._row_log is not None:
-                self._row_log.on_hold = True
+            if self.run.row_log is not None:
+                self.run.row_log.on_hold = True
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Start to count: the optimizers are there."""
-        with self._guard:
+        with self.guard("Recorder"):
             self.counters.watch(pl_module, trainer.optimizers)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Start to record: every checkpoint is loaded by now."""
-        with self._guard:
-            if not self.counters.optimizer_steps and trainer.global_step:  # a checkpoint without our state
-                self.counters.continue_at(trainer.global_step)
-            if self._row_log is not None:
-                self._stop_steps()
-                self._steps = TrainingSteps(self, self._row_log, trainer, pl_module)
-                self._row_log.start(self.counters.axes(), elapsed=self._elapsed)
-            self.stopwatch.restart()  # what it costs to open a backend is no share of a step
-            self.budget.restart()
+        """Start to record."""
+        with self.guard("Recorder"):
+            self.run.start(trainer, pl_module)
+            if self.run.steps is not None and not self.run.steps.measures_gradients:
+                vars(self)["on_before_optimizer_step"] = None  # as an idle hook
+            hide_idle_hooks(self)
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Measure the gradients where a callback is due."""
-        if self._steps is not None:
-            self._steps.before_optimizer_step(optimizer)
+        if self.run.steps is not None:
+            self.run.steps.before_optimizer_step(optimizer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Add up what a training step returned; where anything is due, write the open row and call the callbacks."""
-        if self._steps is not None:
-            self._steps.step_end(outputs, batch)
+        if self.run.steps is not None:
+            self.run.steps.step_end(outputs, batch)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the open intervals to ``EarlyStopping`` and its kind, which Lightning calls after all others."""
-        if self._steps is not None:
-            self._steps.publish(with_open_intervals=True)
+        if self.run.steps is not None:
+            self.run.steps.publish(with_open_intervals=True)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the last intervals."""
-        if self._steps is not None:
-            self._steps.publish()
+        if self.run.steps is not None:
+            self.run.steps.publish()
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
         """Write what is left."""
@@ -175,7 +156,7 @@ class Recorder(Callback):
         """Write what is left, and why there is no more."""
         reason = str(Redactor()("run/ended_by", format_error(exception)))
         with self.faults.suppressed():
-            with self._guard:
+            with self.guard("Recorder"):
                 self.record_now({"run/ended_by": Text(reason)})
             self.end()
 
@@ -185,27 +166,22 @@ class Recorder(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The counters and the open row, for a checkpoint; all that it counts as written is flushed."""
-        state = self._ended
         with self.guard("Recorder, its part of a checkpoint"):
-            if self._row_log is not None:
-                self._row_log.flush()
-                state = self._state(self._row_log)
-        return state
+            return self.run.state_dict()
+        return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        if state_dict and self._row_log is not None:
+        if state_dict:
             with self.guard("Recorder, its part of a checkpoint"):
-                self.counters.load_state_dict(state_dict["counters"])
-                self._elapsed = state_dict["elapsed"]
-                self._row_log.load_state_dict(state_dict["row_log"])
+                self.run.load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
         """The configuration: a copy begins a run of its own."""
         return {"x_axis": self.x_axis, "overhead_budget": self.overhead_budget, "strict": self.faults.strict}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["x_axis"], overhead_budget=state["overhead_budget"], strict=state["strict"])  # type: ignore[misc]
+        Recorder.__init__(self, state["x_axis"], overhead_budget=state["overhead_budget"], strict=state["strict"])
 
     def attach(self, trainer: Any) -> None:
         """Join the trainer's callbacks behind the others, so that what they log last is still recorded.
@@ -224,45 +200,30 @@ class Recorder(Callback):
     def open_writers(self, trainer: Any, pl_module: Any) -> None:
         """Open the writers of a run, if they are not open."""
         is_same = self._trainer is not None and self._trainer() is trainer
-        if self._row_log is not None and is_same:
+        if self.is_open and is_same:
             return
         self.end()
         if not is_same or not trainer.global_step:
-            self._new_run(trainer)
+            self._begin_run(trainer)
         self.counters.watch(pl_module, ())
-        backends = Backends(trainer.loggers if trainer.is_global_zero else (), self.faults)
-        self._row_log = RowLog(backends, x_axis=self.x_axis, stopwatch=self.stopwatch)
-        self._process = os.getpid()
+        self.run.open(trainer.loggers if trainer.is_global_zero else (), x_axis=self.x_axis)
         atexit.register(self._at_exit)
+
+    def open_in_mid_run(self, trainer: Any, pl_module: Any) -> None:
+        """Begin to record where the trainer is already running: in mid-fit, or in validation or test alone."""
+        self.open_writers(trainer, pl_module)
+        self.on_fit_start(trainer, pl_module)
+        self.on_train_start(trainer, pl_module)
 
     def end(self) -> None:
         """Write what is left and release the run."""
-        with self._guard:
-            self._stop_steps()
-            row_log, self._row_log = self._row_log, None
-            if row_log is not None:
-                self._close(row_log)
-            self.counters.unwatch()
-
-    def _stop_steps(self) -> None:
-        if self._steps is not None:
-            self._steps.close()
-            self._steps = None
-
-    def _close(self, row_log: RowLog) -> None:
-        atexit.unregister(self._at_exit)
-        try:
-            row_log.close()
-        finally:
-            self._ended = self._state(row_log)  # for a checkpoint that is saved after the fit
-            self._elapsed = self._ended["elapsed"]
+        with self.guard("Recorder"):
+            show_idle_hooks(self)
+            atexit.unregister(self._at_exit)
+            self.run.close()
 
     def _at_exit(self) -> None:
         """The script ended in mid-run; a forked child leaves the run to its parent."""
         if os.getpid() == self._process:
             with self.faults.suppressed():
                 self.end()
-
-    def _state(self, row_log: RowLog) -> dict[str, Any]:
-        elapsed = row_log.elapsed(self.counters.axes()) if not row_log.on_hold else self._elapsed
-        return {"counters": self.counters.state_dict(), "row_log": row_log.state_dict(), "elapsed": elapsed}

@@ -60,11 +60,22 @@ class RowLog:
         """Seconds of training, those before a resume included."""
         return axes.wall_time - (self._started_at or axes.wall_time)
 
-    def record(self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None) -> None:
-        """Add values at ``axes``, after writing an earlier row."""
+    def record(
+        self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None, own_point: bool = False
+    ) -> None:
+        """Add values at ``axes``, after writing an earlier row.
+
+        Args:
+            values: tag to value.
+            axes: where they stand.
+            count: over how many steps the values are means, if they are.
+            own_point: never replace a value: write the open row first if it has one of the tags.
+        """
         self._follow_env_steps(axes)
+        if own_point and values.keys() & self._row.values.keys():
+            self.commit()
         axes = self._monotonic(axes)
-        if self._axes is not None and self._x(axes) > self._x(self._axes):
+        if self._axes is not None and self.x(axes) > self.x(self._axes):
             self.commit()
         self._row.record(values, count=count)
         self._set_open_row(axes)
@@ -94,7 +105,7 @@ class RowLog:
         self._set_open_row(None)
         self._latest.update(_numbers(values))
         self.write(values | axes.as_scalars(elapsed=self.elapsed(axes)) | self._throughput(axes), axes)
-        self._last = self._x(axes)
+        self._last = self.x(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write values at once, outside the rows; before the first step, as soon as the x axis is known."""
@@ -136,7 +147,7 @@ class RowLog:
         if self._x_axis is None:
             self._x_axis = self._axis(axes)
             first = self._early[0][1] if self._early else axes
-            self.backends.open(self._x_axis, first_step=self._x(first), resume_after=self._resume_after)
+            self.backends.open(self._x_axis, first_step=self.x(first), resume_after=self._resume_after)
             early, self._early = self._early, []
             for values, then in early:
                 self.backends.write(values, then)
@@ -147,7 +158,7 @@ class RowLog:
             self._opened_at = axes.optimizer_steps
         self._axes, self.open_at = axes, sys.maxsize
         if axes is not None:
-            self.open_at = self._x(axes)
+            self.open_at = self.x(axes)
             self.is_by_env = self._axis(axes) == "env_steps" and axes.env_steps is not None
 
     def _follow_env_steps(self, axes: Axes) -> None:
@@ -170,14 +181,15 @@ class RowLog:
             return self._wanted
         return "env_steps" if axes.env_steps else "optimizer_steps"
 
-    def _x(self, axes: Axes) -> int:
+    def x(self, axes: Axes) -> int:
+        """The point of the x axis."""
         steps = axes.env_steps if self._axis(axes) == "env_steps" else axes.optimizer_steps
         return axes.optimizer_steps if steps is None else steps
 
     def _monotonic(self, axes: Axes) -> Axes:
         """The axes, or the next x without a row where the count went back or stands still: x strictly rises."""
-        before = self._last if self._axes is None else self._x(self._axes) - 1
-        axis, x, furthest = self._axis(axes), self._x(axes), self._furthest
+        before = self._last if self._axes is None else self.x(self._axes) - 1
+        axis, x, furthest = self._axis(axes), self.x(axes), self._furthest
         self._furthest = max(furthest, x)
         if before is None or x > before:
             return axes

@@ -21,7 +21,7 @@ from puffer_callbacks.values.scalars import scalars_of
 
 
 class Recording(Protocol):
-    """What the steps use of the recorder."""
+    """What the steps use of the run."""
 
     budget: Budget
     counters: Counters
@@ -30,7 +30,7 @@ class Recording(Protocol):
     def guard(self, name: str) -> Guard:
         """A block whose time and faults are on the account of ``name``."""
 
-    def record(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
+    def record(self, values: Mapping[str, Value]) -> None:
         """Add values to the open row."""
 
 
@@ -41,15 +41,15 @@ class TrainingSteps:
     due, and with the x of the open row.
 
     Args:
-        recorder: the run's recorder.
+        run: the run that is recorded.
         row_log: its rows.
         trainer: whose callbacks are called.
         pl_module: the module in training.
     """
 
-    def __init__(self, recorder: Recording, row_log: RowLog, trainer: Any, pl_module: Any) -> None:
-        self._recorder, self._row_log, self._trainer, self._module = recorder, row_log, trainer, pl_module
-        self._counters, self._stopwatch, self._guard = recorder.counters, recorder.stopwatch, recorder.guard("Recorder")
+    def __init__(self, run: Recording, row_log: RowLog, trainer: Any, pl_module: Any) -> None:
+        self._run, self._row_log, self._trainer, self._module = run, row_log, trainer, pl_module
+        self._counters, self._stopwatch, self._guard = run.counters, run.stopwatch, run.guard("Recorder")
         self._callbacks = list(trainer.callbacks)
         self._listeners = StepListeners(self._callbacks)
         self._due_at = 0
@@ -63,7 +63,14 @@ class TrainingSteps:
             self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self._wake
         )
         self._optimizer_steps.open(trainer, pl_module)
-        self._hide_hooks()
+        for callback in self._callbacks:
+            if callable(getattr(callback, "resume_at", None)):
+                hide_idle_hooks(callback)
+
+    @property
+    def measures_gradients(self) -> bool:
+        """Whether a callback measures gradients at optimizer steps."""
+        return self._optimizer_steps.has_listeners
 
     @property
     def batch(self) -> Any:
@@ -137,8 +144,8 @@ class TrainingSteps:
         self._batch, metrics = batch, {}
         with self._guard:
             self._row_log.advance(self._counters)
-            if perf_counter() >= self._recorder.budget.due_at:
-                self._recorder.record(self._recorder.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
+            if perf_counter() >= self._run.budget.due_at:
+                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
             metrics = scalars_of(outputs, loss_scale=loss_scale)
         for callback in self._listeners.due(self._counters.optimizer_steps):
             callback.on_step(self._trainer, self._module, metrics)
@@ -150,13 +157,5 @@ class TrainingSteps:
             self._is_first = False
 
     def _run_guarded(self, callback: Any, function: Callable[[], Any]) -> Any:
-        with self._recorder.guard(type(callback).__name__):
+        with self._run.guard(type(callback).__name__):
             return function()
-
-    def _hide_hooks(self) -> None:
-        for callback in self._callbacks:
-            if callable(getattr(callback, "resume_at", None)):
-                hide_idle_hooks(callback)
-        if not self._optimizer_steps.has_listeners:
-            vars(self._recorder)["on_before_optimizer_step"] = None
-        hide_idle_hooks(self._recorder)

@@ -49,7 +49,7 @@ class CSVWriter(Writer):
 
     def resume(self, last_step: int) -> None:
         """Keep the rows that the checkpoint knows of, up to ``last_step``, and drop the later ones."""
-        self._table.resume(last_step, self._size, own=self.tag("axes/optimizer_steps"))
+        self._table.resume(last_step, self._size, own=self.tag("time/optimizer_steps"))
 
     def state_dict(self) -> dict[str, Any]:
         """How much of the file there is: rows of the module's own ``self.log`` count on another axis."""

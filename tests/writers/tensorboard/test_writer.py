@@ -22,7 +22,7 @@ from tests.support.models import Agent, Supervised, losses
 from tests.support.reading import accumulator, tensorboard_events, tensorboard_scalars
 
 SCALARS = {
-    *("axes/env_steps", "axes/optimizer_steps", "axes/wall_time", "logging/overhead_pct", "throughput/sps"),
+    *("time/env_steps", "time/optimizer_steps", "time/elapsed", "logging/overhead_pct", "throughput/sps"),
     *("train/loss", "train/learning_rate", "train/reward", "train/episode_length"),
     *("train/policy_loss", "train/value_loss", "train/entropy"),
     *("losses/policy", "losses/value", "losses/entropy"),
@@ -72,7 +72,7 @@ def test_tensorboard_finds_every_tag_on_the_chosen_axis(quiet_trainer, logger, t
     assert set(found.Tags()["histograms"]) >= HISTOGRAMS
     assert [step for step, _ in scalars["train/loss"]] == [4 * scale, 8 * scale, 12 * scale, 16 * scale]
     assert [event.step for event in found.Histograms("weights/layer.weight")] == [8 * scale, 16 * scale]
-    chosen = "axes/optimizer_steps" if x_axis == "optimizer_steps" else "axes/env_steps"
+    chosen = "time/optimizer_steps" if x_axis == "optimizer_steps" else "time/env_steps"
     assert all(step == value for step, value in scalars[chosen])
 
 
@@ -90,12 +90,12 @@ def test_means_agree_with_numpy(quiet_trainer, logger, tmp_path):
 def test_a_row_is_one_event_with_every_axis(quiet_trainer, logger, tmp_path):
     fit(quiet_trainer, logger, *default_callbacks(metrics=1, histograms=2))
     events = tensorboard_events(tmp_path)
-    rows = [event for event in events if any(value.tag == "axes/wall_time" for value in event.summary.value)]
+    rows = [event for event in events if any(value.tag == "time/elapsed" for value in event.summary.value)]
     assert [event.step for event in rows] == [16, 32, 48, 64]
     for event in rows:
         tags = [value.tag for value in event.summary.value]
         assert len(tags) == len(set(tags))
-        assert {"axes/env_steps", "axes/optimizer_steps", "axes/wall_time", "train/loss"} <= set(tags)
+        assert {"time/env_steps", "time/optimizer_steps", "time/elapsed", "train/loss"} <= set(tags)
     others = {value.tag for event in events if event not in rows for value in event.summary.value}
     assert all(tag.startswith("_hparams_/") for tag in others)
 
@@ -103,7 +103,7 @@ def test_a_row_is_one_event_with_every_axis(quiet_trainer, logger, tmp_path):
 def test_the_event_s_time_is_the_row_s(quiet_trainer, logger, tmp_path):
     fit(quiet_trainer, logger, MetricsCallback(1))
     for event in tensorboard_events(tmp_path):
-        (time,) = [value.simple_value for value in event.summary.value if value.tag == "axes/wall_time"]
+        (time,) = [value.simple_value for value in event.summary.value if value.tag == "time/elapsed"]
         assert event.wall_time == pytest.approx(time, abs=200)  # a scalar is a float32
 
 
