@@ -66,7 +66,7 @@ class ImageCallback(PufferCallback):
         if not self._every.fires(self._every.last + 1) or not trainer.is_global_zero:
             return
         recorder = Recorder.of(trainer)
-        transitions = _transitions(rollout, self.num_envs)
+        transitions = Transitions.of(rollout, num_envs=self.num_envs)
         for path, leaf in flatten_space(rollout.observations, num_envs=self.num_envs).items():
             tag = f"observations/{path}" if path else "observations"
             with recorder.guard(f"ImageCallback, {tag}"):
@@ -92,9 +92,3 @@ class ImageCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._every.resume_at(state_dict["last"])
-
-
-def _transitions(rollout: Rollout, num_envs: int) -> Transitions:
-    rewards, dones = (flatten_space(each, num_envs=num_envs)[""] for each in (rollout.rewards, rollout.dones))
-    values = None if rollout.values is None else flatten_space(rollout.values, num_envs=num_envs)[""]
-    return Transitions(flatten_space(rollout.actions, num_envs=num_envs), rewards, dones, values)

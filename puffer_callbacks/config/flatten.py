@@ -2,10 +2,10 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeGuard
 
 from puffer_callbacks.values import Setting
 
@@ -19,8 +19,12 @@ def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
     """The settings of a configuration, nested names joined by ``/``.
 
     Args:
-        config: a mapping, ``Namespace`` or dataclass, nested to any depth, also within lists.
+        config: a mapping, ``Namespace`` or dataclass, nested to any depth, also within lists; OmegaConf's too.
         prefix: prepended to each name.
+
+    Returns:
+        Name to number, string or boolean, without entries that cannot be read, such as a missing value (``???``)
+        of OmegaConf.
 
     Example:
         >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "envs": [{"id": "CartPole"}]})
@@ -40,21 +44,28 @@ def _flatten(config: object, prefix: str, depth: int) -> dict[str, Setting]:
 
 
 def _is_nested(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_is_nested(entry) for entry in value if entry is not value)
+    if _is_sequence(value):
+        return any(_is_nested(entry) for _, entry in _items(value) if entry is not value)
     if isinstance(value, Mapping):
-        return bool(value)
+        return len(value) > 0
     return isinstance(value, Namespace) or (is_dataclass(value) and not isinstance(value, type))
 
 
-def _items(config: Any) -> list[tuple[str, Any]]:
-    if isinstance(config, list | tuple):
-        return [(str(at), value) for at, value in enumerate(config)]
+def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview | range)
+
+
+def _items(config: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(config, Namespace):
         config = vars(config)
     elif is_dataclass(config) and not isinstance(config, type):
         config = {field.name: getattr(config, field.name) for field in fields(config)}
-    return [(_text(name), value) for name, value in dict(config).items()]
+    for name in range(len(config)) if _is_sequence(config) else config:
+        try:
+            value = config[name]
+        except Exception:  # a value that is missing or refers to one
+            continue
+        yield _text(name), value
 
 
 def _setting(value: Any) -> Setting:

@@ -5,6 +5,10 @@ from collections.abc import Iterable
 
 REDACTED = "<redacted>"
 
+_COUNTED = ("max", "min", "num", "new", "total", "pad", "bos", "eos", "unk", "sep", "cls", "mask", "special")
+_NO_SECRET = "".join(f"(?<!{word})(?<!{word}[_-])" for word in _COUNTED)
+"""Tokens of a tokenizer: ``max_tokens``, ``pad_token``; with ``token_id`` they are no secrets."""
+
 SECRET_NAMES = (
     "api[_-]?key",
     "access[_-]?key",
@@ -14,8 +18,10 @@ SECRET_NAMES = (
     "password",
     "passphrase",
     "secret",
-    r"(^|[_\-./ ])(auth|authorization|bearer|cookie|pwd|token)s?($|[_\-./ ])",
-    r"(?-i:(?<=[a-z])(Auth|Authorization|Bearer|Cookie|Pwd|Token)s?($|[A-Z_\-./ ]))",
+    r"(^|[_\-./ ])(auth|authorization|bearer|cookie|pwd)s?($|[_\-./ ])",
+    r"(?-i:(?<=[a-z])(Auth|Authorization|Bearer|Cookie|Pwd)s?($|[A-Z_\-./ ]))",
+    rf"(^|[_\-./ ]){_NO_SECRET}tokens?(?![_-]ids?($|[^a-z]))($|[_\-./ ])",
+    rf"(?-i:(?<=[a-z]){_NO_SECRET}Tokens?(?!Ids?($|[^a-z]))($|[A-Z_\-./ ]))",
 )
 """Regular expressions of names that are treated as secrets, in any case."""
 
@@ -25,11 +31,12 @@ _SECRET_VALUES = re.compile(
     r"|\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}"
     r"|\bhf_[A-Za-z0-9]{20,}|\bglpat-[A-Za-z0-9_-]{16,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bya29\.[A-Za-z0-9_-]{20,}"
-    r"|\bwandb_v1_[A-Za-z0-9_]{20,}|\b[0-9a-f]{40}\b"  # W&B keys: 40 hexadecimal digits
+    r"|\bwandb_v1_[A-Za-z0-9_]{20,}"
     r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web tokens
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*"
     r"|(?<=\b[Bb]earer )[^\s'\"]+"
     r")"
+    r"|(?P<hex>\b[0-9a-f]{40}\b)"  # W&B keys; hashes of commits and files have the same form
     r"|(?P<userinfo>(?<=://)[^/\s:@]*:[^/\s@]+(?=@))",
     re.DOTALL,
 )
@@ -39,6 +46,10 @@ _PAIR = re.compile(
     r"(?P<value>'[^']*'|\"[^\"]*\"|(?!//)[^\s'\",;&?=)}\]]+)"
 )
 """A name and its value within a text: ``token=…``, ``'token': '…'``, ``--token …``."""
+
+
+_HASH = re.compile(r"commit|hash|checksum|digest|(^|[^a-z])(git|github|rev|revision|sha1?)([^a-z]|$)", re.IGNORECASE)
+"""Names before 40 hexadecimal digits that are not a secret."""
 
 
 class Redactor:
@@ -66,16 +77,21 @@ class Redactor:
     def __call__(self, name: str, value: float | str) -> float | str:
         """The value, or its redacted replacement."""
         if isinstance(value, str):
-            return REDACTED if self._is_secret(name) and value not in ("", "None") else self._text(value)
-        is_count = isinstance(value, bool) or "tokens" in name.lower()
+            return REDACTED if self._is_secret(name) and value not in ("", "None") else self._text(name, value)
+        is_count = isinstance(value, bool) or "tokens" in name.rpartition("/")[2].lower()
         return REDACTED if self._is_secret(name) and not is_count else value
 
     def _is_secret(self, name: str) -> bool:
         return self._names.search(name) is not None
 
-    def _text(self, text: str) -> str:
+    def _text(self, name: str, text: str) -> str:
         """The text with every secret in it replaced."""
-        return _PAIR.sub(self._pair, _SECRET_VALUES.sub(REDACTED, text))
+
+        def redacted(found: re.Match[str]) -> str:
+            before = f"{name} {text[max(0, found.start() - 40) : found.start()]}"
+            return found[0] if found["hex"] and _HASH.search(before) else REDACTED
+
+        return _PAIR.sub(self._pair, _SECRET_VALUES.sub(redacted, text))
 
     def _pair(self, pair: re.Match[str]) -> str:
         return f"{pair['name']}{REDACTED}" if self._is_secret(pair["name"].strip(" \t\n'\"=:")) else pair[0]

@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from puffer_callbacks.measure.episode_counter import EpisodeCounter, Floats, to_numpy
 from puffer_callbacks.rollout import Rollout
-
-Floats = NDArray[np.float64]
 
 _QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 _SUCCESS = ("success", "is_success")
@@ -42,6 +40,7 @@ class EpisodeMetric(Metric):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.counter = EpisodeCounter()
         self.add_state("returns", [], dist_reduce_fx="cat")
         self.add_state("lengths", [], dist_reduce_fx="cat")
         # count, mean and sum of squared deviations of the targets, then of the critic's errors
@@ -59,7 +58,7 @@ class EpisodeMetric(Metric):
 
     def update(self, rollout: Rollout) -> None:
         """Add the episodes of a rollout."""
-        episodes = Episodes.of(rollout)
+        episodes = Episodes.of(rollout, self.counter)
         self.returns.append(torch.from_numpy(episodes.returns).to(self.device))
         self.lengths.append(torch.from_numpy(episodes.lengths).to(self.device))
         fresh = torch.from_numpy(episodes.fit).to(self.fit)
@@ -69,7 +68,7 @@ class EpisodeMetric(Metric):
         """The statistics by tag; without a finished episode those of episodes are left out."""
         empty = torch.zeros(0, dtype=torch.float64)
         returns, lengths = (dim_zero_cat(state) if len(state) else empty for state in (self.returns, self.lengths))
-        episodes = Episodes(_host(returns), _host(lengths), _host(self.fit))
+        episodes = Episodes(to_numpy(returns), to_numpy(lengths), to_numpy(self.fit))
         return {tag: torch.tensor(value, dtype=torch.float64) for tag, value in episodes.statistics().items()}
 
 
@@ -88,10 +87,10 @@ class Episodes:
     fit: Floats
 
     @staticmethod
-    def of(rollout: Rollout) -> "Episodes":
-        """The finished episodes of a rollout."""
-        returns, lengths = _host(rollout.episode_returns), _host(rollout.episode_lengths)
-        targets, values = _host(rollout.returns), _host(rollout.values)
+    def of(rollout: Rollout, counter: EpisodeCounter | None = None) -> "Episodes":
+        """The finished episodes of a rollout; ``counter`` carries the unfinished ones from the rollout before."""
+        returns, lengths = (counter or EpisodeCounter()).finished(rollout)
+        targets, values = to_numpy(rollout.returns), to_numpy(rollout.values)
         if targets.size != values.size:
             return Episodes(returns, lengths, np.zeros(6))
         with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN, which is excluded below
@@ -137,21 +136,11 @@ def return_statistics(returns: Floats) -> dict[str, float]:
     return statistics
 
 
-def _host(tensor: Tensor | None) -> Floats:
-    """A tensor as flat float64 on the host."""
-    if tensor is None:
-        return np.zeros(0)
-    if tensor.is_complex():
-        raise TypeError(f"expected real numbers as returns, lengths and values, got {tensor.dtype}")
-    numbers: Floats = tensor.detach().double().cpu().resolve_neg().numpy().reshape(-1)
-    return numbers
-
-
 def info_sums(infos: Mapping[str, Tensor]) -> dict[str, Floats]:
     """Sum and count of each info's finite entries and count of the others [3], on the host; ranks add them up."""
     sums = {}
     for name, value in infos.items():
-        numbers = _host(value)
+        numbers = to_numpy(value)
         finite = _finite(numbers)
         sums[name] = np.array([finite.sum(), finite.size, numbers.size - finite.size])
     return sums

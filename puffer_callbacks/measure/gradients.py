@@ -87,11 +87,25 @@ class NoiseScale:
         self._decay = decay
         self._noise = self._signal = 0.0
 
-    def update(self, first: float, second: float, inner: float, *, batch_size: int) -> float:
-        """Add |g1|², |g2|² and g1 · g2; returns the noise scale so far, infinite where no signal stands out."""
+    def update(self, first: float, second: float, inner: float, *, batch_size: int) -> float | None:
+        """Add a measurement, and return the noise scale so far.
+
+        Args:
+            first: |g1|².
+            second: |g2|².
+            inner: g1 · g2.
+            batch_size: b, in examples.
+
+        Returns:
+            The noise scale in examples; ``None`` while the estimate of |G|² is not above 0, and for gradients that
+            are not finite, which are left out of the averages.
+        """
+        if not all(map(math.isfinite, (first, second, inner))):
+            return None
         self._noise += (1 - self._decay) * (batch_size * ((first + second) / 2 - inner) - self._noise)
         self._signal += (1 - self._decay) * (inner - self._signal)
-        return self._noise / self._signal if self._signal > 0 else float("inf")
+        scale = self._noise / self._signal if self._signal > 0 else math.inf
+        return scale if math.isfinite(scale) else None
 
     def state_dict(self) -> dict[str, float]:
         """The running averages."""

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from puffer_callbacks.measure.attention.maps import AttentionMap, head_entropy
+from puffer_callbacks.measure.attention.maps import AttentionMap
+from puffer_callbacks.measure.attention.weights import head_entropy
 from puffer_callbacks.pictures.colormap import Pixels, colorize
 from puffer_callbacks.pictures.layout import framed, grid, hstack, padded, resized, vstack
 from puffer_callbacks.pictures.text import MUTED, draw_text, number

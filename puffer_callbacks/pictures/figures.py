@@ -37,20 +37,25 @@ def reward_figure(rollout: Rollout) -> Image | None:
     axes[0].set_yticks(at, list(parts))
     axes[0].invert_yaxis()
     axes[0].set_title("mean over finished episodes; line: 10 % to 90 %", fontsize=8)
-    return _image(figure, caption=f"{max(value.size for value in parts.values())} episodes")
+    return Image(figure, caption=f"{max(value.size for value in parts.values())} episodes")
 
 
-def action_figure(rollout: Rollout) -> Image:
+def action_figure(rollout: Rollout) -> Image | None:
     """A figure of the frequency of each discrete action, or of the histograms of continuous ones.
 
     Args:
         rollout: its ``actions`` are drawn.
 
+    Returns:
+        The figure, or ``None`` if the rollout has no actions.
+
     Raises:
         ImportError: if matplotlib is missing; the message names the extra to install.
     """
+    if rollout.actions is None:
+        return None
     actions = rollout.actions.detach().cpu()
-    columns = actions.reshape(rollout.num_steps * rollout.num_envs, -1)[:, :MAX_PANELS]
+    columns = actions.reshape(actions.shape[0] * actions.shape[1], -1)[:, :MAX_PANELS]
     figure, axes = _figure(columns.shape[1], height=2.2)
     for dimension, axis in enumerate(axes):
         numbers = _finite(columns[:, dimension])
@@ -61,7 +66,7 @@ def action_figure(rollout: Rollout) -> Image:
             axis.bar(taken, counts / max(counts.sum(), 1), color="#3b6ea5")
             axis.set_xticks(taken[:: max(1, len(taken) // 10)])
         axis.set_title(f"action[{dimension}]" if columns.shape[1] > 1 else "action", fontsize=8)
-    return _image(figure, caption=f"{len(columns)} actions")
+    return Image(figure, caption=f"{len(columns)} actions")
 
 
 def _finite(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -84,11 +89,3 @@ def _figure(panels: int, *, height: float) -> tuple[Any, list[Any]]:
     for axis in axes:
         axis.tick_params(labelsize=7)
     return figure, axes
-
-
-def _image(figure: Any, *, caption: str) -> Image:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  # an optional extra
-
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image(np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3]), caption=caption)

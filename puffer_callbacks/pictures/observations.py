@@ -82,8 +82,7 @@ def _tile(pixels: NDArray[np.uint8], lines: list[str]) -> Pixels:
     least, most = _TILE
     frame = resized(pixels, at_least=least, at_most=most)
     width = max(frame.shape[1], least)
-    colors = (TEXT, MUTED, MUTED)
-    labels = [draw_text(line, color=color, width=width - 1) for line, color in zip(lines, colors, strict=True)]
+    labels = [draw_text(line, color=MUTED if at else TEXT, width=width - 1) for at, line in enumerate(lines)]
     tile = vstack([frame, *labels], gap=1)
     return padded(tile, right=width - tile.shape[1])
 

@@ -18,7 +18,7 @@ def flatten_space(tree: Any, *, num_envs: int | None = None, path: str = "") -> 
     Args:
         tree: tensors or arrays [T, N, *shape] in nested mappings and tuples, as in a dict or tuple space; or
             a list of T lists of N observations as returned by environments: strings, sequences of any length,
-            nested.
+            nested; or ``None``, which has no leaves.
         num_envs: the number of environments to keep, from the first on; all by default.
         path: the path of the tree itself.
 
@@ -34,6 +34,8 @@ def flatten_space(tree: Any, *, num_envs: int | None = None, path: str = "") -> 
         >>> {path: leaf.shape for path, leaf in flatten_space(obs, num_envs=1).items()}
         {'camera': (5, 1, 8, 8), 'speed': (5, 1)}
     """
+    if tree is None:
+        return {}
     if isinstance(tree, Tensor):
         return {path: _host(tree[:, :num_envs])}
     if isinstance(tree, np.ndarray) and tree.dtype != object:
@@ -42,8 +44,7 @@ def flatten_space(tree: Any, *, num_envs: int | None = None, path: str = "") -> 
         return _collated([list(step)[:num_envs] for step in tree], path)
     found: dict[str, Leaf] = {}
     for name, branch in _branches(tree):
-        if branch is not None:
-            found |= flatten_space(branch, num_envs=num_envs, path=f"{path}/{name}" if path else name)
+        found |= flatten_space(branch, num_envs=num_envs, path=f"{path}/{name}" if path else name)
     return found
 
 

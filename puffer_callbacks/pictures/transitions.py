@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.pictures.space_leaves import Leaf
+from puffer_callbacks.pictures.space_leaves import Leaf, flatten_space
 from puffer_callbacks.pictures.text import number
+from puffer_callbacks.rollout import Rollout
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +17,8 @@ class Transitions:
 
     Args:
         actions: path to [T, N, *act]; the path of a single leaf is empty.
-        rewards: [T, N].
-        dones: [T, N], true where the episode ended at this step.
+        rewards: [T, N], if known.
+        dones: [T, N], true where the episode ended at this step, if known.
         values: [T, N], if there is a critic.
 
     Example:
@@ -27,16 +28,26 @@ class Transitions:
     """
 
     actions: Mapping[str, Leaf]
-    rewards: NDArray[np.floating]
-    dones: NDArray[np.bool_]
+    rewards: NDArray[np.floating] | None = None
+    dones: NDArray[np.bool_] | None = None
     values: NDArray[np.floating] | None = None
 
+    @staticmethod
+    def of(rollout: Rollout, *, num_envs: int | None = None) -> "Transitions":
+        """The transitions of a rollout's first ``num_envs`` environments; all by default."""
+        fields = (rollout.rewards, rollout.dones, rollout.values)
+        leaves = (flatten_space(field, num_envs=num_envs).get("") for field in fields)
+        return Transitions(flatten_space(rollout.actions, num_envs=num_envs), *leaves)
+
     def describe(self, step: int, env: int) -> list[str]:
-        """Three lines of text: step and episode end; action; value and reward."""
-        done = ", done" if self.dones[step, env] else ""
-        actions = "; ".join(number(leaf[step, env]) for leaf in self.actions.values())
-        value = "" if self.values is None else f"value {number(self.values[step, env])}, "
-        return [f"step {step}{done}", f"action {actions}", f"{value}reward {number(self.rewards[step, env])}"]
+        """Lines of text: step and episode end; action; value and reward. What is not known is left out."""
+        done = self.dones is not None and self.dones[step, env]
+        lines = [f"step {step}{', done' if done else ''}"]
+        if self.actions:
+            lines.append("action " + "; ".join(number(leaf[step, env]) for leaf in self.actions.values()))
+        outcome = {"value": self.values, "reward": self.rewards}
+        known = [f"{name} {number(numbers[step, env])}" for name, numbers in outcome.items() if numbers is not None]
+        return [*lines, ", ".join(known)] if known else lines
 
     def action_rows(self) -> dict[str, Leaf]:
         """The numbers of an action by name, [T, N] each; actions that are strings have none."""
@@ -50,6 +61,6 @@ class Transitions:
         return rows
 
     def outcome_rows(self) -> dict[str, Leaf]:
-        """Value, reward and episode end, [T, N] each."""
-        values = {} if self.values is None else {"value": self.values}
-        return {**values, "reward": self.rewards, "done": self.dones}
+        """The known ones of value, reward and episode end, [T, N] each."""
+        rows: dict[str, Leaf | None] = {"value": self.values, "reward": self.rewards, "done": self.dones}
+        return {name: row for name, row in rows.items() if row is not None}

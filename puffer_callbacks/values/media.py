@@ -5,28 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_CHANNELS = (1, 3, 4)
+from puffer_callbacks.values.pixels import PixelSource, to_pixels
 
 
-def _check_pixels(name: str, pixels: object, ndim: int, layout: str) -> None:
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-        given = f"{type(pixels).__name__} of {getattr(pixels, 'dtype', 'no dtype')}"
-        raise TypeError(f"{name}: expected a NumPy array of uint8, got {given}")
-    if pixels.ndim != ndim or pixels.shape[-1] not in _CHANNELS or pixels.size == 0:
-        raise ValueError(f"{name}: expected the shape {layout} with 1, 3 or 4 channels, got {pixels.shape}")
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Image:
     """An image, for any backend.
 
     Args:
-        pixels: uint8 [H, W, C] with C of 1 (gray), 3 (RGB) or 4 (RGBA), on the host.
+        pixels: a tensor or array [H, W, C] with C of 1 (gray), 3 (RGB) or 4 (RGBA), [C, H, W] with C of 1 or 3, or
+            [H, W], of uint8, booleans, or floats in [0, 1]; a Pillow image; or a matplotlib figure. It is copied to
+            uint8 [H, W, C].
         caption: one line of text.
 
     Raises:
-        TypeError: if ``pixels`` is not a NumPy array of uint8.
-        ValueError: if its shape is not [H, W, C], or it has no pixel.
+        TypeError: if ``pixels`` is of another type.
+        ValueError: if its shape is another or can be read in two ways, or floats leave [0, 1].
 
     Example:
         >>> Image(np.zeros((8, 8, 3), np.uint8), caption="black").pixels.shape
@@ -36,22 +30,25 @@ class Image:
     pixels: NDArray[np.uint8]
     caption: str = ""
 
-    def __post_init__(self) -> None:
-        _check_pixels("Image", self.pixels, 3, "[H, W, C]")
+    def __init__(self, pixels: PixelSource, caption: str = "") -> None:
+        object.__setattr__(self, "pixels", to_pixels("Image", pixels))
+        object.__setattr__(self, "caption", caption)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Video:
     """A video: frames of equal size, for any backend.
 
     Args:
-        frames: uint8 [T, H, W, C], on the host.
+        frames: a tensor or array [T, H, W, C] with C of 1 (gray), 3 (RGB) or 4 (RGBA), or [T, C, H, W] with C of 1
+            or 3, of uint8, booleans, or floats in [0, 1]. It is copied to uint8 [T, H, W, C].
         fps: frames per second, above 0.
         caption: one line of text.
 
     Raises:
-        TypeError: if ``frames`` is not a NumPy array of uint8.
-        ValueError: if its shape is not [T, H, W, C], or ``fps`` is not above 0.
+        TypeError: if ``frames`` is not a tensor or array.
+        ValueError: if its shape is another or can be read in two ways, floats leave [0, 1], or ``fps`` is not
+            above 0.
 
     Example:
         >>> Video(np.zeros((2, 8, 8, 3), np.uint8), fps=30).frames.shape[0]
@@ -62,7 +59,9 @@ class Video:
     fps: float = 30.0
     caption: str = ""
 
-    def __post_init__(self) -> None:
-        _check_pixels("Video", self.frames, 4, "[T, H, W, C]")
-        if not self.fps > 0:
-            raise ValueError(f"Video: expected fps above 0, got {self.fps}")
+    def __init__(self, frames: PixelSource, fps: float = 30.0, caption: str = "") -> None:
+        if not fps > 0:
+            raise ValueError(f"Video: expected fps above 0, got {fps}")
+        object.__setattr__(self, "frames", to_pixels("Video", frames, is_video=True))
+        object.__setattr__(self, "fps", fps)
+        object.__setattr__(self, "caption", caption)

@@ -15,6 +15,8 @@ HIDDEN_NAMES = [
 ]
 HIDDEN_NAMES += [
     "accessToken",
+    "max_tokens/hf_token",
+    "auth_id",
     "githubToken",
     "auth/user",
     "client_secret",
@@ -29,9 +31,19 @@ SHOWN_NAMES = [
     "authored_by",
     "key_dim",
     "Tokens2D",
+    "max_token",
+    "model/pad_token_id",
+    "eos_token",
+    "padToken",
+    "maxTokens",
+    "bosTokenId",
+    "token_ids",
 ]
 
+HASH = "1d04a95c0ffee1d04a95c0ffee1d04a95c0ffee1"  # of a commit, or a key of W&B
+
 HIDDEN_TEXTS = {
+    f"commit={HASH} key={HASH}": f"commit={HASH} key={REDACTED}",
     "https://me:hush@host/x": f"https://{REDACTED}@host/x",
     "https://host:8080/x?token=hush&gamma=1": f"https://host:8080/x?token={REDACTED}&gamma=1",
     "--api-key hush --gamma 1": f"--api-key {REDACTED} --gamma 1",
@@ -54,6 +66,9 @@ SHOWN_TEXTS = [
     "[64, 64]",
     "/data/tokens/train.txt",
     "12:30:05",
+    "--max-tokens 512 --pad-token-id 0",
+    f"git+https://host/me/repo.git@{HASH}",
+    f"{{'commit': '{HASH}'}}",
 ]
 
 
@@ -61,6 +76,11 @@ SHOWN_TEXTS = [
 @pytest.mark.parametrize("value", ["hush", 1234, 0.5])
 def test_the_value_of_a_secret_name_is_redacted(name, value):
     assert Redactor()(name, value) == REDACTED
+
+
+@pytest.mark.parametrize("name", ["access_tokens", "api/tokens"])
+def test_of_names_of_several_tokens_texts_are_redacted_and_counts_are_shown(name):
+    assert (Redactor()(name, "hush"), Redactor()(name, 1234)) == (REDACTED, 1234)
 
 
 @pytest.mark.parametrize("name", [*SHOWN_NAMES])
@@ -84,6 +104,16 @@ def test_other_texts_are_unchanged(text):
 )
 def test_empty_secrets_are_shown(name, value):
     assert Redactor()(name, value) == value
+
+
+@pytest.mark.parametrize("name", ["git_commit", "git/revision", "commitHash", "model_sha", "data-sha1", "env/checksum"])
+def test_the_hash_of_a_commit_or_file_is_shown(name):
+    assert Redactor()(name, HASH) == HASH
+
+
+@pytest.mark.parametrize("name", ["note", "digits", "shape", "wandb/login"])
+def test_a_key_of_the_same_form_is_redacted(name):
+    assert Redactor()(name, HASH) == REDACTED
 
 
 def test_names_can_be_given(quiet_trainer):

@@ -7,6 +7,7 @@ import torch
 from puffer_callbacks import (
     ConsoleLogger,
     Histogram,
+    Hyperparameters,
     MetricsCallback,
     PufferCallback,
     Text,
@@ -99,6 +100,26 @@ def test_steps_that_jump_still_cross_the_interval(stream):
     assert printed == [1024, 2048, 3072, 4096, 5120]
 
 
+def test_counts_are_whole(stream):
+    logger = ConsoleLogger(every_n_steps=1, stream=stream)
+    logger.log_metrics({"time/optimizer_steps": 16.0, "time/elapsed": 16.0, "nonfinite/train/kl": 2}, step=1)
+    assert lines(stream) == [
+        "[TRAIN] Step 1: time { optimizer_steps=16, elapsed=16.0000 }",
+        "[TRAIN] Step 1: nonfinite { train/kl=2 }",
+    ]
+
+
+def test_a_stream_of_ascii_gets_every_metric():
+    raw = io.BytesIO()
+    logger = ConsoleLogger(every_n_steps=1, stream=io.TextIOWrapper(raw, encoding="ascii"))
+    logger.log_metrics({"train/a": 1.0, "train/verlust_\u00fc": 2.0, "train/b": 3.0}, step=1)
+    assert raw.getvalue().decode("ascii").splitlines() == [
+        "[TRAIN] Step 1: train/a = 1.0000",
+        "[TRAIN] Step 1: train/verlust_\\xfc = 2.0000",
+        "[TRAIN] Step 1: train/b = 3.0000",
+    ]
+
+
 def test_long_similar_names_do_not_collide(stream):
     names = [f"train/{'x' * 200}{i}" for i in range(3)]
     ConsoleLogger(every_n_steps=1, stream=stream).log_metrics(dict.fromkeys(names, 1.0), step=1)
@@ -152,3 +173,53 @@ def test_without_a_step_the_last_step_is_printed(stream):
 def test_an_invalid_interval_raises(interval, error):
     with pytest.raises(error, match="expected an interval"):
         ConsoleLogger(every_n_steps=interval)
+
+
+def test_a_table_is_one_block_an_interval(stream):
+    logger = ConsoleLogger(every_n_steps=100, style="table", total_steps=400, stream=stream)
+    logger.log_metrics({"train/rare": 7.0}, step=30)
+    logger.log_metrics({"train/a": 0.123456, "epoch": 3, "time/elapsed": 10.0}, step=100)
+    logger.log_metrics({"train/late": 1.0}, step=100)
+    assert lines(stream) == [
+        "-" * 80,
+        f"| {'TRAIN: step 100 of 400 (25 %), 0:00:10 so far, 0:00:30 left':<76} |",
+        "-" * 80,
+        f"| {'train         rare  7       a     0.123':<76} |",
+        f"| {'              epoch  3':<76} |",
+        "-" * 80,
+    ]
+    logger.finalize("success")
+    assert "late  1" in stream.getvalue()
+
+
+def test_a_table_finds_its_total_in_the_hyperparameters(stream):
+    logger = ConsoleLogger(every_n_steps=1, style="table", stream=stream)
+    logger.log_values({"hyperparameters": Hyperparameters({"trainer/max_steps": 8, "total_timesteps": 64})}, 0)
+    logger.log_values({"time/env_steps": 16.0, "time/optimizer_steps": 4.0}, 4)
+    assert "TRAIN: step 16 of 64 (25 %)" in stream.getvalue()
+    logger.log_hyperparams({"total_timesteps": 32})  # of a second run
+    logger.log_values({"time/env_steps": 16.0}, 5)
+    assert "TRAIN: step 16 of 32 (50 %)" in stream.getvalue()
+    logger = ConsoleLogger(every_n_steps=1, style="table", stream=stream)
+    logger.log_hyperparams({"trainer/max_steps": 8, "total_timesteps": "unknown"})
+    logger.log_values({"time/env_steps": 16.0, "time/optimizer_steps": 4.0}, 16)
+    assert "TRAIN: step 4 of 8 (50 %)" in stream.getvalue()
+
+
+def test_a_whole_run_as_tables_has_every_scalar(quiet_trainer, stream, memory_logger):
+    console = ConsoleLogger(every_n_steps=16, style="table", stream=stream)
+    callbacks = default_callbacks(metrics=4, histograms=4)
+    quiet_trainer(logger=[console, memory_logger], callbacks=callbacks).fit(Agent(losses(*range(12))))
+    blocks = re.split(r"(?=^-+\n\| TRAIN)", stream.getvalue(), flags=re.MULTILINE)[1:]
+    assert [re.search(r"step (\d+)", block)[1] for block in blocks] == ["16", "32", "48"]
+    assert all(len(line) == 80 for line in lines(stream))
+    duplicates = ("time/", "rollout/return_mean", "rollout/episode_length_mean", "losses/")
+    for tag in memory_logger.tags:
+        if isinstance(memory_logger.series(tag)[0][1], float) and not tag.startswith(duplicates):
+            assert re.search(rf"\b{re.escape(tag.partition('/')[2][:50])}  ", blocks[-1]), tag
+
+
+@pytest.mark.parametrize(("options", "given"), [({"style": "rows"}, "'rows'"), ({"total_steps": 0}, "got 0")])
+def test_an_invalid_option_raises(options, given):
+    with pytest.raises(ValueError, match=f"ConsoleLogger: expected .*{given}"):
+        ConsoleLogger(**options)

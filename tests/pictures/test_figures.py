@@ -25,7 +25,8 @@ def test_rewards_by_component():
     assert taller is not None and taller.pixels.shape[0] > picture.pixels.shape[0]
 
 
-def test_without_a_finished_episode_there_is_no_figure():
+def test_without_a_finished_episode_or_actions_there_is_no_figure():
+    assert action_figure(Rollout()) is None and reward_figure(Rollout()) is None
     assert reward_figure(rollout(torch.zeros(4, 2))) is None
     assert reward_figure(rollout(torch.zeros(4, 2), episode_returns=torch.zeros(0))) is None
 

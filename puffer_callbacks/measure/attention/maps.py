@@ -3,10 +3,10 @@
 import warnings
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from puffer_callbacks.measure.attention.tracer import AttentionTracer
+from puffer_callbacks.measure.attention.weights import head_entropy
 from puffer_callbacks.measure.forward_pass.call import forward
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 
@@ -20,39 +20,21 @@ class AttentionMap:
             pass, and so on.
         weights: float [B, heads, queries, keys], each row a distribution over the keys; the row of a query
             whose keys are all masked is zero.
+        batch_entropy: [heads], over a batch of which ``weights`` are the first samples; over ``weights`` by default.
 
     Example:
+        >>> import torch
         >>> AttentionMap("encoder.0", torch.full((1, 2, 3, 4), 0.25)).entropy()
         tensor([1.3863, 1.3863])
     """
 
     layer: str
     weights: Tensor
+    batch_entropy: Tensor | None = None
 
     def entropy(self) -> Tensor:
-        """The entropy of each head [heads] in nats, see ``head_entropy``."""
-        return head_entropy(self.weights)
-
-
-def head_entropy(weights: Tensor) -> Tensor:
-    """The entropy of each head's attention: the mean of -Σ p ln p over the keys (Shannon 1948).
-
-    The mean is over samples and queries, without queries whose keys are all masked. A head that attends to a
-    single key has entropy 0, one that attends to K keys equally has ln K.
-
-    Args:
-        weights: [B, heads, queries, keys].
-
-    Returns:
-        [heads], in nats; NaN for a head without a finite row.
-
-    Example:
-        >>> head_entropy(torch.eye(3).reshape(1, 1, 3, 3))
-        tensor([0.])
-    """
-    attends = weights.sum(-1) > 0  # false for NaN too
-    entropy: Tensor = torch.special.entr(weights).sum(-1)
-    return torch.where(attends, entropy, 0).sum((0, 2)) / attends.sum((0, 2))
+        """The entropy of each head over the whole batch, [heads] in nats, see ``head_entropy``."""
+        return head_entropy(self.weights) if self.batch_entropy is None else self.batch_entropy
 
 
 def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) -> list[AttentionMap]:
@@ -66,12 +48,13 @@ def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) ->
     Args:
         module: any module.
         batch: the input of its forward pass, see ``forward``.
-        max_samples: the number of samples kept of each map.
+        max_samples: the number of samples kept of each map; entropies are over the whole batch.
 
     Raises:
         ValueError: if the forward pass fails with the batch, or contains no attention.
 
     Example:
+        >>> import torch
         >>> layer = nn.TransformerEncoderLayer(8, nhead=2, batch_first=True)
         >>> [(m.layer, list(m.weights.shape)) for m in attention_maps(layer, torch.zeros(1, 5, 8))]
         [('self_attn', [1, 2, 5, 5])]
@@ -86,4 +69,4 @@ def attention_maps(module: nn.Module, batch: object, *, max_samples: int = 8) ->
             f"expected attention, but {type(module).__name__} attends to nothing in its forward pass; "
             f"pass a probe that reaches its attention, or leave the attention maps out"
         )
-    return [AttentionMap(layer, weights) for layer, weights in tracer.captured.items()]
+    return [AttentionMap(layer, *captured) for layer, captured in tracer.captured.items()]

@@ -15,6 +15,7 @@ from puffer_callbacks.measure.attention.weights import (
     by_head,
     flex_weights,
     fused_weights,
+    head_entropy,
     multi_head_weights,
 )
 
@@ -28,7 +29,9 @@ _MAX_CALLS = 4  # per module and forward pass; a loop over time would yield a ma
 
 
 class AttentionTracer(TorchFunctionMode):
-    """A context that captures attention weights: ``captured`` maps names to [B, heads, queries, keys].
+    """A context that captures attention weights: ``captured`` maps names to weights and entropies.
+
+    The weights are [B, heads, queries, keys] of the first samples, the entropies [heads] of the whole batch.
 
     A fused attention call returns its weights when the values are the identity matrix, whatever its mask,
     scale or grouping. Explicit attention is traced from product to softmax to product. No module is hooked:
@@ -41,7 +44,7 @@ class AttentionTracer(TorchFunctionMode):
 
     def __init__(self, module: nn.Module, max_samples: int) -> None:
         super().__init__()
-        self.captured: dict[str, Tensor] = {}
+        self.captured: dict[str, tuple[Tensor, Tensor]] = {}
         self._names = {id(part): _readable(name, part) for name, part in module.named_modules()}
         self._max_samples = max_samples
         self._scores = WeakTensorKeyDictionary()  # tensors derived from a product of two activations
@@ -88,9 +91,10 @@ class AttentionTracer(TorchFunctionMode):
         name = self._names[id(part)]
         calls = 1 + sum(each.partition("#")[0] == name for each in self.captured)
         if calls <= _MAX_CALLS:
-            maps = by_head(weights.detach(), part)[: self._max_samples]
-            dtype = torch.promote_types(maps.dtype, torch.float32)
-            self.captured[f"{name}#{calls}" if calls > 1 else name] = maps.to(dtype, copy=True)
+            maps = by_head(weights.detach(), part)
+            maps = maps.to(torch.promote_types(maps.dtype, torch.float32))
+            kept = maps[: self._max_samples].clone()
+            self.captured[f"{name}#{calls}" if calls > 1 else name] = kept, head_entropy(maps)
 
     def _running_module(self, frame: FrameType | None) -> object:
         while frame is not None:

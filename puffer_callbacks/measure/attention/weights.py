@@ -1,4 +1,4 @@
-"""Attention weights of torch's attention functions."""
+"""Attention weights of torch's attention functions, and their entropy."""
 
 import inspect
 from collections.abc import Callable
@@ -86,3 +86,24 @@ def by_head(weights: Tensor, part: object) -> Tensor:
     if weights.ndim <= 3:
         return weights.reshape(-1, 1, *weights.shape[-2:])
     return weights.flatten(0, -4)
+
+
+def head_entropy(weights: Tensor) -> Tensor:
+    """The entropy of each head's attention: the mean of -Σ p ln p over the keys (Shannon 1948).
+
+    The mean is over samples and queries, without queries whose keys are all masked. A head that attends to a
+    single key has entropy 0, one that attends to K keys equally has ln K.
+
+    Args:
+        weights: [B, heads, queries, keys].
+
+    Returns:
+        [heads], in nats; NaN for a head without a finite row.
+
+    Example:
+        >>> head_entropy(torch.eye(3).reshape(1, 1, 3, 3))
+        tensor([0.])
+    """
+    attends = weights.sum(-1) > 0  # false for NaN too
+    entropy: Tensor = torch.special.entr(weights).sum(-1)
+    return torch.where(attends, entropy, 0).sum((0, 2)) / attends.sum((0, 2))

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from puffer_callbacks.measure.attention.maps import attention_maps, head_entropy
+from puffer_callbacks.measure.attention.maps import attention_maps
+from puffer_callbacks.measure.attention.weights import head_entropy
 
 PADDING = torch.tensor([[False] * 7, [False] * 5 + [True] * 2, [False] * 3 + [True] * 4])
 CAUSAL = torch.triu(torch.ones(7, 7, dtype=torch.bool), 1)
@@ -307,6 +308,14 @@ def test_repeated_calls_of_a_layer_are_numbered_up_to_a_limit():
 def test_max_samples_limits_the_samples():
     (found,) = attention_maps(nn.TransformerEncoderLayer(8, 2, batch_first=True), torch.randn(9, 3, 8), max_samples=2)
     assert found.weights.shape == (2, 2, 3, 3)
+
+
+def test_entropy_is_over_the_whole_batch_where_fewer_samples_are_kept():
+    layer, batch = nn.TransformerEncoderLayer(8, 2, batch_first=True), torch.randn(9, 3, 8)
+    (few,), (all_samples,) = (attention_maps(layer, batch, max_samples=most) for most in (2, 9))
+    assert torch.equal(few.weights, all_samples.weights[:2])
+    torch.testing.assert_close(few.entropy(), head_entropy(all_samples.weights))
+    assert not few.entropy().allclose(head_entropy(few.weights), rtol=1e-4)
 
 
 def test_half_precision_maps_are_float32():

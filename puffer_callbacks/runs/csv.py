@@ -1,0 +1,68 @@
+"""CSV files: Lightning's and our ``metrics.csv``, Stable-Baselines3's ``progress.csv``."""
+
+import csv
+import io
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from puffer_callbacks.runs.contents import Contents
+from puffer_callbacks.runs.media import read_picture
+from puffer_callbacks.runs.rows import RowReader, read_text
+
+
+def read_csv(path: Path) -> Contents:
+    """The columns of a CSV file as series; an empty cell is no point.
+
+    A row may be shorter than the header: columns that come up during a run are added at the end. The last line is
+    left out where it does not end, as its last number may be cut.
+
+    Args:
+        path: the file.
+    """
+    contents = Contents()
+    text = read_text(path, contents).replace("\0", "")
+    if text and not text.endswith("\n"):
+        text = text[: text.rfind("\n") + 1]
+        contents.problems.append(f"{path.name}: the last line is cut short; it was left out")
+    rows = csv.reader(io.StringIO(text, newline=""))
+    header = next(rows, [])
+    reader = RowReader(contents)
+    for row in _whole_rows(rows, len(header), path.name, contents):
+        reader.add({tag: _number(cell) for tag, cell in zip(header, row, strict=False) if cell})
+    _find_pictures(contents, path.parent)
+    return contents
+
+
+def _find_pictures(contents: Contents, folder: Path) -> None:
+    """A picture is the path of its file below ``media/``, as our callbacks write it."""
+    for tag, texts in list(contents.text.items()):
+        if all(text.startswith("media/") and text.endswith((".png", ".gif")) for _, text in texts):
+            contents.images[tag] = [(step, partial(read_picture, folder / text)) for step, text in texts]
+            del contents.text[tag]
+
+
+def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Contents) -> Iterator[list[str]]:
+    number = 1
+    while True:
+        number += 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            contents.problems.append(f"{name}: row {number} cannot be read: {error}")
+            continue
+        if len(row) > columns:
+            contents.problems.append(
+                f"{name}: row {number} has {len(row)} cells for {columns} columns; it was left out"
+            )
+            continue
+        yield row
+
+
+def _number(cell: str) -> float | str:
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

@@ -1,0 +1,148 @@
+"""Find the files of a run, by name or, where the name is not enough, by content."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from puffer_callbacks.runs.json import rows_of
+from puffer_callbacks.runs.rows import STEP_NAMES
+from puffer_callbacks.runs.wandb_records import MAGIC
+
+FORMATS = ("tensorboard", "wandb", "csv", "json-lines", "json")
+"""All formats, the richest first."""
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_LOG_NAMES = {".csv": "csv", ".jsonl": "json-lines", ".ndjson": "json-lines"}
+_CSV_NAMES = ("metrics.csv", "progress.csv")
+_JSON_MARKS = (b'"log_history"', b'"agent_steps"', b'"time/total_timesteps"', b'"rollout/ep_rew_mean"')
+"""Keys that the JSON of a run has, and a configuration does not."""
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of one run.
+
+    Args:
+        path: the file or folder to show as the run's.
+        format: one of ``FORMATS``.
+        files: in the order in which they are read.
+    """
+
+    path: Path
+    format: str
+    files: tuple[Path, ...]
+
+
+def find_runs(path: Path) -> list[RunFiles]:
+    """The runs at a path: the file itself, those in the folder, or else those in the folders below it.
+
+    Args:
+        path: a file or a folder.
+    """
+    if path.is_file():
+        found = format_of(path)
+        return [RunFiles(path, found, (path,))] if found else []
+    runs = _runs_in(path)
+    if not runs:
+        below = [folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+        below.sort(key=lambda folder: (folder.is_symlink(), folder.name))  # a link is another name of what was seen
+        runs = _without_repeats(run for folder in below for run in find_runs(folder))
+    return runs
+
+
+def format_of(path: Path) -> str | None:
+    """The format of a file, ``None`` where it is not the log of a run."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(MAGIC):
+        return "wandb"
+    if "tfevents" in path.name or b"brain.Event:" in head[:64]:
+        return "tensorboard"
+    if path.suffix in _LOG_NAMES:
+        return _LOG_NAMES[path.suffix]
+    if head.lstrip()[:1] in (b"{", b"["):
+        return _json_format(path)
+    return None
+
+
+def _json_format(path: Path) -> str | None:
+    """Lines if the first line is an object by itself, and no log of another kind."""
+    text = path.read_text("utf-8", errors="replace")
+    first = text.lstrip().split("\n", 1)[0]
+    try:
+        log = json.loads(first)
+    except ValueError:
+        return "json"
+    return "json" if rows_of(log) is not None else "json-lines"
+
+
+def _runs_in(folder: Path) -> list[RunFiles]:
+    """The runs directly in the folder. Of several formats the richest is used."""
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and not path.name.startswith(".") and (found := _format_in_folder(path)):
+            files.setdefault(found, []).append(path)
+    best = next((name for name in FORMATS if name in files), None)
+    if best is None:
+        return []
+    if best == "csv":  # a folder may hold other tables too
+        files[best] = [path for path in files[best] if path.name in _CSV_NAMES] or files[best]
+    if best == "tensorboard":  # each session of the run has its own file
+        return [RunFiles(folder, best, tuple(files[best]))]
+    return [RunFiles(folder if len(files[best]) == 1 else path, best, (path,)) for path in files[best]]
+
+
+def _format_in_folder(path: Path) -> str | None:
+    """The format of a file found in a folder, ``None`` for files that are not logs."""
+    if "tfevents" in path.name:
+        return "tensorboard"
+    if path.suffix == ".wandb":
+        return "wandb"
+    if path.suffix == ".csv":
+        return None if path.name.endswith("monitor.csv") else "csv"
+    if path.suffix in _LOG_NAMES:
+        return _LOG_NAMES[path.suffix] if _begins_with_a_step(path) else None
+    if path.suffix == ".json" and any(mark in path.read_bytes() for mark in _JSON_MARKS):
+        return _json_format(path)
+    return None
+
+
+def _begins_with_a_step(path: Path) -> bool:
+    """Whether the first line is a row of a run, not of a data set."""
+    with path.open("rb") as file:
+        try:
+            row = json.loads(file.readline())
+        except ValueError:
+            return False
+    return isinstance(row, dict) and any(name in row for name in STEP_NAMES)
+
+
+def _without_repeats(runs: Iterable[RunFiles]) -> list[RunFiles]:
+    """Each run once: links to its folder, its W&B sessions and the checkpoints of a trainer's state are merged."""
+    found: dict[object, RunFiles] = {}
+    for run in runs:
+        key = _identity(run)
+        found[key] = _merged(found[key], run) if key in found else run
+    return list(found.values())
+
+
+def _identity(run: RunFiles) -> object:
+    if run.format == "wandb":
+        return run.files[0].name  # it has the run's id
+    return run.path.parent if _checkpoint(run) else tuple(file.resolve() for file in run.files)
+
+
+def _merged(first: RunFiles, second: RunFiles) -> RunFiles:
+    """The later of two checkpoints; the files of both W&B sessions, without repeats."""
+    if first.format != "wandb":
+        return max(first, second, key=_checkpoint)
+    known = {file.resolve() for file in first.files}
+    more = tuple(file for file in second.files if file.resolve() not in known)
+    return RunFiles(first.path, first.format, first.files + more)
+
+
+def _checkpoint(run: RunFiles) -> int:
+    """The number of the checkpoint that holds the run's log; 0 outside of checkpoint folders."""
+    match = _CHECKPOINT.fullmatch(run.path.name)
+    return int(match.group(1)) if match else 0

@@ -1,0 +1,118 @@
+"""Reading runs: find the files, read them, make a ``Run`` of them."""
+
+import logging
+from collections.abc import Callable
+from glob import glob, has_magic
+from os import PathLike
+from pathlib import Path
+
+import yaml
+
+from puffer_callbacks.runs.contents import Contents
+from puffer_callbacks.runs.csv import read_csv
+from puffer_callbacks.runs.discovery import FORMATS, RunFiles, find_runs
+from puffer_callbacks.runs.json import read_json, read_json_lines
+from puffer_callbacks.runs.rows import as_setting, flattened
+from puffer_callbacks.runs.run import Run
+from puffer_callbacks.runs.tensorboard import read_event_files
+from puffer_callbacks.runs.wandb import read_wandb_files
+
+_log = logging.getLogger("puffer_callbacks")
+_KNOWN = "TensorBoard event files, CSV, JSON lines, JSON or W&B offline files"
+_READERS: dict[str, Callable[[tuple[Path, ...]], Contents]] = {
+    "tensorboard": read_event_files,
+    "wandb": read_wandb_files,
+    "csv": lambda files: read_csv(files[0]),
+    "json-lines": lambda files: read_json_lines(files[0]),
+    "json": lambda files: read_json(files[0]),
+}
+
+
+def read_run(path: str | PathLike[str]) -> Run:
+    """Read one training run, from any library.
+
+    Event files of TensorBoard (ours, Stable-Baselines3, CleanRL, skrl, rsl_rl, TorchRL), CSV (Lightning,
+    Stable-Baselines3), W&B offline files, and the JSON lines and JSON of PufferLib, Stable-Baselines3, Transformers
+    and prime-rl are recognized by name and content. If a run has several formats, event files are preferred.
+
+    Args:
+        path: a file, the folder of a run, or a folder that holds exactly one run.
+
+    Raises:
+        FileNotFoundError: if there is no such path.
+        ValueError: if there is no run, none with a value, or more than one.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "run.jsonl"
+        >>> _ = file.write_text('{"agent_steps": 64, "loss/entropy": 0.69}\\n')
+        >>> read_run(file).canonical["train/entropy"]
+        (array([64]), array([0.69]))
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        hint = "; read_runs reads a pattern" if has_magic(str(path)) else ""
+        raise FileNotFoundError(f"expected the file or folder of a run, got {path}, which is not there{hint}")
+    runs = find_runs(path)
+    if not runs:
+        given = "a file of another format" if path.is_file() else "a folder without any"
+        raise ValueError(f"expected {_KNOWN} at {path}, got {given}")
+    best = min((run.format for run in runs), key=FORMATS.index)
+    runs = [run for run in runs if run.format == best]
+    if len(runs) > 1:
+        names = ", ".join(str(run.path) for run in runs[:3]) + (", …" if len(runs) > 3 else "")
+        raise ValueError(f"expected one run in {path}, got {len(runs)} ({names}); name one, or use read_runs")
+    return _read(runs[0])
+
+
+def read_runs(pattern: str | PathLike[str]) -> list[Run]:
+    """Read every run that a pattern matches.
+
+    A run that cannot be read is left out, with a warning in the log ``puffer_callbacks``.
+
+    Args:
+        pattern: a glob pattern such as ``logs/*/seed_*``, ``**`` included, or a folder.
+
+    Returns:
+        The runs, ordered by path.
+
+    Raises:
+        FileNotFoundError: if nothing matches.
+        ValueError: if nothing that matches can be read.
+    """
+    matches = sorted(glob(str(Path(pattern).expanduser()), recursive=True))
+    if not matches:
+        raise FileNotFoundError(f"expected a pattern that matches the files or folders of runs, got {pattern}")
+    runs = {run.files: run for match in matches for run in find_runs(Path(match))}
+    found = []
+    for run in sorted(runs.values(), key=lambda run: run.path):
+        try:
+            found.append(_read(run))
+        except (ValueError, OSError) as error:
+            _log.warning("%s was left out: %s", run.path, error)
+    if not found:
+        raise ValueError(f"expected {_KNOWN} at {pattern}, got {len(runs)} runs that cannot be read")
+    return found
+
+
+def _read(run: RunFiles) -> Run:
+    contents = _READERS[run.format](run.files)
+    if not contents:
+        reason = contents.problems[0] if contents.problems else "it holds no value yet"
+        raise ValueError(f"expected a run with values at {run.path}, got none: {reason}")
+    _add_hparams_file(contents, run.files[0].parent / "hparams.yaml")
+    return Run(run.path, run.format.removesuffix("-lines"), contents)
+
+
+def _add_hparams_file(contents: Contents, path: Path) -> None:
+    """The hyperparameters that Lightning's loggers leave beside their files, where the log has none."""
+    if contents.hyperparameters or not path.is_file():
+        return
+    try:
+        settings = yaml.safe_load(path.read_text("utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        contents.problems.append(f"{path.name}: cannot be read: {' '.join(str(error).split())}")
+        return
+    for name, value in flattened(settings if isinstance(settings, dict) else {}):
+        if (setting := as_setting(value)) is not None:
+            contents.hyperparameters[str(name)] = setting

@@ -1,0 +1,141 @@
+"""The vocabulary of a run: what each tag means, its unit, and what a healthy value looks like."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Description:
+    """The meaning of a tag.
+
+    Args:
+        tag: the tag, or the pattern that it follows, such as ``weights/<parameter>``.
+        meaning: one sentence.
+        unit: such as ``nats`` or ``steps``; empty for a pure number.
+        good: the healthy range or trend; empty where there is none.
+
+    Example:
+        >>> describe("train/entropy").unit
+        'nats'
+    """
+
+    tag: str
+    meaning: str
+    unit: str = ""
+    good: str = ""
+
+    def __str__(self) -> str:
+        """One line, as a chart's caption shows it."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.meaning}{unit}" + (f" Good: {self.good}." if self.good else "")
+
+
+def describe(tag: str) -> Description | None:
+    """The description of a tag, or ``None`` for a tag that is not in the vocabulary.
+
+    Args:
+        tag: one of our own tags; those of other libraries are translated first, by ``puffer_callbacks.runs``.
+
+    Example:
+        >>> describe("gradient_norm/actor").tag, describe("mine") is None
+        ('gradient_norm/<module>', True)
+    """
+    exact = VOCABULARY.get(tag)
+    return exact or next((found for pattern, found in _patterns() if pattern.fullmatch(tag)), None)
+
+
+@cache
+def _patterns() -> list[tuple[re.Pattern[str], Description]]:
+    return [
+        (re.compile(re.sub(r"<\w+>", ".+", re.escape(tag))), description)
+        for tag, description in VOCABULARY.items()
+        if "<" in tag
+    ]
+
+
+_ENTRIES = (
+    ("train/reward", "Mean undiscounted return of the episodes that finished in the rollout.", "reward", "rising"),
+    ("train/episode_length", "Mean length of the episodes that finished in the rollout.", "steps"),
+    ("train/loss", "The whole loss that is minimized."),
+    ("train/policy_loss", "The policy's surrogate loss.", "", "small, around 0"),
+    ("train/value_loss", "The critic's regression loss.", "reward²", "falling, or steady while returns still change"),
+    (
+        "train/entropy",
+        "Mean entropy of the policy.",
+        "nats",
+        "falls slowly; below 0 is fine if continuous",
+    ),
+    ("train/learning_rate", "Learning rate of the optimizer.", "", "as configured"),
+    ("train/ent_coef", "Weight of the entropy bonus; SAC's temperature."),
+    ("train/std", "Mean standard deviation of a Gaussian policy's actions.", "action", "falls slowly"),
+    ("train/q_values", "Mean action value of the sampled batch.", "reward", "near the discounted returns"),
+    ("rollout/exploration_rate", "Probability of a random action, as DQN explores.", "", "falls to its final value"),
+    ("losses/policy", "The policy's surrogate loss; the same as train/policy_loss."),
+    ("losses/value", "The critic's regression loss; the same as train/value_loss.", "reward²", "falling"),
+    ("losses/entropy", "The entropy as a loss: minus the mean entropy of the policy.", "nats", "rises slowly"),
+    ("rollout/return_mean", "Mean undiscounted return of the finished episodes.", "reward", "rising"),
+    ("rollout/return_min", "Lowest return among the finished episodes.", "reward", "rising"),
+    ("rollout/return_p10", "Return that 10 % of the finished episodes stay below.", "reward", "rising"),
+    ("rollout/return_median", "Median return of the finished episodes.", "reward", "rising"),
+    ("rollout/return_p90", "Return that 90 % of the finished episodes stay below.", "reward", "rising"),
+    ("rollout/return_max", "Highest return among the finished episodes.", "reward", "rising"),
+    ("rollout/episode_length_mean", "Mean length of the finished episodes.", "steps"),
+    ("rollout/success_rate", "Share of the finished episodes that succeeded.", "", "rising to 1"),
+    ("rollout/info/<name>", "Mean of a number that the environment reports at the end of an episode."),
+    ("rollout/advantages", "Distribution of the advantages.", "reward", "centered near 0, with spread"),
+    ("rollout/values", "Distribution of the critic's values.", "reward", "as wide as the returns"),
+    ("rollout/rewards", "Distribution of the rewards of single steps.", "reward", "not all equal"),
+    ("rollout/actions", "Distribution of the actions.", "action", "not all at the limits, not all one action"),
+    (
+        "diagnostics/approx_kl",
+        "KL from the rollout's policy, as mean(r − 1 − log r).",
+        "nats",
+        "0.001 to 0.02",
+    ),
+    (
+        "diagnostics/old_approx_kl",
+        "The same KL as mean(−log r): noisier, can be below 0.",
+        "nats",
+        "near 0",
+    ),
+    ("diagnostics/clip_fraction", "Share of samples whose ratio left the clip range.", "", "0.05 to 0.3"),
+    (
+        "diagnostics/explained_variance",
+        "1 − Var(return − value) / Var(return).",
+        "",
+        "rising to 1; 0 is a constant",
+    ),
+    ("diagnostics/importance", "Mean probability ratio of new to old policy.", "", "near 1"),
+    ("diagnostics/reference_kl", "KL from the reference model.", "nats", "rises slowly"),
+    ("diagnostics/mismatch_kl", "KL between the sampler's and the learner's probabilities.", "nats", "near 0"),
+    ("diagnostics/zero_std_fraction", "Share of prompts whose samples all got one reward.", "", "well below 1"),
+    ("eval/mean_reward", "Mean return of evaluation episodes.", "reward", "rising, near train/reward"),
+    ("eval/mean_ep_length", "Mean length of evaluation episodes.", "steps"),
+    ("weights/<parameter>", "Distribution of a parameter's weights.", "", "widens slowly"),
+    ("gradients/<parameter>", "Distribution of a parameter's gradient before the clip.", "", "not all 0"),
+    ("gradient_norm/total", "L2 norm of all gradients together, before the clip.", "", "steady; no spikes"),
+    ("gradient_norm/clipped", "L2 norm of all gradients together, after the clip."),
+    ("gradient_norm/<module>", "L2 norm of a module's gradients, before the clip.", "", "steady; not 0"),
+    ("gradient_noise_scale", "Simple noise scale: the batch size beyond which gradients gain little.", "samples"),
+    ("update_ratio/<parameter>", "Norm of a step's change over the norm of the weights.", "", "about 1e-3"),
+    ("plasticity/dormant_ratio", "Share of units that are nearly always inactive.", "", "near 0"),
+    ("plasticity/effective_rank", "Directions that carry 99 % of the features' spectrum.", "", "not falling"),
+    ("plasticity/feature_norm", "Mean L2 norm of the features.", "", "steady"),
+    ("plasticity/weight_norm", "L2 norm of all weights.", "", "rises slowly"),
+    ("plasticity/<name>", "A plasticity metric of one layer."),
+    ("health/<rule>", "1 while the rule finds trouble, 0 otherwise.", "", "0"),
+    ("observations", "A sample of observations, as pictures."),
+    ("observations/<name>", "A sample of one part of the observations, as pictures."),
+    ("attention/<module>", "Attention weights of a module, as a picture.", "", "not all on one token"),
+    ("episodes", "A recorded evaluation episode."),
+    ("time/env_steps", "Environment steps so far, over all ranks.", "steps", "rising"),
+    ("time/optimizer_steps", "Optimizer steps so far.", "steps", "rising"),
+    ("time/elapsed", "Seconds of training so far, resumes included.", "s", "rising"),
+    ("throughput/sps", "Environment steps per second.", "steps/s", "steady"),
+    ("logging/overhead_pct", "Share of the run's time that logging takes.", "%", "below 3"),
+    ("nonfinite/<tag>", "How many values of that tag were NaN or infinite so far.", "", "0"),
+)
+
+VOCABULARY: dict[str, Description] = {tag: Description(tag, *rest) for tag, *rest in _ENTRIES}
+"""Tag, or pattern of tags, to its description."""

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from lightning.pytorch.loggers import CSVLogger
+
+from puffer_callbacks.runs import read_run
+
+
+def points(run, tag):
+    return list(zip(*(part.tolist() for part in run.series(tag)), strict=True))
+
+
+def test_lightning(tmp_path):
+    logger = CSVLogger(tmp_path, flush_logs_every_n_steps=1)
+    logger.log_hyperparams({"lr": 0.1, "net": {"hidden": 64}})
+    logger.log_metrics({"train/loss": 0.5}, step=10)
+    logger.log_metrics({"train/loss": float("nan"), "val/loss": 0.25}, step=20)
+    logger.save()
+    run = read_run(tmp_path)  # it holds exactly one run, two folders down
+    assert run.path == tmp_path / "lightning_logs" / "version_0"
+    assert run.format == "csv"
+    assert points(run, "val/loss") == [(20, 0.25)]
+    np.testing.assert_array_equal(run.series("train/loss")[1], [0.5, np.nan])
+    assert run.hyperparameters == {"lr": 0.1, "net/hidden": 64}
+
+
+def write(tmp_path, text, name="metrics.csv"):
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    return path
+
+
+def test_early_rows_may_be_shorter_and_cells_quoted(tmp_path):
+    path = write(tmp_path, 'step,a,note,b\n1,0.5\n2,,"two\nlines, one cell"\n3,1.5,,2.5\n')
+    run = read_run(path)
+    assert run.tags == ["a", "b"]
+    assert points(run, "a") == [(1, 0.5), (3, 1.5)]
+    assert run.text == {"note": [(2, "two\nlines, one cell")]}
+    assert run.problems == []
+
+
+def test_a_last_line_without_an_end_is_left_out(tmp_path):
+    """Of 0.125 there may be only 0.1."""
+    run = read_run(write(tmp_path, "step,a\n1,0.5\n2,0.1"))
+    assert points(run, "a") == [(1, 0.5)]
+    assert run.problems == ["metrics.csv: the last line is cut short; it was left out"]
+
+
+def test_a_row_with_too_many_cells_is_left_out(tmp_path):
+    run = read_run(write(tmp_path, "step,a\n1,0.5\n2,0.1,7\n3,0.2\n"))
+    assert points(run, "a") == [(1, 0.5), (3, 0.2)]
+    assert run.problems == ["metrics.csv: row 3 has 3 cells for 2 columns; it was left out"]
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(b"\xef\xbb\xbfstep,a\n1,0.5\n2,\xff\xfe\n3,\x000.25\n")
+    run = read_run(path)
+    assert points(run, "a") == [(1, 0.5), (3, 0.25)]
+    assert run.problems == ["metrics.csv: some bytes are not UTF-8; they were replaced"]
+
+
+@pytest.mark.parametrize("text", ["", "step,a\n", "step,a\n1,0.5"])
+def test_a_file_without_a_point(tmp_path, text):
+    with pytest.raises(ValueError, match=r"expected a run with values at .*metrics\.csv, got none"):
+        read_run(write(tmp_path, text))

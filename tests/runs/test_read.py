@@ -1,0 +1,158 @@
+import logging
+from pathlib import Path
+
+import pytest
+from stable_baselines3.common.logger import configure
+from torch.utils.tensorboard import SummaryWriter
+
+from puffer_callbacks.runs import read_run, read_runs
+
+
+def points(run, tag):
+    return list(zip(*(part.tolist() for part in run.series(tag)), strict=True))
+
+
+def write_run(folder, value=1.0):
+    with SummaryWriter(folder) as writer:
+        writer.add_scalar("train/loss", value, 1)
+    return folder
+
+
+@pytest.fixture
+def sb3(tmp_path):
+    folder = tmp_path / "PPO_1"
+    logger = configure(str(folder), ["tensorboard", "csv", "json"])
+    for update in range(1, 4):
+        logger.record("rollout/ep_rew_mean", 10.0 * update)
+        logger.record("time/total_timesteps", 2048 * update, exclude="tensorboard")
+        if update > 1:
+            logger.record("train/entropy_loss", -0.5 / update)
+        logger.dump(2048 * update)
+    logger.close()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"), [("", "tensorboard"), ("progress.csv", "csv"), ("progress.json", "json")], ids=str
+)
+def test_stable_baselines3_writes_one_run_in_three_formats(sb3, file, kind):
+    run = read_run(sb3 / file)
+    assert (run.source, run.format, run.x_axis) == ("stable-baselines3", kind, "env_steps")
+    assert points(run, "rollout/ep_rew_mean") == [(2048, 10.0), (4096, 20.0), (6144, 30.0)]
+    steps, values = run.canonical["train/entropy"]
+    assert steps.tolist() == [4096, 6144]
+    assert values.tolist() == pytest.approx([0.25, 1 / 6], rel=1e-6)  # the JSON and CSV have six digits
+    assert run.problems == []
+
+
+def test_a_folder_above_and_a_path_as_text(sb3):
+    assert read_run(str(sb3.parent)).path == sb3
+
+
+def test_monitor_files_and_configurations_are_no_runs(sb3):
+    (sb3 / "0.monitor.csv").write_text('#{"t_start": 0}\nr,l,t\n1,2,3\n')
+    (sb3 / "config.json").write_text('{"learning_rate": 0.1}')
+    for path in sb3.glob("events*"):
+        path.unlink()
+    assert read_run(sb3).format == "csv"
+
+
+def test_tables_and_data_sets_beside_a_run_are_no_runs(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,a\n1,2\n")
+    (tmp_path / "levels.csv").write_text("name,difficulty\nfirst,2\n")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "hello"}\n')
+    assert read_run(tmp_path).tags == ["a"]
+
+
+def test_a_link_to_a_run_is_that_run(tmp_path):
+    folder = write_run(tmp_path / "b_run")
+    (tmp_path / "a_latest").symlink_to(folder)
+    assert read_run(tmp_path).path == folder
+
+
+def test_several_runs_are_named(tmp_path):
+    for seed in range(5):
+        write_run(tmp_path / f"seed_{seed}", seed)
+    with pytest.raises(ValueError, match=r"one run in .*, got 5 \(.*seed_0, .*, …\); name one, or use read_runs"):
+        read_run(tmp_path)
+    runs = read_runs(tmp_path)
+    assert [run.path.name for run in runs] == [f"seed_{seed}" for seed in range(5)]
+    assert [run.series("train/loss")[1][0] for run in runs] == [0, 1, 2, 3, 4]
+    assert [run.path.name for run in read_runs(tmp_path / "seed_[13]")] == ["seed_1", "seed_3"]
+    assert len(read_runs(tmp_path / "**")) == 5
+
+
+def test_lines_of_several_runs_in_one_folder(tmp_path):
+    for name in ("1.jsonl", "2.jsonl"):
+        (tmp_path / name).write_text('{"agent_steps": 64, "SPS": 5}\n')
+    with pytest.raises(ValueError, match="got 2 "):
+        read_run(tmp_path)
+    assert [run.path.name for run in read_runs(tmp_path)] == ["1.jsonl", "2.jsonl"]
+
+
+def test_of_runs_that_cannot_be_read_the_others_are(tmp_path, caplog):
+    write_run(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "events.out.tfevents.1").write_bytes(b"nothing of the kind")
+    with caplog.at_level(logging.WARNING, "puffer_callbacks"):
+        (run,) = read_runs(tmp_path)
+    assert run.path.name == "good"
+    assert "bad was left out: expected a run with values" in caplog.text
+
+
+def make(tmp_path, kind):
+    path = tmp_path / kind
+    if kind == "empty folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("nothing of the kind")
+    elif kind == "binary":
+        path.write_bytes(bytes(range(256)))
+    elif kind in ("empty file", "events.out.tfevents.0"):
+        path.write_bytes(b"")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "line"),
+    [
+        ("missing", FileNotFoundError, r"expected the file or folder of a run, got .*missing, which is not there$"),
+        ("run_*", FileNotFoundError, r"which is not there; read_runs reads a pattern$"),
+        (
+            "empty folder",
+            ValueError,
+            r"TensorBoard event files, .* at .*empty folder, got a folder without any",
+        ),
+        ("text", ValueError, r"expected TensorBoard event files, .* at .*text, got a file of another format"),
+        ("binary", ValueError, r"got a file of another format"),
+        ("empty file", ValueError, r"got a file of another format"),
+        ("events.out.tfevents.0", ValueError, r"expected a run with values at .*, got none: it holds no value yet"),
+    ],
+)
+def test_what_is_no_run_gets_one_line(tmp_path, kind, error, line):
+    path = make(tmp_path, kind)
+    with pytest.raises(error, match=line) as raised:
+        read_run(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_patterns_that_match_nothing_or_no_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected a pattern that matches"):
+        read_runs(tmp_path / "no*")
+    with pytest.raises(ValueError, match="expected TensorBoard event files"):
+        read_runs(tmp_path)
+
+
+def test_hparams_yaml_that_is_broken(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,a\n1,2\n")
+    (tmp_path / "hparams.yaml").write_text("a: [1,\nb: {")
+    run = read_run(tmp_path)
+    assert run.hyperparameters == {}
+    assert run.problems[0].startswith("hparams.yaml: cannot be read")
+    assert "\n" not in run.problems[0]
+
+
+def test_home_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_run(tmp_path / "run")
+    assert read_run("~/run").path == Path(tmp_path) / "run"

@@ -1,0 +1,54 @@
+import math
+
+import pytest
+
+from puffer_callbacks.runs.contents import Contents
+from puffer_callbacks.runs.rows import RowReader
+
+
+def read(*rows, **options):
+    contents = Contents()
+    reader = RowReader(contents, **options)
+    for row in rows:
+        reader.add(row)
+    return contents
+
+
+def points(contents, tag):
+    column = contents.scalars[tag]
+    return list(zip(column.steps, column.values, strict=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["step", "global_step", "agent_steps", "time/total_timesteps", "trainer/global_step", "_step"]
+)
+def test_the_step_is_found_by_its_name(name):
+    assert points(read({name: 64, "x": 1.0}), "x") == [(64, 1.0)]
+
+
+def test_a_step_column_that_comes_later_beats_the_count_of_rows():
+    contents = read({"_step": 0, "x": 1}, {"_step": 1, "global_step": 500, "x": 2}, {"_step": 2, "x": 3})
+    assert points(contents, "x") == [(0, 1), (500, 2), (500, 3)]
+
+
+def test_rows_without_any_step_count_themselves():
+    assert points(read({"x": 1}, {"y": 5}, {"x": 2}), "x") == [(0, 1), (2, 2)]
+
+
+def test_a_named_step_column_comes_first():
+    assert points(read({"axes/env_steps": 7, "global_step": 3, "x": 1}, step_name="axes/env_steps"), "x") == [(7, 1)]
+
+
+def test_time_since_the_epoch_and_since_the_start():
+    contents = read({"step": 1, "time": 1.7e9, "x": 1}, {"step": 2, "time": 12.5, "x": 1})
+    first, second = contents.scalars["x"].wall_times
+    assert first == 1.7e9
+    assert math.isnan(second)
+
+
+def test_nested_names_and_odd_values():
+    contents = read({"step": 1, "loss": {"value": {"mean": 2}}, "flag": True, "huge": 10**400, "no": None, "l": [1]})
+    assert points(contents, "loss/value/mean") == [(1, 2.0)]
+    assert points(contents, "flag") == [(1, 1.0)]
+    assert points(contents, "huge") == [(1, float("inf"))]
+    assert set(contents.scalars) == {"loss/value/mean", "flag", "huge"}
