@@ -6,13 +6,11 @@ import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from puffer_callbacks import MemoryLogger, Recorder, default_callbacks
+from puffer_callbacks import MemoryLogger, Recorder, adapters, default_callbacks
 from tests.support.reading import tensorboard_scalars
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
-
-from puffer_callbacks.adapters import TransformersCallback
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -45,7 +43,7 @@ def make_trainer(folder, callbacks, **options):
 
 
 def recorded(logger, **options):
-    return TransformersCallback(logger, [Recorder(overhead_budget=1.0), *default_callbacks(**options)])
+    return adapters.TransformersCallback(logger, [Recorder(overhead_budget=1.0), *default_callbacks(**options)])
 
 
 def steps(logger, tag):
@@ -53,7 +51,9 @@ def steps(logger, tag):
 
 
 def test_what_the_trainer_logs_stands_at_its_step_under_the_shared_names(memory_logger, tmp_path):
-    trainer = make_trainer(tmp_path, [Reward(), recorded(memory_logger, metrics=2)], eval_strategy="steps", eval_steps=6)
+    trainer = make_trainer(
+        tmp_path, [Reward(), recorded(memory_logger, metrics=2)], eval_strategy="steps", eval_steps=6
+    )
     trainer.train()
     logged = [(row["step"], row["loss"]) for row in trainer.state.log_history if "loss" in row]
     assert memory_logger.series("train/loss") == logged
@@ -82,7 +82,7 @@ def test_gradients_are_those_before_the_clip_and_weights_come_at_the_interval(me
     assert steps(memory_logger, "weights/transformer.wte.weight") == [1, 4, 8, 12]
     assert steps(memory_logger, "gradients/transformer.h.0.attn.c_attn.weight") == [1, 4, 8, 12]
     before, after = (dict(memory_logger.series(f"gradient_norm/{name}")) for name in ("total", "clipped"))
-    assert [step for step in before] == [4, 8, 12]
+    assert list(before) == [4, 8, 12]
     assert all(before[step] > 0.01 for step in before)
     assert all(after[step] == pytest.approx(1e-3, rel=1e-2) for step in after)
     norms = {row["step"]: row["grad_norm"] for row in trainer.state.log_history if "grad_norm" in row}

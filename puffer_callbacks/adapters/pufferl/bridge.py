@@ -2,24 +2,22 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial
 from typing import Any
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.pufferl.interrupt import before_exit
-from puffer_callbacks.adapters.pufferl.losses import locals_of, update_metrics
-from puffer_callbacks.adapters.pufferl.rollouts import fresh_stats, from_buffers, lengths
+from puffer_callbacks.adapters.pufferl.metrics import locals_of, unlogged_scalars, update_metrics
+from puffer_callbacks.adapters.pufferl.rollouts import UnreportedEpisodes, fresh_stats, from_buffers, lengths
+from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.values.scalars import as_scalar, to_floats
+from puffer_callbacks.values.scalars import to_floats
 
 _NEEDED = (
     *("evaluate", "train", "close", "config", "vecenv", "optimizer", "uncompiled_policy"),
     *("global_step", "stats", "observations", "actions", "rewards", "terminals", "values", "logprobs"),
 )
-_REPORTED_WITHIN = 10
-"""Rollouts with a finished episode within which an environment that keeps statistics of its own reports them."""
-_OWN = ("environment/", "performance/")
 
 
 class PuffeRLBridge:
@@ -63,7 +61,7 @@ class PuffeRLBridge:
         self._previous_logger: Any = None
         self._losses: Mapping[str, Any] = {}
         self._undo: list[Callable[[], object]] = []
-        self._mute_rollouts: int | None = 0
+        self._unreported = UnreportedEpisodes()
 
     @property
     def run_id(self) -> str:
@@ -89,7 +87,7 @@ class PuffeRLBridge:
         if trainer is self._trainer:
             return trainer
         self.detach()
-        self._trainer, self._mute_rollouts = trainer, 0
+        self._trainer, self._unreported = trainer, UnreportedEpisodes()
         if trainer.logger is not self:
             self._previous_logger, trainer.logger = trainer.logger, self
         self.loop.fit_start(
@@ -98,9 +96,8 @@ class PuffeRLBridge:
             optimizers=[trainer.optimizer],
             env_steps=lambda: trainer.global_step * self.loop.world_size,
         )
-        self._wrap("evaluate", self._evaluate)
-        self._wrap("train", self._train)
-        self._wrap("close", self._close)
+        for name, around in (("evaluate", self._evaluate), ("train", self._train), ("close", self._close)):
+            self._undo.append(wrap_method(trainer, name, partial(self._failing, around)))
         self._undo.append(trainer.optimizer.register_step_pre_hook(self._find_losses).remove)
         self._undo.append(before_exit("pufferlib", lambda: self._fail(KeyboardInterrupt("Ctrl+C"))))
         return trainer
@@ -137,20 +134,13 @@ class PuffeRLBridge:
         if previous is not None:
             previous.close(model_path)
 
-    def _wrap(self, name: str, around: Callable[[Callable[[], Any]], Any]) -> None:
-        method = getattr(self._trainer, name)
-
-        @wraps(method)
-        def wrapped() -> Any:
-            try:
-                return around(method)
-            except BaseException as error:
-                self._fail(error)
-                raise
-
-        trainer = self._trainer
-        setattr(trainer, name, wrapped)
-        self._undo.append(lambda: delattr(trainer, name))
+    def _failing(self, method: Callable[..., Any], *args: Any) -> Any:
+        """Call a method; an exception ends the fit."""
+        try:
+            return method(*args)
+        except BaseException as error:
+            self._fail(error)
+            raise
 
     def _evaluate(self, evaluate: Callable[[], Any]) -> Any:
         trainer = self._trainer
@@ -161,22 +151,12 @@ class PuffeRLBridge:
             env_steps = trainer.global_step * self.loop.world_size
             rollout = from_buffers(trainer, fresh_stats(trainer.stats, seen), env_steps=env_steps)
         if rollout is not None and self.loop.is_open:
-            self._check_episodes(rollout)
-            self.loop.rollout_end(rollout)
-        return stats
-
-    def _check_episodes(self, rollout: Rollout) -> None:
-        """Warn once where many episodes end and none is reported."""
-        if self._mute_rollouts is None:
-            return
-        if rollout.episode_returns is not None and len(rollout.episode_returns):
-            self._mute_rollouts = None
-        elif bool(rollout.dones.any()):
-            self._mute_rollouts += 1
-            if self._mute_rollouts == _REPORTED_WITHIN:
+            if self._unreported.update(rollout):
                 advice = "wrap each environment in pufferlib.EpisodeStats"
                 reason = f"expected an episode_return from the environments, got none; {advice}"
                 Recorder.of(self.loop).faults.report("PuffeRLBridge", reason)
+            self.loop.rollout_end(rollout)
+        return stats
 
     def _train(self, train: Callable[[], Any]) -> Any:
         self._losses = {}
@@ -215,14 +195,3 @@ class PuffeRLBridge:
             self._trainer.logger = self._previous_logger
         self._trainer = self._previous_logger = None
         self._losses = {}
-
-
-def unlogged_scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
-    """The scalars of PuffeRL's log that the callbacks do not log in any case.
-
-    Example:
-        >>> unlogged_scalars({"environment/score": 0.5, "losses/policy_loss": 0.1, "SPS": 1000})
-        {'environment/score': 0.5}
-    """
-    own = {tag: as_scalar(value) for tag, value in logs.items() if tag.startswith(_OWN)}
-    return {tag: value for tag, value in own.items() if value is not None}

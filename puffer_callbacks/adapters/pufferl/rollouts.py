@@ -10,6 +10,9 @@ from torch import Tensor
 
 from puffer_callbacks.rollout import Rollout
 
+_REPORTED_WITHIN = 10
+"""Rollouts with a finished episode within which an environment reports its first statistics."""
+
 
 def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -> Rollout | None:
     """The rollout that the trainer has just collected.
@@ -44,6 +47,28 @@ def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -
         action_space=trainer.vecenv.single_action_space,
         **_episodes(stats),
     )
+
+
+class UnreportedEpisodes:
+    """Notices environments that end episodes and report no returns."""
+
+    def __init__(self) -> None:
+        self._rollouts = 0
+
+    def update(self, rollout: Rollout) -> bool:
+        """Add a rollout.
+
+        Returns:
+            Whether it is time to warn: once, after so many rollouts with a finished episode that an environment
+            with statistics of its own would have reported one.
+        """
+        if self._rollouts >= _REPORTED_WITHIN or rollout.episode_returns is None or rollout.dones is None:
+            return False
+        if len(rollout.episode_returns):
+            self._rollouts = _REPORTED_WITHIN
+            return False
+        self._rollouts += bool(rollout.dones.any())
+        return self._rollouts == _REPORTED_WITHIN
 
 
 def fresh_stats(stats: Mapping[str, Any], seen: Mapping[str, int]) -> dict[str, Tensor]:

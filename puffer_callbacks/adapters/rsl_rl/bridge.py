@@ -1,7 +1,6 @@
 """The callbacks in rsl_rl's ``OnPolicyRunner``."""
 
 from collections.abc import Callable, Mapping
-from functools import wraps
 from typing import Any
 
 from torch import nn
@@ -9,6 +8,7 @@ from torch.optim import Optimizer
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.rsl_rl.rollouts import StorageRollouts
+from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, as_scalar
 
@@ -71,7 +71,7 @@ class RslRlBridge:
         if runner is not self._runner:
             self.detach()
             self._runner, self._env_steps = runner, 0
-            self._wrap(runner, "learn", self._learn)
+            self._undo.append(wrap_method(runner, "learn", self._learn))
         return runner
 
     def detach(self) -> None:
@@ -82,16 +82,6 @@ class RslRlBridge:
             self._unwrap(0)
             self._runner = None
 
-    def _wrap(self, owner: Any, name: str, around: Callable[..., Any]) -> None:
-        method = getattr(owner, name)
-
-        @wraps(method)
-        def wrapped(*args: Any, **kwargs: Any) -> Any:
-            return around(method, *args, **kwargs)
-
-        setattr(owner, name, wrapped)
-        self._undo.append(lambda: delattr(owner, name))
-
     def _unwrap(self, keep: int) -> None:
         while len(self._undo) > keep:
             self._undo.pop()()
@@ -99,8 +89,8 @@ class RslRlBridge:
     def _learn(self, learn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._begin()
         wrapped = len(self._undo)
-        self._wrap(self._runner.alg, "process_env_step", self._process_env_step)
-        self._wrap(self._runner.alg, "update", self._update)
+        self._undo.append(wrap_method(self._runner.alg, "process_env_step", self._process_env_step))
+        self._undo.append(wrap_method(self._runner.alg, "update", self._update))
         try:
             result = learn(*args, **kwargs)
         except BaseException as error:

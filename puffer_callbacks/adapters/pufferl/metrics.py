@@ -1,4 +1,4 @@
-"""The losses of an update of PuffeRL's, which its trainer keeps in a local variable of ``train``."""
+"""PuffeRL's losses and its log, under the names that all algorithms share."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 from puffer_callbacks.values.scalars import Scalar, as_scalar
 
 _SHARED = {"clipfrac": "clip_fraction"}
+_OWN = ("environment/", "performance/")
 
 
 def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -19,6 +20,17 @@ def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
     """
     scalars = {_SHARED.get(name, name): as_scalar(value) for name, value in losses.items()}
     return {name: value for name, value in scalars.items() if value is not None}
+
+
+def unlogged_scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """The scalars of PuffeRL's log that the callbacks do not log in any case.
+
+    Example:
+        >>> unlogged_scalars({"environment/score": 0.5, "losses/policy_loss": 0.1, "SPS": 1000})
+        {'environment/score': 0.5}
+    """
+    own = {tag: as_scalar(value) for tag, value in logs.items() if tag.startswith(_OWN)}
+    return {tag: value for tag, value in own.items() if value is not None}
 
 
 def locals_of(is_owner: Callable[[Any], bool]) -> Mapping[str, Any]:
