@@ -28,7 +28,9 @@ class Loop(TrainerAdapter):
 
     Args:
         loggers: Lightning's or Fabric's loggers, one or several; ``None`` for none.
-        callbacks: the callbacks, one or several; ``default_callbacks()`` are what most people want.
+        callbacks: the callbacks, one or several, or the arguments of ``default_callbacks`` as a mapping; left out,
+            the default ones.
+        log_dir: a folder for TensorBoard's files, each run in a version of its own.
 
     Raises:
         TypeError: if a callback is none.

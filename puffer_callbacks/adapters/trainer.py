@@ -3,6 +3,7 @@
 import atexit
 import sys
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any
 
 from torch import nn
@@ -22,15 +23,16 @@ class TrainerAdapter(TrainerAttributes):
     """Stands for a trainer: callbacks read its attributes, and it calls their hooks in Lightning's order.
 
     Args:
-        loggers: Lightning loggers, one or several, or ``None``.
-        callbacks: callbacks, one or several, or ``None``.
+        loggers: see ``TrainerAttributes``.
+        callbacks: likewise.
+        log_dir: likewise.
 
     Raises:
         TypeError: if a callback is none.
     """
 
-    def __init__(self, loggers: Any = (), callbacks: Any = ()) -> None:
-        super().__init__(loggers, callbacks)
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        super().__init__(loggers, callbacks, log_dir=log_dir)
         self.optimizers: list[Optimizer] = []
         self.hparams: Mapping[str, Any] = {}
         self.lightning_module: Any = None

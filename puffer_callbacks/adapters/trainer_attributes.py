@@ -1,10 +1,14 @@
 """What callbacks read of a trainer and never changes in a run: loggers, callbacks, processes."""
 
+from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import distributed
 
 from puffer_callbacks.adapters.hook_calls import is_callback
+from puffer_callbacks.callbacks.defaults import default_callbacks
 
 
 class TrainerAttributes:
@@ -12,7 +16,9 @@ class TrainerAttributes:
 
     Args:
         loggers: Lightning loggers, one or several, or ``None``.
-        callbacks: callbacks, one or several, or ``None``.
+        callbacks: callbacks, one or several; a mapping holds the arguments of ``default_callbacks``, and ``None``
+            are the default ones.
+        log_dir: a folder for TensorBoard's files, each run in a version of its own; beside the loggers.
 
     Raises:
         TypeError: if a callback is none.
@@ -25,8 +31,12 @@ class TrainerAttributes:
     should_stop = False
     training = True
 
-    def __init__(self, loggers: Any = (), callbacks: Any = ()) -> None:
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
         self.loggers = _listed(loggers)
+        if log_dir is not None:
+            self.loggers.append(TensorBoardLogger(log_dir, name=""))
+        if callbacks is None or isinstance(callbacks, Mapping):
+            callbacks = default_callbacks(**(callbacks or {}))
         self.callbacks = _listed(callbacks)
         for callback in self.callbacks:
             if not is_callback(callback):

@@ -1,6 +1,7 @@
 """The callbacks in Hugging Face's trainers."""
 
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -44,7 +45,8 @@ class TransformersCallback(TrainerCallback):
 
     Args:
         loggers: Lightning loggers, one or several; ``None`` for none.
-        callbacks: the callbacks.
+        callbacks: the callbacks, or the arguments of ``default_callbacks`` as a mapping; left out, the default ones.
+        log_dir: a folder for TensorBoard's files, for a configuration in YAML that cannot name a logger.
 
     Raises:
         TypeError: if a callback is none.
@@ -53,8 +55,8 @@ class TransformersCallback(TrainerCallback):
         ``Trainer(model, args, train_dataset=data, callbacks=[TransformersCallback(logger, default_callbacks())])``
     """
 
-    def __init__(self, loggers: Any = (), callbacks: Any = ()) -> None:
-        self.loop = Loop(loggers, callbacks)
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self._step_is_open = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:

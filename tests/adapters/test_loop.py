@@ -2,6 +2,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from dataclasses import dataclass
 
@@ -295,6 +296,132 @@ def test_steps_that_are_not_reported_still_count(memory_logger):
     every_four = [1, 4, 8, 12, 16, 20, 24, 28]
     assert [step for step, _ in memory_logger.series("weights/0.weight")] == [*every_four, 30], "the end too"
     assert [step for step, _ in memory_logger.series("gradients/0.weight")] == every_four
+
+
+def test_several_modules_and_a_tensor_train_in_one_loop(memory_logger):
+    actor, critic = nn.Linear(3, 1), nn.Linear(4, 1)
+    log_alpha = torch.zeros(1, requires_grad=True)
+    optimizers = {
+        "actor": torch.optim.SGD(actor.parameters(), lr=0.1),
+        "critic": torch.optim.SGD(critic.parameters(), lr=0.2),
+        "log_alpha": torch.optim.SGD([log_alpha], lr=0.3),
+    }
+    with Loop(memory_logger, default_callbacks(metrics=1, histograms=4, gradients=4)) as loop:
+        loop.fit_start({"actor": actor, "critic": critic, "log_alpha": log_alpha}, optimizers=[*optimizers.values()])
+        for at in range(8):
+            for name, loss in (
+                ("critic", critic(torch.ones(4))),
+                ("actor", actor(torch.ones(3))),
+                ("log_alpha", 2 * log_alpha),
+            ):
+                if name == "critic" or at % 2:  # delayed
+                    optimizers[name].zero_grad()
+                    loss.sum().backward()
+                    optimizers[name].step()
+            loop.step({"critic_loss": float(at)})
+    steps = {"critic": [1, 4, 8], "actor": [4, 8], "log_alpha": [4, 8]}
+    for name in ("critic.weight", "actor.bias", "log_alpha"):
+        assert [step for step, _ in memory_logger.series(f"weights/{name}")] == [1, 4, 8]
+        found = [step for step, _ in memory_logger.series(f"gradients/{name}")]
+        assert found[-2:] == steps[name.split(".")[0]][-2:], name
+    norms = {4: 5**0.5, 3: 4**0.5, 1: 2.0}  # of a gradient of ones, and of 2
+    assert memory_logger.series("gradient_norm/critic")[0][1] == pytest.approx(norms[4])
+    assert memory_logger.series("gradient_norm/actor")[0][1] == pytest.approx(norms[3])
+    assert memory_logger.series("train/learning_rate/2")[-1][1] == 0.3
+    assert vars(actor).keys() == vars(nn.Linear(3, 1)).keys()
+
+
+def test_a_group_of_anything_else_is_an_error():
+    with pytest.raises(TypeError, match=r"fit_start: expected modules and tensors to train, got 'alpha': float"):
+        Loop(None, []).fit_start({"actor": network(), "alpha": 0.2})
+
+
+def test_an_off_policy_loop_logs_episodes_as_they_end(memory_logger):
+    module, seen = network(), {"steps": 0}
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, default_callbacks(metrics=1)) as loop:
+        loop.fit_start(module, env_steps=lambda: seen["steps"])
+        for at in range(1, 4):
+            seen["steps"] = at * 10
+            loop.episodes([[float(at)], [at + 2.0]], [[5], [7]])
+            update(module, optimizer)
+            loop.step({"loss": 1.0})
+        with pytest.raises(ValueError, match="episodes: expected as many lengths as returns, got 2 and 1"):
+            loop.episodes([1.0, 2.0], [3])
+    assert memory_logger.series("train/reward") == [(10, 2.0), (20, 3.0), (30, 4.0)]
+    assert memory_logger.series("train/episode_length") == [(10, 6.0), (20, 6.0), (30, 6.0)]
+    assert memory_logger.series("rollout/return_max") == [(10, 3.0), (20, 4.0), (30, 5.0)]
+
+
+def test_a_replay_batch_is_in_the_histograms_and_no_rollout(memory_logger):
+    module, spy = network(), Spy()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [spy, *default_callbacks(histograms=4)]) as loop:
+        loop.fit_start(module)
+        for at in range(1, 9):
+            loop.replay_batch(actions=torch.ones(6, 2), rewards=torch.full((6, 1), float(at)), values=torch.zeros(6))
+            update(module, optimizer)
+            loop.episodes(1.0)
+            loop.step({"loss": 1.0})
+    rewards = memory_logger.series("rollout/rewards")
+    assert [(step, histogram.min, histogram.count) for step, histogram in rewards] == [(1, 1, 6), (4, 4, 6), (8, 8, 6)]
+    assert memory_logger.series("rollout/actions")[0][1].count == 12
+    assert spy.hooks.count("on_rollout_end") == 8, "the episodes alone"
+
+
+def test_metrics_may_be_a_tensordict(memory_logger):
+    tensordict = pytest.importorskip("tensordict")
+    with Loop(memory_logger, MetricsCallback(1)) as loop:
+        loop.fit_start(module := network())
+        update(module, torch.optim.SGD(module.parameters(), lr=0.1))
+        losses = {"loss_objective": torch.tensor(0.5), "clip": {"fraction": torch.tensor(0.25)}}
+        loop.step(tensordict.TensorDict(losses, []))
+    assert memory_logger.series("train/loss_objective") == [(1, 0.5)]
+    assert memory_logger.series("train/clip/fraction") == [(1, 0.25)]
+
+
+def test_a_folder_and_plain_options_stand_for_loggers_and_callbacks(tmp_path):
+    for run in range(2):
+        with Loop(log_dir=tmp_path, callbacks={"metrics": 1, "histograms": False}) as loop:
+            loop.fit_start(module := network())
+            update(module, torch.optim.SGD(module.parameters(), lr=0.1))
+            loop.step({"loss": float(run)})
+    assert [tensorboard_scalars(tmp_path / f"version_{run}")["train/loss"] for run in range(2)] == [
+        [(1, 0.0)],
+        [(1, 1.0)],
+    ]
+    kinds = [type(callback).__name__ for callback in Loop(log_dir=tmp_path).callbacks]
+    assert kinds == [type(callback).__name__ for callback in default_callbacks()]
+
+
+def test_a_loop_without_callbacks_calls_none_and_leaves_torch_s_clip_alone():
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    clip = nn.utils.clip_grad_norm_
+    with Loop(MemoryLogger(), []) as loop:
+        loop.fit_start(module)
+        assert nn.utils.clip_grad_norm_ is clip
+        assert loop.callbacks == [Recorder.of(loop)]
+        assert not callable(Recorder.of(loop).on_before_optimizer_step)
+        update(module, optimizer)
+        loop.step({"loss": 1.0})
+
+
+def test_the_time_of_our_hooks_is_measured():
+    class Slow(HistogramCallback):
+        def before_optimizer_step(self, *arguments):
+            time.sleep(0.02)
+            return super().before_optimizer_step(*arguments)
+
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(None, Slow(1)) as loop:
+        loop.fit_start(module)
+        stopwatch = Recorder.of(loop).run.stopwatch
+        for _ in range(5):
+            update(module, optimizer)
+            loop.step()
+        assert 0.1 < stopwatch.inside < stopwatch.elapsed, "once, not twice"
 
 
 def test_nothing_is_left_behind():

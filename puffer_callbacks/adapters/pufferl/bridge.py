@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from os import PathLike
 from typing import Any
 
 from puffer_callbacks.adapters.loop import Loop
@@ -32,7 +33,8 @@ class PuffeRLBridge:
 
     Args:
         loggers: Lightning loggers, one or several; ``None`` for none.
-        callbacks: the callbacks.
+        callbacks: the callbacks, or the arguments of ``default_callbacks`` as a mapping; left out, the default ones.
+        log_dir: a folder for TensorBoard's files, for a configuration in YAML that cannot name a logger.
 
     Raises:
         TypeError: if a callback is none.
@@ -54,8 +56,8 @@ class PuffeRLBridge:
             trainer.close()
     """
 
-    def __init__(self, loggers: Any = (), callbacks: Any = ()) -> None:
-        self.loop = Loop(loggers, callbacks)
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self._run_id = str(int(100 * time.time()))
         self._trainer: Any = None
         self._previous_logger: Any = None
@@ -133,6 +135,18 @@ class PuffeRLBridge:
         self.detach()
         if previous is not None:
             previous.close(model_path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the model: counters, intervals, open means; all so far is flushed."""
+        return self.loop.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; before ``attach``.
+
+        Raises:
+            RuntimeError: if a run is being recorded already.
+        """
+        self.loop.load_state_dict(state)
 
     def _failing(self, method: Callable[..., Any], *args: Any) -> Any:
         """Call a method; an exception ends the fit."""

@@ -1,6 +1,7 @@
 """The callbacks in rsl_rl's ``OnPolicyRunner``."""
 
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any
 
 from torch import nn
@@ -27,7 +28,8 @@ class RslRlBridge:
 
     Args:
         loggers: Lightning loggers, one or several; ``None`` for none.
-        callbacks: the callbacks.
+        callbacks: the callbacks, or the arguments of ``default_callbacks`` as a mapping; left out, the default ones.
+        log_dir: a folder for TensorBoard's files, for a configuration in YAML that cannot name a logger.
 
     Raises:
         TypeError: if a callback is none.
@@ -45,8 +47,8 @@ class RslRlBridge:
             runner.learn(num_learning_iterations=1500)
     """
 
-    def __init__(self, loggers: Any = (), callbacks: Any = ()) -> None:
-        self.loop = Loop(loggers, callbacks)
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self._runner: Any = None
         self._rollouts = StorageRollouts()
         self._env_steps = 0
@@ -81,6 +83,19 @@ class RslRlBridge:
         finally:
             self._unwrap(0)
             self._runner = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the model: counters, intervals, open means; all so far is flushed."""
+        return {"env_steps": self._env_steps, "callbacks": self.loop.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; after ``attach`` and before ``learn``.
+
+        Raises:
+            RuntimeError: if a run is being recorded already.
+        """
+        self.loop.load_state_dict(state["callbacks"])
+        self._env_steps = state["env_steps"]
 
     def _unwrap(self, keep: int) -> None:
         while len(self._undo) > keep:

@@ -1,6 +1,8 @@
 """The callbacks in Stable-Baselines3."""
 
 import inspect
+from collections.abc import Mapping
+from os import PathLike
 from types import TracebackType
 from typing import Any
 
@@ -33,7 +35,8 @@ class SB3Bridge(BaseCallback):
 
     Args:
         loggers: Lightning loggers, one or several; ``None`` for none.
-        callbacks: the callbacks.
+        callbacks: the callbacks, or the arguments of ``default_callbacks`` as a mapping; left out, the default ones.
+        log_dir: a folder for TensorBoard's files, for a configuration in YAML that cannot name a logger.
         rollout_steps: environment steps in a rollout of an off-policy algorithm, which has none of its own.
 
     Raises:
@@ -48,9 +51,16 @@ class SB3Bridge(BaseCallback):
         [512, 1024]
     """
 
-    def __init__(self, loggers: Any = (), callbacks: Any = (), *, rollout_steps: int = 1000) -> None:
+    def __init__(
+        self,
+        loggers: Any = (),
+        callbacks: Any = None,
+        *,
+        log_dir: str | PathLike[str] | None = None,
+        rollout_steps: int = 1000,
+    ) -> None:
         super().__init__()
-        self.loop = Loop(loggers, callbacks)
+        self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self.rollout_steps = rollout_steps
         self._collector: RolloutCollector | None = None
         self._tap = _LoggerTap(self.loop)
@@ -60,6 +70,18 @@ class SB3Bridge(BaseCallback):
         """End the fit, if one is open; ``learn`` does so itself unless an exception ends it."""
         self._finish()
         self.loop.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the model: counters, intervals, open means; all so far is flushed."""
+        return self.loop.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; before ``learn``.
+
+        Raises:
+            RuntimeError: if a run is being recorded already.
+        """
+        self.loop.load_state_dict(state)
 
     def __enter__(self) -> Self:
         return self

@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 
@@ -5,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from puffer_callbacks import MemoryLogger, MetricsCallback, PufferCallback, Recorder, default_callbacks
@@ -288,6 +290,32 @@ def test_learning_goes_on_with_the_same_bridge(memory_logger):
     bridge.close()
     bridge.close()
     assert steps(memory_logger, "train/policy_loss") == [128, 256, 384, 512]
+
+
+def test_a_saved_model_continues_with_the_state_of_its_bridge(memory_logger, tmp_path):
+    first, whole = MemoryLogger(), MemoryLogger()
+    make("PPO")[0].learn(768, callback=SB3Bridge(whole, callbacks(metrics=24, histograms=12)))
+    model, _ = make("PPO")
+    with SB3Bridge(first, callbacks(metrics=24, histograms=12)) as bridge:
+        model.learn(384, callback=bridge)
+    model.save(tmp_path / "model.zip")
+    torch.save(bridge.state_dict(), tmp_path / "bridge.pt")
+
+    resumed = PPO.load(tmp_path / "model.zip", env=model.get_env(), device="cpu")
+    bridge = SB3Bridge(memory_logger, callbacks(metrics=24, histograms=12))
+    bridge.load_state_dict(torch.load(tmp_path / "bridge.pt"))
+    resumed.learn(384, callback=bridge, reset_num_timesteps=False)
+    assert memory_logger.series("time/optimizer_steps")[-1] == whole.series("time/optimizer_steps")[-1]
+    for tag in ("train/policy_loss", "weights/action_net.weight"):
+        assert steps(memory_logger, tag) == [step for step in steps(whole, tag) if step > 384], tag
+
+
+def test_a_configuration_file_makes_the_bridge(tmp_path):
+    given = yaml.safe_load(f"puffer_callbacks.adapters.SB3Bridge: {{log_dir: {tmp_path}, callbacks: {{metrics: 1}}}}")
+    (path, arguments), *_ = given.items()  # as rl_zoo3 reads it
+    module, _, name = path.rpartition(".")
+    make("PPO")[0].learn(256, callback=getattr(importlib.import_module(module), name)(**arguments))
+    assert [step for step, _ in tensorboard_scalars(tmp_path / "version_0")["train/policy_loss"]] == [128, 256]
 
 
 class Bomb(BaseCallback):
