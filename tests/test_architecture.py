@@ -32,7 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "health": {"rollout", "values"},
     "runs": {"health", "values"},
     "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
-    "adapters": LEAVES | {"callbacks", "config", "recorder", "values"},
+    "adapters": LEAVES | {"callbacks", "config", "measure", "recorder", "values"},
     "ppo": LEAVES | {"callbacks", "config", "recorder"},
     "plots": {"runs", "values"},
     "report": {"health", "loggers", "plots", "runs", "values"},
