@@ -17,17 +17,20 @@ class Axes:
         wall_time: seconds since the epoch.
 
     Example:
-        >>> Axes(env_steps=2048, optimizer_steps=64, wall_time=0.0).as_scalars()["axes/env_steps"]
-        2048.0
+        >>> Axes(env_steps=2048, optimizer_steps=64, wall_time=0.0).as_scalars(elapsed=1.5)
+        {'time/env_steps': 2048.0, 'time/optimizer_steps': 64.0, 'time/elapsed': 1.5}
     """
 
     env_steps: int | None
     optimizer_steps: int
     wall_time: float
 
-    def as_scalars(self) -> dict[str, float]:
-        """The axes as values with their tags, so that every row carries every axis."""
-        scalars = {"axes/optimizer_steps": float(self.optimizer_steps), "axes/wall_time": self.wall_time}
-        if self.env_steps is not None:
-            scalars["axes/env_steps"] = float(self.env_steps)
-        return scalars
+    def as_scalars(self, *, elapsed: float) -> dict[str, float]:
+        """The axes as values with their tags, so that every row carries every axis.
+
+        Args:
+            elapsed: seconds of training so far, resumes included. TensorBoard's scalars are float32, which rounds
+                seconds since the epoch to multiples of 128.
+        """
+        scalars = {} if self.env_steps is None else {"time/env_steps": float(self.env_steps)}
+        return scalars | {"time/optimizer_steps": float(self.optimizer_steps), "time/elapsed": elapsed}

@@ -1,4 +1,4 @@
-"""What ranks tell each other, such that no process waits for ever at its end."""
+"""Collectives between the processes of a run, safe to destroy at the end of a process."""
 
 import json
 from collections import deque
@@ -8,25 +8,25 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-# Gloo's thread gives a collective's tensors back under the interpreter's lock. A process group whose destructor
-# runs with that lock waits for the thread for ever; so the thread must not be the last to hold them.
-_held: deque[Any] = deque(maxlen=16)
+# Gloo's thread takes the interpreter's lock to release a collective's tensors, and a process group's destructor
+# waits for that thread while it holds the lock. So the last reference to the tensors is kept here.
+_recent: deque[Any] = deque(maxlen=16)
 
 
 def all_reduce(value: Tensor, group: "dist.ProcessGroup | None" = None) -> Tensor:
-    """The sum over ranks, on the tensor's own device; a backend that needs it elsewhere is served.
+    """The sum over ranks, on the tensor's own device; NCCL gets a copy on the GPU.
 
     Args:
-        value: a tensor of one shape and dtype on every rank.
+        value: a tensor of the same shape and dtype on every rank; it is not changed.
         group: the processes, all by default.
     """
-    summed = _where_it_can_be(value, group)
+    summed = _copy_for_backend(value, group)
     _wait(dist.all_reduce(summed, group=group, async_op=True))
     return summed.to(value.device)
 
 
 def gather(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tensor]:
-    """Every rank's tensor, in the order of ranks, on every rank.
+    """The tensors of all ranks, in the order of ranks, on every rank.
 
     Args:
         value: [n]; n may differ between ranks, the dtype may not.
@@ -38,33 +38,63 @@ def gather(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tens
 
 
 def gather_alike(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tensor]:
-    """The same for tensors of one shape and dtype on every rank, by one collective.
+    """The tensors of all ranks where shape and dtype are equal, by one collective.
 
     Args:
         value: of any shape.
         group: the processes, all by default.
     """
-    local = _where_it_can_be(value, group)
+    local = _copy_for_backend(value, group)
     gathered = [torch.empty_like(local) for _ in range(dist.get_world_size(group))]
     _wait(dist.all_gather(gathered, local, group=group, async_op=True))
     return [each.to(value.device) for each in gathered]
 
 
-def gather_json(value: Any) -> list[Any]:
-    """What every rank says, in the order of ranks, on every rank. Nothing is pickled.
+def gather_json(value: Any) -> list[Any] | None:
+    """The objects of all ranks, in the order of ranks, on rank 0; ``None`` on the others. Nothing is pickled.
 
     Args:
-        value: what JSON can hold.
+        value: any object that JSON can encode.
     """
-    told = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8)
-    return [json.loads(bytes(each.tolist())) for each in gather(told)]
+    encoded = _encode(value)
+    sizes = [int(each) for each in gather_alike(torch.tensor([len(encoded)]))]
+    local = _copy_for_backend(torch.cat([encoded, encoded.new_zeros(max(sizes) - len(encoded))]), None)
+    gathered = [torch.empty_like(local) for _ in sizes] if dist.get_rank() == 0 else None
+    _wait(dist.gather(local, gathered, dst=0, async_op=True))
+    return None if gathered is None else [_decode(each[:size]) for each, size in zip(gathered, sizes, strict=True)]
+
+
+def broadcast_json(value: Any) -> Any:
+    """Rank 0's object, on every rank.
+
+    Args:
+        value: any object that JSON can encode; what other ranks pass is not used.
+    """
+    encoded = _encode(value if dist.get_rank() == 0 else None)
+    size = _broadcast(torch.tensor([len(encoded)]))
+    payload = encoded if dist.get_rank() == 0 else encoded.new_zeros(int(size))
+    return _decode(_broadcast(payload))
+
+
+def _broadcast(value: Tensor) -> Tensor:
+    local = _copy_for_backend(value, None)
+    _wait(dist.broadcast(local, src=0, async_op=True))
+    return local
+
+
+def _encode(value: Any) -> Tensor:
+    return torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+
+
+def _decode(encoded: Tensor) -> Any:
+    return json.loads(encoded.cpu().numpy().tobytes())
 
 
 def _wait(work: Any) -> None:
     work.wait()
-    _held.append(work)
+    _recent.append(work)
 
 
-def _where_it_can_be(value: Tensor, group: "dist.ProcessGroup | None") -> Tensor:
-    """A copy: to sum in place is not to change what was given."""
+def _copy_for_backend(value: Tensor, group: "dist.ProcessGroup | None") -> Tensor:
+    """A copy on a device that the backend can reach; collectives work in place."""
     return value.to("cuda" if "nccl" in dist.get_backend(group) else value.device, copy=True)

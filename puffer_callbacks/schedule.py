@@ -1,5 +1,8 @@
 """When a callback fires: on crossing a multiple, never on divisibility."""
 
+from operator import index
+from typing import SupportsIndex
+
 
 class Every:
     """A schedule that fires when a counter *crosses* a multiple of ``n``.
@@ -11,6 +14,7 @@ class Every:
 
     Args:
         n: the interval, at least 1, in the unit of the counter.
+        at_start: whether it fires at the counter's first step too.
 
     Raises:
         TypeError: if ``n`` is not an integer.
@@ -22,43 +26,45 @@ class Every:
         [1024, 2048]
     """
 
-    def __init__(self, n: int) -> None:
-        if isinstance(n, bool) or not isinstance(n, int):
+    def __init__(self, n: SupportsIndex, *, at_start: bool = False) -> None:
+        if isinstance(n, bool) or not hasattr(n, "__index__"):
             raise TypeError(f"expected an interval that is an integer, got {n!r} ({type(n).__name__})")
-        if n < 1:
+        self.n = index(n)
+        if self.n < 1:
             raise ValueError(f"expected an interval of at least 1, got {n}")
-        self.n = n
+        self.at_start = at_start
         self.multiplier = 1
         self._last = 0
 
     def __repr__(self) -> str:
         return f"Every({self.n})"
 
-    def is_due(self, count: int) -> bool:
-        """Whether ``fires(count)`` would be true, without moving the schedule."""
+    def next_after(self, last: int) -> int:
+        """The first count at which it fires, if it was last asked at ``last``."""
+        if self.at_start and last == 0:
+            return 1
         interval = self.n * self.multiplier
-        last = self._last if count >= self._last else count - 1  # a counter that began anew
-        return count // interval > last // interval
+        return (last // interval + 1) * interval
 
     @property
     def next(self) -> int:
         """The first count at which it fires."""
-        interval = self.n * self.multiplier
-        return (self._last // interval + 1) * interval
+        return self.next_after(self._last)
+
+    def is_due(self, count: int) -> bool:
+        """Whether ``fires(count)`` would be true, without moving the schedule."""
+        last = self._last if count >= self._last else count - 1  # a counter that began anew
+        return count >= self.next_after(last)
 
     def fires(self, count: int) -> bool:
-        """Move the counter to ``count`` and tell whether it crossed a multiple of ``n`` on the way."""
+        """Move the counter to ``count``; returns whether it crossed a multiple of ``n`` on the way."""
         fired = self.is_due(count)
         self._last = count
         return fired
 
-    def restart(self, count: int) -> None:
-        """Put the counter at ``count`` without firing, as after a resume."""
+    def resume_at(self, count: int) -> None:
+        """Put the counter at ``count`` without firing, as at the start of a run or after a resume."""
         self._last = count
-
-    def begin(self, count: int) -> None:
-        """Begin a run at ``count``; one that was further was another's."""
-        self._last = min(self._last, count)
 
     @property
     def last(self) -> int:

@@ -12,7 +12,7 @@ import puffer_callbacks
 ROOT = Path(puffer_callbacks.__file__).parent
 PACKAGE = ROOT.name
 
-LEAVES = {"axes", "distributed", "faults", "rollout", "schedule"}
+LEAVES = {"time", "distributed", "faults", "rollout", "schedule"}
 """Modules that anybody may import."""
 
 ROOMS: dict[str, set[str]] = {
@@ -26,8 +26,8 @@ ROOMS: dict[str, set[str]] = {
     "pytest_plugin": {"loggers"},
     "pictures": {"measure", "rollout", "values"},
     "evaluation": {"measure", "pictures", "values"},
-    "writers": {"axes", "faults", "histogram", "values"},
-    "backends": {"axes", "faults", "values", "writers"},
+    "writers": {"time", "faults", "histogram", "values"},
+    "backends": {"time", "faults", "values", "writers"},
     "recorder": LEAVES | {"backends", "config", "overhead", "values"},
     "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
     "adapters": LEAVES | {"callbacks", "config", "recorder", "values"},
@@ -38,7 +38,7 @@ ABOVE = {"__init__", "__main__", "cli"}
 """May import everything."""
 
 THIRD_PARTIES: dict[str, set[str]] = {
-    "axes": set(),
+    "time": set(),
     "schedule": set(),
     "faults": set(),
     "overhead": set(),

@@ -31,7 +31,7 @@ def smallest(**fields):
     return Rollout(**{"observations": zeros, "actions": zeros, "rewards": zeros, "dones": zeros, **fields})
 
 
-def test_fields_are_those_of_the_contract():
+def test_fields_follow_the_contract():
     assert [field.name for field in dataclasses.fields(Rollout)] == FIELDS
 
 
@@ -42,12 +42,12 @@ def test_only_the_first_four_are_needed():
     assert (rollout.values, rollout.infos, rollout.env_steps) == (None, {}, 0)
 
 
-def test_a_full_rollout_is_taken():
+def test_a_full_rollout_is_accepted():
     rollout = random_rollout(0, env_steps=16)
     assert rollout.env_steps == 32
 
 
-def test_it_cannot_be_changed():
+def test_a_rollout_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         smallest().env_steps = 1
 
@@ -77,7 +77,7 @@ def test_infos_must_be_tensors():
 
 
 @pytest.mark.parametrize("name", ["dones", "values", "log_probs", "advantages", "returns", "entropy"])
-def test_a_field_of_another_shape_is_refused_with_both_shapes(name):
+def test_a_field_of_another_shape_raises_with_both_shapes(name):
     with pytest.raises(ValueError, match=rf"Rollout\.{name}: expected the shape \[4, 2\], got \[4, 2, 1\]"):
         smallest(**{name: torch.zeros(4, 2, 1)})
 
@@ -110,7 +110,7 @@ def test_explained_variance_agrees_with_numpy():
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_explained_variance_of_the_perfect_the_constant_and_the_unexplainable():
+def test_explained_variance_of_a_perfect_and_a_constant_critic_and_of_constant_returns():
     returns = torch.tensor([1.0, 2.0, 3.0])
     assert explained_variance(returns, returns).item() == 1.0
     assert explained_variance(torch.full((3,), 7.0), returns).item() == 0.0
@@ -118,11 +118,11 @@ def test_explained_variance_of_the_perfect_the_constant_and_the_unexplainable():
     assert explained_variance(returns, torch.ones(3)).isnan()
 
 
-def test_explained_variance_does_not_drown_in_a_large_mean():
+def test_explained_variance_is_exact_with_a_large_mean():
     returns = torch.tensor([1e6, 1e6 + 1, 1e6 + 2])
     assert explained_variance(returns + 0.5, returns).item() == pytest.approx(1.0)
 
 
-def test_explained_variance_of_other_shapes_is_refused():
+def test_explained_variance_of_different_shapes_raises():
     with pytest.raises(ValueError, match=r"one shape, got \[2\] and \[2, 1\]"):
         explained_variance(torch.zeros(2), torch.zeros(2, 1))

@@ -15,7 +15,7 @@ def test_fires_exactly_where_a_multiple_is_crossed(n, jumps):
         assert every.fires(count) is crossed
 
 
-def test_jumps_of_a_batch_are_no_obstacle():
+def test_a_counter_that_jumps_by_a_batch_still_fires():
     every = Every(1000)
     fired = [step for step in range(0, 100_000, 256) if every.fires(step)]
     assert len(fired) == 99_840 // 1000
@@ -29,27 +29,27 @@ def test_a_long_jump_fires_once():
     assert every.fires(1010)
 
 
-def test_does_not_fire_at_zero_or_while_standing_still():
+def test_does_not_fire_at_zero_or_at_an_unchanged_count():
     every = Every(1)
     assert [every.fires(step) for step in (0, 0, 1, 1, 2)] == [False, False, True, False, True]
 
 
-def test_would_fire_moves_nothing():
+def test_is_due_does_not_move_the_counter():
     every = Every(5)
     assert every.is_due(5) and every.is_due(5)
     assert every.last == 0
     assert every.fires(5)
 
 
-def test_restart_continues_without_firing():
+def test_resume_at_sets_the_counter_without_firing():
     every = Every(10)
-    every.restart(95)
+    every.resume_at(95)
     assert every.last == 95
     assert not every.fires(99)
     assert every.fires(100)
 
 
-def test_a_counter_that_begins_anew_fires_anew():
+def test_a_counter_that_was_reset_fires_again():
     for n in (1, 10):
         every = Every(n)
         assert every.fires(1000)
@@ -57,18 +57,18 @@ def test_a_counter_that_begins_anew_fires_anew():
 
 
 @pytest.mark.parametrize("interval", [0, -1])
-def test_an_interval_below_one_is_refused(interval):
+def test_an_interval_below_one_raises(interval):
     with pytest.raises(ValueError, match=f"at least 1, got {interval}"):
         Every(interval)
 
 
 @pytest.mark.parametrize("interval", [1.0, "10", None, True])
-def test_an_interval_that_is_no_integer_is_refused(interval):
+def test_an_interval_that_is_not_an_integer_raises(interval):
     with pytest.raises(TypeError, match=f"expected an interval that is an integer, got {interval!r}"):
         Every(interval)
 
 
-def test_a_stretched_interval_fires_at_every_so_many_th_multiple():
+def test_the_multiplier_widens_the_interval():
     every = Every(10)
     every.multiplier = 3
     assert [step for step in range(1, 100) if every.fires(step)] == [30, 60, 90]

@@ -8,7 +8,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Image, Value, Video
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 
 MAX_UNSAVED = 4096
 """Rows that are kept; of more, the oldest are forgotten."""
@@ -92,8 +92,8 @@ class UnsavedRows:
 
 def rows_from_state(rows: Iterable[Any]) -> list[tuple[dict[str, Value], Axes]]:
     """The values and axes of the rows that a checkpoint carried."""
-    return [({tag: unpack(value) for tag, value in values.items()}, Axes(*axes)) for values, axes in rows]
+    return [({tag: from_state(value) for tag, value in values.items()}, Axes(*axes)) for values, axes in rows]
 
 
 def _state_of(values: Mapping[str, Value]) -> dict[str, Any]:
-    return {tag: pack(value) for tag, value in values.items() if not isinstance(value, Image | Video)}
+    return {tag: to_state(value) for tag, value in values.items() if not isinstance(value, Image | Video)}

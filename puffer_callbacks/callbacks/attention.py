@@ -9,7 +9,7 @@ from puffer_callbacks.pictures.attention import attention_image
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.shrink import fit
+from puffer_callbacks.values.shrink import shrink_to_bytes
 
 
 class AttentionCallback(PufferCallback):
@@ -80,7 +80,7 @@ class AttentionCallback(PufferCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._every.restart(state_dict["last"])
+        self._every.resume_at(state_dict["last"])
 
     def _maps(self, module: Any) -> list[AttentionMap]:
         if self._probe is None:
@@ -91,5 +91,5 @@ class AttentionCallback(PufferCallback):
         tag = f"attention/{attention.layer}"
         heads = attention.entropy()
         entropies = {f"{tag}/entropy/head_{i}": entropy for i, entropy in enumerate(heads.tolist())}
-        picture = fit(attention_image(attention), max_bytes=self.max_bytes)
+        picture = shrink_to_bytes(attention_image(attention), max_bytes=self.max_bytes)
         return {tag: picture, f"{tag}/entropy": heads.mean().item(), **entropies}

@@ -1,12 +1,14 @@
 """The base class of every callback of this package."""
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lightning.pytorch import Callback
 
-from puffer_callbacks.recorder.hooks import Gate, hide_idle_hooks, is_ours
+from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
@@ -28,28 +30,38 @@ class PufferCallback(Callback):
 
     expensive = False
     """Whether the recorder may widen the interval, ``_every``, where recording goes over its budget."""
-    meets = False
-    """Whether it may have to do with other ranks where it fires. With several its interval stays as it is, since
-    each rank would widen it at another step, and they would wait for each other for ever."""
-    looks_ahead: int | None = None
-    """For a callback whose step hooks have to do with firings only: the optimizer steps before one at which
-    ``on_before_optimizer_step`` is wanted. The hooks are called then, and not at other steps."""
+    interval_unit = "steps"
+    """What ``_every`` counts: ``"steps"`` or ``"rollouts"``."""
+    uses_collectives = False
+    """Whether it communicates with other ranks where it fires. With several its interval stays as it is: each rank
+    would widen it at another step, and they would wait for each other for ever."""
+    reads_every_step = False
+    """Whether the recorder passes every step's outputs to ``update``."""
+    gradient_schedule: OptimizerSchedule | None = None
+    """When ``before_optimizer_step(trainer, pl_module, optimizer, step)`` is called, for callbacks that measure
+    gradients; what it returns is called right after the step, if the step is taken."""
     _every: Every
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Make sure that the run has a recorder, and that it listens."""
+        """Make sure that the run has a recorder, and that it is open."""
         recorder = Recorder.of(trainer)
         recorder.setup(trainer, pl_module, stage)
-        if self.expensive and not (self.meets and trainer.world_size > 1):
-            recorder.budget.register(type(self).__name__, self._every)
-        hide_idle_hooks(self)
-        hide_idle_hooks(self, PufferCallback, ("on_step",))
+        if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
+            recorder.run.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
 
-    def gate(self) -> Gate | None:
-        """What holds the step hooks back between firings, for a callback that looks ahead to them."""
-        if self.looks_ahead is None or not is_ours(self, "on_step"):
-            return None
-        return Gate(self, self._every, ahead=self.looks_ahead)
+    @property
+    def state_key(self) -> str:
+        """The key in checkpoints: callbacks of one kind stand side by side if their intervals differ."""
+        every = getattr(self, "_every", None)
+        return type(self).__qualname__ if every is None else f"{type(self).__qualname__}{{every_n: {every.n}}}"
+
+    @property
+    def next_step(self) -> int:
+        """The optimizer step from which on ``on_step`` is wanted; every step for a callback of your own."""
+        return sys.maxsize if type(self).on_step is PufferCallback.on_step else 0
+
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Start to train at this optimizer step, after a checkpoint was loaded."""
 
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Called once after each training batch.
@@ -65,21 +77,16 @@ class PufferCallback(Callback):
         """Called when the module has collected a rollout: ``emit(self, "on_rollout_end", rollout)``."""
 
 
-def guarded(hook: Callable[Concatenate[C, P], None]) -> Callable[Concatenate[C, P], None]:
+def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenate[C, Any, P], None]:
     """A hook of ours, whose time counts as overhead and whose faults never end the run."""
-    sees_rollout = hook.__name__ == "on_rollout_end"
+    sees_rollout, at_the_end = hook.__name__ == "on_rollout_end", hook.__name__ == "on_exception"
 
     @wraps(hook)
-    def run(self: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        recorder = Recorder.of(args[0])
-        with recorder.guard(type(self).__name__):
+    def run(self: C, /, trainer: Any, *args: P.args, **kwargs: P.kwargs) -> None:
+        recorder = Recorder.of(trainer)
+        with recorder.faults.suppressed() if at_the_end else nullcontext(), recorder.guard(type(self).__name__):
             if sees_rollout:
-                recorder.counters.see_rollout(args[2])
-            hook(self, *args, **kwargs)
+                recorder.counters.see_rollout(kwargs.get("rollout", args[-1] if args else None))
+            hook(self, trainer, *args, **kwargs)
 
-    @wraps(hook)
-    def run_at_the_end(self: C, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        with Recorder.of(args[0]).faults.suppressed():
-            run(self, *args, **kwargs)
-
-    return run_at_the_end if hook.__name__ == "on_exception" else run
+    return run  # type: ignore[return-value]  # it may be called by keyword, too

@@ -1,15 +1,19 @@
-"""Gradients before and after the clip, how far a step moves the weights, and how noisy it is."""
+"""Gradient norms before and after the clip, update ratios, gradient noise scale."""
 
+import math
+import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, optimized, sample, update_ratio
+from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
+from puffer_callbacks.measure.parameter_names import optimized
+from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values.scalars import Scalar, stacked
@@ -18,10 +22,14 @@ from puffer_callbacks.values.scalars import Scalar, stacked
 class GradientCallback(PufferCallback):
     """Logs gradient norms, update ratios and the gradient noise scale.
 
-    ``gradient_norm/total`` and ``gradient_norm/<module>`` as the optimizer is about to see them: after accumulation
-    and unscaling, before the clip; ``gradient_norm/clipped`` is the total that it then steps with.
-    ``update_ratio/<parameter>`` is |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the
-    batch tells its size, else in batches (see ``puffer_callbacks.measure.gradients.NoiseScale``).
+    ``gradient_norm/total`` and ``gradient_norm/<module>`` are after accumulation and unscaling, before the clip;
+    ``gradient_norm/clipped`` is the total that the optimizer then steps with. ``update_ratio/<parameter>`` is
+    |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the batch has tensors, else in
+    batches (see ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the estimator has no answer.
+
+    Each number belongs to one step of one optimizer: the step that crosses the interval, or the optimizer's first one
+    after it. Steps that a gradient scaler skips are left out. With several optimizers ``total`` and ``clipped`` are
+    over those that step in the training step that crosses the interval.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -35,121 +43,135 @@ class GradientCallback(PufferCallback):
     """
 
     expensive = True
-    meets = True
-    looks_ahead = 2  # the step before a firing is compared with it
+    uses_collectives = True
 
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
+        self.gradient_schedule: OptimizerSchedule = OptimizerSchedule(
+            self._every, lead_steps=1
+        )  # a step is compared with the one before
         self._noise = NoiseScale()
-        self._measures = _Measures()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._measured: dict[int, _Measures] = {}
         self._previous: dict[int, tuple[int, Tensor]] = {}
-        self._parameters: dict[tuple[int, ...], dict[str, Any]] = {}
-        self._handles: list[Any] = []
+        self._parameters: dict[int, dict[str, Any]] = {}
 
-    @guarded
-    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Forget the names of another module's parameters."""
-        self._parameters = {}
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Begin a run."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._reset()
+            self._noise = NoiseScale()
 
-    @guarded
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Measure the gradients where this step will cross the interval."""
-        step = Recorder.of(trainer).counters.optimizer_steps + 1
-        fires = self._every.is_due(step)
-        if not fires and not self._every.is_due(step + 1):
-            return
-        parameters = self._of(pl_module, optimizer)
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Begin the interval that this step lies in."""
+        self._every.resume_at(optimizer_steps)
+        self.gradient_schedule.resume_at(optimizer_steps)
+
+    @torch.no_grad()
+    def before_optimizer_step(
+        self, trainer: Any, pl_module: Any, optimizer: Any, step: OptimizerStep
+    ) -> Callable[[], None] | None:
+        """Measure the gradients of a step that crosses the interval, and keep those of the step before it."""
+        if step.index in self._measured:  # once in a training step
+            return None
+        parameters = self._parameters_of(pl_module, optimizer, step.index)
         gradients = {name: p.grad for name, p in parameters.items() if p.grad is not None}
         if not gradients:
-            return
-        with torch.no_grad():
-            if fires:
-                self._measures.add("norms", gradients, norms(gradients.values()))
-                self._watch_step(optimizer, {name: parameters[name] for name in gradients})
-            self._compare(step, gradients.values(), optimizer)
+            return None
+        if not self.gradient_schedule.is_due(step):
+            self._previous[step.index] = (step.count, sample(gradients.values())[0])
+            return None
+        measures = _Measures()
+        measures.add("norms", gradients, norms(gradients.values()))
+        self._compare(measures, step, gradients.values())
+        stepped = {name: parameters[name] for name in gradients}
+        before = sample(stepped.values())
+        return lambda: self._after_optimizer_step(measures, step, stepped, before)
+
+    @torch.no_grad()
+    def _after_optimizer_step(
+        self, measures: "_Measures", step: OptimizerStep, parameters: dict[str, Any], before: tuple[Tensor, list[int]]
+    ) -> None:
+        """Measure the clipped gradients, and what the step changed."""
+        weights, sizes = before
+        clipped = {name: p.grad for name, p in parameters.items() if p.grad is not None}
+        measures.add("clipped", clipped, norms(clipped.values()))
+        after = sample(parameters.values())[0]
+        measures.add("changes", parameters, norms(torch.split(after - weights, sizes)))
+        measures.add("weights", parameters, norms(torch.split(weights, sizes)))
+        self._measured[step.index] = measures
+        self.gradient_schedule.mark(step)
+
+    @property
+    def next_step(self) -> int:
+        """The present step where one was measured, else none."""
+        return 0 if self._measured else sys.maxsize
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Log what was measured."""
         recorder = Recorder.of(trainer)
-        self._release()
-        if self._every.fires(recorder.counters.optimizer_steps) and self._measures:
-            measures, self._measures = self._measures, _Measures()
-            recorder.record(dict(self._found(measures, recorder)))
-            if self._every.n > 1:
-                self._previous = {}
-
-    @guarded
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Leave no hook behind."""
-        self._release()
+        measured, self._measured = self._measured, {}
+        if measured:
+            crossed = self._every.fires(recorder.counters.optimizer_steps)
+            batch_size = recorder.run.steps.batch_size if recorder.run.steps is not None else 1
+            recorder.record(self._values(measured, with_total=crossed, batch_size=batch_size))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the interval stands, and the noise scale's averages."""
-        return {"last": self._every.last, "noise": self._noise.state_dict()}
+        """The noise scale's averages."""
+        return {"noise": self._noise.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue."""
-        self._every.restart(state_dict["last"])
         self._noise.load_state_dict(state_dict["noise"])
 
-    def _of(self, module: Any, optimizer: Any) -> dict[str, Any]:
+    def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
         """The optimizer's parameters by name; to look for names costs more than to measure a small model."""
-        key: tuple[int, ...] = tuple(id(parameter) for group in optimizer.param_groups for parameter in group["params"])
-        if key not in self._parameters:
-            self._parameters[key] = optimized(module, optimizer)
-        return self._parameters[key]
+        count = sum(len(group["params"]) for group in optimizer.param_groups)
+        known = self._parameters.get(index, {})
+        if len(known) != count:
+            known = self._parameters[index] = optimized(module, optimizer)
+        return known
 
-    def _watch_step(self, optimizer: Any, parameters: Mapping[str, Any]) -> None:
-        """Look again right after the step: at the clipped gradients, and at what the step did."""
-        before, sizes = sample(parameters.values())
-        measures = self._measures
-
-        @torch.no_grad()
-        def after_step(*_: object) -> None:
-            clipped = {name: p.grad for name, p in parameters.items() if p.grad is not None}
-            measures.add("clipped", clipped, norms(clipped.values()))
-            after = sample(parameters.values())[0]
-            measures.add("changes", parameters, norms(torch.split(after - before, sizes)))
-            measures.add("weights", parameters, norms(torch.split(before, sizes)))
-
-        inner = getattr(optimizer, "optimizer", optimizer)
-        self._handles.append(inner.register_step_post_hook(after_step))
-
-    def _compare(self, step: int, gradients: Iterable[Tensor], optimizer: Any) -> None:
-        """Hold this step's gradients against those of the step before."""
+    def _compare(self, measures: "_Measures", step: OptimizerStep, gradients: Iterable[Tensor]) -> None:
+        """Compare this step's gradients with those of the optimizer's step before, for the noise scale."""
         kept, _ = sample(gradients)
-        at, previous = self._previous.get(id(optimizer), (0, kept))
-        if at == step - 1 and previous.shape == kept.shape:
-            self._measures.add("products", ("first", "second", "inner"), inner_products(previous, kept))
-        self._previous[id(optimizer)] = (step, kept)
+        count, previous = self._previous.pop(step.index, (0, kept))
+        if count == step.count - 1 and previous.shape == kept.shape:
+            measures.add("products", ("first", "second", "inner"), inner_products(previous, kept))
+        if self._every.n * self._every.multiplier == 1:
+            self._previous[step.index] = (step.count, kept)
 
-    def _release(self) -> None:
-        while self._handles:
-            self._handles.pop().remove()
-
-    def _found(self, measures: "_Measures", recorder: Recorder) -> dict[str, float]:
-        found = measures.to_host()
-        each, changes, weights = found["norms"], found["changes"], found["weights"]
-        values = {f"update_ratio/{name}": update_ratio(changes[name], weights[name]) for name in changes}
-        values["gradient_norm/total"] = total(each.values())
-        values |= {f"gradient_norm/{name}": norm for name, norm in module_norms(each).items()}
-        if found["clipped"]:
+    def _values(self, measured: dict[int, "_Measures"], *, with_total: bool, batch_size: int) -> dict[str, float]:
+        found: dict[str, dict[str, float]] = defaultdict(dict)
+        products: list[dict[str, float]] = []
+        for numbers in map(_Measures.to_host, measured.values()):
+            products += [numbers.pop("products")] if "products" in numbers else []
+            for kind, values in numbers.items():
+                found[kind] |= values
+        values = {
+            f"update_ratio/{n}": update_ratio(change, found["weights"][n]) for n, change in found["changes"].items()
+        }
+        values |= {f"gradient_norm/{name}": norm for name, norm in module_norms(found["norms"]).items()}
+        if with_total:
+            values["gradient_norm/total"] = total(found["norms"].values())
             values["gradient_norm/clipped"] = total(found["clipped"].values())
-        if found["products"]:
-            values["gradient_noise_scale"] = self._noise.update(**found["products"], batch_size=recorder.batch_size)
+        if len(products) == len(measured):  # of one gradient over all optimizers
+            summed = {name: math.fsum(each[name] for each in products) for name in products[0]}
+            noise = self._noise.update(**summed, batch_size=batch_size)
+            values |= {} if noise is None or not math.isfinite(noise) else {"gradient_noise_scale": noise}
         return values
 
 
 class _Measures:
-    """What is measured at a firing, on the device: all of it reaches the host together."""
+    """Numbers measured at one step, on the device: all of them reach the host together."""
 
     def __init__(self) -> None:
         self._blocks: list[tuple[str, list[str], Tensor]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self._blocks)
 
     def add(self, kind: str, names: Iterable[str], numbers: Sequence[Tensor]) -> None:
         """Add 0-d tensors."""
@@ -158,10 +180,6 @@ class _Measures:
             self._blocks.append((kind, list(names), block.to(self._blocks[0][2].device) if self._blocks else block))
 
     def to_host(self) -> dict[str, dict[str, float]]:
-        """Kind to name to number; numbers of one kind and name, from several optimizers, add up."""
+        """Kind to name to number."""
         numbers = iter(torch.cat([block for _, _, block in self._blocks]).tolist())
-        found: dict[str, dict[str, float]] = defaultdict(dict)
-        for kind, names, _ in self._blocks:
-            for name in names:
-                found[kind][name] = found[kind].get(name, 0.0) + next(numbers)
-        return found
+        return {kind: {name: next(numbers) for name in names} for kind, names, _ in self._blocks}

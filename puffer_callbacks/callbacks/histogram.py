@@ -1,24 +1,25 @@
 """Distributions of weights, gradients, activations and the rollout."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, Literal
+from weakref import ref
 
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
+from puffer_callbacks.histogram.over_ranks import gather_merged, sketch_over_ranks
 from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
-from puffer_callbacks.measure.gradients import optimized, plain_name
-from puffer_callbacks.measure.parameter_names import Selection, merged_by_module
+from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
+from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram, Value
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 
 _ROLLOUT = ("advantages", "values", "rewards", "actions")
 _SAMPLES = 256
@@ -27,7 +28,9 @@ _SAMPLES = 256
 class HistogramCallback(PufferCallback):
     """Logs histograms of weights and gradients, and of the rollout's advantages, values, rewards and actions.
 
-    Gradients are taken as the optimizer is about to see them: after accumulation and unscaling, before the clip.
+    Gradients are after accumulation and unscaling, before the clip. They belong to one step of one optimizer: the
+    step that crosses the interval, or the optimizer's first one after it. The first histograms are of the first step,
+    the last ones, without gradients, of the end of training.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -49,8 +52,7 @@ class HistogramCallback(PufferCallback):
     """
 
     expensive = True
-    meets = True
-    looks_ahead: int | None = 1
+    uses_collectives = True
 
     def __init__(
         self,
@@ -65,79 +67,134 @@ class HistogramCallback(PufferCallback):
     ) -> None:
         if group_by not in (None, "module"):
             raise ValueError(f"group_by: expected 'module' or None, got {group_by!r}")
-        self._every = Every(every_n_steps)
+        self._every = Every(every_n_steps, at_start=True)
         self.every_n_steps = every_n_steps
+        self.gradient_schedule = OptimizerSchedule(self._every) if gradients else None
         self.weights = weights
         self.gradients = gradients
         self.activations = activations
         self.group_by = group_by
         self._selection = Selection(include, exclude)
+        self._reset()
+
+    def _reset(self) -> None:
         self._rollout: Rollout | None = None
+        self._last_rollout: Callable[[], Rollout | None] = _nothing
         self._rollout_at: int | None = None
-        self._owes = False
-        self._resumed: dict[str, Value] = {}
-        self._gradients: dict[str, Histogram] = {}
+        self._awaits_rollout = False
+        self._resumed: dict[str, Histogram] = {}
+        self._gradients: dict[int, dict[str, Histogram]] = {}
+        self._recorded_at: int | None = None
         self._probe: Any = None
-        if activations:
-            self.looks_ahead = None  # the first batch is wanted too
+
+    @property
+    def state_key(self) -> str:
+        """The key in checkpoints: callbacks with other options stand side by side."""
+        options = (self.every_n_steps, self.weights, self.gradients, self.activations, self.group_by)
+        return f"{type(self).__qualname__}{options}"
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Begin a run."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._reset()
+
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Begin the interval that this step lies in."""
+        self._every.resume_at(optimizer_steps)
+        if self.gradient_schedule is not None:
+            self.gradient_schedule.resume_at(optimizer_steps)
 
     @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Warn about patterns that match nothing."""
         names = [plain_name(name) for name, _ in (*pl_module.named_parameters(), *pl_module.named_modules())]
-        for pattern in self._selection.idle(names):
+        for pattern in self._selection.unmatched(names):
             reason = f"the pattern {pattern!r} matches no parameter; expected one such as {names[:3]}"
             Recorder.of(trainer).faults.report(f"HistogramCallback({pattern!r})", reason)
 
     @guarded
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Keep the first batch, for activations."""
+        if self.activations and self._probe is None:
+            self._probe = first_samples(batch, pl_module, count=_SAMPLES)
+
+    @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        """Remember the rollout where the next firing is near: its memory is wanted for the rollouts that follow."""
+        """Keep the rollout where the next firing is near: its memory is wanted for the rollouts that follow."""
         recorder = Recorder.of(trainer)
         before, self._rollout_at = self._rollout_at, recorder.counters.optimizer_steps
         steps_between = sys.maxsize if before is None else self._rollout_at - before
         is_near = self._every.next <= self._rollout_at + 2 * steps_between
-        self._rollout, self._resumed = rollout if is_near or self._owes else None, {}
-        if self._owes:  # more steps were made of the last rollout than of those before
-            self._owes = False
-            recorder.record(self._of_rollout())
+        self._rollout, self._resumed = rollout if is_near or self._awaits_rollout else None, {}
+        self._last_rollout = ref(rollout)
+        if self._awaits_rollout:  # more steps were made of the last rollout than of those before
+            self._awaits_rollout = False
+            recorder.record(self._of_rollout(trainer))
 
-    @guarded
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Measure the gradients where this step will cross the interval."""
-        if self.gradients and self._every.is_due(Recorder.of(trainer).counters.optimizer_steps + 1):
-            parameters = optimized(pl_module, optimizer).items()
-            named = {f"gradients/{name}": p.grad for name, p in parameters if self._chosen(name, p.grad)}
-            self._gradients |= self._sketch({name: grad for name, grad in named.items() if grad is not None})
+    def before_optimizer_step(
+        self, trainer: Any, pl_module: Any, optimizer: Any, step: OptimizerStep
+    ) -> Callable[[], None] | None:
+        """Count the gradients of a step that crosses the interval."""
+        if step.index in self._gradients:  # once in a training step
+            return None
+        gradients = {
+            f"gradients/{name}": p.grad
+            for name, p in optimized(pl_module, optimizer).items()
+            if p.grad is not None and name in self._selection
+        }
+        found = self._histograms(gradients)
+        return lambda: self._after_optimizer_step(step, found)
+
+    def _after_optimizer_step(self, step: OptimizerStep, gradients: dict[str, Histogram]) -> None:
+        self._gradients[step.index] = gradients
+        if self.gradient_schedule is not None:
+            self.gradient_schedule.mark(step)
+
+    @property
+    def next_step(self) -> int:
+        """The optimizer step of the next firing; the present one where gradients were counted."""
+        return 0 if self._gradients else self._every.next
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
         """Log them, the weights and the rollout where this step crossed the interval."""
         recorder = Recorder.of(trainer)
-        if self.activations and self._probe is None:
-            self._probe = first_samples(recorder.batch, pl_module, count=_SAMPLES)
-        if not self._every.fires(recorder.counters.optimizer_steps):
-            return
         gradients, self._gradients = self._gradients, {}
-        found = self._sketch(self._model_tensors(pl_module)) | gradients
-        self._owes = self._rollout is None and self._rollout_at is not None
-        recorder.record({**found, **self._of_rollout()})
+        found: dict[str, Value] = {tag: each for named in gradients.values() for tag, each in named.items()}
+        if self._every.fires(recorder.counters.optimizer_steps):
+            found |= self._model_and_rollout(trainer, pl_module)
+            self._awaits_rollout = self._rollout is None and self._rollout_at is not None
+        recorder.record(found)
+
+    @guarded
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Log the weights that training ended with, and the last rollout."""
+        recorder = Recorder.of(trainer)
+        if recorder.counters.optimizer_steps != self._recorded_at:
+            self._rollout = self._rollout or self._last_rollout()
+            recorder.record(self._model_and_rollout(trainer, pl_module))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the interval stands, and the histograms of the rollout that its end may show."""
-        state: dict[str, Any] = {"last": self._every.last, "rollout": {}}
-        with suppress(Exception):  # the next firing tells of it; a checkpoint is worth more
-            state["rollout"] = {tag: pack(histogram) for tag, histogram in self._of_rollout().items()}
+        """The histograms of the rollout that the interval's end may show."""
+        state: dict[str, Any] = {"rollout": {}}
+        with suppress(Exception):  # the next firing reports it; a checkpoint is worth more
+            state["rollout"] = {tag: to_state(histogram) for tag, histogram in self._of_local_rollout().items()}
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._every.restart(state_dict["last"])
-        self._resumed = {tag: unpack(packed) for tag, packed in state_dict.get("rollout", {}).items()}
+        rollout = {tag: from_state(state) for tag, state in state_dict.get("rollout", {}).items()}
+        self._resumed = {tag: value for tag, value in rollout.items() if isinstance(value, Histogram)}
 
-    def _chosen(self, name: str, tensor: Tensor | None) -> bool:
-        return tensor is not None and name in self._selection
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_last_rollout": _nothing}
 
-    def _sketch(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
+    def _model_and_rollout(self, trainer: Any, module: Any) -> dict[str, Value]:
+        self._recorded_at = Recorder.of(trainer).counters.optimizer_steps
+        return {**self._histograms(self._model_tensors(module)), **self._of_rollout(trainer)}
+
+    def _histograms(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
         sharded = any(hasattr(tensor, "placements") for tensor in tensors.values())  # then on every rank alike
         found = sketch_over_ranks(tensors, replicated=True) if sharded else sketch(tensors)
         return merged_by_module(found) if self.group_by else found
@@ -152,9 +209,17 @@ class HistogramCallback(PufferCallback):
             tensors |= {f"activations/{name}": out for name, out in layers if name in self._selection}
         return tensors
 
-    def _of_rollout(self) -> Mapping[str, Value]:
-        """Of the last rollout; after a resume, before the next one, of the last one before the checkpoint."""
+    def _of_rollout(self, trainer: Any) -> dict[str, Value]:
+        """Of the last rollout of all ranks; after a resume of the last one before the checkpoint."""
+        found = self._of_local_rollout()
+        return dict(gather_merged(found)) if trainer.world_size > 1 else dict(found)
+
+    def _of_local_rollout(self) -> dict[str, Histogram]:
         if self._rollout is None:
             return self._resumed
         fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}
-        return sketch({f"rollout/{name}": value for name, value in fields.items() if value is not None})
+        return dict(sketch({f"rollout/{name}": value for name, value in fields.items() if value is not None}))
+
+
+def _nothing() -> None:
+    """The last rollout of a copy."""

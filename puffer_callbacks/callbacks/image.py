@@ -6,12 +6,12 @@ from typing import Any
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.pictures.figures import action_figure, reward_figure
 from puffer_callbacks.pictures.observations import observation_image
-from puffer_callbacks.pictures.space_leaves import leaves
+from puffer_callbacks.pictures.space_leaves import flatten_space
 from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values.shrink import fit
+from puffer_callbacks.values.shrink import shrink_to_bytes
 
 
 class ImageCallback(PufferCallback):
@@ -66,12 +66,14 @@ class ImageCallback(PufferCallback):
         if not self._every.fires(self._every.last + 1) or not trainer.is_global_zero:
             return
         recorder = Recorder.of(trainer)
-        story = _story(rollout, self.num_envs)
-        for path, leaf in leaves(rollout.observations, num_envs=self.num_envs).items():
+        transitions = _transitions(rollout, self.num_envs)
+        for path, leaf in flatten_space(rollout.observations, num_envs=self.num_envs).items():
             tag = f"observations/{path}" if path else "observations"
             with recorder.guard(f"ImageCallback, {tag}"):
-                picture = observation_image(leaf, story, title=tag, names=self.names, num_samples=self.num_samples)
-                recorder.record({tag: fit(picture, max_bytes=self.max_bytes)})
+                picture = observation_image(
+                    leaf, transitions, title=tag, names=self.names, num_samples=self.num_samples
+                )
+                recorder.record({tag: shrink_to_bytes(picture, max_bytes=self.max_bytes)})
         if self.figures:
             with recorder.guard("ImageCallback, figures"):
                 drawn = {
@@ -79,7 +81,9 @@ class ImageCallback(PufferCallback):
                     "rollout/action_distribution": action_figure(rollout),
                 }
                 pictures = {tag: picture for tag, picture in drawn.items() if picture is not None}
-                recorder.record({tag: fit(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()})
+                recorder.record(
+                    {tag: shrink_to_bytes(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()}
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""
@@ -87,10 +91,10 @@ class ImageCallback(PufferCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._every.restart(state_dict["last"])
+        self._every.resume_at(state_dict["last"])
 
 
-def _story(rollout: Rollout, num_envs: int) -> Transitions:
-    rewards, dones = (leaves(each, num_envs=num_envs)[""] for each in (rollout.rewards, rollout.dones))
-    values = None if rollout.values is None else leaves(rollout.values, num_envs=num_envs)[""]
-    return Transitions(leaves(rollout.actions, num_envs=num_envs), rewards, dones, values)
+def _transitions(rollout: Rollout, num_envs: int) -> Transitions:
+    rewards, dones = (flatten_space(each, num_envs=num_envs)[""] for each in (rollout.rewards, rollout.dones))
+    values = None if rollout.values is None else flatten_space(rollout.values, num_envs=num_envs)[""]
+    return Transitions(flatten_space(rollout.actions, num_envs=num_envs), rewards, dones, values)

@@ -7,10 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.recorder.hooks import is_ours
-from puffer_callbacks.recorder.interval_sums import IntervalSums
+from puffer_callbacks.recorder.interval_sums import IntervalSums, Total
 from puffer_callbacks.recorder.recorder import Recorder
-from puffer_callbacks.recorder.sums import Sums, Total
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.scalars import Scalar
@@ -42,68 +40,60 @@ class MetricsCallback(PufferCallback):
         50
     """
 
+    reads_every_step = True
+
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
-        self._sums, self._rate_sums = IntervalSums(), IntervalSums()
+        self._reset()
+
+    def _reset(self) -> None:
+        self._sums = IntervalSums()
         self._nonfinite: Counter[str] = Counter()
-        self._met_none = self._says_something = False
-        self._rates: Mapping[int, Scalar] = {}
-        self._rates_since = 0
+        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = False
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Begin anew: with another module, or on another device, a step may return other things."""
+        """Begin a run."""
         super().setup(trainer, pl_module, stage)
-        self._sums.forget()
+        if stage == "fit":
+            self._reset()
 
-    def follow(self, outputs: object, loss_scale: int, rates: Mapping[int, Scalar]) -> None:
-        """Add a step to the interval. The recorder calls it, as long as ``on_step`` is ours, at every step that was
-        not added to ``sums`` directly.
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Begin the interval that this step lies in."""
+        self._every.resume_at(optimizer_steps)
+
+    def update(self, outputs: object, learning_rates: Mapping[str, Scalar], *, loss_scale: int = 1) -> None:
+        """Add a training step to the interval. The recorder calls it at every step.
 
         Args:
-            outputs: what the step returned.
-            loss_scale: what its ``loss`` was divided by.
-            rates: the learning rates; another object where one has changed.
+            outputs: what ``training_step`` returned.
+            learning_rates: of the optimizers at their last step, by name.
+            loss_scale: what the ``loss`` was divided by.
         """
-        if rates is not self._rates:
-            self._fold_rates()
-            self._rates = rates
-        self._says_something = self._sums.add(outputs, loss_scale)
-        self._met_none = self._met_none or not self._says_something
+        self._last_step_had_scalars = self._sums.add(outputs, learning_rates, loss_scale=loss_scale)
+        if self._last_step_had_scalars:
+            self._saw_scalars = True
+        else:
+            self._saw_no_scalars = True
 
     @property
-    def sums(self) -> Sums | None:
-        """What a step like the latest may be added to instead, where nobody else has to be told of it."""
-        return self._sums.plain
-
-    @property
-    def ends_at(self) -> int:
-        """The step at which the interval ends."""
+    def next_step(self) -> int:
+        """The optimizer step at which the interval ends."""
         return self._every.next
-
-    def begin_interval(self, steps: int) -> None:
-        """Begin a run at this step."""
-        self._every.begin(steps)
-
-    def end_interval(self, recorder: Recorder) -> None:
-        """Log the interval, if there is something to say of its last step."""
-        if self._says_something and self._every.fires(recorder.counters.optimizer_steps):
-            self._record(recorder)
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
-        """Log the interval where it ends. A subclass's own hook may hand on other metrics than it was given."""
+        """Log the interval where it ends, unless the step had no scalars."""
         recorder = Recorder.of(trainer)
-        if not is_ours(self, "on_step"):  # else they were followed
-            self.follow(metrics, 1, recorder.counters.learning_rates)
-        self.end_interval(recorder)
+        if self._last_step_had_scalars and self._every.fires(recorder.counters.optimizer_steps):
+            self._record(recorder)
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
         self._record(recorder)
-        if self._met_none and not self._sums.steps:
+        if self._saw_no_scalars and not self._saw_scalars:
             expected = "expected training_step to return a dict of scalars such as {'loss': …}"
             recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
 
@@ -112,37 +102,23 @@ class MetricsCallback(PufferCallback):
         """Log the interval that the exception cut short."""
         self._record(Recorder.of(trainer))
 
+    def open_means(self) -> dict[str, float]:
+        """The means of the interval so far, by tag."""
+        totals = {name: total / count for name, (total, count, _) in self._sums.peek().items() if count}
+        return {tag: sign * mean for name, mean in totals.items() for tag, sign in tags(name)}
+
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
-        self._fold_rates()
-        return {
-            "means": self._sums.state_dict(),
-            "rates": self._rate_sums.state_dict(),
-            "last": self._every.last,
-            "nonfinite": dict(self._nonfinite),
-        }
+        return {"means": self._sums.state_dict(), "nonfinite": dict(self._nonfinite)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._sums.load_state_dict(state_dict["means"])
-        self._rates_since = self._sums.steps
-        self._rate_sums.load_state_dict(state_dict["rates"])
-        self._every.restart(state_dict["last"])
         self._nonfinite = Counter(state_dict["nonfinite"])
 
-    def _fold_rates(self) -> None:
-        """``learning_rate`` of the first optimizer, ``learning_rate/1`` of the next, …, for the steps so far."""
-        now = self._sums.steps
-        steps, self._rates_since = now - self._rates_since, now
-        rates = {f"learning_rate/{at}" if at else "learning_rate": rate for at, rate in self._rates.items()}
-        floats = {name: rate for name, rate in rates.items() if isinstance(rate, float)}
-        self._rate_sums.add_floats(floats, steps=steps)
-        if steps and len(floats) < len(rates):  # a tensor is another object at every step
-            self._rate_sums.add({name: rate for name, rate in rates.items() if name not in floats})
-
     def _record(self, recorder: Recorder) -> None:
-        rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the steps that a mean is over
-        for name, (total, count, nonfinite) in self._take().items():
+        rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the number of steps that a mean is over
+        for name, (total, count, nonfinite) in self._pop().items():
             row, mean = rows[count], total / count if count else math.nan
             for tag, sign in tags(name):
                 row[tag] = sign * mean
@@ -152,11 +128,9 @@ class MetricsCallback(PufferCallback):
         for count, values in rows.items():
             recorder.record(values, count=count)
 
-    def _take(self) -> dict[str, Total]:
-        """The sums; a learning rate that the module returned stands before the optimizer's."""
-        self._fold_rates()
-        rates, sums = self._rate_sums.take(), self._sums.take()
-        return sums if "learning_rate" in sums else rates | sums
+    def _pop(self) -> dict[str, Total]:
+        """The sums of the interval that ends."""
+        return self._sums.pop()
 
 
 @lru_cache(maxsize=1024)

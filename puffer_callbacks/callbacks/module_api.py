@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from torch import nn
+
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values import Histogram, Image, Text, Value, Video
@@ -37,7 +39,9 @@ def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:
 def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image | Video | Text]) -> None:
     """Log values of your own, of any kind, into every logger of the run.
 
-    What cannot be recorded is left out with one warning that names it; training goes on.
+    Numbers logged several times at one point of the x axis are their mean, as Stable-Baselines3's ``record_mean``; of
+    other values the last is kept. In validation and test they stand at the present point of training. What cannot be
+    recorded is left out with one warning that names it; training goes on.
 
     Args:
         trainer_or_module: the trainer, or a module in training.
@@ -46,26 +50,38 @@ def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image 
     Example:
         ``log(self, {"curriculum/level": level, "curriculum/returns": Histogram.of(returns)})``
     """
-    trainer, _ = trainer_of(trainer_or_module)
+    trainer, module = trainer_of(trainer_or_module)
     if trainer is None:
         return
     recorder = Recorder.of(trainer)
     with recorder.guard("log"):
-        scalars: dict[str, Scalar] = {}
-        others: dict[str, Value] = {}
         if not hasattr(values, "keys"):
             raise TypeError(f"expected a mapping of tags to values, got a {type(values).__name__}")
-        for tag, value in dict(values).items():
-            scalar = as_scalar(value)
-            if scalar is not None:
-                scalars[str(tag)] = scalar
-            elif isinstance(value, Histogram | Image | Video | Text):
-                others[str(tag)] = value
-            else:
-                recorder.faults.report(f"log({str(tag)!r})", _expected(value))
+        if not recorder.is_open and _is_running(trainer):  # no callback opened it
+            recorder.open_in_mid_run(trainer, module)
         if not recorder.is_open:
             recorder.faults.report("log", "expected a run in training, got one outside fit; its values are left out")
-        recorder.record({**_floats(scalars, recorder), **others})
+        scalars, others = _sorted_by_kind(dict(values), recorder)
+        recorder.record(_floats(scalars, recorder), count=1)
+        recorder.record(others)
+
+
+def _is_running(trainer: Any) -> bool:
+    return getattr(getattr(trainer, "state", None), "status", None) == "running"
+
+
+def _sorted_by_kind(values: Mapping[str, Any], recorder: Recorder) -> tuple[dict[str, Scalar], dict[str, Value]]:
+    scalars: dict[str, Scalar] = {}
+    others: dict[str, Value] = {}
+    for tag, value in values.items():
+        scalar = as_scalar(value)
+        if scalar is not None:
+            scalars[str(tag)] = scalar
+        elif isinstance(value, Histogram | Image | Video | Text):
+            others[str(tag)] = value
+        else:
+            recorder.faults.report(f"log({str(tag)!r})", _expected(value))
+    return scalars, others
 
 
 def _floats(scalars: Mapping[str, Scalar], recorder: Recorder) -> dict[str, float]:
@@ -91,13 +107,14 @@ def trainer_of(trainer_or_module: Any) -> tuple[Any, Any]:
     """The trainer and the module in training, from either; ``(None, module)`` for a module without a trainer.
 
     Args:
-        trainer_or_module: anything with ``callbacks`` is a trainer; a module knows its own as ``trainer``.
+        trainer_or_module: a module, which knows its trainer as ``trainer``; anything else
+            with ``callbacks`` is a trainer.
 
     Example:
         >>> trainer_of(object())[0] is None
         True
     """
-    if hasattr(trainer_or_module, "callbacks"):
+    if hasattr(trainer_or_module, "callbacks") and not isinstance(trainer_or_module, nn.Module):
         return trainer_or_module, getattr(trainer_or_module, "lightning_module", None)
     try:
         trainer = trainer_or_module.trainer

@@ -1,69 +1,77 @@
 """Returns, lengths, reward components and the critic's fit of each rollout."""
 
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from dataclasses import astuple, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from puffer_callbacks.axes import Axes
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.distributed import gather, gather_json
-from puffer_callbacks.measure.episode_statistics import EpisodeMetric, Episodes, info_statistics, info_sums
-from puffer_callbacks.recorder.hooks import is_ours
+from puffer_callbacks.callbacks.gather_schedule import GatherSchedule
+from puffer_callbacks.distributed import broadcast_json, gather_json
+from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.schedule import Every
-from puffer_callbacks.values.scalars import to_floats
-
-_REDUCE_EVERY_N_STEPS = 16
-"""Optimizer steps between two reductions over ranks: the one clock that all ranks share."""
 
 
 class RolloutCallback(PufferCallback):
-    """Logs what the finished episodes say: returns, lengths, reward components, success, explained variance.
+    """Logs statistics of finished episodes: returns, lengths, reward components, success, explained variance.
 
-    In one process a rollout is logged as it ends. Ranks may end theirs at different times, or none at all, so
-    with several the rollouts are gathered at a training step, which all ranks reach together; what is logged
-    is what one process would log for the rollouts of all ranks. What is NaN or infinite is left out of every
-    statistic and counted: ``nonfinite/rollout/return`` is how many returns were so far.
+    In one process a rollout is logged as it ends; several rollouts at one x are one row over all their episodes. With
+    several ranks they are gathered at the first training step after each rollout, and what is logged is what one
+    process would log for the rollouts of all ranks. NaN and infinite values are left out of every statistic and
+    counted: ``nonfinite/rollout/return`` is the number of such returns so far.
 
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
         <puffer_callbacks.callbacks.rollout.RolloutCallback object at ...>
     """
 
+    uses_collectives = True
+
     def __init__(self) -> None:
-        self._metric = EpisodeMetric(dist_sync_fn=gather)
-        self._infos: dict[str, NDArray[np.float64]] = {}
+        self._gathers = GatherSchedule()
+        self._reset(1)
+
+    def _reset(self, world_size: int) -> None:
+        self._world_size = world_size
+        self._pending: list[tuple[Axes, RolloutStatistics]] = []
+        self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
-        self._reduce = Every(_REDUCE_EVERY_N_STEPS)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """One process has nothing to do at a step."""
+        """Begin a run."""
         super().setup(trainer, pl_module, stage)
-        if trainer.world_size == 1 and is_ours(self, "on_step"):
-            self.on_step = None  # type: ignore[assignment, method-assign]
+        if stage == "fit":
+            self._reset(trainer.world_size)
+
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Begin to gather at the first training step."""
+        self._gathers.resume_at(optimizer_steps)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        """Add the rollout, and log it where there is one process."""
+        """Log the rollout where there is one process, else keep it for the next training step."""
         recorder = Recorder.of(trainer)
-        if rollout.infos:
-            self._add_infos(rollout.infos, recorder)
+        statistics = RolloutStatistics.of(replace(rollout, infos=_readable(rollout, recorder)))
         if trainer.world_size == 1:
-            self._record(recorder, Episodes.of(rollout).statistics())
+            self._record(statistics, recorder)
         else:
-            self._metric.to(rollout.rewards.device)
-            self._metric.update(rollout)
+            self._pending.append((recorder.counters.axes(), statistics))
+
+    @property
+    def next_step(self) -> int:
+        """The optimizer step at which ranks gather."""
+        return self._gathers.next if self._world_size > 1 else sys.maxsize
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
-        """Gather over ranks where there are several."""
+        """Gather over ranks where it is time."""
         recorder = Recorder.of(trainer)
-        if trainer.world_size > 1 and self._reduce.fires(recorder.counters.optimizer_steps):
+        if trainer.world_size > 1 and recorder.counters.optimizer_steps >= self._gathers.next:
             self._gather(recorder)
 
     @guarded
@@ -73,47 +81,51 @@ class RolloutCallback(PufferCallback):
             self._gather(Recorder.of(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        """How many values were not finite so far."""
+        """The number of values so far that were not finite."""
         return {"nonfinite": dict(self._nonfinite)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
 
-    def _add_infos(self, infos: Mapping[str, Tensor], recorder: Recorder) -> None:
-        readable = {name: value for name, value in infos.items() if _is_readable(value)}
-        for name in infos.keys() - readable.keys():
-            recorder.faults.report(f"Rollout.infos[{name!r}]", _expected(infos[name]))
-        self._add(info_sums(readable))
+    def _record(self, rollout: RolloutStatistics, recorder: Recorder) -> None:
+        x, before = self._at_one_x
+        rollouts = [*before, rollout] if x == recorder.run.x else [rollout]
+        self._at_one_x = (recorder.run.x, rollouts)
+        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])))
 
     def _gather(self, recorder: Recorder) -> None:
-        """Every rank calls this at the same training step."""
-        self._gather_infos()
-        self._record(recorder, to_floats(self._metric.compute()))
-        self._metric.reset()
+        """Pool the rollouts of all ranks on rank 0. Every rank calls this at the same training step."""
+        pending, self._pending = self._pending, []
+        ranks = gather_json([[astuple(axes), statistics.to_json()] for axes, statistics in pending])
+        rows = broadcast_json(None if ranks is None else self._rows([each for rank in ranks for each in rank]))
+        self._gathers.gathered(recorder.counters.optimizer_steps, [axes[1] for axes, _ in rows])
+        for axes, statistics in rows:  # on every rank, so that all of them monitor the same numbers
+            recorder.record(statistics, axes=Axes(*axes))
 
-    def _record(self, recorder: Recorder, statistics: dict[str, float]) -> None:
-        infos, self._infos = self._infos, {}
-        found = self._so_far(statistics | info_statistics(infos))
-        if found:
-            recorder.record(found)
+    def _rows(self, rollouts: list[Any]) -> list[Any]:
+        """One row for the rollouts of all ranks that ended at one optimizer step."""
+        steps: dict[int, list[Any]] = {}
+        for axes, statistics in rollouts:
+            steps.setdefault(axes[1], []).append((axes, RolloutStatistics.from_json(statistics)))
+        rows = [steps[step] for step in sorted(steps)]
+        pooled = [(row[-1][0], pool([statistics for _, statistics in row])) for row in rows]
+        return [[axes, self._counted(statistics, fresh=statistics)] for axes, statistics in pooled]
 
-    def _so_far(self, statistics: dict[str, float]) -> dict[str, float]:
-        """The statistics, with counts of what is not finite as they are since the start."""
+    def _counted(self, statistics: dict[str, float], *, fresh: dict[str, float]) -> dict[str, float]:
+        """The statistics, with non-finite values counted since the start."""
         for tag in [tag for tag in statistics if tag.startswith("nonfinite/")]:
-            self._nonfinite[tag] += int(statistics[tag])
+            self._nonfinite[tag] += int(fresh.get(tag, 0))
             statistics[tag] = float(self._nonfinite[tag])
         return statistics
 
-    def _add(self, infos: dict[str, NDArray[np.float64]]) -> None:
-        for name, sums in infos.items():
-            self._infos[name] = self._infos.get(name, 0.0) + sums
 
-    def _gather_infos(self) -> None:
-        ranks = gather_json({name: sums.tolist() for name, sums in self._infos.items()})
-        self._infos = {}
-        for infos in ranks:
-            self._add({name: np.array(sums) for name, sums in infos.items()})
+def _readable(rollout: Rollout, recorder: Recorder) -> dict[str, Tensor]:
+    infos = rollout.infos or {}
+    readable = {name: value for name, value in infos.items() if _is_readable(value)}
+    for name in infos.keys() - readable.keys():
+        recorder.faults.report(f"Rollout.infos[{name!r}]", _expected(infos[name]))
+    return readable
 
 
 def _is_readable(value: Tensor) -> bool:

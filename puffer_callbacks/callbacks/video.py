@@ -14,7 +14,7 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Video
-from puffer_callbacks.values.shrink import fit
+from puffer_callbacks.values.shrink import shrink_to_bytes
 
 _NAMES = ("env_id", "env", "env_name", "environment")
 
@@ -74,7 +74,7 @@ class VideoCallback(PufferCallback):
         with isolated(pl_module):
             video = self._record(pl_module)
         self._failed = False
-        Recorder.of(trainer).record({"episodes": fit(video, max_bytes=self.max_bytes)})
+        Recorder.of(trainer).record({"episodes": shrink_to_bytes(video, max_bytes=self.max_bytes)})
 
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""
@@ -82,7 +82,7 @@ class VideoCallback(PufferCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._every.restart(state_dict["last"])
+        self._every.resume_at(state_dict["last"])
 
     def _record(self, module: Any) -> Video:
         env = _make(self.env_id if self.env_id is not None else _env_id_of(module))

@@ -1,1 +1,1 @@
-"""Configurations as flat settings, without secrets."""
+"""Configurations as flat settings, with secrets redacted."""

@@ -1,4 +1,4 @@
-"""Any configuration, flat: name to number, string or boolean."""
+"""Flattening of configurations: name to number, string or boolean."""
 
 import sys
 from argparse import Namespace
@@ -10,17 +10,17 @@ from typing import Any
 from puffer_callbacks.values import Setting
 
 _LONGEST = 1000
-"""Characters of a setting that are kept: a log is no place for a data set."""
+"""Characters of a setting that are kept; a data set in a configuration would bloat the log."""
 _DEEPEST = 16
-"""Levels of a nested configuration that are told apart; one that contains itself has no end."""
+"""Levels of nesting that are flattened; this bounds a configuration that contains itself."""
 
 
 def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
-    """Flatten a configuration.
+    """The settings of a configuration, nested names joined by ``/``.
 
     Args:
-        config: a mapping, ``Namespace`` or dataclass, nested at will, in lists too.
-        prefix: what stands before each name.
+        config: a mapping, ``Namespace`` or dataclass, nested to any depth, also within lists.
+        prefix: prepended to each name.
 
     Example:
         >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "envs": [{"id": "CartPole"}]})
@@ -54,32 +54,32 @@ def _items(config: Any) -> list[tuple[str, Any]]:
         config = vars(config)
     elif is_dataclass(config) and not isinstance(config, type):
         config = {field.name: getattr(config, field.name) for field in fields(config)}
-    return [(_words(name), value) for name, value in dict(config).items()]
+    return [(_text(name), value) for name, value in dict(config).items()]
 
 
 def _setting(value: Any) -> Setting:
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, str) or (isinstance(value, int) and abs(value) > sys.float_info.max):
-        return _words(value)
+        return _text(value)
     if isinstance(value, bool | int | float):
         return value
     if isinstance(value, type) or callable(value):
         return str(getattr(value, "__qualname__", type(value).__qualname__))
     number = _number(value)
-    return _words(value) if number is None else number
+    return _text(value) if number is None else number
 
 
 def _number(value: Any) -> Setting | None:
-    """A 0-d tensor or a NumPy number as Python's."""
+    """A 0-d tensor or NumPy number as a Python number; ``None`` for anything else."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not getattr(value, "is_meta", False):
         item = value.item()
         return item if isinstance(item, bool | int | float) else None
     return None
 
 
-def _words(value: object) -> str:
-    """The value in words that any backend can store."""
+def _text(value: object) -> str:
+    """The value as a string that any backend can store."""
     try:
         return str(value)[:_LONGEST].encode(errors="replace").decode()
     except Exception:

@@ -1,4 +1,4 @@
-"""Secrets, kept out of every log."""
+"""Redaction of secrets before they reach a log."""
 
 import re
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ SECRET_NAMES = (
     r"(^|[_\-./ ])(auth|authorization|bearer|cookie|pwd|token)s?($|[_\-./ ])",
     r"(?-i:(?<=[a-z])(Auth|Authorization|Bearer|Cookie|Pwd|Token)s?($|[A-Z_\-./ ]))",
 )
-"""Patterns of the names that are taken for secrets, whatever their case."""
+"""Regular expressions of names that are treated as secrets, in any case."""
 
 _SECRET_VALUES = re.compile(
     r"(?P<key>"
@@ -25,7 +25,7 @@ _SECRET_VALUES = re.compile(
     r"|\b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}"
     r"|\bhf_[A-Za-z0-9]{20,}|\bglpat-[A-Za-z0-9_-]{16,}|\bxox[abprs]-[A-Za-z0-9-]{10,}"
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[A-Za-z0-9_-]{30,}|\bya29\.[A-Za-z0-9_-]{20,}"
-    r"|\bwandb_v1_[A-Za-z0-9_]{20,}|\b[0-9a-f]{40}\b"  # W&B keys, and whatever else is 40 hexadecimal digits
+    r"|\bwandb_v1_[A-Za-z0-9_]{20,}|\b[0-9a-f]{40}\b"  # W&B keys: 40 hexadecimal digits
     r"|\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web tokens
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*"
     r"|(?<=\b[Bb]earer )[^\s'\"]+"
@@ -38,17 +38,17 @@ _PAIR = re.compile(
     r"(?P<name>--[\w.-]+\s+|[\w.-]+['\"]?\s*[=:]\s*)"
     r"(?P<value>'[^']*'|\"[^\"]*\"|(?!//)[^\s'\",;&?=)}\]]+)"
 )
-"""A name and its value inside of a text: ``token=…``, ``'token': '…'``, ``--token …``."""
+"""A name and its value within a text: ``token=…``, ``'token': '…'``, ``--token …``."""
 
 
 class Redactor:
-    """Replaces what looks like a secret, by its name or by its form.
+    """A function that replaces secrets, recognized by their name or by the format of their value.
 
     Args:
-        names: regular expressions, searched for in each name without regard to case.
+        names: regular expressions, searched for in each name in any case.
 
     Raises:
-        ValueError: if a pattern is no regular expression.
+        ValueError: if a pattern is not a regular expression.
 
     Example:
         >>> redactor = Redactor()
@@ -64,7 +64,7 @@ class Redactor:
             raise ValueError(f"redact: expected regular expressions, got {names!r} ({error})") from None
 
     def __call__(self, name: str, value: float | str) -> float | str:
-        """The value, or what is shown in its place."""
+        """The value, or its redacted replacement."""
         if isinstance(value, str):
             return REDACTED if self._is_secret(name) and value not in ("", "None") else self._text(value)
         is_count = isinstance(value, bool) or "tokens" in name.lower()
@@ -74,7 +74,7 @@ class Redactor:
         return self._names.search(name) is not None
 
     def _text(self, text: str) -> str:
-        """The text without what looks like a secret in it."""
+        """The text with every secret in it replaced."""
         return _PAIR.sub(self._pair, _SECRET_VALUES.sub(REDACTED, text))
 
     def _pair(self, pair: re.Match[str]) -> str:

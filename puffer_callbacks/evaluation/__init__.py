@@ -1,1 +1,1 @@
-"""Evaluation episodes: the policy of any module, its actions, one recorded episode."""
+"""Evaluation: the policy of any module, its actions, and recorded episodes."""

@@ -1,4 +1,4 @@
-"""Actions out of what a policy puts out."""
+"""Conversion of policy outputs to actions."""
 
 import math
 from collections.abc import Mapping
@@ -14,20 +14,19 @@ _KEYS = ("action", "actions", "logits", "mode", "mean", "loc", "mu")
 
 
 def to_action(output: Any, space: spaces.Space[Any]) -> Any:
-    """The likeliest action of a policy's output for one observation, as the environment takes it.
+    """The most likely action of a policy's output for one observation, in the format of the environment.
 
-    Understood are, alone or at the head of a tuple or in a mapping or object under ``action``, ``logits`` or
-    ``mean``: an action; a distribution, by its mode, else its mean, else a sample; for ``Discrete`` and
-    ``MultiDiscrete`` logits or probabilities of the choices; for ``MultiBinary`` logits; for ``Box`` the
-    mean, alone or followed by as many numbers for its spread. Real actions are clipped to the space's
-    bounds.
+    Supported are, alone, as the first element of a tuple, or in a mapping or object under ``action``, ``logits``
+    or ``mean``: an action; a distribution, by its mode, mean or a sample; logits or probabilities for
+    ``Discrete`` and ``MultiDiscrete``; logits for ``MultiBinary``; for ``Box`` the mean, alone or followed by as
+    many standard deviations. Continuous actions are clipped to the bounds of the space.
 
     Args:
-        output: with a batch of one, or none.
-        space: the environment's space of actions.
+        output: for a batch of one observation, or unbatched.
+        space: the environment's action space.
 
     Raises:
-        ValueError: if it is none of them.
+        ValueError: if the output is none of these.
 
     Example:
         >>> import torch
@@ -38,7 +37,7 @@ def to_action(output: Any, space: spaces.Space[Any]) -> Any:
         return {name: to_action(output[name], inner) for name, inner in space.items()}
     if isinstance(space, spaces.Tuple) and isinstance(output, tuple) and len(output) == len(space):
         return tuple(to_action(each, inner) for each, inner in zip(output, space, strict=True))
-    inner = _unwrapped(output, space)
+    inner = _unwrap(output, space)
     if inner is not output:
         return to_action(inner, space)
     numbers = _numbers(output)
@@ -52,7 +51,7 @@ def to_action(output: Any, space: spaces.Space[Any]) -> Any:
     raise ValueError(f"expected an action, logits or a distribution for {space}, got {given}")
 
 
-def _unwrapped(output: Any, space: spaces.Space[Any]) -> Any:
+def _unwrap(output: Any, space: spaces.Space[Any]) -> Any:
     if _numbers(output) is not None:
         return output
     if isinstance(output, tuple | list):
@@ -62,11 +61,11 @@ def _unwrapped(output: Any, space: spaces.Space[Any]) -> Any:
     if isinstance(output, Mapping):
         return next((output[key] for key in _KEYS if key in output), output)
     if hasattr(output, "sample"):
-        return _likeliest(output)
+        return _most_likely(output)
     return next((getattr(output, key) for key in _KEYS if hasattr(output, key)), output)
 
 
-def _likeliest(distribution: Any) -> Any:
+def _most_likely(distribution: Any) -> Any:
     for name in ("mode", "mean", "sample"):
         try:
             value = getattr(distribution, name)

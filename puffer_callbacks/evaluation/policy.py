@@ -1,4 +1,4 @@
-"""What a module would do: an action out of any module, where nothing is known about it."""
+"""The policy of any module."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -12,23 +12,22 @@ from torch import Tensor, nn
 from puffer_callbacks.evaluation.actions import to_action
 
 METHODS = ("act", "get_action", "predict", "forward_eval", "predict_step", "policy", "actor", "forward")
-"""Where an action is looked for, in this order; ``predict_step`` only where the module has its own."""
+"""The methods that may return an action, in order; ``predict_step`` only if the module overrides it."""
 
 
 class Policy:
-    """Takes observations of one environment and gives the likeliest actions, by whatever the module offers.
+    """A policy that maps observations of one environment to the most likely actions of a module.
 
-    It asks the first of ``METHODS`` that the module has, with one argument: the observation as a batch of
-    one, as tensors on the module's device, and where that is refused as NumPy arrays, then without the
-    batch. What comes back is read by ``to_action``: an action, logits, a distribution, a tuple that begins
-    with one of them, ….
+    It calls the first of ``METHODS`` that the module has, with one argument: the observation as a batch of one,
+    as tensors on the module's device; if that fails, as NumPy arrays, then unbatched. ``to_action`` converts
+    the output: an action, logits, a distribution, a tuple that starts with one of them, ….
 
     Args:
         module: any module.
-        action_space: the environment's Gymnasium space of actions.
+        action_space: the environment's Gymnasium action space.
 
     Raises:
-        ValueError: on the first call, if nothing that the module gives is an action of the space.
+        ValueError: on the first call, if no output of the module is an action of the space.
 
     Example:
         >>> from gymnasium.spaces import Discrete
@@ -44,18 +43,18 @@ class Policy:
         self._form: Callable[[Any], Any] | None = None
 
     def __call__(self, observation: Any) -> Any:
-        """The action for one observation, as the environment takes it."""
+        """The action for one observation, in the format of the environment."""
         if self._form is None:
-            return self._settle(observation)
+            return self._find_form(observation)
         return to_action(self._method(self._form(observation)), self._space)
 
-    def _settle(self, observation: Any) -> Any:
-        """Find the form of an observation that the module understands."""
+    def _find_form(self, observation: Any) -> Any:
+        """Find the form of an observation that the module accepts, and return the action for it."""
         refused: Exception | None = None
         for form in (self._tensors, _batch, self._single, lambda each: each):
             try:
                 action = to_action(self._method(form(observation)), self._space)
-            except Exception as error:  # whatever a module of this kind raises
+            except Exception as error:  # modules raise anything
                 refused = refused or error
                 continue
             self._form = form
@@ -63,7 +62,7 @@ class Policy:
         assert refused is not None
         raise ValueError(
             f"expected an action for {self._space} from {type(self._module).__name__}.{self._name}, "
-            f"got {type(refused).__name__}: {refused}. Give the module a method act(observations) for it"
+            f"got {type(refused).__name__}: {refused}. Give the module a method act(observations)"
         ) from refused
 
     def _tensors(self, observation: Any) -> Any:
@@ -81,16 +80,16 @@ def _method(module: nn.Module) -> tuple[str, Callable[..., Any]]:
     for name in METHODS[:-1]:
         method = getattr(module, name, None)
         if callable(method) and not (name == "predict_step" and _is_lightning(method)):
-            return name, _asked(method, name)
+            return name, _with_one_argument(method, name)
     return "forward", module
 
 
-def _asked(method: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The method with one argument left, and the likeliest action asked for where it can be."""
+def _with_one_argument(method: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The method as a function of the observation, deterministic if it has that option."""
     parameters = inspect.signature(method).parameters
     if name == "predict_step" and len(parameters) > 1:
         return lambda observation: method(observation, 0)
-    if name == "forward_eval" and "state" in parameters:  # a recurrent policy keeps its state in here
+    if name == "forward_eval" and "state" in parameters:  # a recurrent policy stores its state there
         return partial(method, state={"lstm_h": None, "lstm_c": None})
     return partial(method, deterministic=True) if "deterministic" in parameters else method
 

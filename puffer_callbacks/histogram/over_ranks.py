@@ -9,7 +9,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.distributed import all_reduce
+from puffer_callbacks.distributed import all_reduce, gather_json
 from puffer_callbacks.histogram.bins import LAST_BIN, bins_of
 from puffer_callbacks.histogram.histogram import Histogram, combine
 from puffer_callbacks.histogram.sketch import sketch
@@ -46,6 +46,25 @@ def sketch_over_ranks(
     parts = zip(layouts.items(), np.split(summed, ends[:-1]) if packed else (), strict=True)
     found = {name: layout.unpack(part, ranks) for (name, layout), part in parts}
     return {name: found[name] for name in tensors}
+
+
+def gather_merged(histograms: Mapping[str, Histogram]) -> dict[str, Histogram]:
+    """The histograms of all ranks, merged on rank 0; empty on the others. Ranks may have other names, or none.
+
+    Args:
+        histograms: name to this rank's histogram.
+    """
+    state = {name: [h.bins.tolist(), h.bin_counts.tolist(), *_totals(h)] for name, h in histograms.items()}
+    merged: dict[str, Histogram] = {}
+    for rank in gather_json(state) or ():
+        for name, (bins, counts, *totals) in rank.items():
+            fresh = Histogram(np.array(bins, np.int32), np.array(counts, np.int64), *totals)
+            merged[name] = merged[name] + fresh if name in merged else fresh
+    return merged
+
+
+def _totals(histogram: Histogram) -> tuple[float, ...]:
+    return histogram.nonfinite, histogram.min, histogram.max, histogram.sum, histogram.sum_squares
 
 
 class _Layout:

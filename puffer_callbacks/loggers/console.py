@@ -1,4 +1,4 @@
-"""A logger that prints."""
+"""Console logger."""
 
 import re
 import sys
@@ -13,17 +13,17 @@ from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Text, Value
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a terminal would obey rather than show."""
+"""Control characters, which a terminal would execute instead of print."""
 
 
 class ConsoleLogger(Logger):
-    """Prints metrics, a line for each of ``train/`` and one for each other group.
+    """A Lightning logger that prints one line per ``train/`` metric and one line per other group.
 
     Args:
-        prefix: what stands in brackets before each line.
-        every_n_steps: the least distance between two prints, on the step that the loggers are given. Between
-            them the latest value of each metric is kept, so each is printed, if later.
-        stream: where to print; standard output where ``None``.
+        prefix: the label in brackets at the start of each line.
+        every_n_steps: the interval between prints, in the loggers' step. The latest value of each metric is kept
+            in between, so every metric is printed.
+        stream: where to print; standard output by default.
 
     Raises:
         ValueError: if the interval is below 1.
@@ -40,7 +40,7 @@ class ConsoleLogger(Logger):
         self._prefix_text = prefix
         self._every = Every(every_n_steps)
         self._stream = stream
-        self._waiting: dict[str, float] = {}
+        self._pending: dict[str, float] = {}
         self._printed_at: int | None = None
         self._step = 0
 
@@ -51,20 +51,20 @@ class ConsoleLogger(Logger):
 
     @property
     def version(self) -> str:
-        """There is one version."""
+        """The version, always ``"0"``."""
         return "0"
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Print the metrics if the step crossed the interval; else keep them for the step that does."""
+        """Print the metrics if the step crossed the interval; otherwise keep them for the next print."""
         self._step = self._step if step is None else step
-        self._waiting.update({tag: float(value) for tag, value in metrics.items()})
+        self._pending.update({tag: float(value) for tag, value in metrics.items()})
         if self._every.fires(self._step) or self._step == self._printed_at:
-            self._print_waiting()
+            self._print_pending()
 
     @rank_zero_only
     def log_values(self, values: Mapping[str, Value], step: int) -> None:
-        """Print the scalars and the words of a row."""
+        """Print the scalars and texts of a row."""
         self.log_metrics({tag: value for tag, value in values.items() if isinstance(value, float)}, step)
         for tag, value in values.items():
             if isinstance(value, Text):
@@ -72,18 +72,18 @@ class ConsoleLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Hyperparameters are not printed."""
+        """Ignore hyperparameters; they are not printed."""
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Print what is still waiting."""
-        self._print_waiting()
+        """Print the metrics that are still pending."""
+        self._print_pending()
 
-    def _print_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, {}
+    def _print_pending(self) -> None:
+        pending, self._pending = self._pending, {}
         self._printed_at = self._step
         groups: dict[str, dict[str, float]] = {}
-        for tag, value in waiting.items():
+        for tag, value in pending.items():
             group, _, name = tag.partition("/")
             if name and group != "train":
                 groups.setdefault(group, {})[name] = value
@@ -99,7 +99,7 @@ class ConsoleLogger(Logger):
 
 
 def _number(value: float) -> str:
-    """Four decimals; the exponent where they would say nothing."""
+    """The number with four decimals, or in exponent notation where they would be meaningless."""
     if (value != 0 and abs(value) < 0.001) or abs(value) >= 1e12:
         return f"{value:.4e}"
     return f"{value:.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4f}"

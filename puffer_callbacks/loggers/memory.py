@@ -1,4 +1,4 @@
-"""A logger that keeps what it is given, for tests and notebooks."""
+"""In-memory logger, for tests and notebooks."""
 
 from argparse import Namespace
 from collections import defaultdict
@@ -11,7 +11,7 @@ from puffer_callbacks.values import Hyperparameters, Text, Value
 
 
 class MemoryLogger(Logger):
-    """Keeps every value in memory.
+    """A Lightning logger that keeps every value in memory.
 
     Example:
         >>> logger = MemoryLogger()
@@ -32,43 +32,43 @@ class MemoryLogger(Logger):
 
     @property
     def version(self) -> str:
-        """There is one version."""
+        """The version, always ``"0"``."""
         return "0"
 
     @property
     def tags(self) -> list[str]:
-        """Every tag with a value, sorted."""
+        """The tags that have values, sorted."""
         return sorted(tag for tag, points in self._series.items() if points)
 
     @property
     def text(self) -> str:
-        """All that was said in words: a line for each text, as ``tag: words``."""
-        said = [(step, tag, value) for tag in self.tags for step, value in self.series(tag) if isinstance(value, Text)]
-        return "\n".join(f"{tag}: {value.text}" for _, tag, value in sorted(said, key=lambda point: point[0]))
+        """The logged texts in the order of their steps, one ``tag: text`` per line."""
+        texts = [(step, tag, value) for tag in self.tags for step, value in self.series(tag) if isinstance(value, Text)]
+        return "\n".join(f"{tag}: {value.text}" for _, tag, value in sorted(texts, key=lambda point: point[0]))
 
     def series(self, tag: str) -> list[tuple[int, Any]]:
         """The points of a tag, as (step on the run's x axis, value).
 
         Raises:
-            KeyError: if the tag has no value; the message names those that have.
+            KeyError: if the tag has no values; the message lists the tags that do.
         """
         if not self._series.get(tag):
             raise KeyError(f"expected one of the tags {self.tags}, got {tag!r}")
         return list(self._series[tag])
 
     def log_values(self, values: Mapping[str, Value], step: int) -> None:
-        """Keep a row of values of any kind."""
+        """Store a row of values of any type."""
         for tag, value in values.items():
             self._series[tag].append((step, value))
             if isinstance(value, Hyperparameters):
                 self.hparams.update(value.settings)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Keep scalars, as a module's ``self.log`` gives them."""
+        """Store scalars, as logged by a module's ``self.log``."""
         for tag, value in metrics.items():
             at = len(self._series[tag]) if step is None else step
             self._series[tag].append((at, float(value)))
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Keep the hyperparameters in ``hparams``."""
+        """Store the hyperparameters in ``hparams``."""
         self.hparams.update(vars(params) if isinstance(params, Namespace) else params)

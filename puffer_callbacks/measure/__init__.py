@@ -1,1 +1,1 @@
-"""Pure functions over tensors: no trainer, no logger."""
+"""Measurements: functions of tensors and modules, without a trainer or logger."""

@@ -1,4 +1,4 @@
-"""What the finished episodes of all ranks say together."""
+"""Statistics of finished episodes, over all ranks."""
 
 import math
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ _SUCCESS = ("success", "is_success")
 
 
 class EpisodeMetric(Metric):
-    """Returns and lengths of finished episodes and the critic's fit, gathered over ranks by torchmetrics.
+    """A torchmetrics metric of episode returns and lengths and the critic's fit, gathered over ranks.
 
-    ``compute`` gives what one process would on all ranks' rollouts together, as a mapping from tag to 0-d
-    tensor.
+    ``compute`` returns a mapping from tag to 0-d tensor, the same that one process would compute from the rollouts
+    of all ranks.
 
     Example:
         >>> metric = EpisodeMetric()
@@ -49,16 +49,16 @@ class EpisodeMetric(Metric):
 
     @property
     def dtype(self) -> torch.dtype:
-        """float64, also of the nothing that a rank without a rollout sends."""
+        """float64, also for the empty tensor that a rank without a rollout sends."""
         return torch.float64
 
     @property
     def update_called(self) -> bool:
-        """True: a rank without a rollout is nothing to warn about."""
+        """True, so that torchmetrics does not warn on a rank without a rollout."""
         return True
 
     def update(self, rollout: Rollout) -> None:
-        """Add a rollout."""
+        """Add the episodes of a rollout."""
         episodes = Episodes.of(rollout)
         self.returns.append(torch.from_numpy(episodes.returns).to(self.device))
         self.lengths.append(torch.from_numpy(episodes.lengths).to(self.device))
@@ -66,9 +66,9 @@ class EpisodeMetric(Metric):
         self.fit = merge_moments(torch.stack([self.fit, fresh]))
 
     def compute(self) -> dict[str, Tensor]:
-        """The statistics; those without a finished episode behind them are left out."""
-        none = torch.zeros(0, dtype=torch.float64)
-        returns, lengths = (dim_zero_cat(state) if len(state) else none for state in (self.returns, self.lengths))
+        """The statistics by tag; without a finished episode those of episodes are left out."""
+        empty = torch.zeros(0, dtype=torch.float64)
+        returns, lengths = (dim_zero_cat(state) if len(state) else empty for state in (self.returns, self.lengths))
         episodes = Episodes(_host(returns), _host(lengths), _host(self.fit))
         return {tag: torch.tensor(value, dtype=torch.float64) for tag, value in episodes.statistics().items()}
 
@@ -89,12 +89,12 @@ class Episodes:
 
     @staticmethod
     def of(rollout: Rollout) -> "Episodes":
-        """What a rollout tells."""
+        """The finished episodes of a rollout."""
         returns, lengths = _host(rollout.episode_returns), _host(rollout.episode_lengths)
         targets, values = _host(rollout.returns), _host(rollout.values)
         if targets.size != values.size:
             return Episodes(returns, lengths, np.zeros(6))
-        with np.errstate(invalid="ignore"):  # ∞ − ∞; left out below
+        with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN, which is excluded below
             errors = targets - values
             fit = moments(targets) + moments(errors)
         if not math.isfinite(sum(fit)):
@@ -103,7 +103,7 @@ class Episodes:
         return Episodes(returns, lengths, np.array(fit))
 
     def statistics(self) -> dict[str, float]:
-        """Tag to value; those with nothing behind them are left out, values that are not finite counted."""
+        """Tag to value; statistics of no data are left out, non-finite values are excluded and counted."""
         found: dict[str, float] = {}
         returns, lengths = _finite(self.returns), _finite(self.lengths)
         if returns.size:
@@ -126,14 +126,14 @@ def _finite(numbers: Floats) -> Floats:
 
 
 def return_statistics(returns: Floats) -> dict[str, float]:
-    """Mean and quantiles of undiscounted episode returns [E], linearly interpolated as NumPy's."""
+    """Mean and quantiles of undiscounted episode returns [E], with NumPy's linear interpolation."""
     mean, ordered = float(returns.mean()), np.sort(returns).tolist()
     statistics = {"train/reward": mean, "rollout/return_mean": mean}
     for name, share in _QUANTILES.items():
-        place = share * (len(ordered) - 1)
-        low = int(place)
+        position = share * (len(ordered) - 1)
+        low = int(position)
         above = ordered[min(low + 1, len(ordered) - 1)]
-        statistics[f"rollout/return_{name}"] = ordered[low] + (above - ordered[low]) * (place - low)
+        statistics[f"rollout/return_{name}"] = ordered[low] + (above - ordered[low]) * (position - low)
     return statistics
 
 
@@ -142,13 +142,13 @@ def _host(tensor: Tensor | None) -> Floats:
     if tensor is None:
         return np.zeros(0)
     if tensor.is_complex():
-        raise TypeError(f"expected returns, lengths and values that are real numbers, got {tensor.dtype}")
+        raise TypeError(f"expected real numbers as returns, lengths and values, got {tensor.dtype}")
     numbers: Floats = tensor.detach().double().cpu().resolve_neg().numpy().reshape(-1)
     return numbers
 
 
 def info_sums(infos: Mapping[str, Tensor]) -> dict[str, Floats]:
-    """Sum and number of each info's finite entries, and number of the others, on the host: they add up."""
+    """Sum and count of each info's finite entries and count of the others [3], on the host; ranks add them up."""
     sums = {}
     for name, value in infos.items():
         numbers = _host(value)
@@ -158,7 +158,7 @@ def info_sums(infos: Mapping[str, Tensor]) -> dict[str, Floats]:
 
 
 def info_statistics(sums: Mapping[str, Floats]) -> dict[str, float]:
-    """Means of the infos under their tags, and the success rate where an environment tells of success."""
+    """Means of the infos under their tags, and the success rate if an info reports success."""
     means = {name: float(total / count) for name, (total, count, _) in sums.items() if count}
     statistics = {f"rollout/info/{name}": mean for name, mean in means.items()}
     for name in _SUCCESS:

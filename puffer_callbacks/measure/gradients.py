@@ -1,43 +1,30 @@
-"""Gradients and updates as numbers: update ratios, and how noisy the gradient is."""
+"""Update ratios, gradient norms by module, and the gradient noise scale."""
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from puffer_callbacks.measure.norms import stored, total
 from puffer_callbacks.measure.parameter_names import by_module
 
-MOST_KEPT = 16 * 2**20
-"""Elements kept of the weights before a step (64 MiB of float32); of larger models an even sample is kept."""
+MAX_SAMPLED = 16 * 2**20
+"""Elements in a copy of the weights (64 MiB of float32); larger models are sampled evenly."""
 
 
-def optimized(module: nn.Module, optimizer: Any) -> dict[str, nn.Parameter]:
-    """The parameters of a module that an optimizer steps, by name; compiled parts go by their original names."""
-    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    return {plain_name(name): p for name, p in module.named_parameters() if id(p) in own}
+def sample(tensors: Iterable[Tensor], *, max_elements: int = MAX_SAMPLED) -> tuple[Tensor, list[int]]:
+    """A flat copy of the tensors, of every n-th element if they have more than ``max_elements`` together.
 
-
-def plain_name(name: str) -> str:
-    """A parameter's name without what ``torch.compile`` puts in.
-
-    Example:
-        >>> plain_name("net._orig_mod.0.weight")
-        'net.0.weight'
-    """
-    return name.replace("_orig_mod.", "")
-
-
-def sample(tensors: Iterable[Tensor], *, most: int = MOST_KEPT) -> tuple[Tensor, list[int]]:
-    """A flat copy of the tensors; where they have more than ``most`` elements together, of every n-th element.
+    Args:
+        tensors: of any shape; of a ``DTensor`` the local shard.
+        max_elements: the length of the copy, at most about this.
 
     Returns:
-        The copy [n], on the device of the first, and how many elements of it are of each tensor.
+        The copy [n], on the device of the first tensor, and the number of its elements from each tensor.
     """
     local = [_local(stored(tensor)).detach().reshape(-1) for tensor in tensors]
-    stride = -(-sum(t.numel() for t in local) // most)
+    stride = -(-sum(t.numel() for t in local) // max_elements)
     if stride > 1:
         local = [t[::stride] for t in local]
     if len({t.device for t in local}) > 1:
@@ -47,13 +34,13 @@ def sample(tensors: Iterable[Tensor], *, most: int = MOST_KEPT) -> tuple[Tensor,
 
 @torch.no_grad()
 def inner_products(first: Tensor, second: Tensor) -> list[Tensor]:
-    """|g1|², |g2|² and g1 · g2 of two gradients [n], in float64."""
+    """The products |g1|², |g2|² and g1 · g2 of two gradients [n], in float64."""
     first, second = first.double(), second.double()
     return [first @ first, second @ second, first @ second]
 
 
 def module_norms(each: Mapping[str, float]) -> dict[str, float]:
-    """The norm over each module's own parameters, from the norm of each parameter.
+    """The norm of each module's direct parameters, from the norm of each parameter.
 
     Example:
         >>> module_norms({"net.weight": 3.0, "net.bias": 4.0})
@@ -63,7 +50,7 @@ def module_norms(each: Mapping[str, float]) -> dict[str, float]:
 
 
 def update_ratio(change: float, weight: float) -> float:
-    """|update| / |weight|, from the norms of both; about 1e-3 is common.
+    """The ratio |update| / |weight|, from the norms of both; about 1e-3 is common.
 
     Example:
         >>> update_ratio(0.002, 2.0), update_ratio(0.1, 0.0)
@@ -77,18 +64,18 @@ def update_ratio(change: float, weight: float) -> float:
 class NoiseScale:
     """The simple gradient noise scale, B = tr(Σ) / |G|² (McCandlish et al. 2018, arXiv:1812.06162, equation 2.9).
 
-    About the batch size, in examples, beyond which larger batches stop to help. It is estimated as in the paper's
-    appendix A.1 from gradients of two batch sizes: two steps next to each other are two batches of size b, and
+    Roughly the batch size, in examples, above which larger batches stop to help. It is estimated as in the paper's
+    appendix A.1 from gradients of two batch sizes: two consecutive steps are two batches of size b, and
     their mean is one of size 2b. With g1 and g2 the gradients,
 
         |G|² ≈ (2b |(g1 + g2) / 2|² − b (|g1|² + |g2|²) / 2) / b = g1 · g2
         tr(Σ) ≈ ((|g1|² + |g2|²) / 2 − |(g1 + g2) / 2|²) / (1 / b − 1 / 2b) = b ((|g1|² + |g2|²) / 2 − g1 · g2)
 
-    Both are averaged over firings before they are divided, as the paper advises. The weights move between the two
-    steps, which the estimate takes for noise: it is good where the learning rate is small.
+    Both are averaged over measurements before they are divided, as the paper recommends. The weights move between
+    the two steps, which counts as noise here: the estimate is good for small learning rates.
 
     Args:
-        decay: of the running averages.
+        decay: of the running averages, in [0, 1).
 
     Example:
         >>> scale = NoiseScale()

@@ -1,25 +1,43 @@
-"""Which tensors of a model to look at."""
+"""Selection and grouping of a model's parameters by name."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import add
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from torch import nn
 
 from puffer_callbacks.values import Histogram
 
 T = TypeVar("T")
 
 
+def optimized(module: nn.Module, optimizer: Any) -> dict[str, nn.Parameter]:
+    """The parameters of a module that an optimizer updates, by name as in the module before ``torch.compile``."""
+    own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return {plain_name(name): p for name, p in module.named_parameters() if id(p) in own}
+
+
+def plain_name(name: str) -> str:
+    """The name of a parameter without the prefixes of ``torch.compile``.
+
+    Example:
+        >>> plain_name("net._orig_mod.0.weight")
+        'net.0.weight'
+    """
+    return name.replace("_orig_mod.", "")
+
+
 class Selection:
-    """Names by patterns, as in a shell: ``*.weight``, ``policy.actor.*``.
+    """A set of names given by shell patterns: ``*.weight``, ``policy.actor.*``.
 
     Args:
-        include: patterns of which a name has to match one; every name where ``None``.
-        exclude: patterns of which a name may match none.
+        include: patterns of which a name has to match one; by default every name is included.
+        exclude: patterns of which a name must not match any.
 
     Raises:
-        TypeError: if a pattern is no string.
+        TypeError: if a pattern is not a string.
 
     Example:
         >>> selection = Selection(include="*.weight", exclude=["head.*"])
@@ -35,15 +53,15 @@ class Selection:
         chosen = self.include is None or any(fnmatchcase(str(name), pattern) for pattern in self.include)
         return chosen and not any(fnmatchcase(str(name), pattern) for pattern in self.exclude)
 
-    def idle(self, names: Iterable[str]) -> list[str]:
-        """The patterns that match none of the names: most likely misspelled."""
+    def unmatched(self, names: Iterable[str]) -> list[str]:
+        """The patterns that match none of the names; most likely they are misspelled."""
         names = list(names)
         patterns = [*(self.include or ()), *self.exclude]
         return [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
 
 
 def merged_by_module(histograms: dict[str, Histogram]) -> dict[str, Histogram]:
-    """One histogram for each module, of all its own parameters.
+    """The histograms of each module's direct parameters, merged into one.
 
     Example:
         >>> import torch
@@ -55,7 +73,7 @@ def merged_by_module(histograms: dict[str, Histogram]) -> dict[str, Histogram]:
 
 
 def by_module(parameters: Mapping[str, T]) -> dict[str, list[T]]:
-    """What belongs to each module's own parameters.
+    """The entries of each module's direct parameters, by module.
 
     Example:
         >>> by_module({"net.weight": 1, "net.bias": 2, "scale": 3})

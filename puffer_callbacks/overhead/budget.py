@@ -1,4 +1,4 @@
-"""The share of a run's time that recording may take, and what happens where it takes more."""
+"""The share of a run's time that recording may take, and longer intervals where it takes more."""
 
 import logging
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.schedule import Every
 
 WINDOW_SECONDS = 10.0
-"""The share is judged over windows of this length, so a first firing or a pause decides nothing."""
-MOST = 64
+"""The share is judged over windows of this length, so that a first firing or a pause decides nothing."""
+MAX_MULTIPLIER = 64
 """An interval is never widened further than by this factor."""
-_ROOM = 0.25
-"""The share of the budget below which an interval comes back by half."""
+_RELAX_BELOW = 0.25
+"""The share of the budget below which an interval narrows by half."""
 
 _log = logging.getLogger("puffer_callbacks")
 
@@ -22,14 +22,21 @@ class BudgetedCallback:
     """A callback whose interval may be widened.
 
     Args:
-        name: whose it is.
-        schedule: its schedule.
+        name: of the callback.
+        schedule: its interval.
+        unit: what the interval counts, ``"steps"`` or ``"rollouts"``.
         stopwatch: what it costs.
     """
 
     name: str
     schedule: Every
+    unit: str
     stopwatch: Stopwatch
+
+    @property
+    def tag(self) -> str:
+        """Where its interval is logged."""
+        return f"logging/every_n_{self.unit}/{self.name}"
 
 
 class Budget:
@@ -40,36 +47,41 @@ class Budget:
 
     Example:
         >>> budget = Budget(0.01)
-        >>> histograms = Every(1000)
-        >>> budget.register("HistogramCallback", histograms)
-        >>> budget.judge(0.04, {"HistogramCallback": 0.03})
+        >>> budget.register("HistogramCallback", Every(1000))
+        >>> budget.adjust(0.04, {"HistogramCallback": 0.03})
         {'logging/every_n_steps/HistogramCallback': 2000.0}
-        >>> budget.judge(0.001, {"HistogramCallback": 0.0})
+        >>> budget.adjust(0.001, {"HistogramCallback": 0.0})
         {'logging/every_n_steps/HistogramCallback': 1000.0}
     """
 
     def __init__(self, share: float) -> None:
         self.share = share
-        self._expenses: dict[str, BudgetedCallback] = {}
-        self._said: set[str] = set()
+        self._callbacks: dict[str, BudgetedCallback] = {}
+        self._reported: set[str] = set()
         self.restart()
 
-    def register(self, name: str, schedule: Every) -> None:
+    def register(self, name: str, schedule: Every, *, unit: str = "steps") -> None:
         """Put a callback's schedule under the budget."""
-        stopwatch = self._expenses[name].stopwatch if name in self._expenses else Stopwatch()
-        self._expenses[name] = BudgetedCallback(name, schedule, stopwatch)
+        stopwatch = self._callbacks[name].stopwatch if name in self._callbacks else Stopwatch()
+        self._callbacks[name] = BudgetedCallback(name, schedule, unit, stopwatch)
+
+    def begin_run(self) -> None:
+        """Forget the callbacks and reports of an earlier run; the intervals are their own again."""
+        for callback in self._callbacks.values():
+            callback.schedule.multiplier = 1
+        self._callbacks, self._reported = {}, set()
 
     def stopwatch(self, name: str) -> Stopwatch | None:
         """The stopwatch of a registered callback."""
-        expense = self._expenses.get(name)
-        return None if expense is None else expense.stopwatch
+        callback = self._callbacks.get(name)
+        return None if callback is None else callback.stopwatch
 
     def restart(self, inside: float = 0.0) -> None:
         """Begin a window, ``inside`` seconds of recording into the run."""
-        self._began, self._inside = perf_counter(), inside
-        self.due_at = self._began + WINDOW_SECONDS
-        for expense in self._expenses.values():
-            expense.stopwatch.restart()
+        self._started, self._inside = perf_counter(), inside
+        self.due_at = self._started + WINDOW_SECONDS
+        for callback in self._callbacks.values():
+            callback.stopwatch.restart()
 
     def check(self, inside: float) -> dict[str, float]:
         """Judge the window that ends now, and begin the next.
@@ -80,13 +92,13 @@ class Budget:
         Returns:
             The interval that changed, by tag.
         """
-        elapsed = perf_counter() - self._began
+        elapsed = perf_counter() - self._started
         share = (inside - self._inside) / elapsed
-        costs = {name: expense.stopwatch.inside / elapsed for name, expense in self._expenses.items()}
+        costs = {name: callback.stopwatch.inside / elapsed for name, callback in self._callbacks.items()}
         self.restart(inside)
-        return self.judge(share, costs)
+        return self.adjust(share, costs)
 
-    def judge(self, share: float, costs: dict[str, float]) -> dict[str, float]:
+    def adjust(self, share: float, costs: dict[str, float]) -> dict[str, float]:
         """Widen or narrow one interval.
 
         Args:
@@ -94,26 +106,35 @@ class Budget:
             costs: what each callback took of it.
 
         Returns:
-            The interval that changed, by tag; nothing where all is well.
+            The interval that changed, by tag; nothing where none did.
         """
         if share > self.share:
-            candidates = [name for name, cost in costs.items() if cost > 0 and self._factor(name) < MOST]
+            candidates = [n for n, cost in costs.items() if cost > 0 and self._multiplier(n) < MAX_MULTIPLIER]
             name = max(candidates, key=lambda name: costs[name], default=None)
-            return self._set(name, self._factor(name) * 2, share) if name else {}
-        if share < self.share * _ROOM:
-            name = max(self._expenses, key=self._factor, default=None)
-            return self._set(name, self._factor(name) // 2, share) if name and self._factor(name) > 1 else {}
+            if name is None:
+                self._report("", f"{self._excess(share)}: no interval is left to widen")
+                return {}
+            return self._set(name, self._multiplier(name) * 2, share)
+        if share < self.share * _RELAX_BELOW:
+            name = max(self._callbacks, key=self._multiplier, default=None)
+            return self._set(name, self._multiplier(name) // 2, share) if name and self._multiplier(name) > 1 else {}
         return {}
 
-    def _factor(self, name: str) -> int:
-        return self._expenses[name].schedule.multiplier
+    def _multiplier(self, name: str) -> int:
+        return self._callbacks[name].schedule.multiplier
 
-    def _set(self, name: str, factor: int, share: float) -> dict[str, float]:
-        schedule = self._expenses[name].schedule
-        schedule.multiplier = factor
-        interval = schedule.n * factor
-        if name not in self._said:
-            self._said.add(name)
-            over = f"recording took {share:.1%} of the run, above its budget of {self.share:.1%}"
-            _log.warning("%s: %s fires every %d steps until there is room again", over, name, interval)
-        return {f"logging/every_n_steps/{name}": float(interval)}
+    def _excess(self, share: float) -> str:
+        return f"recording took {share:.1%} of the run, above its budget of {self.share:.1%}"
+
+    def _set(self, name: str, multiplier: int, share: float) -> dict[str, float]:
+        callback = self._callbacks[name]
+        callback.schedule.multiplier = multiplier
+        interval = callback.schedule.n * multiplier
+        reason = f"{name} fires every {interval} {callback.unit} until there is room again"
+        self._report(name, f"{self._excess(share)}: {reason}")
+        return {callback.tag: float(interval)}
+
+    def _report(self, name: str, reason: str) -> None:
+        if name not in self._reported:
+            self._reported.add(name)
+            _log.warning(reason)

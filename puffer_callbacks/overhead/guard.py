@@ -1,6 +1,5 @@
-"""A block that costs and fails on its own account, not the run's."""
+"""A block whose time counts as overhead and whose exceptions do not end the run."""
 
-from time import perf_counter
 from types import TracebackType
 
 from puffer_callbacks.faults import Faults, PufferWarning, format_error
@@ -8,10 +7,10 @@ from puffer_callbacks.overhead.stopwatch import Stopwatch
 
 
 class Guard:
-    """Measures the time of a block and reports its exception instead of letting it end the run.
+    """Measures the time of a block and reports its exception instead of raising it.
 
     Args:
-        name: who is at work, for the report.
+        name: whose block it is, for the report.
         stopwatch: where the time is added.
         faults: where an exception is reported; if strict, it is raised.
         own: where the time is added too, for a callback under the budget.
@@ -32,28 +31,22 @@ class Guard:
         self._own = own
 
     def __enter__(self) -> None:
-        watch = self._stopwatch  # its own methods, written out: this is at every step
-        if watch.depth == 0:
-            watch.entered = perf_counter()
-        watch.depth += 1
+        self._stopwatch.__enter__()
         if self._own is not None:
             self._own.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        watch = self._stopwatch
-        watch.depth -= 1
-        if watch.depth == 0:
-            watch.add(perf_counter() - watch.entered)
+        self._stopwatch.__exit__(kind, error, trace)
         if self._own is not None:
             self._own.__exit__(kind, error, trace)
-        return error is not None and self.contain(error)
+        return error is not None and self.handle(error)
 
-    def contain(self, error: BaseException) -> bool:
-        """Report an exception; tells whether that is all, or it is to be raised."""
-        said = isinstance(error, PufferWarning)  # whoever turns warnings into errors asked for it
-        if not isinstance(error, Exception) or said or self._faults.strict:
+    def handle(self, error: BaseException) -> bool:
+        """Report an exception. Returns whether it is dealt with; if not, it is to be raised."""
+        reported = isinstance(error, PufferWarning)  # a user turned warnings into errors
+        if not isinstance(error, Exception) or reported or self._faults.strict:
             return False
         reason = f"left out after {format_error(error)}; training goes on"
         self._faults.report(self._name, reason, error)

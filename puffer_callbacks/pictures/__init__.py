@@ -1,1 +1,1 @@
-"""Pictures of arrays, as uint8 pixels."""
+"""Rendering of arrays to uint8 pixels."""

@@ -1,32 +1,32 @@
-"""The heads of a layer as a picture."""
+"""Pictures of attention maps."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from puffer_callbacks.measure.attention.maps import AttentionMap, head_entropy
 from puffer_callbacks.pictures.colormap import Pixels, colorize
-from puffer_callbacks.pictures.layout import below, beside, framed, grid, resized
-from puffer_callbacks.pictures.legend import color_bar
-from puffer_callbacks.pictures.text import SOFT, number, words
+from puffer_callbacks.pictures.layout import framed, grid, hstack, padded, resized, vstack
+from puffer_callbacks.pictures.text import MUTED, draw_text, number
 from puffer_callbacks.values import Image
 
-_TILE = (120, 256)  # px, the least and the most of a head's longer side
+_TILE = (120, 256)  # px, the smallest and largest longer side of a head
 
 
 def attention_image(attention: AttentionMap, *, sample: int = 0) -> Image:
     """The attention maps of one sample, a tile for each head: queries downward, keys to the right.
 
-    All heads share one scale, from 0 to the largest weight among them. Colors go by the square root of the
-    weight: what a head spreads over many keys stays visible beside what another gives to one. Over each
-    tile stands the head's entropy in this sample.
+    All heads share one scale, from 0 to the largest weight. Colors show the square root of the weight, so that
+    attention spread over many keys stays visible next to attention to a single key. The label of each tile is
+    the head's entropy in this sample.
 
     Args:
         attention: the maps of a layer, [B, heads, queries, keys].
-        sample: which of the B is shown.
+        sample: the index of the sample to show, below B.
 
     Raises:
-        ValueError: if there is no such sample, or nothing to attend to.
+        ValueError: if there is no such sample, or the maps are empty.
 
     Example:
         >>> import torch
@@ -47,14 +47,24 @@ def attention_image(attention: AttentionMap, *, sample: int = 0) -> Image:
     pixels = colorize(np.sqrt(np.maximum(heads, 0)), low=0, high=math.sqrt(high))
     tiles = [_tile(i, pixels[i], entropies[i]) for i in range(count)]
     chart = grid(tiles, columns=math.ceil(math.sqrt(count)), gap=12)
-    legend = color_bar((high, high / 4, 0.0))
-    page = [words(attention.layer, size=15), words(facts, color=SOFT), beside([chart, legend], gap=14)]
+    legend = _color_bar((high, high / 4, 0.0))
+    page = [draw_text(attention.layer, size=15), draw_text(facts, color=MUTED), hstack([chart, legend], gap=14)]
     caption = f"{attention.layer}: {facts}, weights 0 to {number(high)}"
-    return Image(framed(below(page, gap=6)), caption=caption)
+    return Image(framed(vstack(page, gap=6)), caption=caption)
 
 
 def _tile(head: int, pixels: Pixels, entropy: float) -> Pixels:
     least, most = _TILE
     tile = resized(pixels, at_least=least, at_most=most)
-    label = words(f"head {head}: {entropy:.2f} nats", width=max(tile.shape[1], 100))
-    return below([label, tile], gap=2)
+    label = draw_text(f"head {head}: {entropy:.2f} nats", width=max(tile.shape[1], 100))
+    return vstack([label, tile], gap=2)
+
+
+def _color_bar(ticks: Sequence[float], *, height: int = 120, width: int = 10) -> Pixels:
+    """The color scale, brightest at the top, with evenly spaced numbers (two or more, from top to bottom)."""
+    labels = [draw_text(number(tick), color=MUTED) for tick in ticks]
+    ramp = colorize(np.linspace(1, 0, height), low=0, high=1)[:, None].repeat(width, 1)
+    gap = (height - len(ticks)) / (len(ticks) - 1)
+    half = labels[0].shape[0] // 2
+    spaced = vstack(labels, gap=round(gap) + 1 - labels[0].shape[0])
+    return hstack([padded(ramp, top=half, bottom=half), spaced], gap=4)

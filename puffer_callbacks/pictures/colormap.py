@@ -1,4 +1,4 @@
-"""Numbers as colors."""
+"""Color map from numbers to RGB."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -7,9 +7,9 @@ Pixels = NDArray[np.uint8]
 """uint8 [H, W, 3], RGB."""
 
 MISSING = (255, 0, 255)
-"""What stands for a number that is not finite: magenta, which is on no scale."""
+"""The color of a non-finite number: magenta, which is not part of the color map."""
 
-# every fifteenth color of viridis (van der Walt and Smith 2015); between them the error is 5 of 255 at most
+# every fifteenth color of viridis (van der Walt and Smith 2015); interpolation errs by at most 5 of 255
 _ANCHORS = (
     "440154 481769 472a7a 433d84 3d4e8a 355e8d 2e6d8e 297b8e 23898e "
     "1f978b 21a585 2eb37c 46c06f 65cb5e 89d548 b0dd2f d8e219 fde725"
@@ -24,19 +24,19 @@ def _viridis() -> NDArray[np.uint8]:
 
 
 VIRIDIS = _viridis()
-"""uint8 [256, 3]: dark violet, blue, green, yellow; evenly bright steps, legible without color vision."""
+"""uint8 [256, 3]: dark violet, blue, green, yellow; perceptually uniform and safe for color-blind readers."""
 
 
 def colorize(values: ArrayLike, *, low: float, high: float) -> Pixels:
-    """Numbers as colors from dark violet at ``low`` to yellow at ``high``; magenta where not finite.
+    """The viridis colors of numbers, dark violet at ``low`` to yellow at ``high``; magenta if not finite.
 
     Args:
         values: numbers [...].
-        low: what is darkest; what lies below it has the same color.
-        high: what is brightest.
+        low: the darkest value; smaller values have the same color.
+        high: the brightest value; larger values have the same color.
 
     Returns:
-        uint8 [..., 3]. Where ``low`` is ``high`` every number has the color of the middle.
+        uint8 [..., 3]. If ``low`` equals ``high`` every number has the middle color.
 
     Example:
         >>> colorize([0.0, 1.0, np.nan], low=0, high=1).tolist()
@@ -51,8 +51,8 @@ def colorize(values: ArrayLike, *, low: float, high: float) -> Pixels:
 
 
 def scaled(values: NDArray[np.float64], *, low: float, high: float) -> NDArray[np.float64]:
-    """Where numbers stand between ``low`` and ``high``, as shares in [0, 1]; 0.5 where the two are one."""
+    """The position of numbers between ``low`` and ``high``, in [0, 1]; 0.5 if the two are equal."""
     if not high > low:
         return np.full(values.shape, 0.5)
-    # halves, lest the difference of two large numbers overflow
+    # halves, because the difference of two large numbers can overflow
     return np.clip((values / 2 - low / 2) / (high / 2 - low / 2), 0.0, 1.0)

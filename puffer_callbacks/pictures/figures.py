@@ -1,4 +1,4 @@
-"""What says more as a figure than as a number: rewards by component, and how often each action is taken."""
+"""Matplotlib figures of reward components and action frequencies."""
 
 from typing import Any
 
@@ -8,25 +8,25 @@ import torch
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values import Image
 
-MOST_PANELS = 12
-"""Action dimensions, or reward components, that are drawn."""
+MAX_PANELS = 12
+"""The number of action dimensions, or reward components, that are drawn."""
 
 
 def reward_figure(rollout: Rollout) -> Image | None:
-    """Reward components of the finished episodes: a bar for each mean, a line for the middle 80 %.
+    """A figure of the finished episodes' reward components: bars for means, lines from 10 % to 90 %.
 
     Args:
-        rollout: its ``infos``, or where there are none its ``episode_returns``.
+        rollout: its ``infos`` are drawn, or its ``episode_returns`` if it has no infos.
 
     Returns:
-        The figure, or ``None`` where no episode has finished.
+        The figure, or ``None`` if no episode has finished.
 
     Raises:
-        ImportError: if matplotlib is missing; the line says what to install.
+        ImportError: if matplotlib is missing; the message names the extra to install.
     """
     given: dict[str, Any] = dict(rollout.infos) or {"return": rollout.episode_returns}
     parts = {name: _finite(value) for name, value in given.items()}
-    parts = {name: value for name, value in list(parts.items())[:MOST_PANELS] if value.size}
+    parts = {name: value for name, value in list(parts.items())[:MAX_PANELS] if value.size}
     if not parts:
         return None
     figure, axes = _figure(1, height=0.6 + 0.4 * len(parts))
@@ -41,13 +41,16 @@ def reward_figure(rollout: Rollout) -> Image | None:
 
 
 def action_figure(rollout: Rollout) -> Image:
-    """How often each discrete action is taken, or the histogram of each dimension of continuous ones.
+    """A figure of the frequency of each discrete action, or of the histograms of continuous ones.
+
+    Args:
+        rollout: its ``actions`` are drawn.
 
     Raises:
-        ImportError: if matplotlib is missing; the line says what to install.
+        ImportError: if matplotlib is missing; the message names the extra to install.
     """
     actions = rollout.actions.detach().cpu()
-    columns = actions.reshape(rollout.num_steps * rollout.num_envs, -1)[:, :MOST_PANELS]
+    columns = actions.reshape(rollout.num_steps * rollout.num_envs, -1)[:, :MAX_PANELS]
     figure, axes = _figure(columns.shape[1], height=2.2)
     for dimension, axis in enumerate(axes):
         numbers = _finite(columns[:, dimension])
@@ -75,7 +78,7 @@ def _figure(panels: int, *, height: float) -> tuple[Any, list[Any]]:
     except ImportError:
         missing = "expected matplotlib for figures, which is not installed"
         raise ImportError(f'{missing}; run: pip install "puffer_callbacks[plots]"') from None
-    # a Figure of its own: pyplot would keep it alive and may want a display
+    # not through pyplot, which would keep the figure alive and may need a display
     figure = Figure(figsize=(max(4.0, 2.4 * panels), height), dpi=100, layout="constrained")
     axes = [figure.add_subplot(1, panels, panel + 1) for panel in range(panels)]
     for axis in axes:

@@ -1,4 +1,4 @@
-"""Pixels of any usual layout as frames that can be shown."""
+"""Conversion of pixel observations in any common layout to RGB frames."""
 
 import math
 from dataclasses import dataclass
@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.pictures.colormap import MISSING, scaled
-from puffer_callbacks.pictures.layout import PAPER
+from puffer_callbacks.pictures.layout import BACKGROUND
 
-_LEAST_SIDE = 5  # pixels; a smaller array is a table of features
-_CODES = 32  # integers all below it are codes, such as the kind of object in a cell, rather than colors
-_USUAL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
+_MIN_SIDE = 5  # pixels; a smaller array is a table of features
+_CODES = 32  # integers below it are codes, such as the kind of object in a cell, not colors
+_COMMON_SCALES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 _GAP = 2  # pixels between the frames of a stack
 
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Pictures of one size.
+    """RGB frames of equal size.
 
     Args:
         pixels: uint8 [..., H, W, 3].
-        missing: how many of the numbers behind them are not finite; their pixels are magenta.
-        low: the number that black stands for.
-        high: the number that white stands for.
+        missing: the count of non-finite numbers; their pixels are magenta.
+        low: the number shown as black.
+        high: the number shown as white.
     """
 
     pixels: NDArray[np.uint8]
@@ -34,7 +34,7 @@ class Frames:
 
 
 def is_picture(shape: tuple[int, ...]) -> bool:
-    """Whether an observation of this shape is pixels: [H, W], [H, W, C], [C, H, W] or a stack of those.
+    """Whether observations of this shape are pixels: [H, W], [H, W, C], [C, H, W] or a stack of those.
 
     Example:
         >>> is_picture((84, 84, 3)), is_picture((4, 84, 84)), is_picture((17,)), is_picture((4, 4))
@@ -43,25 +43,24 @@ def is_picture(shape: tuple[int, ...]) -> bool:
     if not 2 <= len(shape) <= 4:
         return False
     sides = shape if len(shape) == 2 else sorted(shape[-3:])[1:]
-    return min(sides) >= _LEAST_SIDE
+    return min(sides) >= _MIN_SIDE
 
 
 def to_frames(observations: NDArray[Any], *, dims: int) -> Frames:
-    """Observations as frames.
+    """Pixel observations as RGB frames.
 
-    Of three dimensions the smaller end is the channels, the last one where both are alike. Three channels
-    are red, green and blue, and one is gray; six, nine, twelve, … are colored frames in a stack. Any other
-    number, and all truth values, are gray frames or planes of features. What is stacked stands side by
-    side, in reading order.
+    Of three dimensions the smaller of the first and the last is the channels, the last if both are equal. Three
+    channels are RGB, one is gray; six, nine, twelve, … are stacked RGB frames. Any other number of channels, and
+    all booleans, are gray frames or feature planes. Stacked frames are placed side by side, in reading order.
 
-    Black and white stand for 0 and 1 in truth values, and in integers that are all below 32, which are codes
-    rather than colors, for the least and the largest. In other numbers they stand for the narrowest of 0 to
-    1, -1 to 1 and 0 to 255 that holds all of them, else for the least and the largest.
+    Black and white are 0 and 1 for booleans, and the minimum and maximum for integers that are all below 32, which
+    are codes rather than colors. For other numbers they are the narrowest of 0 to 1, -1 to 1 and 0 to 255 that
+    contains all of them, or else the minimum and maximum.
 
     Args:
         observations: [..., *shape], with a shape for which ``is_picture`` holds; NaN where a value is
             missing.
-        dims: the dimensions of the shape.
+        dims: the number of dimensions of the shape.
 
     Example:
         >>> four_gray = np.zeros((1, 4, 84, 84), np.uint8)
@@ -100,7 +99,7 @@ def _scale(values: NDArray[Any], finite: NDArray[np.bool_]) -> tuple[float, floa
     low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.0, 0.0)
     if values.dtype.kind in "iu" and high < _CODES and high > low:
         return low, high
-    usual = ((0.0, 255.0),) if values.dtype == np.uint8 else _USUAL
+    usual = ((0.0, 255.0),) if values.dtype == np.uint8 else _COMMON_SCALES
     return next((scale for scale in usual if scale[0] <= low and high <= scale[1]), (low, high))
 
 
@@ -110,7 +109,7 @@ def _side_by_side(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
     size = (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP)
-    page = np.full((*lead, *size, 3), PAPER, np.uint8)
+    page = np.full((*lead, *size, 3), BACKGROUND, np.uint8)
     for i in range(count):
         top, left = i // columns * (height + _GAP), i % columns * (width + _GAP)
         page[..., top : top + height, left : left + width, :] = pixels[..., i, :, :, :]

@@ -1,4 +1,4 @@
-"""Pictures put together: beside one another, below one another, larger, smaller."""
+"""Layout of pictures: stacking, grids, padding and resizing."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,38 +8,43 @@ from PIL import Image as Pillow
 
 from puffer_callbacks.pictures.colormap import Pixels
 
-PAPER = 255
-"""The gray of the background: white."""
+BACKGROUND = 255
+"""The gray value of the background: white."""
 
 Align = Literal["start", "center", "end"]
 
 
-def beside(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") -> Pixels:
-    """Pictures from left to right.
+def hstack(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") -> Pixels:
+    """Pictures stacked horizontally, from left to right.
 
     Args:
         pictures: uint8 [H_i, W_i, 3], at least one.
-        gap: pixels of paper between two of them.
-        align: where the lower ones stand: at the top, in the middle or at the bottom.
+        gap: pixels of background between two of them.
+        align: the position of lower pictures: top, center or bottom.
 
     Example:
-        >>> beside([np.zeros((5, 2, 3), np.uint8)] * 3, gap=1).shape
+        >>> hstack([np.zeros((5, 2, 3), np.uint8)] * 3, gap=1).shape
         (5, 8, 3)
     """
     turned = [picture.swapaxes(0, 1) for picture in pictures]
-    return below(turned, gap=gap, align=align).swapaxes(0, 1)
+    return vstack(turned, gap=gap, align=align).swapaxes(0, 1)
 
 
-def below(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") -> Pixels:
-    """Pictures from top to bottom; ``align`` says where the narrower ones stand.
+def vstack(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") -> Pixels:
+    """Pictures stacked vertically, from top to bottom.
+
+    Args:
+        pictures: uint8 [H_i, W_i, 3], at least one.
+        gap: pixels of background between two of them.
+        align: the position of narrower pictures: left, center or right.
 
     Example:
-        >>> below([np.zeros((5, 2, 3), np.uint8), np.zeros((5, 9, 3), np.uint8)], gap=1).shape
+        >>> vstack([np.zeros((5, 2, 3), np.uint8), np.zeros((5, 9, 3), np.uint8)], gap=1).shape
         (11, 9, 3)
     """
     width = max(picture.shape[1] for picture in pictures)
     height = sum(picture.shape[0] for picture in pictures) + gap * (len(pictures) - 1)
-    page = np.full((height, width, 3), PAPER, np.uint8)
+    page = np.full((height, width, 3), BACKGROUND, np.uint8)
     top = 0
     for picture in pictures:
         left = {"start": 0, "center": (width - picture.shape[1]) // 2, "end": width - picture.shape[1]}[align]
@@ -49,7 +54,7 @@ def below(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") -
 
 
 def grid(pictures: Sequence[Pixels], *, columns: int, gap: int = 8) -> Pixels:
-    """Pictures in rows of ``columns``, in cells of one size.
+    """A grid of pictures in rows of ``columns``, with cells of equal size.
 
     Example:
         >>> grid([np.zeros((4, 4, 3), np.uint8)] * 5, columns=3, gap=1).shape
@@ -58,27 +63,27 @@ def grid(pictures: Sequence[Pixels], *, columns: int, gap: int = 8) -> Pixels:
     height = max(picture.shape[0] for picture in pictures)
     width = max(picture.shape[1] for picture in pictures)
     cells = [padded(each, bottom=height - each.shape[0], right=width - each.shape[1]) for each in pictures]
-    rows = [beside(cells[i : i + columns], gap=gap) for i in range(0, len(cells), columns)]
-    return below(rows, gap=gap)
+    rows = [hstack(cells[i : i + columns], gap=gap) for i in range(0, len(cells), columns)]
+    return vstack(rows, gap=gap)
 
 
 def padded(picture: Pixels, *, top: int = 0, bottom: int = 0, left: int = 0, right: int = 0) -> Pixels:
-    """A picture with paper around it."""
-    return np.pad(picture, ((top, bottom), (left, right), (0, 0)), constant_values=PAPER)
+    """A picture padded with background."""
+    return np.pad(picture, ((top, bottom), (left, right), (0, 0)), constant_values=BACKGROUND)
 
 
 def framed(picture: Pixels, *, margin: int = 12) -> Pixels:
-    """A picture with a margin of paper on every side."""
+    """A picture with a margin of background on every side."""
     return padded(picture, top=margin, bottom=margin, left=margin, right=margin)
 
 
 def resized(picture: Pixels, *, at_least: int = 1, at_most: int = 1024) -> Pixels:
-    """A picture whose longer side lies between two bounds: enlarged by whole factors, shrunk by averaging.
+    """A picture resized so that its longer side is within two bounds, by whole factors or by averaging.
 
     Args:
         picture: uint8 [H, W, 3].
-        at_least: a shorter longer side is enlarged by the largest factor that does not exceed ``at_most``.
-        at_most: a longer one is shrunk to it.
+        at_least: the lower bound in pixels; smaller pictures are enlarged by a whole factor, within ``at_most``.
+        at_most: the upper bound in pixels; larger pictures are averaged down to it.
 
     Example:
         >>> small = np.zeros((3, 7, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""A rollout's observations as a picture."""
+"""Pictures of a rollout's observations."""
 
 import itertools
 from collections.abc import Sequence
@@ -9,36 +9,41 @@ from numpy.typing import NDArray
 from puffer_callbacks.pictures.colormap import Pixels
 from puffer_callbacks.pictures.frames import is_picture, to_frames
 from puffer_callbacks.pictures.heatmap import Strip, heatmap
-from puffer_callbacks.pictures.layout import below, beside, framed, padded, resized
+from puffer_callbacks.pictures.layout import framed, hstack, padded, resized, vstack
 from puffer_callbacks.pictures.space_leaves import Leaf
-from puffer_callbacks.pictures.text import INK, SOFT, number, words
+from puffer_callbacks.pictures.text import MUTED, TEXT, draw_text, number
 from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.values import Image
 
-_TILE = (128, 256)  # px, the least and the most of a frame's longer side
+_TILE = (128, 256)  # px, the smallest and largest longer side of a frame
 
 
 def observation_image(
-    leaf: Leaf, story: Transitions, *, title: str = "observations", names: Sequence[str] = (), num_samples: int = 6
+    leaf: Leaf,
+    transitions: Transitions,
+    *,
+    title: str = "observations",
+    names: Sequence[str] = (),
+    num_samples: int = 6,
 ) -> Image:
-    """Observations of a few environments, with the actions, values and rewards that belong to them.
+    """A picture of observations of a few environments, with their actions, values and rewards.
 
-    Pixels are shown as frames at even distances, numbers as a heat map over all steps, words as lines. What
-    is not finite is magenta, and counted in the caption.
+    Pixels are shown as evenly spaced frames, numbers as a heat map over all steps, texts as lines. Non-finite
+    numbers are magenta and counted in the caption.
 
     Args:
-        leaf: [T, N, *shape], see ``leaves``.
-        story: the same steps of the same environments.
-        title: of the picture.
-        names: of the numbers, for a heat map; they are numbered by default.
-        num_samples: frames, or lines, of each environment.
+        leaf: [T, N, *shape], see ``flatten_space``.
+        transitions: the same steps of the same environments.
+        title: the title of the picture.
+        names: the names of the numbers in a heat map; by default their indices.
+        num_samples: the number of frames, or lines, of each environment.
 
     Raises:
-        ValueError: if the observations hold nothing.
+        ValueError: if the observations are empty.
 
     Example:
-        >>> story = Transitions({"": np.ones((4, 1))}, np.zeros((4, 1)), np.zeros((4, 1), bool))
-        >>> observation_image(np.zeros((4, 1, 3)), story).caption
+        >>> transitions = Transitions({"": np.ones((4, 1))}, np.zeros((4, 1)), np.zeros((4, 1), bool))
+        >>> observation_image(np.zeros((4, 1, 3)), transitions).caption
         'observations: environment 0, steps 0 to 3; env 0: step 3, action 1, reward 0'
     """
     if leaf.size == 0:
@@ -49,27 +54,27 @@ def observation_image(
     steps, envs, *shape = leaf.shape
     note = ""
     if leaf.dtype.kind in "US":
-        parts = _lines(leaf, story, num_samples)
+        parts = _lines(leaf, transitions, num_samples)
     elif is_picture(tuple(shape)):
-        parts, note = _tiles(leaf, story, num_samples)
+        parts, note = _tiles(leaf, transitions, num_samples)
     else:
-        parts, note = _strips(leaf, story, names)
+        parts, note = _strips(leaf, transitions, names)
     which = f"environments 0 to {envs - 1}" if envs > 1 else "environment 0"
     where = f"{which}, steps 0 to {steps - 1}{note}"
-    ends = [f"env {env}: {', '.join(story.tell(steps - 1, env))}" for env in range(envs)]
-    page = below([words(title, size=15), words(where, color=SOFT), *parts], gap=6)
+    ends = [f"env {env}: {', '.join(transitions.describe(steps - 1, env))}" for env in range(envs)]
+    page = vstack([draw_text(title, size=15), draw_text(where, color=MUTED), *parts], gap=6)
     return Image(framed(page), caption="; ".join([f"{title}: {where}", *ends]))
 
 
-def _tiles(leaf: Leaf, story: Transitions, num_samples: int) -> tuple[list[Pixels], str]:
+def _tiles(leaf: Leaf, transitions: Transitions, num_samples: int) -> tuple[list[Pixels], str]:
     shown = _evenly(len(leaf), num_samples)
     frames = to_frames(leaf[shown], dims=leaf.ndim - 2)
     scale = (frames.low, frames.high)
     note = "" if scale in ((0, 1), (0, 255)) else f", black {number(scale[0])}, white {number(scale[1])}"
     parts: list[Pixels] = []
     for env in range(leaf.shape[1]):
-        tiles = [_tile(frames.pixels[at, env], story.tell(step, env)) for at, step in enumerate(shown)]
-        parts += [_heading(env), beside(tiles, gap=10)]
+        tiles = [_tile(frames.pixels[at, env], transitions.describe(step, env)) for at, step in enumerate(shown)]
+        parts += [_heading(env), hstack(tiles, gap=10)]
     return parts, note + _missing(frames.missing)
 
 
@@ -77,19 +82,19 @@ def _tile(pixels: NDArray[np.uint8], lines: list[str]) -> Pixels:
     least, most = _TILE
     frame = resized(pixels, at_least=least, at_most=most)
     width = max(frame.shape[1], least)
-    colors = (INK, SOFT, SOFT)
-    labels = [words(line, color=color, width=width - 1) for line, color in zip(lines, colors, strict=True)]
-    tile = below([frame, *labels], gap=1)
+    colors = (TEXT, MUTED, MUTED)
+    labels = [draw_text(line, color=color, width=width - 1) for line, color in zip(lines, colors, strict=True)]
+    tile = vstack([frame, *labels], gap=1)
     return padded(tile, right=width - tile.shape[1])
 
 
-def _strips(leaf: Leaf, story: Transitions, names: Sequence[str]) -> tuple[list[Pixels], str]:
+def _strips(leaf: Leaf, transitions: Transitions, names: Sequence[str]) -> tuple[list[Pixels], str]:
     steps, envs, *shape = leaf.shape
     features = leaf.reshape(steps, envs, -1)
     missing = _missing(int(np.count_nonzero(~np.isfinite(features))))
     names = names if len(names) == features.shape[-1] else _numbered(shape)
     observed = {name: features[..., i] for i, name in enumerate(names)}
-    sections = [rows for rows in (observed, story.action_rows(), story.outcome_rows()) if rows]
+    sections = [rows for rows in (observed, transitions.action_rows(), transitions.outcome_rows()) if rows]
     scales = [{name: _scale(row) for name, row in rows.items()} for rows in sections]
     parts: list[Pixels] = []
     for env in range(envs):
@@ -101,18 +106,18 @@ def _strips(leaf: Leaf, story: Transitions, names: Sequence[str]) -> tuple[list[
     return parts, missing
 
 
-def _lines(leaf: Leaf, story: Transitions, num_samples: int) -> list[Pixels]:
+def _lines(leaf: Leaf, transitions: Transitions, num_samples: int) -> list[Pixels]:
     parts: list[Pixels] = []
     for env in range(leaf.shape[1]):
         parts.append(_heading(env))
         for step in _evenly(len(leaf), num_samples):
-            facts = words(", ".join(story.tell(step, env)), color=SOFT)
-            parts.append(below([words(str(leaf[step, env]) or "(empty)", width=640), facts], gap=1))
+            facts = draw_text(", ".join(transitions.describe(step, env)), color=MUTED)
+            parts.append(vstack([draw_text(str(leaf[step, env]) or "(empty)", width=640), facts], gap=1))
     return parts
 
 
 def _heading(env: int) -> Pixels:
-    return padded(words(f"env {env}"), top=8)
+    return padded(draw_text(f"env {env}"), top=8)
 
 
 def _evenly(steps: int, count: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Observations of any space as leaves: arrays over steps and environments, by name."""
+"""Flattening of observations and actions of any space to arrays by path."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,26 +9,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Leaf = NDArray[Any]
-"""[T, N, *shape], numbers or booleans; [T, N] of strings where they are words."""
+"""[T, N, *shape] of numbers or booleans; [T, N] of strings."""
 
 
-def leaves(tree: Any, *, num_envs: int | None = None, path: str = "") -> dict[str, Leaf]:
-    """The leaves of a rollout's observations, or actions, by their path.
+def flatten_space(tree: Any, *, num_envs: int | None = None, path: str = "") -> dict[str, Leaf]:
+    """The leaves of a rollout's observations, or actions, by path.
 
     Args:
-        tree: tensors or arrays [T, N, *shape] in nested mappings and tuples, as a dict or tuple space has
-            them; or a list of T lists of N observations as environments give them: words, sequences of any
-            length, nested.
-        num_envs: how many of the N environments to take, from the first on; all by default.
-        path: of the tree itself.
+        tree: tensors or arrays [T, N, *shape] in nested mappings and tuples, as in a dict or tuple space; or
+            a list of T lists of N observations as returned by environments: strings, sequences of any length,
+            nested.
+        num_envs: the number of environments to keep, from the first on; all by default.
+        path: the path of the tree itself.
 
     Returns:
-        Path (``a/b``, ``0``; empty for a single leaf) to [T, N, *shape] on the host. Observations of
-        several lengths are filled up with NaN; what is neither number nor word is given as words.
+        Path (``a/b``, ``0``; empty for a single leaf) to [T, N, *shape] on the host. Sequences of different
+        lengths are padded with NaN; other objects are represented by their ``repr``.
+
+    Raises:
+        TypeError: if the tree is none of these.
 
     Example:
         >>> obs = {"camera": torch.zeros(5, 2, 8, 8), "speed": torch.zeros(5, 2)}
-        >>> {path: leaf.shape for path, leaf in leaves(obs, num_envs=1).items()}
+        >>> {path: leaf.shape for path, leaf in flatten_space(obs, num_envs=1).items()}
         {'camera': (5, 1, 8, 8), 'speed': (5, 1)}
     """
     if isinstance(tree, Tensor):
@@ -40,7 +43,7 @@ def leaves(tree: Any, *, num_envs: int | None = None, path: str = "") -> dict[st
     found: dict[str, Leaf] = {}
     for name, branch in _branches(tree):
         if branch is not None:
-            found |= leaves(branch, num_envs=num_envs, path=f"{path}/{name}" if path else name)
+            found |= flatten_space(branch, num_envs=num_envs, path=f"{path}/{name}" if path else name)
     return found
 
 
@@ -63,7 +66,7 @@ def _host(tensor: Tensor) -> Leaf:
 
 
 def _collated(steps: list[list[Any]], path: str) -> dict[str, Leaf]:
-    """One observation for each step and environment, as environments give them."""
+    """The leaves of a list of steps, each a list of one observation per environment."""
     samples = [sample for step in steps for sample in step]
     if all(sample is None for sample in samples):
         return {}
@@ -80,7 +83,7 @@ def _collated(steps: list[list[Any]], path: str) -> dict[str, Leaf]:
 
 
 def _stacked(samples: list[Any]) -> Leaf:
-    """[len(samples), *shape]: numbers filled up to one shape with NaN, or words."""
+    """[len(samples), *shape]: numbers padded to one shape with NaN, or strings."""
     arrays = [_numbers(sample) for sample in samples]
     numbers = [array for array in arrays if array is not None]
     if len(numbers) < len(arrays):
@@ -91,8 +94,8 @@ def _stacked(samples: list[Any]) -> Leaf:
         numbers = [array.ravel() for array in numbers]
     shape = np.max([array.shape for array in numbers], axis=0)
     filled = np.full((len(numbers), *shape), np.nan)
-    for array, room in zip(numbers, filled, strict=True):
-        room[tuple(slice(length) for length in array.shape)] = array
+    for array, row in zip(numbers, filled, strict=True):
+        row[tuple(slice(length) for length in array.shape)] = array
     return filled
 
 
@@ -103,7 +106,7 @@ def _numbers(sample: Any) -> Leaf | None:
         return _host(sample)
     if isinstance(sample, tuple | list):
         parts = [part for part in map(_numbers, sample) if part is not None]
-        alike = len(parts) == len(sample) and len({part.shape for part in parts}) <= 1
-        return (np.stack(parts) if parts else np.zeros(0)) if alike else None
+        equal_shapes = len(parts) == len(sample) and len({part.shape for part in parts}) <= 1
+        return (np.stack(parts) if parts else np.zeros(0)) if equal_shapes else None
     array = np.asarray(sample)
     return array if array.dtype.kind in "biuf" else None

@@ -1,4 +1,4 @@
-"""Words as pixels, and numbers as words."""
+"""Text as pixels, and numbers as short text."""
 
 from functools import lru_cache
 from typing import Any
@@ -8,28 +8,28 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from puffer_callbacks.pictures.colormap import Pixels
-from puffer_callbacks.pictures.layout import PAPER
+from puffer_callbacks.pictures.layout import BACKGROUND
 
-INK = (36, 41, 47)
-SOFT = (101, 109, 118)
+TEXT = (36, 41, 47)
+MUTED = (101, 109, 118)
 
 _FONTS = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
-def words(text: str, *, size: int = 12, color: tuple[int, int, int] = INK, width: int | None = None) -> Pixels:
-    """A line of words, drawn.
+def draw_text(text: str, *, size: int = 12, color: tuple[int, int, int] = TEXT, width: int | None = None) -> Pixels:
+    """A line of text as a picture.
 
     Args:
-        text: the words; what the font has no sign for is drawn as a box.
-        size: of the letters, in pixels.
-        color: of the letters, RGB.
-        width: cut with an ellipsis where the line is longer, in pixels.
+        text: the line; characters that the font lacks are drawn as boxes.
+        size: the font size in pixels.
+        color: RGB.
+        width: the largest width in pixels; a longer line is cut with an ellipsis.
 
     Returns:
-        uint8 [H, W, 3] on white; H depends on the size alone.
+        uint8 [H, W, 3] on white; H depends only on the size.
 
     Example:
-        >>> words("head 0").shape[0] == words("gap").shape[0]
+        >>> draw_text("head 0").shape[0] == draw_text("gap").shape[0]
         True
     """
     font = _font(size)
@@ -37,13 +37,13 @@ def words(text: str, *, size: int = 12, color: tuple[int, int, int] = INK, width
     if width is not None:
         text = _cut(text, font, width)
     length = max(1, int(np.ceil(font.getlength(text))))
-    page = Pillow.new("RGB", (length + 1, round(size * 1.35)), (PAPER,) * 3)
+    page = Pillow.new("RGB", (length + 1, round(size * 1.35)), (BACKGROUND,) * 3)
     ImageDraw.Draw(page).text((0, 0), text, fill=color, font=font)
     return np.asarray(page)
 
 
 def number(value: Any) -> str:
-    """A number or a small array in a few signs.
+    """A number or a small array as short text, with three significant digits.
 
     Example:
         >>> number(0.123456), number(3), number(np.array([0.5, -1.0])), number(np.arange(9))

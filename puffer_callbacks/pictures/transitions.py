@@ -1,4 +1,4 @@
-"""What happened beside the observations: actions, values, rewards, ends."""
+"""Actions, values, rewards and episode ends that belong to observations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from puffer_callbacks.pictures.text import number
 
 @dataclass(frozen=True, eq=False)
 class Transitions:
-    """T steps of N environments.
+    """The transitions of T steps of N environments.
 
     Args:
         actions: path to [T, N, *act]; the path of a single leaf is empty.
         rewards: [T, N].
-        dones: [T, N].
-        values: [T, N], where there is a critic.
+        dones: [T, N], true where the episode ended at this step.
+        values: [T, N], if there is a critic.
 
     Example:
-        >>> story = Transitions({"": np.ones((2, 1), int)}, np.zeros((2, 1)), np.zeros((2, 1), bool))
-        >>> story.tell(1, 0)
+        >>> transitions = Transitions({"": np.ones((2, 1), int)}, np.zeros((2, 1)), np.zeros((2, 1), bool))
+        >>> transitions.describe(1, 0)
         ['step 1', 'action 1', 'reward 0']
     """
 
@@ -31,15 +31,15 @@ class Transitions:
     dones: NDArray[np.bool_]
     values: NDArray[np.floating] | None = None
 
-    def tell(self, step: int, env: int) -> list[str]:
-        """Step and end; action; value and reward: three lines of words."""
+    def describe(self, step: int, env: int) -> list[str]:
+        """Three lines of text: step and episode end; action; value and reward."""
         done = ", done" if self.dones[step, env] else ""
         actions = "; ".join(number(leaf[step, env]) for leaf in self.actions.values())
         value = "" if self.values is None else f"value {number(self.values[step, env])}, "
         return [f"step {step}{done}", f"action {actions}", f"{value}reward {number(self.rewards[step, env])}"]
 
     def action_rows(self) -> dict[str, Leaf]:
-        """Name to the numbers of an action, [T, N] each; actions in words have none."""
+        """The numbers of an action by name, [T, N] each; actions that are strings have none."""
         rows: dict[str, Leaf] = {}
         for path, leaf in self.actions.items():
             name = f"action {path}".strip()
@@ -50,6 +50,6 @@ class Transitions:
         return rows
 
     def outcome_rows(self) -> dict[str, Leaf]:
-        """Value, reward and end, [T, N] each."""
+        """Value, reward and episode end, [T, N] each."""
         values = {} if self.values is None else {"value": self.values}
         return {**values, "reward": self.rewards, "done": self.dones}

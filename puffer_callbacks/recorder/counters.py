@@ -1,6 +1,6 @@
-"""The counters of a run: environment steps and optimizer steps."""
+"""The counters of a run: environment steps, the steps of each optimizer, seconds of training."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
 
@@ -11,11 +11,30 @@ from puffer_callbacks.axes import Axes
 from puffer_callbacks.values.scalars import Scalar
 
 
-class Counters:
-    """Counts what the axes show.
+class OptimizerCounter:
+    """The steps of one optimizer.
 
-    Optimizer steps are counted at the optimizers themselves, so manual optimization and bare loops count too.
-    With several optimizers the count is that of the busiest one: ``Trainer.global_step`` adds them all up.
+    Args:
+        index: its place among the run's optimizers.
+        optimizer: a torch optimizer.
+        steps: steps before this run, after a resume.
+    """
+
+    def __init__(self, index: int, optimizer: Optimizer, steps: int = 0) -> None:
+        self.index, self.optimizer, self.steps = index, optimizer, steps
+        self.gradients_due_at = 0
+        """The optimizer step of the run from which on a callback measures this optimizer's gradients."""
+        self.clip_seen = False
+        """Whether the gradients of the step to come were measured before they were clipped."""
+        self.after_step: Callable[[], None] | None = None
+        """Called once, right after the next step."""
+
+
+class Counters:
+    """Counts environment steps and optimizer steps; optimizer steps at the optimizers, so that manual optimization
+    and bare loops count too.
+
+    With several optimizers the run's count is that of the busiest one: ``Trainer.global_step`` adds them all up.
 
     Example:
         >>> import torch
@@ -29,11 +48,11 @@ class Counters:
     def __init__(self) -> None:
         self.optimizer_steps = 0
         """Updates so far."""
-        self._base = 0
-        self._counts: dict[int, int] = {}
-        self.learning_rates: Mapping[int, Scalar] = {}
-        """Of each optimizer, by its place, at its last step: a scheduler may have moved on since. Another object
-        where one has changed."""
+        self.learning_rates: dict[str, Scalar] = {}
+        """The rate of each optimizer and parameter group at its last step: a scheduler may have moved on since."""
+        self.optimizers: dict[int, OptimizerCounter] = {}
+        """By the identity of the torch optimizer."""
+        self._steps_before: list[int] = []
         self._handles: list[Any] = []
         self._module: Any = None
         self._rollout_env_steps: int | None = None
@@ -46,18 +65,27 @@ class Counters:
             self.add(optimizer)
 
     def add(self, optimizer: Any) -> None:
-        """Count the steps of one more optimizer."""
-        at = len(self._counts)
-        self._counts[at] = 0
+        """Count the steps of one more optimizer; anything but a torch optimizer is passed over."""
         inner = getattr(optimizer, "optimizer", optimizer)  # Lightning and Fabric wrap them
-        if isinstance(inner, Optimizer):
-            self._handles.append(inner.register_step_post_hook(self._counter(at)))
+        if not isinstance(inner, Optimizer) or id(inner) in self.optimizers:
+            return
+        index = len(self.optimizers)
+        before = self._steps_before[index] if index < len(self._steps_before) else self.optimizer_steps
+        counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, before)
+        self._handles.append(inner.register_step_post_hook(self._post_hook(counter)))
+
+    def of(self, optimizer: Any) -> OptimizerCounter | None:
+        """The counter of an optimizer, wrapped or not."""
+        return self.optimizers.get(id(getattr(optimizer, "optimizer", optimizer)))
+
+    def steps_with(self, counter: OptimizerCounter) -> int:
+        """The run's optimizer steps once this optimizer has taken its next step."""
+        return max(self.optimizer_steps, counter.steps + 1)
 
     def unwatch(self) -> None:
-        """Let go of the module and the optimizers; the counts stay."""
-        self._base = self.optimizer_steps
-        self._counts, self.learning_rates = {}, {}
-        self._module = None
+        """Release the module and the optimizers; the counts stay."""
+        self._steps_before = [counter.steps for counter in self.optimizers.values()] or self._steps_before
+        self.optimizers, self.learning_rates, self._module = {}, {}, None
         while self._handles:
             self._handles.pop().remove()
 
@@ -76,32 +104,49 @@ class Counters:
         """This point of the run."""
         return Axes(self.env_steps, self.optimizer_steps, time())
 
-    def state_dict(self) -> dict[str, int | None]:
-        """What a checkpoint keeps."""
-        return {"optimizer_steps": self.optimizer_steps, "env_steps": self.env_steps}
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, for a checkpoint."""
+        each = [counter.steps for counter in self.optimizers.values()] or self._steps_before
+        return {"optimizer_steps": self.optimizer_steps, "env_steps": self.env_steps, "each_optimizer": each}
 
-    def load_state_dict(self, state: dict[str, int | None]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's counts."""
-        self.optimizer_steps = state["optimizer_steps"] or 0
-        self._base = self.optimizer_steps - max(self._counts.values(), default=0)
         self._rollout_env_steps = state["env_steps"]
+        self.continue_at(state["optimizer_steps"] or 0, state.get("each_optimizer", []))
 
-    def _counter(self, at: int) -> Any:
-        counts, known = self._counts, None
+    def continue_at(self, optimizer_steps: int, each: Iterable[int] = ()) -> None:
+        """Continue at this count of optimizer steps.
+
+        Args:
+            optimizer_steps: of the run.
+            each: of each optimizer; the run's where it is missing.
+        """
+        self.optimizer_steps, self._steps_before = optimizer_steps, list(each)
+        for counter in self.optimizers.values():
+            known = counter.index < len(self._steps_before)
+            counter.steps = self._steps_before[counter.index] if known else optimizer_steps
+
+    def _post_hook(self, counter: OptimizerCounter) -> Callable[..., None]:
+        name = "learning_rate" if counter.index == 0 else f"learning_rate/{counter.index}"
 
         def count(optimizer: Optimizer, *_: object) -> None:
-            nonlocal known
-            counts[at] += 1
-            self.optimizer_steps = max(self.optimizer_steps, counts[at] + self._base)
-            rate = optimizer.param_groups[0].get("lr")
-            if rate is not known:  # nearly always it is the same object; a tensor may be another number each time
-                known = None if isinstance(rate, Tensor) else rate
-                self._see_rate(at, rate)
+            counter.steps = steps = counter.steps + 1
+            self.optimizer_steps = max(self.optimizer_steps, steps)
+            groups = optimizer.param_groups
+            rate = groups[0].get("lr") if groups else None
+            if type(rate) is float and len(groups) == 1:
+                self.learning_rates[name] = rate
+            else:
+                self._read_rates(name, groups)
+            if counter.after_step is not None:
+                after, counter.after_step = counter.after_step, None
+                after()
 
         return count
 
-    def _see_rate(self, at: int, rate: Any) -> None:
-        if isinstance(rate, Tensor):  # which may be on a device, where to compare would be to wait
-            self.learning_rates = {**self.learning_rates, at: rate.detach().clone()}
-        elif rate is not None and rate != self.learning_rates.get(at):
-            self.learning_rates = {**self.learning_rates, at: float(rate)}
+    def _read_rates(self, name: str, groups: list[dict[str, Any]]) -> None:
+        for at, group in enumerate(groups):
+            rate = group.get("lr")
+            if rate is not None:  # a tensor is copied: a scheduler writes into it
+                key = name if at == 0 else f"{name}/group_{at}"
+                self.learning_rates[key] = rate.detach().clone() if isinstance(rate, Tensor) else float(rate)

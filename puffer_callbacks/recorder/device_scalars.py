@@ -1,4 +1,4 @@
-"""The scalars of many steps on a device, read as late as truth allows."""
+"""The scalars of many steps on a device, moved to the host together."""
 
 import numpy as np
 import torch
@@ -13,15 +13,15 @@ Block = NDArray[np.float64]
 class DeviceScalars:
     """The scalars of steps that have the same names, kept on their device.
 
-    Each step's are copied there into one small tensor, without waiting for it, and all reach the host
-    together. They are copied at the step because a reference would show a later value where a tensor is used
+    Each step's scalars are copied there into one small tensor, without waiting for the device, and all reach the host
+    in one transfer. They are copied at the step because a reference would show a later value where a tensor is used
     again, such as a running mean in a buffer or the output of a CUDA graph.
 
     Example:
         >>> rows = DeviceScalars()
         >>> for step in range(3):
-        ...     rows.add([torch.tensor(float(step))])
-        >>> rows.take().ravel()
+        ...     rows.append([torch.tensor(float(step))])
+        >>> rows.pop().ravel()
         array([0., 1., 2.])
     """
 
@@ -31,12 +31,12 @@ class DeviceScalars:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def add(self, scalars: list[Tensor]) -> None:
-        """Add a step: its 0-d tensors, detached."""
+    def append(self, scalars: list[Tensor]) -> None:
+        """Append a step: its 0-d tensors, detached."""
         self._rows.append(stacked(scalars))
 
-    def take(self) -> Block:
-        """The steps so far, float64 [steps, scalars]; empty afterwards."""
+    def pop(self) -> Block:
+        """Return the steps so far, float64 [steps, scalars], and forget them."""
         rows, self._rows = self._rows, []
         alike = all(row.dtype == rows[0].dtype and row.device == rows[0].device for row in rows)
         block = torch.stack(rows if alike else [row.to("cpu", torch.float64) for row in rows])

@@ -1,173 +1,149 @@
-"""Exact sums over every step of an interval, at next to no price a step."""
+"""Exact sums of every scalar over every step of an interval."""
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from puffer_callbacks.recorder.device_scalars import DeviceScalars
-from puffer_callbacks.recorder.sums import Sums, Total
-from puffer_callbacks.values.scalars import scalars_of
+from puffer_callbacks.values.scalars import Scalar, as_scalar, scalars_of
 
-_MOST_NAMED = 64
-"""Kinds of steps, by the names of their scalars, that are remembered."""
-_FOLD_AT = 256
-"""Rows kept before they are added up: memory stays flat however long the interval."""
+Total = tuple[float, int, int]
+"""The sum over the steps at which a value was finite, the number of those steps, and the number of the others."""
+
+_NUMBERS = frozenset({float, int, bool})
+_MAX_ROWS = 256
+"""Rows kept before they are summed: memory stays flat however long the interval."""
+_MAX_LAYOUTS = 64
+"""Sets of names whose rows are kept apart."""
 
 
 class IntervalSums:
-    """The sum of every scalar over every step since the last ``take``.
+    """The sum of every scalar over every step since the last ``pop``.
 
-    Scalars are taken as they are at their step. On the CPU they are read at once, which costs a tenth of
-    ``torch.stack``; on a device an interval costs one host transfer (see ``DeviceScalars``).
+    Scalars are read at their step. On the CPU a step is one list of floats, a column for each name; on a device it is
+    one stacked tensor, and an interval costs one host transfer (see ``DeviceScalars``). Columns are summed with
+    ``math.fsum``, which rounds once.
 
     Example:
         >>> sums = IntervalSums()
-        >>> sums.add({"loss": 1.0}); sums.add({"loss": 2.0})
-        True
-        True
-        >>> sums.take()
+        >>> sums.add({"loss": 1.0}), sums.add({"loss": 2.0})
+        (True, True)
+        >>> sums.pop()
         {'loss': (3.0, 2, 0)}
     """
 
     def __init__(self) -> None:
-        self.plain: Sums | None = None
-        """What the latest step was added to, where it was a plain one: a step like it may be added there directly."""
-        self._plain: dict[tuple[str, ...], Sums] = {}
-        self._stacked: dict[tuple[str, ...], DeviceScalars] = defaultdict(DeviceScalars)
+        self._rows: dict[tuple[str, ...], list[list[float]]] = {}
+        self._on_device: dict[tuple[str, ...], DeviceScalars] = defaultdict(DeviceScalars)
         self._totals: dict[str, Total] = {}
-        self._other_steps = 0
         self._loss_scale = 1
 
-    @property
-    def steps(self) -> int:
-        """Steps so far that had a scalar, those that were taken included."""
-        return self._other_steps + sum(sums.steps for sums in self._plain.values())
-
-    def add(self, outputs: object, loss_scale: int = 1) -> bool:
-        """Add what a training step returned.
+    def add(self, outputs: object, rates: Mapping[str, Scalar] | None = None, *, loss_scale: int = 1) -> bool:
+        """Add a training step.
 
         Args:
-            outputs: a mapping, nested at will, or a loss tensor.
+            outputs: what it returned: a mapping, nested at will, or a loss tensor.
+            rates: the learning rates, by name; a rate that ``outputs`` has under the same name is left out.
             loss_scale: what its ``loss`` was divided by.
 
         Returns:
-            Whether there was a scalar in it.
+            Whether ``outputs`` had a scalar.
         """
         if loss_scale != self._loss_scale:
             self._fold()
             self._loss_scale = loss_scale
-        if type(outputs) is not dict:
-            self.plain = None
-            return self._add_any(outputs)
-        # what was plain under these names is trusted to stay: this is at every step
-        if self.plain is not None and self.plain.add(outputs):
-            return True
-        self.plain = self._plain.get(tuple(outputs))
-        return (self.plain is not None and self.plain.add(outputs)) or self._add_any(outputs)
+        rates = rates or {}
+        # names that had plain numbers on the host before are read at once: this runs at every step
+        rows = self._rows.get((*outputs, *rates)) if type(outputs) is dict else None
+        if rows is not None:
+            with suppress(Exception):  # a value of another kind than before
+                values = (*outputs.values(), *rates.values())  # type: ignore[attr-defined]
+                rows.append([value if type(value) in _NUMBERS else value.item() for value in values])
+                if len(rows) >= _MAX_ROWS:
+                    self._fold()
+                return True
+        return self._add_any(outputs, rates)
 
-    def add_floats(self, metrics: Mapping[str, float], *, steps: int = 1) -> None:
-        """Add scalars that are on the host, which were the same for so many steps."""
-        if steps:
-            self._merge({name: _times(value, steps) for name, value in metrics.items()})
-
-    def take(self) -> dict[str, Total]:
-        """The sums since the last call."""
+    def pop(self) -> dict[str, Total]:
+        """Return the sums since the last call, and begin anew."""
         self._fold()
         totals, self._totals = self._totals, {}
         return totals
 
-    def state_dict(self) -> dict[str, Any]:
-        """The running totals, for a checkpoint."""
+    def peek(self) -> dict[str, Total]:
+        """The sums since the last ``pop``."""
         self._fold()
-        return {name: list(total) for name, total in self._totals.items()}
+        return dict(self._totals)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The sums so far, for a checkpoint."""
+        return {name: list(total) for name, total in self.peek().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint's totals."""
+        """Continue from a checkpoint's sums."""
         self._fold()
         self._totals = {name: (total, int(count), int(others)) for name, (total, count, others) in state.items()}
 
-    def forget(self) -> None:
-        """Trust no names any more; what was added stays."""
-        self._fold()
-        self._other_steps, self._plain, self.plain = self.steps, {}, None
-
     def __getstate__(self) -> dict[str, Any]:
         self._fold()
-        return vars(self) | {"_other_steps": self.steps, "_plain": {}, "plain": None}
+        return vars(self) | {"_rows": {}}
 
-    def _add_any(self, outputs: object) -> bool:
-        scalars = scalars_of(outputs)
-        on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not _on_cpu(value)}
+    def _add_any(self, outputs: object, rates: Mapping[str, Scalar]) -> bool:
+        found = scalars_of(outputs)
+        scalars = {**{name: rate for name, rate in rates.items() if name not in found}, **found} if found else {}
+        on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not value.is_cpu}
         if on_device:
-            rows = self._stacked[tuple(on_device)]
-            rows.add(list(on_device.values()))
-            if len(rows) >= _FOLD_AT:
+            rows = self._on_device[tuple(on_device)]
+            rows.append(list(on_device.values()))
+            if len(rows) >= _MAX_ROWS:
                 self._fold()
-        for name, value in scalars.items():
-            if name not in on_device:
-                with suppress(Exception):  # a tensor that holds no number
-                    self._fold_in({name: _times(float(value), 1)})
-        if scalars and _are_plain(outputs) and tuple(outputs) == tuple(scalars):
-            if len(self._plain) >= _MOST_NAMED:
-                self.forget()
-            read = Tensor.item if any(isinstance(value, Tensor) for value in outputs.values()) else _refuse
-            self._plain.setdefault(tuple(scalars), Sums(tuple(scalars), read))
-        self._other_steps += bool(scalars)
-        return bool(scalars)
+        on_host = {name: value for name, value in scalars.items() if name not in on_device}
+        for name, value in on_host.items():
+            with suppress(Exception):  # a tensor that holds no number
+                self._merge(name, _total([float(value)]))
+        if found and not on_device and type(outputs) is dict and _are_plain(outputs, rates):
+            if len(self._rows) >= _MAX_LAYOUTS:
+                self._fold()
+                self._rows = {}
+            self._rows.setdefault((*outputs, *rates), [])
+        return bool(found)
 
     def _fold(self) -> None:
-        for sums in self._plain.values():
-            self._fold_in(sums.take())
-        for names, rows in self._stacked.items():
-            if rows:
-                self._fold_in(dict(zip(names, _totals_of(rows.take()), strict=True)))
+        for names, rows in self._rows.items():
+            columns = dict(reversed(list(zip(names, zip(*rows, strict=True), strict=False))))  # the first of a name
+            for name, column in columns.items():
+                self._merge(name, _total(column))
+            rows.clear()
+        for names, block in self._on_device.items():
+            if block:
+                for name, column in zip(names, block.pop().T.tolist(), strict=True):
+                    self._merge(name, _total(column))
 
-    def _fold_in(self, totals: dict[str, Total]) -> None:
-        if self._loss_scale != 1 and "loss" in totals:  # nothing else was divided
-            total, count, nonfinite = totals["loss"]
-            totals["loss"] = total * self._loss_scale, count, nonfinite
-        self._merge(totals)
-
-    def _merge(self, totals: dict[str, Total]) -> None:
-        if not self._totals:  # as nearly always
-            self._totals = totals
-            return
-        for name, (total, count, nonfinite) in totals.items():
-            before = self._totals.get(name, (0.0, 0, 0))
-            self._totals[name] = before[0] + total, before[1] + count, before[2] + nonfinite
+    def _merge(self, name: str, fresh: Total) -> None:
+        total, count, nonfinite = fresh
+        if name == "loss":  # Lightning divides nothing else
+            total *= self._loss_scale
+        before = self._totals.get(name, (0.0, 0, 0))
+        self._totals[name] = (before[0] + total, before[1] + count, before[2] + nonfinite)
 
 
-def _times(value: float, steps: int) -> Total:
-    return (value * steps, steps, 0) if math.isfinite(value) else (0.0, 0, steps)
+def _total(column: Sequence[float]) -> Total:
+    with suppress(OverflowError, ValueError):  # beyond the range of a float; infinities of both signs
+        total = math.fsum(column)
+        if math.isfinite(total):
+            return total, len(column), 0
+    numbers = np.array([as_scalar(number) for number in column], np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    return float(finite.sum()), len(finite), len(numbers) - len(finite)
 
 
-def _totals_of(block: NDArray[np.float64]) -> list[Total]:
-    finite = np.isfinite(block)
-    sums, counts = np.where(finite, block, 0.0).sum(axis=0), finite.sum(axis=0)
-    return [(total, count, len(block) - count) for total, count in zip(sums.tolist(), counts.tolist(), strict=True)]
-
-
-def _on_cpu(value: Tensor) -> bool:
-    return value.device.type == "cpu"
-
-
-def _refuse(value: object) -> float:
-    raise TypeError(f"expected a number as before, got a {type(value).__name__}")
-
-
-def _are_plain(outputs: object) -> TypeGuard[dict[str, Any]]:
-    """Whether they are numbers that are read at once, without waiting for a device."""
-    return type(outputs) is dict and all(map(_is_plain, outputs.values()))
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, float | int):
-        return True
-    return type(value) is Tensor and _on_cpu(value) and not value.ndim and value.layout is torch.strided
+def _are_plain(outputs: dict[Any, Any], rates: Mapping[str, Scalar]) -> bool:
+    """Whether every value is a number, or a 0-d tensor or NumPy number on the host."""
+    values = (*outputs.values(), *rates.values())
+    are_numbers = all(type(value) in _NUMBERS or (hasattr(value, "item") and value.ndim == 0) for value in values)
+    return are_numbers and all(type(name) is str for name in outputs)

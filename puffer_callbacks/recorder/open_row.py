@@ -1,22 +1,22 @@
-"""A row: all that a run says at one point of its x axis."""
+"""The row at the present point of the x axis."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 
 
-class Row:
-    """Gathers values until the x axis moves on, so that each series has one point for each x.
+class OpenRow:
+    """Collects values until the x axis moves on, so that each series has one point for each x.
 
-    A mean is put with the number of steps it is over: means of one tag at one x merge into the mean over all
-    of those steps. Of other values the latest stands.
+    A mean is recorded with the number of steps it is over: means of one tag at one x merge into the mean over all
+    of those steps. Of other values the latest is kept.
 
     Example:
-        >>> row = Row()
-        >>> row.put({"train/loss": 1.0}, count=3)
-        >>> row.put({"train/loss": 5.0}, count=1)
+        >>> row = OpenRow()
+        >>> row.record({"train/loss": 1.0}, count=3)
+        >>> row.record({"train/loss": 5.0}, count=1)
         >>> row.values
         {'train/loss': 2.0}
     """
@@ -28,8 +28,8 @@ class Row:
     def __bool__(self) -> bool:
         return bool(self.values)
 
-    def put(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
-        """Add values; ``count`` tells over how many steps they are means."""
+    def record(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
+        """Add values; ``count`` is the number of steps that they are means over."""
         if count is None:
             self.values.update(values)
             self.counts = {tag: steps for tag, steps in self.counts.items() if tag not in values}
@@ -45,19 +45,19 @@ class Row:
                 self.values[tag] = there + (value - there) * (count / (before + count))
             self.counts[tag] = before + count
 
-    def take(self) -> dict[str, Value]:
-        """The values; the row is empty afterwards."""
+    def pop(self) -> dict[str, Value]:
+        """Return the values and empty the row."""
         values, self.values, self.counts = self.values, {}, {}
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of an open row."""
+        """The values and their counts, for a checkpoint."""
         return {
-            "values": {tag: pack(value) for tag, value in self.values.items()},
+            "values": {tag: to_state(value) for tag, value in self.values.items()},
             "counts": dict(self.counts),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Open the row of a checkpoint again."""
-        self.values = {tag: unpack(packed) for tag, packed in state["values"].items()}
+        """Continue the row of a checkpoint."""
+        self.values = {tag: from_state(packed) for tag, packed in state["values"].items()}
         self.counts = dict(state["counts"])

@@ -1,4 +1,4 @@
-"""The journal of a run: rows in the order of the x axis, each written once."""
+"""The rows of a run: one for each point of the x axis, written once the axis moves on."""
 
 import sys
 from collections.abc import Mapping
@@ -9,8 +9,11 @@ from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.multi_writer import MultiWriter
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.open_row import Row
+from puffer_callbacks.recorder.open_row import OpenRow
 from puffer_callbacks.values import Value
+
+_MAX_MERGED_STEPS = 1000
+"""Optimizer steps that one row may span: where environment steps stand still, rows are still written in time."""
 
 
 class RowLog:
@@ -21,31 +24,61 @@ class RowLog:
 
     Args:
         backends: where rows go.
-        x_axis: the axis, or ``"auto"``, settled with the first row.
-        stopwatch: what recording costs, for ``logging/overhead_pct``.
+        x_axis: the axis; ``"auto"`` is environment steps from the first one on, and optimizer steps before that.
+        stopwatch: the cost of recording, for ``logging/overhead_pct``.
     """
 
     def __init__(self, backends: MultiWriter, *, x_axis: Literal["auto"] | XAxis, stopwatch: Stopwatch) -> None:
         self.backends = backends
+        self.on_hold = False
+        """Whether rows wait for ``start``: a checkpoint may still fail to load, and must not cost an earlier run."""
         self._wanted = x_axis
         self._x_axis: XAxis | None = None
         self._stopwatch = stopwatch
-        self._row = Row()
+        self._row = OpenRow()
         self._axes: Axes | None = None
         self.open_at, self.is_by_env = sys.maxsize, False
-        """Where the open row is, and on which axis: ``advance`` has something to do where that has moved on."""
+        """The x of the open row, and whether it counts environment steps."""
+        self._opened_at = 0
         self._last: int | None = None
+        self._furthest = 0
+        self._resume_after: int | None = None
+        self._started_at = 0.0
         self._mark: tuple[int, float] | None = None
         self._latest: dict[str, float] = {}
         self._early: list[tuple[Mapping[str, Value], Axes]] = []
 
-    def put(self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None) -> None:
-        """Add values at ``axes``; a row that lies behind is written first."""
-        axes = self._forward(axes)
-        if self._axes is not None and self._step(axes) > self._step(self._axes):
+    def start(self, axes: Axes, *, elapsed: float = 0.0) -> None:
+        """Begin to train, after ``elapsed`` seconds of training before a resume."""
+        self._started_at = axes.wall_time - elapsed
+        self._mark = (self._progress(axes), axes.wall_time)
+        self.on_hold = False
+        if self._resume_after is not None:
+            self._open(axes)
+
+    def elapsed(self, axes: Axes) -> float:
+        """Seconds of training, those before a resume included."""
+        return axes.wall_time - (self._started_at or axes.wall_time)
+
+    def record(
+        self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None, own_point: bool = False
+    ) -> None:
+        """Add values at ``axes``, after writing an earlier row.
+
+        Args:
+            values: tag to value.
+            axes: where they stand.
+            count: over how many steps the values are means, if they are.
+            own_point: never replace a value: write the open row first if it has one of the tags.
+        """
+        self._follow_env_steps(axes)
+        if own_point and values.keys() & self._row.values.keys():
             self.commit()
-        self._row.put(values, count=count)
-        self._stand_at(axes)
+        axes = self._monotonic(axes)
+        if self._axes is not None and self.x(axes) > self.x(self._axes):
+            self.commit()
+        self._row.record(values, count=count)
+        self._set_open_row(axes)
 
     @property
     def latest(self) -> dict[str, float]:
@@ -53,121 +86,134 @@ class RowLog:
         return self._latest | _numbers(self._row.values)
 
     def advance(self, counters: Counters) -> None:
-        """Write the row where the x axis has moved on since."""
-        if self._early:
+        """Write the open row if the x axis has moved on, or if it spans very many optimizer steps."""
+        if self._early and not self.on_hold:
             self._open(counters.axes())
-        if self.position(counters) > self.open_at:
+        moved_on = self.position(counters) > self.open_at
+        if moved_on or (self._axes and counters.optimizer_steps - self._opened_at >= _MAX_MERGED_STEPS):
             self.commit()
 
     def position(self, counters: Counters) -> int:
-        """Where the run is, on the axis of the open row."""
+        """The present x, on the axis of the open row."""
         return (counters.env_steps or 0) if self.is_by_env else counters.optimizer_steps
 
-    def start(self, axes: Axes) -> None:
-        """Steps per second count from here."""
-        self._mark = (self._progress(axes), axes.wall_time)
-
     def commit(self) -> None:
-        """Write the row now."""
+        """Write the open row."""
         if self._axes is None:
             return
-        axes = self._axes
-        self._stand_at(None)
-        values = self._row.take()
+        axes, values = self._axes, self._row.pop()
+        self._set_open_row(None)
         self._latest.update(_numbers(values))
-        self.write(values | axes.as_scalars() | self._pace(axes), axes)
-        self._last = self._step(axes)
+        self.write(values | axes.as_scalars(elapsed=self.elapsed(axes)) | self._throughput(axes), axes)
+        self._last = self.x(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write values at once, outside the rows; while the x axis is open, as soon as it is settled."""
-        undecided = self._x_axis is None and self._wanted == "auto" and axes.env_steps is None
-        if undecided and axes.optimizer_steps == 0:  # the first rollout may bring environment steps
+        """Write values at once, outside the rows; before the first step, as soon as the x axis is known."""
+        undecided = self._x_axis is None and self._wanted == "auto" and not axes.env_steps
+        if self.on_hold or (undecided and axes.optimizer_steps == 0):  # the first rollout may bring environment steps
             self._early.append((values, axes))
-            self.open_at = -1  # the next step settles it
         else:
             self._open(axes)
             self.backends.write(values, axes)
 
     def flush(self) -> None:
-        """Have the backends flush what they have."""
+        """Flush the backends."""
         self.backends.flush()
 
     def close(self) -> None:
-        """Write the last row and close the backends."""
+        """Write the last row and close the backends. A run that never started leaves nothing."""
+        if self.on_hold:
+            self._early, self._axes = [], None
         self.commit()
         for _, axes in self._early[:1]:
             self._open(axes)
         self.backends.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: the last written step and the row that is still open."""
+        """The last written x and the open row, for a checkpoint."""
         state = {"last_step": self._last, "row": self._row.state_dict(), "x_axis": self._x_axis}
         axes = None if self._axes is None else astuple(self._axes)
         return state | {"axes": axes, "backends": self.backends.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any], axes: Axes) -> None:
-        """Continue after a checkpoint: its open row is open again."""
-        self._last = state["last_step"] if state["last_step"] is not None else -1
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue after a checkpoint: its open row is open again. The backends resume with ``start``."""
+        self._last = self._resume_after = state["last_step"] if state["last_step"] is not None else -1
         self._wanted = state["x_axis"] or self._wanted
         self._row.load_state_dict(state["row"])
-        self._stand_at(Axes(*state["axes"]) if self._row else None)
+        self._set_open_row(Axes(*state["axes"]) if self._row else None)
         self.backends.load_state_dict(state["backends"])
-        self._open(axes)
 
     def _open(self, axes: Axes) -> None:
         if self._x_axis is None:
             self._x_axis = self._axis(axes)
             first = self._early[0][1] if self._early else axes
             self.backends.x_axis = self._x_axis
-            if self._last is None:
-                self.backends.begin(self._step(first))
+            if self._resume_after is None:
+                self.backends.begin(self.x(first))
             else:
-                self.backends.resume(self._last)
+                self.backends.resume(self._resume_after)
             early, self._early = self._early, []
             for values, then in early:
                 self.backends.write(values, then)
-            self._stand_at(self._axes)
+            self._set_open_row(self._axes)
 
-    def _stand_at(self, axes: Axes | None) -> None:
-        """Where the open row is."""
+    def _set_open_row(self, axes: Axes | None) -> None:
+        if self._axes is None and axes is not None:
+            self._opened_at = axes.optimizer_steps
         self._axes, self.open_at = axes, sys.maxsize
         if axes is not None:
-            self.open_at = self._step(axes)
+            self.open_at = self.x(axes)
             self.is_by_env = self._axis(axes) == "env_steps" and axes.env_steps is not None
+
+    def _follow_env_steps(self, axes: Axes) -> None:
+        """Change to environment steps where they begin after the first rows, as in a loop that updates first."""
+        if self._wanted != "auto" or self._x_axis != "optimizer_steps" or not axes.env_steps:
+            return
+        if axes.env_steps > max(self._last or 0, self.open_at if self._axes else 0):
+            self.commit()
+            self._x_axis, self._furthest = "env_steps", 0
+            self.backends.x_axis = "env_steps"
+        else:
+            expected = "expected environment steps from the first rows on, or more of them than optimizer steps"
+            reason = f"{expected}; the x axis stays optimizer_steps. Recorder(x_axis=…) chooses one"
+            self.backends.faults.report("x axis", reason)
 
     def _axis(self, axes: Axes) -> XAxis:
         if self._x_axis is not None:
             return self._x_axis
         if self._wanted != "auto":
             return self._wanted
-        return "optimizer_steps" if axes.env_steps is None else "env_steps"
+        return "env_steps" if axes.env_steps else "optimizer_steps"
 
-    def _step(self, axes: Axes) -> int:
+    def x(self, axes: Axes) -> int:
+        """The point of the x axis."""
         steps = axes.env_steps if self._axis(axes) == "env_steps" else axes.optimizer_steps
         return axes.optimizer_steps if steps is None else steps
 
-    def _forward(self, axes: Axes) -> Axes:
-        """The axes, or where the counter went back the next point without a row: steps strictly rise."""
-        before = self._last if self._axes is None else self._step(self._axes) - 1
-        if before is None or self._step(axes) > before:
+    def _monotonic(self, axes: Axes) -> Axes:
+        """The axes, or the next x without a row where the count went back or stands still: x strictly rises."""
+        before = self._last if self._axes is None else self.x(self._axes) - 1
+        axis, x, furthest = self._axis(axes), self.x(axes), self._furthest
+        self._furthest = max(furthest, x)
+        if before is None or x > before:
             return axes
-        axis, last = self._axis(axes), before if self._axes is None else before + 1
-        reason = f"expected a count that only grows, got {self._step(axes)} after {last}; its rows follow on"
-        self.backends.faults.report(axis, reason)
+        if x < furthest:
+            reason = f"expected a count that only grows, got {x} after {furthest}; its rows follow on"
+            self.backends.faults.report(axis, reason)
         return replace(axes, **{axis: before + 1})
 
     @staticmethod
     def _progress(axes: Axes) -> int:
         return axes.optimizer_steps if axes.env_steps is None else axes.env_steps
 
-    def _pace(self, axes: Axes) -> dict[str, float]:
+    def _throughput(self, axes: Axes) -> dict[str, float]:
         """Steps per second since the last row that moved on, and the cost of recording so far."""
-        pace = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
+        rates = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
         then, progress = self._mark, self._progress(axes)
         if then is not None and progress > then[0] and axes.wall_time > then[1]:
-            pace["throughput/sps"] = (progress - then[0]) / (axes.wall_time - then[1])
+            rates["throughput/sps"] = (progress - then[0]) / (axes.wall_time - then[1])
             self._mark = (progress, axes.wall_time)
-        return pace
+        return rates
 
 
 def _numbers(values: Mapping[str, Value]) -> dict[str, float]:

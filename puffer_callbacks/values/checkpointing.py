@@ -1,4 +1,4 @@
-"""Values as plain numbers, lists and tensors, which a checkpoint holds without pickling a class."""
+"""Conversion of values to checkpoint state: numbers, lists and tensors, no pickled classes."""
 
 from dataclasses import fields
 from typing import Any
@@ -11,11 +11,14 @@ from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Val
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Histogram, Hyperparameters, Image, Text, Video)}
 
 
-def pack(value: Value) -> Any:
-    """The value as what ``torch.load(weights_only=True)`` takes.
+def to_state(value: Value) -> Any:
+    """The state of a value, in types that ``torch.load(weights_only=True)`` accepts.
+
+    Args:
+        value: any value of a row.
 
     Example:
-        >>> pack(Text("hello"))
+        >>> to_state(Text("hello"))
         {'kind': 'Text', 'text': 'hello'}
     """
     if isinstance(value, float):
@@ -25,16 +28,19 @@ def pack(value: Value) -> Any:
     return {"kind": type(value).__name__, **parts, **arrays}
 
 
-def unpack(packed: Any) -> Value:
-    """The value that was packed.
+def from_state(state: Any) -> Value:
+    """The value that ``to_state`` was called with.
+
+    Args:
+        state: as returned by ``to_state``.
 
     Example:
-        >>> unpack(pack(0.5)), unpack(pack(Text("hello")))
+        >>> from_state(to_state(0.5)), from_state(to_state(Text("hello")))
         (0.5, Text(text='hello'))
     """
-    if isinstance(packed, float):
-        return packed
-    parts = {name: part.numpy() if isinstance(part, torch.Tensor) else part for name, part in packed.items()}
+    if isinstance(state, float):
+        return state
+    parts = {name: part.numpy() if isinstance(part, torch.Tensor) else part for name, part in state.items()}
     kind = _KINDS[str(parts.pop("kind"))]
     value: Value = kind(**parts)
     return value

@@ -1,4 +1,4 @@
-"""Pictures as bytes: PNG and animated GIF, by Pillow."""
+"""Image and video encoders: PNG and animated GIF, by Pillow."""
 
 import io
 import math
@@ -15,12 +15,12 @@ _PALETTE_FRAMES = 16
 _SHORTEST_DELAY = 20.0  # ms; browsers play anything shorter at 100 ms
 _LONGEST_DELAY = 655_350  # ms; the format's own limit
 
-# every backend of a run is given the same picture: it is encoded once
+# all backends of a run receive the same object, so it is encoded once
 _encoded: WeakKeyDictionary[Image | Video, bytes] = WeakKeyDictionary()
 
 
 def to_png(image: Image) -> bytes:
-    """A picture as a PNG file, lossless.
+    """An image as the bytes of a PNG file, lossless.
 
     Args:
         image: [H, W, C], gray, RGB or RGBA.
@@ -37,10 +37,10 @@ def to_png(image: Image) -> bytes:
 
 
 def to_gif(video: Video) -> bytes:
-    """A video as an animated GIF file that loops, in the 256 colors that suit the whole of it best.
+    """A video as the bytes of a looping animated GIF, with one palette of 256 colors for all frames.
 
-    GIF counts time in hundredths of a second, and browsers honor no delay below two: of more than 50 frames a
-    second some are left out, so that the video keeps its speed.
+    GIF measures time in hundredths of a second, and browsers ignore delays below two. Above 50 frames per second
+    frames are skipped so that the video keeps its speed.
 
     Args:
         video: [T, H, W, C], gray, RGB or RGBA (the transparency is dropped).
@@ -58,7 +58,7 @@ def to_gif(video: Video) -> bytes:
 
 
 def as_pillow(pixels: NDArray[np.uint8]) -> Pillow.Image:
-    """Pixels [H, W, C] as Pillow's image, without a copy where possible."""
+    """Pixels [H, W, C] as a Pillow image, without a copy where possible."""
     return Pillow.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
@@ -71,12 +71,12 @@ def _gif(frames: list[Pillow.Image], delays: list[int]) -> bytes:
 
 
 def _palette(frames: list[Pillow.Image]) -> Pillow.Image:
-    """One palette for all frames: colors do not flicker, and what stands still costs no bytes."""
+    """A palette shared by all frames, so that colors do not flicker and unchanged pixels cost no bytes."""
     chosen = frames[:: max(1, len(frames) // _PALETTE_FRAMES)]
     return Pillow.fromarray(np.concatenate([np.asarray(frame) for frame in chosen])).quantize(256)
 
 
 def _delays(total: float, count: int) -> list[int]:
-    """Whole hundredths of a second, in ms, that add up to the total without drift."""
+    """Delays in ms, multiples of 10, that add up to the total without drift."""
     ends = [round(total * i / count / 10) * 10 for i in range(count + 1)]
     return [min(end - start, _LONGEST_DELAY) for start, end in pairwise(ends)]

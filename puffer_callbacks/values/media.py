@@ -1,4 +1,4 @@
-"""Pictures as values: pixels on the host, ready for any backend."""
+"""Image and video values: uint8 pixels on the host, ready for any backend."""
 
 from dataclasses import dataclass
 
@@ -18,11 +18,11 @@ def _check_pixels(name: str, pixels: object, ndim: int, layout: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One picture.
+    """An image, for any backend.
 
     Args:
         pixels: uint8 [H, W, C] with C of 1 (gray), 3 (RGB) or 4 (RGBA), on the host.
-        caption: a line of words for it.
+        caption: one line of text.
 
     Raises:
         TypeError: if ``pixels`` is not a NumPy array of uint8.
@@ -42,12 +42,12 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """A sequence of pictures of one size.
+    """A video: frames of equal size, for any backend.
 
     Args:
         frames: uint8 [T, H, W, C], on the host.
         fps: frames per second, above 0.
-        caption: a line of words for it.
+        caption: one line of text.
 
     Raises:
         TypeError: if ``frames`` is not a NumPy array of uint8.

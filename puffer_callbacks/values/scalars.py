@@ -1,4 +1,4 @@
-"""Scalars: what counts as one, where they are found, and how many of them reach the host in one transfer."""
+"""Scalars: conversion, extraction from a step's outputs, and their transfer to the host."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 Scalar = float | Tensor
-"""A number as a training step gives it: on the host, or a 0-d tensor on any device."""
+"""A number as a training step returns it: a float, or a 0-d tensor on any device."""
 
 
 def as_scalar(value: object) -> Scalar | None:
-    """The value as a detached scalar, or ``None`` where it is none.
+    """The value as a detached scalar, or ``None`` if it is not a scalar.
 
     Args:
         value: a Python or NumPy number, a boolean, or a real tensor of one element.
@@ -30,11 +30,11 @@ def as_scalar(value: object) -> Scalar | None:
 
 
 def scalars_of(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]:
-    """Every scalar, detached; nested names are joined by ``/``.
+    """The scalars of a training step's outputs, detached; nested names are joined by ``/``.
 
     Args:
         outputs: a mapping, a loss tensor, or ``None``.
-        loss_scale: what Lightning divided ``loss`` by: the number of accumulated batches.
+        loss_scale: the divisor that Lightning applied to ``loss``: the number of accumulated batches.
 
     Example:
         >>> scalars_of({"loss": 0.5, "aux": {"kl": 0.1}, "logits": [1, 2]}, loss_scale=4)
@@ -64,12 +64,12 @@ def _as_scalar_tensor(value: Tensor) -> Tensor | None:
 def _as_float(value: float | np.number | np.bool_) -> float:
     try:
         return float(value)
-    except OverflowError:  # an integer beyond the range of a float
+    except OverflowError:  # an integer beyond float64's range
         return float("inf") if value > 0 else float("-inf")
 
 
 def stacked(scalars: list[Tensor]) -> Tensor:
-    """A fresh 1-d copy of 0-d tensors: a later in-place change does not reach it."""
+    """A 1-d copy of 0-d tensors, independent of later in-place changes."""
     dtypes = [scalar.dtype for scalar in scalars]
     if dtypes.count(dtypes[0]) == len(dtypes):
         try:
@@ -80,7 +80,7 @@ def stacked(scalars: list[Tensor]) -> Tensor:
 
 
 def to_floats(scalars: Mapping[str, Scalar]) -> dict[str, float]:
-    """Every scalar as a float, with one host transfer for all tensors together.
+    """The scalars as floats, with one host transfer for all tensors together.
 
     Example:
         >>> to_floats({"a": torch.tensor(2), "b": 0.5})
@@ -99,5 +99,5 @@ def _gather(outputs: Mapping[object, object], scalars: dict[str, Scalar], prefix
         scalar = as_scalar(value)
         if scalar is not None:
             scalars[f"{prefix}{name}"] = scalar
-        elif depth and isinstance(value, Mapping):  # one that contains itself has no end
+        elif depth and isinstance(value, Mapping):  # bounds a mapping that contains itself
             _gather(value, scalars, f"{prefix}{name}/", depth - 1)

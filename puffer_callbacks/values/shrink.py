@@ -1,4 +1,4 @@
-"""Pictures within a byte budget: scaled down, never dropped."""
+"""Byte budget of images and videos: they are scaled down, never dropped."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 from puffer_callbacks.values.image_files import as_pillow, to_gif, to_png
 from puffer_callbacks.values.media import Image, Video
 
-_SMALL_SIDE = 128  # px; a video below it loses frames before it loses more pixels
+_SMALL_SIDE = 128  # px; a smaller video loses frames before it loses more pixels
 
 Picture = TypeVar("Picture", bound=Image | Video)
 
 
-def fit(picture: Picture, *, max_bytes: int) -> Picture:
-    """The picture, halved until it fits a byte budget; its caption then gives both sizes.
+def shrink_to_bytes(picture: Picture, *, max_bytes: int) -> Picture:
+    """The picture, halved until its file fits a byte budget; the caption then names both sizes.
 
-    A small video loses every second frame, at half the frame rate, before it loses more pixels.
-    What no halving can fit comes back at its smallest.
+    A video below 128 pixels loses every second frame, at half the frame rate, before it loses more pixels.
+    A picture that never fits is returned at its smallest size.
 
     Args:
         picture: an image or a video.
-        max_bytes: the budget for its PNG or GIF file, above 0.
+        max_bytes: the budget of its PNG or GIF file in bytes, above 0.
 
     Raises:
         ValueError: if ``max_bytes`` is not above 0.
 
     Example:
         >>> noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-        >>> fit(Image(noise), max_bytes=4096).caption
+        >>> shrink_to_bytes(Image(noise), max_bytes=4096).caption
         'scaled down from 64x64 to 32x32'
     """
     if not max_bytes > 0:
@@ -40,12 +40,12 @@ def fit(picture: Picture, *, max_bytes: int) -> Picture:
     if small is picture:
         return picture
     sizes = ["x".join(map(str, _shape(each))) for each in (picture, small)]
-    words = f"scaled down from {sizes[0]} to {sizes[1]}"
-    return replace(small, caption=f"{picture.caption} ({words})" if picture.caption else words)
+    note = f"scaled down from {sizes[0]} to {sizes[1]}"
+    return replace(small, caption=f"{picture.caption} ({note})" if picture.caption else note)
 
 
 def encoded_size(picture: Image | Video) -> int:
-    """The bytes of the picture's PNG or GIF file."""
+    """The size of the picture's PNG or GIF file, in bytes."""
     return len(to_png(picture) if isinstance(picture, Image) else to_gif(picture))
 
 

@@ -1,4 +1,4 @@
-"""Tags that every backend can store and every reader can show."""
+"""Tags that every backend can store and every reader can display."""
 
 import re
 from functools import lru_cache
@@ -6,15 +6,16 @@ from zlib import crc32
 
 _LONGEST = 10_000
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters, line separators and lone surrogates: no file format takes all of them."""
+"""Control characters, line separators and lone surrogates: some file format rejects each of them."""
 
 
 @lru_cache(maxsize=16384)
 def sanitize_tag(tag: str) -> str:
-    """The tag, with a mark in place of what no backend can store.
+    """The tag with U+FFFD in place of characters that a backend cannot store.
 
     Args:
-        tag: any string.
+        tag: any string; above 10,000 characters it is cut and ends in a checksum, an empty one becomes
+            ``unnamed``.
 
     Example:
         >>> sanitize_tag("train/loss"), sanitize_tag("two\\nlines"), sanitize_tag("")

@@ -1,4 +1,4 @@
-"""Words as values: text, and the configuration of a run."""
+"""Text and hyperparameter values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,10 +9,10 @@ Setting = float | int | str | bool
 
 @dataclass(frozen=True)
 class Text:
-    """Words, shown as plain text.
+    """A text, shown as plain text by every backend.
 
     Args:
-        text: the words.
+        text: one line or several.
 
     Raises:
         TypeError: if ``text`` is not a string.
@@ -31,16 +31,16 @@ class Text:
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """The configuration of a run, flat, with the metrics that stand beside it.
+    """The flat configuration of a run, with its final metrics.
 
     Args:
         settings: name (nested names joined by ``/``) to float, int, string or boolean.
-        metrics: tag to the value at the end of the run; at the start, the tags to expect with ``None``.
+        metrics: tag to the value at the end of the run; at the start, the expected tags with ``None``.
         status: ``"running"``, ``"success"`` or ``"failure"``.
 
     Raises:
         TypeError: if a setting is not a float, an int, a string or a boolean.
-        ValueError: if ``status`` is another word.
+        ValueError: if ``status`` is none of the three.
 
     Example:
         >>> Hyperparameters({"ppo/gamma": 0.99}).settings["ppo/gamma"]

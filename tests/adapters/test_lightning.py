@@ -121,7 +121,7 @@ def test_both_namespaces(pl, tmp_path, rollouts):
 
 def test_gradient_accumulation(pl, memory_logger):
     make_trainer(pl, memory_logger, callbacks(), accumulate_grad_batches=2).fit(make_module(pl))
-    twice = memory_logger.series("axes/optimizer_steps")[-1]
+    twice = memory_logger.series("time/optimizer_steps")[-1]
     assert twice == (4, 4.0)
     assert memory_logger.series("train/index") == [(2, 1.5), (4, 5.5)], "the mean over every batch"
     whole = MemoryLogger()
@@ -253,7 +253,7 @@ def test_the_learning_rate_finder_leaves_no_trace(pl, memory_logger, tmp_path, f
     listed = [find, *ours] if first else [*ours, find]
     trainer = make_trainer(pl, memory_logger, listed, default_root_dir=tmp_path)
     trainer.fit(make_module(pl, batches=16, rollouts=True))
-    counted = memory_logger.series("axes/optimizer_steps")
+    counted = memory_logger.series("time/optimizer_steps")
     assert counted[-1][1] == 16.0, "the steps of the search were taken back, and do not count"
     indices = memory_logger.series("train/index")
     assert [value for _, value in indices] == [step - 0.5 for step in range(1, 16, 2)]
@@ -269,7 +269,7 @@ def test_the_batch_size_finder_leaves_no_trace(pl, memory_logger, tmp_path, firs
     module = make_module(pl, batches=16)
     trainer.fit(module)
     batches = 32 // module.batch_size
-    assert memory_logger.series("axes/optimizer_steps")[-1][1] == batches
+    assert memory_logger.series("time/optimizer_steps")[-1][1] == batches
     indices = memory_logger.series("train/index")
     assert [value for _, value in indices] == [step - 0.5 for step in range(1, batches, 2)]
     no_step_twice(memory_logger)

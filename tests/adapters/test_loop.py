@@ -126,7 +126,7 @@ def test_a_script_in_cleanrl_s_structure_logs_every_tag_at_its_agent_step(memory
         assert [step for step, _ in memory_logger.series(tag)] == steps, tag
     for tag in ("weights/actor.0.weight", "gradients/critic.2.bias", "rollout/advantages", "rollout/actions"):
         assert [step for step, _ in memory_logger.series(tag)] == steps[1::2], tag
-    assert memory_logger.series("axes/optimizer_steps") == [(step, step / 32.0) for step in steps]
+    assert memory_logger.series("time/optimizer_steps") == [(step, step / 32.0) for step in steps]
     settings = memory_logger.series("hyperparameters")[0][1].settings
     assert (settings["total_timesteps"], settings["lr"], settings["optimizer/eps"]) == (2048, 2.5e-3, 1e-5)
 
@@ -155,7 +155,7 @@ def test_a_loop_without_rollouts_is_over_optimizer_steps(memory_logger):
             loop.step({"loss": float(at)})
     assert memory_logger.series("train/loss") == [(2, 0.5), (4, 2.5)]
     assert memory_logger.series("train/learning_rate") == [(2, 0.1), (4, 0.1)]
-    assert "axes/env_steps" not in memory_logger.tags
+    assert "time/env_steps" not in memory_logger.tags
 
 
 @pytest.mark.parametrize("source", ["module", "function", "rollout"])

@@ -71,5 +71,5 @@ def test_every_kind_of_module_trains_with_them(quiet_trainer, memory_logger, mod
     callbacks = default_callbacks(metrics=4, histograms=4)
     quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(module())
     assert len(memory_logger.series("train/loss")) == 3
-    assert {"train/loss", "train/learning_rate", "axes/optimizer_steps", "hyperparameters"} <= set(memory_logger.tags)
+    assert {"train/loss", "train/learning_rate", "time/optimizer_steps", "hyperparameters"} <= set(memory_logger.tags)
     assert any(tag.startswith("weights/") for tag in memory_logger.tags)

@@ -87,7 +87,7 @@ def test_after_more_updates_than_ever_the_next_rollout_is_shown(quiet_trainer, m
             return super().training_step(batch, batch_idx)
 
     fit(quiet_trainer, memory_logger, Slows(losses(*[0.0] * 36)), HistogramCallback(20))
-    steps = memory_logger.series("axes/optimizer_steps")
+    steps = memory_logger.series("time/optimizer_steps")
     shown, *_ = (step for step, _ in memory_logger.series("rollout/rewards"))
     assert dict(steps)[shown] >= 20
 

@@ -170,7 +170,7 @@ def test_the_last_mean_stands_on_its_own_axes(quiet_trainer, memory_logger):
     recorder = Recorder("optimizer_steps")
     fit(quiet_trainer, memory_logger, losses(*range(20)), module=Agent, callbacks=[recorder], every_n_steps=6)
     assert [step for step, _ in memory_logger.series("train/loss")] == [6, 12, 18, 20]
-    assert memory_logger.series("axes/env_steps")[-1] == (20, 80.0)
+    assert memory_logger.series("time/env_steps")[-1] == (20, 80.0)
 
 
 def test_under_gradient_accumulation_the_loss_is_the_true_one(quiet_trainer, memory_logger):

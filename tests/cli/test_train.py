@@ -51,7 +51,7 @@ def test_wandb_alone_runs_offline_and_says_so(tmp_path: Path, capsys: pytest.Cap
     assert said and all("offline (no API key); send it with: wandb sync" in line for line in said)
     folder = Path(said[0].rpartition("wandb sync ")[2])
     (run,) = folder.glob("*.wandb")
-    assert [int(row["axes/env_steps"]) for row in history(run) if "train/reward" in row][-1] == 2048
+    assert [int(row["time/env_steps"]) for row in history(run) if "train/reward" in row][-1] == 2048
     assert not list(tmp_path.rglob("*tfevents*"))
 
 

@@ -59,40 +59,40 @@ SHOWN_TEXTS = [
 
 @pytest.mark.parametrize("name", HIDDEN_NAMES)
 @pytest.mark.parametrize("value", ["hush", 1234, 0.5])
-def test_a_secret_name_hides_its_value(name, value):
+def test_the_value_of_a_secret_name_is_redacted(name, value):
     assert Redactor()(name, value) == REDACTED
 
 
 @pytest.mark.parametrize("name", [*SHOWN_NAMES])
-def test_other_names_show_theirs(name):
+def test_the_values_of_other_names_are_shown(name):
     assert Redactor()(name, "shown") == "shown"
     assert Redactor()(name, 0.5) == 0.5
 
 
 @pytest.mark.parametrize("text", HIDDEN_TEXTS)
-def test_a_secret_inside_a_text_is_hidden(text):
+def test_a_secret_within_a_text_is_redacted(text):
     assert Redactor()("note", text) == HIDDEN_TEXTS[text]
 
 
 @pytest.mark.parametrize("text", SHOWN_TEXTS)
-def test_other_texts_are_shown_as_they_are(text):
+def test_other_texts_are_unchanged(text):
     assert Redactor()("note", text) == text
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("use_token", True), ("token", ""), ("token", "None"), ("max_tokens", 512)]
 )
-def test_what_says_nothing_is_shown(name, value):
+def test_empty_secrets_are_shown(name, value):
     assert Redactor()(name, value) == value
 
 
-def test_names_are_the_user_s(quiet_trainer):
+def test_names_can_be_given(quiet_trainer):
     redactor = Redactor(["team"])
     assert (redactor("my_TEAM", "blue"), redactor("token", "shown")) == (REDACTED, "shown")
     assert Redactor("team")("team", "blue") == REDACTED
     assert Redactor([])("token", "shown") == "shown"
 
 
-def test_a_bad_pattern_is_refused():
+def test_an_invalid_pattern_raises():
     with pytest.raises(ValueError, match="redact: expected regular expressions"):
         Redactor(["["])

@@ -34,11 +34,11 @@ class Output:
         (torch.tensor([1]), torch.tensor([-0.5]), torch.tensor([0.7])),
     ],
 )
-def test_one_choice_is_read_from_any_output(output):
+def test_a_discrete_action_is_converted_from_any_output(output):
     assert to_action(output, spaces.Discrete(3)) == 1
 
 
-def test_choices_from_logits_count_from_the_start_of_the_space():
+def test_discrete_actions_start_at_the_start_of_the_space():
     assert to_action(LOGITS, spaces.Discrete(3, start=5)) == 6
     assert to_action(torch.tensor([6]), spaces.Discrete(3, start=5)) == 6
 
@@ -53,7 +53,7 @@ def test_choices_from_logits_count_from_the_start_of_the_space():
         MultiCategorical(torch.tensor([[1.0, 2.0, 0.0, 0.5, 9.0]]), (2, 3)),
     ],
 )
-def test_several_choices(output):
+def test_multi_discrete_actions(output):
     action = to_action(output, spaces.MultiDiscrete([2, 3]))
     assert action.tolist() == [1, 2] and spaces.MultiDiscrete([2, 3]).contains(action)
 
@@ -70,12 +70,12 @@ def test_several_choices(output):
         DiagonalGaussian(torch.tensor([[0.25, -7.0]]), torch.zeros(2)),
     ],
 )
-def test_real_actions_are_clipped_to_the_bounds(output):
+def test_continuous_actions_are_clipped_to_the_bounds(output):
     action = to_action(output, BOX)
     assert action.tolist() == [0.25, -1.0] and action.dtype == np.float32 and BOX.contains(action)
 
 
-def test_a_distribution_without_a_mode_gives_its_mean_or_a_sample():
+def test_a_distribution_without_a_mode_returns_its_mean_or_a_sample():
     normal = distributions.Normal(torch.zeros(1, 2), torch.ones(1, 2))
     mixture = distributions.MixtureSameFamily(
         distributions.Categorical(torch.ones(1, 2, 1)),
@@ -86,7 +86,7 @@ def test_a_distribution_without_a_mode_gives_its_mean_or_a_sample():
     assert BOX.contains(to_action(squashed, BOX))
 
 
-def test_switches_are_logits_or_bits():
+def test_multi_binary_actions_are_logits_or_bits():
     assert to_action(torch.tensor([[0.5, -0.5, 2.0]]), spaces.MultiBinary(3)).tolist() == [1, 0, 1]
     assert to_action(torch.tensor([[1, 0, 1]]), spaces.MultiBinary(3)).tolist() == [1, 0, 1]
 
@@ -112,6 +112,6 @@ def test_nested_and_other_spaces():
         ("left", spaces.Discrete(3), "str"),
     ],
 )
-def test_what_is_no_action_is_named(output, space, given):
+def test_an_output_that_is_not_an_action_raises(output, space, given):
     with pytest.raises(ValueError, match=f"expected an action, logits or a distribution for .*, got {given}"):
         to_action(output, space)

@@ -11,7 +11,7 @@ from puffer_callbacks.ppo.module import PPO
 TWO = spaces.Discrete(2)
 
 
-def test_methods_are_asked_in_their_order():
+def test_methods_are_tried_in_order():
     for at, name in enumerate(METHODS[:-1]):
         module = nn.Linear(2, 2)
         for later in METHODS[at:-1]:
@@ -20,7 +20,7 @@ def test_methods_are_asked_in_their_order():
         assert Policy(module, TWO)(np.zeros(2)) == 1, name
 
 
-def test_a_lightning_module_s_own_predict_step_is_asked_but_not_lightning_s():
+def test_predict_step_is_called_only_if_the_module_overrides_it():
     class Plain(pl.LightningModule):
         def forward(self, x):
             return torch.tensor([1])
@@ -47,7 +47,7 @@ def test_every_form_of_an_observation_is_tried(form):
     assert [policy(np.zeros(4)) for _ in range(2)] == [1, 1]
 
 
-def test_observations_have_the_module_s_type_and_device():
+def test_observations_have_the_modules_dtype_and_device():
     class Looks(nn.Linear):
         def forward(self, x):
             self.seen = {name: (each.dtype, tuple(each.shape)) for name, each in x.items()}
@@ -62,14 +62,14 @@ def test_observations_have_the_module_s_type_and_device():
     }
 
 
-def test_the_reference_module_acts_as_it_says():
+def test_the_reference_module_acts_by_its_own_method():
     module = PPO("CartPole")
     observations = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     policy = Policy(module, module.action_space)
     assert [policy(each) for each in observations] == module.act(observations).tolist()
 
 
-def test_the_likeliest_action_is_asked_for():
+def test_the_policy_is_deterministic():
     class Noisy(nn.Module):
         def predict(self, observation, state=None, episode_start=None, deterministic=False):
             return np.array([1 if deterministic else 0]), state

@@ -13,14 +13,14 @@ def still(observation):
     return 0
 
 
-def test_every_step_is_a_frame_and_the_caption_tells_the_episode():
+def test_every_step_is_a_frame_and_the_caption_describes_the_episode():
     video = record_episode(Dot(length=6), still, seed=1)
     assert len(video.frames) == 7 and video.fps == 20
     assert video.caption == "return 6 in 6 steps, ended, seed 1"
     assert not np.array_equal(video.frames[0], video.frames[-1])
 
 
-def test_the_frames_are_the_environment_s_own_enlarged():
+def test_the_frames_are_those_of_the_environment_enlarged():
     env = Dot(length=3)
     video = record_episode(env, still)
     env.reset(seed=0)
@@ -39,7 +39,7 @@ def test_a_fast_environment_keeps_its_speed_with_fewer_frames(fps, frames, shown
     assert (len(video.frames), video.fps) == (frames, shown)
 
 
-def test_the_same_policy_gives_the_same_episode_and_no_random_number_is_used():
+def test_the_same_policy_gives_the_same_episode_and_generators_are_restored():
     def noisy(observation):
         return int(torch.rand(1).item() + random.random() + np.random.rand() > 1.5)
 
@@ -69,7 +69,7 @@ def test_a_render_mode_without_frames_is_named_with_a_remedy(render_mode, frame,
         record_episode(env, still)
 
 
-def test_frames_in_lists_in_gray_and_of_changing_size_are_shown():
+def test_frames_in_lists_in_gray_and_of_changing_size_are_accepted():
     assert record_episode(Dot(render_mode="rgb_array_list", length=3), still).frames.shape[0] == 4
     assert record_episode(Dot(frame=np.full((20, 30), 0.5)), still).frames.shape[1:] == (118, 150, 3)
     assert record_episode(Dot(growing=True, length=3), still).frames.shape[0] == 4
@@ -84,6 +84,6 @@ def test_an_environment_of_gymnasium():
     assert video.caption.startswith("return ")
 
 
-def test_a_length_of_nothing_is_refused():
+def test_max_steps_below_one_raises():
     with pytest.raises(ValueError, match="max_steps of at least 1, got 0"):
         record_episode(Dot(), still, max_steps=0)

@@ -16,7 +16,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from torch import Tensor
 
 from puffer_callbacks.values import Histogram
-from puffer_callbacks.values.checkpointing import pack, unpack
+from puffer_callbacks.values.checkpointing import from_state, to_state
 from puffer_callbacks.writers.tensorboard.summaries import encode
 
 SHARES = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
@@ -106,8 +106,8 @@ def test_coarsened_keeps_counts_and_ends(data: Tensor, most: int) -> None:
 
 @each
 def test_survives_a_checkpoint(data: Tensor, tmp_path: Path) -> None:
-    torch.save(pack(Histogram.of(data)), tmp_path / "state.pt")
-    assert unpack(torch.load(tmp_path / "state.pt", weights_only=True)) == Histogram.of(data)
+    torch.save(to_state(Histogram.of(data)), tmp_path / "state.pt")
+    assert from_state(torch.load(tmp_path / "state.pt", weights_only=True)) == Histogram.of(data)
 
 
 @given(st.lists(FLOATS, max_size=30), st.lists(FLOATS, max_size=30))

@@ -11,7 +11,7 @@ import torch
 from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
 from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.values import Histogram
-from puffer_callbacks.values.checkpointing import unpack
+from puffer_callbacks.values.checkpointing import from_state
 from tests.histogram import ranks
 
 Found = dict[str, dict[str, Histogram]]
@@ -28,7 +28,7 @@ def both(folder: Path) -> list[Found]:
     processes = [subprocess.Popen([*command, str(rank), str(folder)]) for rank in range(2)]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     loaded = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    return [{case: {n: unpack(p) for n, p in each.items()} for case, each in found.items()} for found in loaded]
+    return [{case: {n: from_state(p) for n, p in each.items()} for case, each in found.items()} for found in loaded]
 
 
 def same_bits(found: Histogram, whole: Histogram) -> None:

@@ -25,7 +25,7 @@ def stream():
     return io.StringIO()
 
 
-def test_the_lines_of_the_contract_to_the_letter(capsys):
+def test_the_printed_lines_follow_the_contract(capsys):
     logger = ConsoleLogger()
     logger.log_metrics({"train/reward": 21.34, "losses/policy": 0.0123, "losses/value": 0.5}, step=100)
     assert capsys.readouterr().out.splitlines() == [
@@ -34,7 +34,7 @@ def test_the_lines_of_the_contract_to_the_letter(capsys):
     ]
 
 
-def test_prefix_and_stream_are_the_user_s(stream):
+def test_prefix_and_stream_can_be_given(stream):
     ConsoleLogger("EVAL", every_n_steps=1, stream=stream).log_metrics({"train/reward": 1.0}, step=7)
     assert lines(stream) == ["[EVAL] Step 7: train/reward = 1.0000"]
 
@@ -53,12 +53,12 @@ def test_prefix_and_stream_are_the_user_s(stream):
         (3, "3.0000"),
     ],
 )
-def test_numbers_say_something(stream, value, shown):
+def test_numbers_have_four_decimals_or_an_exponent(stream, value, shown):
     ConsoleLogger(every_n_steps=1, stream=stream).log_metrics({"train/x": value}, step=1)
     assert lines(stream) == [f"[TRAIN] Step 1: train/x = {shown}"]
 
 
-def test_every_metric_of_a_step_appears_in_however_many_calls(stream):
+def test_all_metrics_of_a_step_are_printed_across_several_calls(stream):
     logger = ConsoleLogger(every_n_steps=100, stream=stream)
     logger.log_metrics({"train/a": 1.0}, step=100)
     logger.log_metrics({"train/b": 2.0}, step=100)
@@ -70,7 +70,7 @@ def test_every_metric_of_a_step_appears_in_however_many_calls(stream):
     ]
 
 
-def test_between_two_prints_the_latest_of_each_waits(stream):
+def test_between_two_prints_the_latest_value_of_each_metric_is_kept(stream):
     logger = ConsoleLogger(every_n_steps=100, stream=stream)
     logger.log_metrics({"train/a": 1.0, "train/rare": 7.0}, step=30)
     logger.log_metrics({"train/a": 2.0}, step=60)
@@ -83,7 +83,7 @@ def test_between_two_prints_the_latest_of_each_waits(stream):
     }
 
 
-def test_what_waits_at_the_end_is_printed(stream):
+def test_pending_metrics_are_printed_at_the_end(stream):
     logger = ConsoleLogger(every_n_steps=100, stream=stream)
     logger.log_metrics({"train/a": 1.0}, step=30)
     logger.finalize("success")
@@ -91,7 +91,7 @@ def test_what_waits_at_the_end_is_printed(stream):
     assert lines(stream) == ["[TRAIN] Step 30: train/a = 1.0000"]
 
 
-def test_steps_that_jump_are_no_obstacle(stream):
+def test_steps_that_jump_still_cross_the_interval(stream):
     logger = ConsoleLogger(every_n_steps=1000, stream=stream)
     for step in range(256, 5121, 256):
         logger.log_metrics({"train/a": float(step)}, step=step)
@@ -99,7 +99,7 @@ def test_steps_that_jump_are_no_obstacle(stream):
     assert printed == [1024, 2048, 3072, 4096, 5120]
 
 
-def test_long_and_alike_names_do_not_collide(stream):
+def test_long_similar_names_do_not_collide(stream):
     names = [f"train/{'x' * 200}{i}" for i in range(3)]
     ConsoleLogger(every_n_steps=1, stream=stream).log_metrics(dict.fromkeys(names, 1.0), step=1)
     assert len(lines(stream)) == 3
@@ -119,18 +119,18 @@ def test_a_whole_run_prints_every_scalar(quiet_trainer, stream, memory_logger):
             assert len(re.findall(rf"Step \d+: {shown}", text)) == len(memory_logger.series(tag)), tag
 
 
-def test_words_are_printed_and_histograms_are_not(quiet_trainer, stream):
-    class Says(PufferCallback):
+def test_texts_are_printed_and_histograms_are_not(quiet_trainer, stream):
+    class Logs(PufferCallback):
         def on_step(self, trainer, pl_module, metrics):
             log(trainer, {"health/kl": Text("KL is high"), "weights": Histogram.of(torch.ones(3))})
 
     console = ConsoleLogger(every_n_steps=1, stream=stream)
-    quiet_trainer(logger=console, callbacks=[Says()]).fit(Supervised(losses(0.0)))
+    quiet_trainer(logger=console, callbacks=[Logs()]).fit(Supervised(losses(0.0)))
     assert "[TRAIN] Step 1: health/kl: KL is high" in lines(stream)
     assert "weights" not in stream.getvalue()
 
 
-def test_what_a_module_logs_itself_is_printed(quiet_trainer, stream):
+def test_values_that_a_module_logs_itself_are_printed(quiet_trainer, stream):
     class Logs(Supervised):
         def training_step(self, batch, batch_idx):
             self.log("own/value", 0.25)
@@ -141,7 +141,7 @@ def test_what_a_module_logs_itself_is_printed(quiet_trainer, stream):
     assert any("own { value=0.2500 }" in line for line in lines(stream))
 
 
-def test_without_a_step_it_prints_at_the_step_it_knows(stream):
+def test_without_a_step_the_last_step_is_printed(stream):
     logger = ConsoleLogger(every_n_steps=1, stream=stream)
     logger.log_metrics({"train/a": 1.0}, step=5)
     logger.log_metrics({"train/b": 2.0})
@@ -149,6 +149,6 @@ def test_without_a_step_it_prints_at_the_step_it_knows(stream):
 
 
 @pytest.mark.parametrize(("interval", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError)])
-def test_a_bad_interval_is_refused(interval, error):
+def test_an_invalid_interval_raises(interval, error):
     with pytest.raises(error, match="expected an interval"):
         ConsoleLogger(every_n_steps=interval)

@@ -17,7 +17,7 @@ def test_series_are_points_on_the_x_axis(quiet_trainer, memory_logger):
     assert memory_logger.tags == sorted(memory_logger.tags)
 
 
-def test_values_of_every_kind_are_kept_as_they_are():
+def test_values_of_every_type_are_kept_unchanged():
     logger, histogram = MemoryLogger(), Histogram.of(torch.ones(3))
     logger.log_values({"h": histogram, "x": 1.0}, 16)
     ((step, kept),) = logger.series("h")
@@ -25,7 +25,7 @@ def test_values_of_every_kind_are_kept_as_they_are():
     assert kept is histogram
 
 
-def test_an_unknown_tag_is_an_error_that_names_the_known():
+def test_an_unknown_tag_raises_and_lists_the_known_tags():
     logger = MemoryLogger()
     logger.log_metrics({"train/loss": 1.0}, step=1)
     with pytest.raises(KeyError, match=r"expected one of the tags \['train/loss'\], got 'train/lost'"):
@@ -40,14 +40,14 @@ def test_a_series_cannot_be_changed_from_outside():
     assert logger.series("a") == [(1, 1.0)]
 
 
-def test_words_are_one_line_each_in_the_order_of_the_run():
+def test_texts_are_one_line_each_in_order_of_step():
     logger = MemoryLogger()
     logger.log_values({"z": Text("first")}, 1)
     logger.log_values({"a": Text("second"), "x": 1.0}, 2)
     assert logger.text == "z: first\na: second"
 
 
-def test_scalars_of_self_log_are_numbers():
+def test_scalars_of_self_log_are_floats():
     logger = MemoryLogger()
     logger.log_metrics({"a": torch.tensor(1.5)}, step=3)
     logger.log_metrics({"b": 1})

@@ -41,14 +41,14 @@ def test_explained_variance_of_parts_is_that_of_the_whole(parts, mean, scale):
     assert computed(*rollouts)["diagnostics/explained_variance"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_nothing_is_made_up_without_a_finished_episode():
+def test_without_a_finished_episode_there_are_no_statistics():
     none = random_rollout(0, 0, episode_returns=torch.zeros(0), episode_lengths=None, values=None)
     assert computed(none) == {}
     constant = random_rollout(0, 0, episode_returns=None, episode_lengths=None, returns=torch.ones(8, 2))
     assert computed(constant) == {}
 
 
-def test_whole_numbers_are_returns_too():
+def test_integer_returns_are_accepted():
     found = computed(random_rollout(0, 0, episode_returns=torch.tensor([1, 2, 4, 4, 4])))
     assert found["train/reward"] == 3.0
 
@@ -62,5 +62,5 @@ def test_infos_are_means_and_success_is_a_rate():
     }
 
 
-def test_an_empty_info_says_nothing():
+def test_an_empty_info_gives_no_statistic():
     assert info_statistics(info_sums({"energy": torch.zeros(0)})) == {}

@@ -9,7 +9,7 @@ from puffer_callbacks.measure.norms import norms
 
 @pytest.mark.parametrize("shape", [(), (3,), (0,), (64, 128), (8192,), (8193,), (3, 5000), (1000, 1111)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
-def test_as_numpy(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+def test_norms_agree_with_numpy(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     tensor = torch.randn(shape).to(dtype)
     expected = float(np.linalg.norm(tensor.double().numpy().reshape(-1)))
     found = norms([tensor])[0]
@@ -18,7 +18,7 @@ def test_as_numpy(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_many_numbers_lose_nothing() -> None:
+def test_norms_of_large_tensors_are_exact() -> None:
     tensor = torch.rand(1 << 24)
     assert norms([tensor])[0].item() == pytest.approx(float(tensor.double().square().sum().sqrt()), rel=1e-7)
 
@@ -29,13 +29,13 @@ def test_bfloat16_does_not_overflow() -> None:
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("size", [10, 20000])
-def test_what_is_not_finite_shows(bad: float, size: int) -> None:
+def test_nan_and_infinity_propagate(bad: float, size: int) -> None:
     tensor = torch.ones(size)
     tensor[-1] = bad
     assert not norms([tensor])[0].isfinite()
 
 
-def test_strided_and_sparse() -> None:
+def test_strided_and_sparse_tensors_are_accepted() -> None:
     matrix = torch.randn(300, 200)
     sparse = torch.eye(5).to_sparse() * 2
     found = norms([matrix.t(), matrix[::2, ::3], sparse])
@@ -43,5 +43,5 @@ def test_strided_and_sparse() -> None:
     torch.testing.assert_close(found, expected)
 
 
-def test_no_graph() -> None:
+def test_norms_are_not_part_of_a_graph() -> None:
     assert not norms([torch.ones(3, requires_grad=True)])[0].requires_grad

@@ -7,7 +7,7 @@ import pytest
 
 from puffer_callbacks import HistogramCallback, Recorder
 from puffer_callbacks.overhead import budget
-from puffer_callbacks.overhead.budget import MOST, Budget
+from puffer_callbacks.overhead.budget import MAX_MULTIPLIER, Budget
 from puffer_callbacks.schedule import Every
 from tests.support.regression import Regression
 
@@ -24,8 +24,8 @@ def schedules() -> tuple[Budget, Every, Every]:
 def test_the_dearest_gives_way_and_says_so_once(schedules, caplog):
     allowance, cheap, dear = schedules
     with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):
-        assert allowance.judge(0.03, {"cheap": 0.001, "dear": 0.02}) == {"logging/every_n_steps/dear": 200.0}
-        assert allowance.judge(0.02, {"cheap": 0.001, "dear": 0.01}) == {"logging/every_n_steps/dear": 400.0}
+        assert allowance.adjust(0.03, {"cheap": 0.001, "dear": 0.02}) == {"logging/every_n_steps/dear": 200.0}
+        assert allowance.adjust(0.02, {"cheap": 0.001, "dear": 0.01}) == {"logging/every_n_steps/dear": 400.0}
     assert (cheap.multiplier, dear.multiplier) == (1, 4)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("recording took 3.0% of the run, above its budget of 1.0%: dear fires every 200 steps")
@@ -33,17 +33,17 @@ def test_the_dearest_gives_way_and_says_so_once(schedules, caplog):
 
 def test_within_the_budget_nothing_moves_and_with_room_it_comes_back(schedules):
     allowance, _, dear = schedules
-    allowance.judge(0.03, {"dear": 0.02})
-    assert allowance.judge(0.009, {"dear": 0.005}) == {} and dear.multiplier == 2
-    assert allowance.judge(0.001, {"dear": 0.0}) == {"logging/every_n_steps/dear": 100.0}
-    assert allowance.judge(0.001, {"dear": 0.0}) == {} and dear.multiplier == 1
+    allowance.adjust(0.03, {"dear": 0.02})
+    assert allowance.adjust(0.009, {"dear": 0.005}) == {} and dear.multiplier == 2
+    assert allowance.adjust(0.001, {"dear": 0.0}) == {"logging/every_n_steps/dear": 100.0}
+    assert allowance.adjust(0.001, {"dear": 0.0}) == {} and dear.multiplier == 1
 
 
 def test_widening_ends(schedules):
     allowance, _, dear = schedules
     for _ in range(20):
-        allowance.judge(1.0, {"dear": 1.0, "cheap": 0.0})
-    assert dear.multiplier == MOST
+        allowance.adjust(1.0, {"dear": 1.0, "cheap": 0.0})
+    assert dear.multiplier == MAX_MULTIPLIER
 
 
 def test_in_a_run(quiet_trainer, memory_logger, monkeypatch):

@@ -19,7 +19,7 @@ def test_a_tile_for_each_head_in_the_colors_of_its_weights():
         assert (windows[:, :, ::20, ::20] == tile[::20, ::20]).all((2, 3, 4)).any()
 
 
-def test_the_caption_tells_what_is_seen():
+def test_the_caption_describes_the_picture():
     image = attention_image(AttentionMap("encoder.0", torch.full((1, 2, 3, 4), 0.25)))
     assert image.caption == "encoder.0: sample 0, heads 2, queries 3 (down), keys 4 (across), weights 0 to 0.25"
 
@@ -40,6 +40,6 @@ def test_any_size_is_legible(shape):
 
 
 @pytest.mark.parametrize(("shape", "sample"), [((1, 2, 3, 3), 1), ((0, 2, 3, 3), 0), ((1, 2, 3, 0), 0)])
-def test_nothing_to_show_is_refused(shape, sample):
+def test_an_empty_map_or_unknown_sample_raises(shape, sample):
     with pytest.raises(ValueError, match=f"attention maps of a sample {sample}, got the shape"):
         attention_image(AttentionMap("layer", torch.zeros(shape)), sample=sample)

@@ -25,7 +25,7 @@ def test_rewards_by_component():
     assert taller is not None and taller.pixels.shape[0] > picture.pixels.shape[0]
 
 
-def test_without_a_finished_episode_there_is_none():
+def test_without_a_finished_episode_there_is_no_figure():
     assert reward_figure(rollout(torch.zeros(4, 2))) is None
     assert reward_figure(rollout(torch.zeros(4, 2), episode_returns=torch.zeros(0))) is None
 

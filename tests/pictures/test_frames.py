@@ -47,7 +47,7 @@ def test_gray_is_gray(shape):
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_stacked_gray_frames_stand_side_by_side_in_reading_order(last):
+def test_stacked_gray_frames_are_placed_side_by_side_in_reading_order(last):
     stack = noise(4, 9, 8)
     shown = to_frames(np.moveaxis(stack, 0, -1) if last else stack, dims=3).pixels
     assert shown.shape == (20, 18, 3)
@@ -63,7 +63,7 @@ def test_stacked_colored_frames_keep_their_colors():
     assert np.array_equal(to_frames(channels_first, dims=3).pixels, expected)
 
 
-def test_planes_of_truth_values_are_not_colors():
+def test_boolean_planes_are_not_colors():
     planes = noise(10, 10, 6) > 128
     frames = to_frames(planes, dims=3)
     assert frames.pixels.shape == (22, 34, 3) and set(np.unique(frames.pixels)) == {0, 255}
@@ -80,7 +80,7 @@ def test_planes_of_truth_values_are_not_colors():
         (500.0, 900.0, (500, 900)),
     ],
 )
-def test_floats_have_the_narrowest_usual_scale(low, high, scale):
+def test_floats_have_the_narrowest_common_scale(low, high, scale):
     frames = to_frames(np.linspace(low, high, 64).reshape(8, 8), dims=2)
     assert (frames.low, frames.high) == scale
     share = (high - scale[0]) / (scale[1] - scale[0])
@@ -88,7 +88,7 @@ def test_floats_have_the_narrowest_usual_scale(low, high, scale):
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64])
-def test_small_whole_numbers_are_codes_and_stretched(kind):
+def test_small_integers_are_codes_scaled_to_the_full_range(kind):
     frames = to_frames((np.arange(64).reshape(8, 8) % 11).astype(kind), dims=2)
     assert (frames.low, frames.high) == (0, 10) and frames.pixels.max() == 255
 
@@ -97,7 +97,7 @@ def test_black_stays_black():
     assert not to_frames(np.zeros((8, 8, 3), np.uint8), dims=3).pixels.any()
 
 
-def test_what_is_not_finite_is_magenta_and_counted():
+def test_non_finite_pixels_are_magenta_and_counted():
     pixels = np.full((2, 8, 8, 3), 0.5)
     pixels[0, 2, 3, 1], pixels[1, 4, 4] = np.nan, np.inf
     frames = to_frames(pixels, dims=3)
@@ -106,6 +106,6 @@ def test_what_is_not_finite_is_magenta_and_counted():
     assert np.argwhere(shown).tolist() == [[0, 2, 3], [1, 4, 4]]
 
 
-def test_nothing_finite_is_all_magenta():
+def test_a_frame_without_finite_pixels_is_magenta():
     frames = to_frames(np.full((8, 8), np.nan), dims=2)
     assert (frames.pixels == MISSING).all() and frames.missing == 64

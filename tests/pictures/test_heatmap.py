@@ -20,12 +20,12 @@ def test_time_runs_to_the_right_in_the_colors_of_the_scale():
     assert [int(columns[0]) for columns in at] == sorted(int(columns[0]) for columns in at)
 
 
-def test_what_is_missing_is_magenta():
+def test_non_finite_numbers_are_magenta():
     assert contains(heatmap([[strip([0, np.nan, np.inf, 1])]]), MISSING)
     assert not contains(heatmap([[strip([0, 1])]]), MISSING)
 
 
-def test_names_and_scales_take_room_beside_the_colors():
+def test_long_names_widen_the_picture():
     short, long = (heatmap([[strip([0, 1], name)]]) for name in ("a", "a rather long name"))
     assert long.shape[1] > short.shape[1]
 
@@ -41,5 +41,5 @@ def test_long_times_are_averaged():
     assert contains(heatmap([[strip(values)]]), half)
 
 
-def test_one_step_is_a_picture_too():
+def test_a_single_step_gives_a_picture():
     assert heatmap([[strip([0.3])], [strip([0.1])]]).size

@@ -1,32 +1,32 @@
 import numpy as np
 import pytest
 
-from puffer_callbacks.pictures.layout import PAPER, below, beside, framed, grid, resized
+from puffer_callbacks.pictures.layout import BACKGROUND, framed, grid, hstack, resized, vstack
 
 
 def tile(value, height=4, width=6):
     return np.full((height, width, 3), value, np.uint8)
 
 
-def test_pictures_stand_beside_and_below_one_another():
-    row = beside([tile(1), tile(2, height=2)], gap=3)
+def test_hstack_and_vstack_place_and_align_pictures():
+    row = hstack([tile(1), tile(2, height=2)], gap=3)
     assert row.shape == (4, 15, 3)
-    assert (row[:, :6] == 1).all() and (row[:, 6:9] == PAPER).all()
-    assert (row[:2, 9:] == 2).all() and (row[2:, 9:] == PAPER).all()
-    column = below([tile(1), tile(2, width=2)], gap=1, align="end")
-    assert (column[5:, 4:] == 2).all() and (column[5:, :4] == PAPER).all()
-    assert (below([tile(1), tile(2, width=2)], gap=1, align="center")[5:, 2:4] == 2).all()
+    assert (row[:, :6] == 1).all() and (row[:, 6:9] == BACKGROUND).all()
+    assert (row[:2, 9:] == 2).all() and (row[2:, 9:] == BACKGROUND).all()
+    column = vstack([tile(1), tile(2, width=2)], gap=1, align="end")
+    assert (column[5:, 4:] == 2).all() and (column[5:, :4] == BACKGROUND).all()
+    assert (vstack([tile(1), tile(2, width=2)], gap=1, align="center")[5:, 2:4] == 2).all()
 
 
 def test_a_grid_fills_its_rows_in_order():
     page = grid([tile(i) for i in range(5)], columns=2, gap=0)
     assert page.shape == (12, 12, 3)
-    assert [int(page[y, x, 0]) for y in (0, 4, 8) for x in (0, 6)] == [0, 1, 2, 3, 4, PAPER]
+    assert [int(page[y, x, 0]) for y in (0, 4, 8) for x in (0, 6)] == [0, 1, 2, 3, 4, BACKGROUND]
 
 
-def test_a_frame_is_paper_on_every_side():
+def test_framed_adds_background_on_every_side():
     page = framed(tile(7), margin=2)
-    assert page.shape == (8, 10, 3) and (page[2:-2, 2:-2] == 7).all() and (page[0] == PAPER).all()
+    assert page.shape == (8, 10, 3) and (page[2:-2, 2:-2] == 7).all() and (page[0] == BACKGROUND).all()
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_frame_is_paper_on_every_side():
         ((1, 5000), (20, 100), (1, 100)),
     ],
 )
-def test_sizes_lie_between_their_bounds(shape, bounds, expected):
+def test_resized_keeps_the_longer_side_within_bounds(shape, bounds, expected):
     least, most = bounds
     assert resized(tile(0, *shape), at_least=least, at_most=most).shape[:2] == expected
 

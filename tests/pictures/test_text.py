@@ -1,23 +1,23 @@
 import numpy as np
 import pytest
 
-from puffer_callbacks.pictures.text import number, words
+from puffer_callbacks.pictures.text import draw_text, number
 
 
-def test_words_are_ink_on_paper_of_one_height():
-    lines = [words(text) for text in ("head 0", "gypq", "", "two\nlines")]
+def test_lines_of_text_have_equal_height_on_a_white_background():
+    lines = [draw_text(text) for text in ("head 0", "gypq", "", "two\nlines")]
     assert len({line.shape[0] for line in lines}) == 1
     assert lines[0].min() < 60 and lines[0].max() == 255
     assert (lines[2] == 255).all()
 
 
-def test_a_long_line_is_cut_at_its_room():
-    assert words("attention " * 40, width=100).shape[1] <= 101
-    assert words("a", width=100).shape[1] < 100
+def test_a_long_line_is_cut_at_its_width():
+    assert draw_text("attention " * 40, width=100).shape[1] <= 101
+    assert draw_text("a", width=100).shape[1] < 100
 
 
-def test_larger_letters_take_more_room():
-    assert words("word", size=24).shape[0] > words("word", size=12).shape[0]
+def test_a_larger_font_gives_a_higher_picture():
+    assert draw_text("word", size=24).shape[0] > draw_text("word", size=12).shape[0]
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,5 @@ def test_larger_letters_take_more_room():
         ("go north", "go north"),
     ],
 )
-def test_numbers_take_few_signs(value, expected):
+def test_numbers_have_three_significant_digits(value, expected):
     assert number(value) == expected

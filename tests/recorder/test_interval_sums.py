@@ -16,7 +16,7 @@ def taken(steps):
     sums = IntervalSums()
     for step in steps:
         sums.add(step)
-    return sums.take()
+    return sums.pop()
 
 
 @given(STEPS, st.booleans())
@@ -47,7 +47,7 @@ def test_a_tensor_changed_in_place_later_counts_as_it_was():
         value += 1
         sums.add({"x": value})
     value.fill_(math.nan)
-    assert sums.take()["x"] == (10.0, 4, 0)
+    assert sums.pop()["x"] == (10.0, 4, 0)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,10 @@ def test_a_key_may_change_its_dtype_and_its_kind():
 def test_take_starts_a_new_interval():
     sums = IntervalSums()
     sums.add({"x": torch.tensor(1.0)})
-    sums.take()
-    assert sums.take() == {}
+    sums.pop()
+    assert sums.pop() == {}
     sums.add({"x": torch.tensor(3.0)})
-    assert sums.take()["x"] == (3.0, 1, 0)
+    assert sums.pop()["x"] == (3.0, 1, 0)
 
 
 def test_a_checkpoint_continues_the_interval():
@@ -87,4 +87,4 @@ def test_a_checkpoint_continues_the_interval():
     second.add({"x": torch.tensor(100.0)})
     second.load_state_dict(first.state_dict())
     second.add({"x": torch.tensor(3.0), "y": 2.0})
-    assert second.take() == {"x": (4.0, 2, 0), "y": (2.0, 1, 1)}
+    assert second.pop() == {"x": (4.0, 2, 0), "y": (2.0, 1, 1)}

@@ -106,11 +106,11 @@ def test_steps_are_on_the_chosen_axis(quiet_trainer, memory_logger, x_axis, modu
 
 def test_every_row_carries_every_axis_and_the_cost(quiet_trainer, memory_logger):
     fit(quiet_trainer, memory_logger, *default_callbacks(metrics=1, histograms=2))
-    rows = [step for step, _ in memory_logger.series("axes/wall_time")]
-    for tag in ("axes/env_steps", "axes/optimizer_steps", "logging/overhead_pct"):
+    rows = [step for step, _ in memory_logger.series("time/elapsed")]
+    for tag in ("time/env_steps", "time/optimizer_steps", "logging/overhead_pct"):
         assert [step for step, _ in memory_logger.series(tag)] == rows == [16, 32, 48]
-    assert memory_logger.series("axes/env_steps") == [(step, float(step)) for step in rows]
-    assert [value for _, value in memory_logger.series("axes/optimizer_steps")] == [4.0, 8.0, 12.0]
+    assert memory_logger.series("time/env_steps") == [(step, float(step)) for step in rows]
+    assert [value for _, value in memory_logger.series("time/optimizer_steps")] == [4.0, 8.0, 12.0]
     assert all(0 <= value < 1e6 for _, value in memory_logger.series("logging/overhead_pct"))
 
 
@@ -218,9 +218,9 @@ def test_fit_twice_with_one_trainer_goes_on(quiet_trainer, memory_logger):
     trainer.fit(module)
     trainer.fit_loop.max_epochs = 2
     trainer.fit(module)
-    for tag in ("train/loss", "axes/env_steps", "weights/layer.weight", "rollout/return_mean"):
+    for tag in ("train/loss", "time/env_steps", "weights/layer.weight", "rollout/return_mean"):
         assert [step for step, _ in memory_logger.series(tag)] == [16, 32, 48, 64], tag
-    assert [value for _, value in memory_logger.series("axes/optimizer_steps")] == [4, 8, 12, 16]
+    assert [value for _, value in memory_logger.series("time/optimizer_steps")] == [4, 8, 12, 16]
     assert len(recorders(trainer)) == 1
 
 
@@ -289,7 +289,7 @@ def test_a_checkpoint_continues_every_series(quiet_trainer, tmp_path):
 
     run(Save(), epochs=1)
     resumed, whole = run(resume=True), run()
-    for tag, rows_before in (("train/loss", 9), ("weights/layer.weight", 9), ("axes/optimizer_steps", 9)):
+    for tag, rows_before in (("train/loss", 9), ("weights/layer.weight", 9), ("time/optimizer_steps", 9)):
         after = [step for step, _ in whole.series(tag) if step > rows_before]
         assert [step for step, _ in resumed.series(tag)] == after, tag
     assert resumed.series("train/loss") == [point for point in whole.series("train/loss") if point[0] > 9]

@@ -27,7 +27,7 @@ def check(healthy: Any, folder: Path, broken: Logger, **arguments: Any) -> list[
 def rows(folder: Path) -> list[int]:
     """The steps of the rows with axes in a CSV file."""
     with (folder / "metrics.csv").open(newline="") as file:
-        return [int(row["step"]) for row in csv.DictReader(file, strict=True) if row.get("axes/env_steps")]
+        return [int(row["step"]) for row in csv.DictReader(file, strict=True) if row.get("time/env_steps")]
 
 
 def the_two(said: list[str], name: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from tests.support.reading import accumulator
 from tests.support.warned import warned
 
 STEPS = 22
-TIMED = {"axes/wall_time", "throughput/sps", "logging/overhead_pct"}
+TIMED = {"time/elapsed", "throughput/sps", "logging/overhead_pct"}
 
 
 class Counted(pl.LightningModule):

@@ -189,7 +189,7 @@ def check_rollout(fields: Mapping[str, Any]) -> None:
     TRIED["Rollout, accepted"] += 1
     logger, said = train(Collects(rollout), RolloutCallback(), HistogramCallback(every_n_steps=1), ImageCallback(1))
     assert len(said) == len(set(said))
-    assert "axes/optimizer_steps" in logger.tags or said
+    assert "time/optimizer_steps" in logger.tags or said
     returns = _finite(rollout.episode_returns)
     if returns is not None and returns.size:
         assert _said_of("RolloutCallback", said) or np.isclose(logger.series("train/reward")[0][1], returns.mean())

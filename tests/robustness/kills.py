@@ -85,8 +85,8 @@ class Chain:
         last = state["journal"]["last_step"] or 0
         for backend in self.backends:
             if backend != "wandb":  # which buffers; the checkpoint carries what it may lose
-                steps = records.read(backend, self.folder).get("axes/env_steps", [])
-                missing = [step for step in records.expected(len(steps))["axes/env_steps"] if step <= last]
+                steps = records.read(backend, self.folder).get("time/env_steps", [])
+                missing = [step for step in records.expected(len(steps))["time/env_steps"] if step <= last]
                 if not set(missing) <= set(steps):
                     return f"{backend}: written before the checkpoint of {last}, and gone: {missing[:9]}"
         return None

@@ -28,7 +28,7 @@ from puffer_callbacks import (
     budget,
 )
 from puffer_callbacks.adapters import Loop
-from puffer_callbacks.values.checkpointing import pack
+from puffer_callbacks.values.checkpointing import to_state
 from tests.support.models import Agent, losses, random_rollout
 
 WORLD = 2
@@ -92,7 +92,7 @@ class Leaves(pl.Callback):
 
 def leave(memory: MemoryLogger, path: Path) -> None:
     """Every series, in a file that is read without unpickling."""
-    packed = {tag: [(step, pack(value)) for step, value in memory.series(tag)] for tag in memory.tags}
+    packed = {tag: [(step, to_state(value)) for step, value in memory.series(tag)] for tag in memory.tags}
     torch.save(packed, path)
 
 

@@ -13,7 +13,7 @@ Series = dict[str, list[int]]
 """Tag to the steps of its points, in the order in which the reader gives them."""
 
 WORDS = ("run/ended_by",)
-EVERY_ROLLOUT = ("axes/env_steps", "axes/optimizer_steps", "diagnostics/explained_variance")
+EVERY_ROLLOUT = ("time/env_steps", "time/optimizer_steps", "diagnostics/explained_variance")
 
 
 def read(backend: str, folder: Path) -> Series:
@@ -53,7 +53,7 @@ def wandb(folder: Path) -> Series:
         for row in read_history(path):
             for name in row.keys() - {"_step", "_runtime", "_timestamp"}:
                 if not name.endswith((".bins", ".values")):  # a histogram shows as its type
-                    step = int(json.loads(row["axes/env_steps"]))
+                    step = int(json.loads(row["time/env_steps"]))
                     series.setdefault(name.removesuffix("._type"), []).append(step)
     return series
 

@@ -24,7 +24,7 @@ from puffer_callbacks.ppo import PPO
 
 STEPS_PER_ROLLOUT, ROLLOUTS = 128, 6
 STEPS = [STEPS_PER_ROLLOUT * (at + 1) for at in range(ROLLOUTS)]
-_TIMED = ("axes/wall_time", "throughput/sps", "logging/overhead_pct")
+_TIMED = ("time/elapsed", "throughput/sps", "logging/overhead_pct")
 _PACKAGE = "puffer_callbacks"
 
 

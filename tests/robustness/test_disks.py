@@ -96,7 +96,7 @@ def test_a_full_disk(healthy, tmp_path, tiny, backend, comes_back):
     if backend == "csv":
         found = rows(tiny.folder)
     else:
-        found = [step for step, _ in tensorboard_scalars(tiny.folder)["axes/env_steps"]]
+        found = [step for step, _ in tensorboard_scalars(tiny.folder)["time/env_steps"]]
     assert found == sorted(set(found))
     assert set(STEPS[:2]) <= set(found)
     assert (STEPS[-1] in found) == comes_back
@@ -122,4 +122,4 @@ def test_wandb_s_process_killed(healthy, tmp_path, monkeypatch):
     wandb.teardown()  # which waits for the file to be written
     _, in_all = the_two(said, "WandbLogger")
     assert in_all.endswith("rows of this run were recorded all the same")
-    assert records.wandb(tmp_path)["axes/env_steps"] == STEPS
+    assert records.wandb(tmp_path)["time/env_steps"] == STEPS

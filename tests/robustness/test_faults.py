@@ -57,7 +57,7 @@ def test_what_fails_only_sometimes_loses_nothing(healthy, tmp_path, backend, kin
     broken = break_logger(backend, Fault(kind, "start"), tmp_path)
     check(healthy, tmp_path, broken)
     if backend == "plain":
-        assert [step for step, metrics in broken.rows if "axes/env_steps" in metrics] == STEPS
+        assert [step for step, metrics in broken.rows if "time/env_steps" in metrics] == STEPS
     elif backend == "csv":
         assert rows(tmp_path / "csv") == STEPS
     else:

@@ -67,10 +67,10 @@ def test_a_signal_flushes_everything_and_is_the_reason(tmp_path, number, name):
     end = int(leaves.path.read_text())
     for backend in backends:
         series = records.read(backend, tmp_path)
-        assert series["axes/env_steps"] == records.expected(len(series["axes/env_steps"]))["axes/env_steps"]
-        assert series["train/loss"][-1] == series["axes/env_steps"][-1]  # the interval that was cut short
+        assert series["time/env_steps"] == records.expected(len(series["time/env_steps"]))["time/env_steps"]
+        assert series["train/loss"][-1] == series["time/env_steps"][-1]  # the interval that was cut short
     found = accumulator(tmp_path / "tensorboard")
-    assert found.Scalars("axes/optimizer_steps")[-1].value == end
+    assert found.Scalars("time/optimizer_steps")[-1].value == end
     assert found.Tensors("run/ended_by/text_summary")[0].tensor_proto.string_val[0].decode() == name
     assert name in (tmp_path / "csv" / "metrics.csv").read_text()
 
@@ -108,9 +108,9 @@ def test_an_exception_flushes_everything_and_is_the_reason(quiet_trainer, tmp_pa
     with pytest.raises(type(error)):
         quiet_trainer(logger=[*backends, memory], callbacks=default_callbacks(metrics=4)).fit(Ends(error))
     assert memory.series("run/ended_by")[0][1].text == reason
-    assert memory.series("axes/optimizer_steps")[-1][1] == 9
+    assert memory.series("time/optimizer_steps")[-1][1] == 9
     found = accumulator(tmp_path / "tb")
-    assert found.Scalars("axes/optimizer_steps")[-1].value == 9
+    assert found.Scalars("time/optimizer_steps")[-1].value == 9
     assert [event.step for event in found.Scalars("train/loss")] == [16, 32, 48]
     words = found.Tensors("run/ended_by/text_summary")[0].tensor_proto.string_val[0].decode()
     assert html.unescape(words) == reason

@@ -12,7 +12,7 @@ import torch
 
 from puffer_callbacks import Histogram, MemoryLogger
 from puffer_callbacks.histogram.sketch import sketch
-from puffer_callbacks.values.checkpointing import unpack
+from puffer_callbacks.values.checkpointing import from_state
 from tests.robustness import ranks
 from tests.support.models import Agent, losses
 from tests.support.reading import tensorboard_scalars
@@ -49,7 +49,7 @@ def forked(tmp_path_factory):
 def series(folder, scenario):
     """What rank 0 recorded."""
     packed = torch.load(folder / f"{scenario}.pt", weights_only=True)
-    return {tag: [(step, unpack(value)) for step, value in points] for tag, points in packed.items()}
+    return {tag: [(step, from_state(value)) for step, value in points] for tag, points in packed.items()}
 
 
 def of_one_process(quiet_trainer, scenario, participants):
@@ -96,7 +96,7 @@ def test_ranks_with_different_numbers_of_rollouts_lose_none(forked):
 
 
 def test_environment_steps_are_those_of_all_ranks(ddp):
-    found = series(ddp, "even")["axes/env_steps"]
+    found = series(ddp, "even")["time/env_steps"]
     assert [step for step, _ in found] == [step for _, step in found]
     assert found[-1] == (3 * ranks.WORLD * ranks.ENV_STEPS,) * 2
 
@@ -105,10 +105,10 @@ def test_one_rank_writes(ddp):
     """Each was given a folder of its own."""
     assert sorted(path.name for path in ddp.iterdir()) == ["even.pt", "rank0"]
     assert len(list(ddp.glob("rank0/tensorboard/events*"))) == 1
-    steps = [step for step, _ in tensorboard_scalars(ddp / "rank0" / "tensorboard")["axes/env_steps"]]
+    steps = [step for step, _ in tensorboard_scalars(ddp / "rank0" / "tensorboard")["time/env_steps"]]
     with (ddp / "rank0" / "csv" / "metrics.csv").open(newline="") as file:
-        assert [int(row["step"]) for row in csv.DictReader(file) if row["axes/env_steps"]] == steps
-    assert steps == [step for step, _ in series(ddp, "even")["axes/env_steps"]]
+        assert [int(row["step"]) for row in csv.DictReader(file) if row["time/env_steps"]] == steps
+    assert steps == [step for step, _ in series(ddp, "even")["time/env_steps"]]
 
 
 def test_averaged_gradients_count_once(ddp):

@@ -106,13 +106,13 @@ def test_wandb_goes_on_by_its_id(whole, tmp_path, monkeypatch):
     (first,) = (tmp_path / "wandb").glob("offline-run-*-one")
     first.rename(first.with_name("offline-run-20200101_000000-one-1"))  # as W&B calls the second one of a second
     life(resume=7)
-    axis = "axes/env_steps" if x_axis == "auto" else "axes/optimizer_steps"
+    axis = "time/env_steps" if x_axis == "auto" else "time/optimizer_steps"
     rows = [
         {tag: json.loads(value) for tag, value in row.items()}
         for path in sorted(tmp_path.glob("wandb/offline-run-*/run-one.wandb"))
         for row in read_history(path)
     ]
-    rows = [row for row in rows if "axes/wall_time" in row]  # not Lightning's, to which W&B adds the axis
+    rows = [row for row in rows if "time/elapsed" in row]  # not Lightning's, to which W&B adds the axis
     for tag in ("own/fifth", "rollout/return_mean", "train/loss", axis):
         steps = [int(row[axis]) for row in rows if tag in row]
         assert rises(steps), tag
@@ -163,7 +163,7 @@ def test_rows_that_wait_for_a_backend_are_in_the_checkpoint(tmp_path, monkeypatc
         def write(self, values, axes):
             if not blocked.wait(timeout=None):
                 return
-            if "axes/env_steps" in values:  # no words or configuration
+            if "time/env_steps" in values:  # no words or configuration
                 written.append(self.step(axes))
 
         def resume(self, last_step):
@@ -177,7 +177,7 @@ def test_rows_that_wait_for_a_backend_are_in_the_checkpoint(tmp_path, monkeypatc
     fit(tmp_path, Slow(), resume=8)
     expected = MemoryLogger()
     fit(tmp_path / "whole", expected)
-    assert sorted(set(written)) == [step for step, _ in expected.series("axes/env_steps")]
+    assert sorted(set(written)) == [step for step, _ in expected.series("time/env_steps")]
 
 
 def test_a_writer_s_state_is_handed_to_a_logger_of_the_same_kind(tmp_path):

@@ -51,7 +51,7 @@ def test_a_gif_lasts_as_long_as_the_video_with_no_delay_that_browsers_slow_down(
     assert min(delays) >= 20
 
 
-def test_frames_that_stand_still_keep_their_time():
+def test_repeated_frames_keep_their_duration():
     _, delays, _ = opened(to_gif(Video(np.zeros((8, 16, 16, 3), np.uint8), fps=4)))
     assert sum(delays) in (0, 2000)  # a single picture has no duration at all
 
@@ -62,7 +62,7 @@ def test_gray_and_transparent_frames_become_a_gif(channels):
     assert found.shape == (3, 16, 16, 3)
 
 
-def test_colors_do_not_flicker_where_nothing_moves():
+def test_colors_of_unchanged_pixels_do_not_flicker():
     frames = np.concatenate([noise(1, 32, 32, 3)] * 4)
     frames[1:, :4, :4] = 0
     found, _, _ = opened(to_gif(Video(frames, fps=5)))

@@ -10,7 +10,7 @@ DTYPES = [torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16]
 
 
 @pytest.mark.parametrize("value", ["1", None, [1.0], 1j, np.ones(2), torch.ones(2), torch.tensor(1j), {}, object()])
-def test_what_is_no_scalar_is_none(value):
+def test_a_value_that_is_not_a_scalar_is_none(value):
     assert as_scalar(value) is None
 
 
@@ -21,7 +21,7 @@ def test_a_tensor_stays_on_its_device_and_loses_its_graph():
     assert not scalar.requires_grad
 
 
-def test_an_integer_beyond_a_float_is_infinite():
+def test_an_integer_beyond_float64_is_infinite():
     assert (as_scalar(10**400), as_scalar(-(10**400))) == (float("inf"), float("-inf"))
 
 

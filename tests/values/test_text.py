@@ -4,7 +4,7 @@ from puffer_callbacks import Hyperparameters, Text
 
 
 @pytest.mark.parametrize("text", [None, 1, b"bytes", ["words"]])
-def test_words_are_words(text):
+def test_a_text_must_be_a_string(text):
     assert Text("words").text == "words"
     with pytest.raises(TypeError, match="Text: expected a string, got"):
         Text(text)
@@ -19,6 +19,6 @@ def test_settings_are_numbers_strings_and_booleans():
 
 
 @pytest.mark.parametrize("status", ["done", "", None])
-def test_a_status_is_one_of_three(status):
+def test_another_status_raises(status):
     with pytest.raises(ValueError, match="expected running, success or failure, got"):
         Hyperparameters({}, status=status)

@@ -55,7 +55,7 @@ def test_scalars_of_a_row_come_in_one_call_on_the_x_axis(quiet_trainer):
     fit(quiet_trainer, logger, *default_callbacks(metrics=4, histograms=False))
     assert [step for step, _ in logger.metrics] == [16, 32, 48]
     for at, (step, metrics) in enumerate(logger.metrics):
-        assert metrics["axes/env_steps"] == step
+        assert metrics["time/env_steps"] == step
         assert metrics["train/loss"] == 4 * at + 1.5
         assert all(type(value) is float for value in metrics.values())
 

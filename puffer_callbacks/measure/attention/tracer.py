@@ -1,4 +1,4 @@
-"""A torch function mode that sees attention happen."""
+"""Torch function mode that captures attention weights."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -24,28 +24,28 @@ _PRODUCTS = {
 }
 _SOFTMAXES = {F.softmax, torch.softmax, torch.special.softmax, Tensor.softmax}
 _WRAPPERS = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-_MOST_CALLS = 4  # of one module in one forward pass: a loop over time would give a map for every step
+_MAX_CALLS = 4  # per module and forward pass; a loop over time would yield a map for every step
 
 
-class AttentionWatch(TorchFunctionMode):
-    """Keeps the attention weights of all that runs inside of it: ``seen``, name to [B, heads, queries, keys].
+class AttentionTracer(TorchFunctionMode):
+    """A context that captures attention weights: ``captured`` maps names to [B, heads, queries, keys].
 
-    A fused attention call gives its weights when it is handed the identity in the place of the values,
-    whatever its mask, scale or grouping. Attention that is written out is followed from product to softmax
-    to product. No module is hooked: the one at work is found on the stack.
+    A fused attention call returns its weights when the values are the identity matrix, whatever its mask,
+    scale or grouping. Explicit attention is traced from product to softmax to product. No module is hooked:
+    the one that is running is found on the stack.
 
     Args:
-        module: whose submodules name the maps.
-        max_samples: of the first dimension, the most that are kept.
+        module: the module whose submodules name the maps.
+        max_samples: the number of samples kept of each map.
     """
 
     def __init__(self, module: nn.Module, max_samples: int) -> None:
         super().__init__()
-        self.seen: dict[str, Tensor] = {}
+        self.captured: dict[str, Tensor] = {}
         self._names = {id(part): _readable(name, part) for name, part in module.named_modules()}
         self._max_samples = max_samples
-        self._scores = WeakTensorKeyDictionary()  # tensors that came from a product of two activations
-        self._weights = WeakTensorKeyDictionary()  # those that came from a softmax of such
+        self._scores = WeakTensorKeyDictionary()  # tensors derived from a product of two activations
+        self._weights = WeakTensorKeyDictionary()  # tensors derived from a softmax of those
 
     def __torch_function__(
         self,
@@ -54,7 +54,7 @@ class AttentionWatch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run ``func``, and keep the attention weights that it uses."""
+        """Run ``func`` and capture the attention weights that it uses."""
         kwargs = kwargs or {}
         if func is F.scaled_dot_product_attention:
             self._keep(fused_weights(*args, **kwargs))
@@ -68,37 +68,37 @@ class AttentionWatch(TorchFunctionMode):
                 self._keep(weights)
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
-            self._follow(func, operands, result, kwargs.get("dim", args[1] if len(args) > 1 else None))
+            self._mark(func, operands, result, kwargs.get("dim", args[1] if len(args) > 1 else None))
         return result
 
-    def _follow(self, func: Callable[..., Any], operands: list[Tensor], result: Tensor, dim: object) -> None:
+    def _mark(self, func: Callable[..., Any], operands: list[Tensor], result: Tensor, dim: object) -> None:
         if func in _PRODUCTS:
-            if all(operand.ndim >= 3 for operand in operands[-2:]):  # a matrix of parameters has two
+            if all(operand.ndim >= 3 for operand in operands[-2:]):  # a weight matrix has two
                 self._scores[result] = True
         elif func in _SOFTMAXES:
             if operands[0] in self._scores and dim in (-1, result.ndim - 1):
                 self._weights[result] = True
-        else:  # a mask, a scale, a cast, dropout and a split into heads all keep [queries, keys]
+        else:  # masking, scaling, casts, dropout and splitting into heads keep [queries, keys]
             for marked in (self._scores, self._weights):
                 if any(each in marked and each.shape[-2:] == result.shape[-2:] for each in operands):
                     marked[result] = True
 
     def _keep(self, weights: Tensor) -> None:
-        part = self._at_work(sys._getframe())
+        part = self._running_module(sys._getframe())
         name = self._names[id(part)]
-        calls = 1 + sum(seen.partition("#")[0] == name for seen in self.seen)
-        if calls <= _MOST_CALLS:
+        calls = 1 + sum(each.partition("#")[0] == name for each in self.captured)
+        if calls <= _MAX_CALLS:
             maps = by_head(weights.detach(), part)[: self._max_samples]
             dtype = torch.promote_types(maps.dtype, torch.float32)
-            self.seen[f"{name}#{calls}" if calls > 1 else name] = maps.to(dtype, copy=True)
+            self.captured[f"{name}#{calls}" if calls > 1 else name] = maps.to(dtype, copy=True)
 
-    def _at_work(self, frame: FrameType | None) -> object:
+    def _running_module(self, frame: FrameType | None) -> object:
         while frame is not None:
             owner = frame.f_locals.get("self")
             if id(owner) in self._names:
                 return owner
             frame = frame.f_back
-        raise RuntimeError("expected the forward pass of the watched module on the stack, found none")
+        raise RuntimeError("expected the forward pass of the traced module on the stack, found none")
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""The weights that torch's attention functions give to the values."""
+"""Attention weights of torch's attention functions."""
 
 import inspect
 from collections.abc import Callable
@@ -25,12 +25,12 @@ def fused_weights(
     Args:
         query: [..., heads, queries, features].
         key: [..., heads or groups, keys, features].
-        value: unused but for its place.
-        attn_mask: as there; so are the further options.
+        value: unused.
+        attn_mask: as in that function; so are the further options.
         dropout_p: unused.
 
     Returns:
-        [..., heads, queries, keys]; zeros for a query whose keys are all masked.
+        [..., heads, queries, keys]; zero for a query whose keys are all masked.
 
     Example:
         >>> fused_weights(torch.zeros(2, 4), torch.zeros(2, 4), torch.ones(2, 4), is_causal=True)
@@ -44,14 +44,14 @@ def fused_weights(
 
 
 def flex_weights(func: Callable[..., Any], query: Tensor, key: Tensor, value: Tensor, *options: Any) -> Tensor:
-    """The weights of torch's ``flex_attention``, whatever its score and mask functions.
+    """The weights of torch's ``flex_attention``, with any score and mask functions.
 
     Args:
-        func: the operator behind it.
+        func: the operator that implements it.
         query: [B, heads, queries, features].
         key: [B, heads or groups, keys, features].
-        value: unused but for its place.
-        options: as there.
+        value: unused.
+        options: as in that function.
 
     Returns:
         [B, heads, queries, keys].
@@ -66,7 +66,7 @@ def _identity(key: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
-    """The weights of each head that ``F.multi_head_attention_forward`` computes from the same arguments.
+    """The weights of each head in ``F.multi_head_attention_forward``, called with the same arguments.
 
     Returns:
         [B, heads, queries, keys], or [heads, queries, keys] for an input without a batch.
@@ -79,7 +79,7 @@ def multi_head_weights(*args: Any, **kwargs: Any) -> Tensor:
 
 
 def by_head(weights: Tensor, part: object) -> Tensor:
-    """Weights [..., queries, keys] as [B, heads, queries, keys], by the number of heads of ``part``."""
+    """Weights [..., queries, keys] reshaped to [B, heads, queries, keys], by the heads attribute of ``part``."""
     heads = next((n for n in (getattr(part, name, None) for name in _HEADS) if isinstance(n, int) and n), 1)
     if weights.ndim == 3 and len(weights) % heads == 0:
         return weights.reshape(-1, heads, *weights.shape[-2:])

@@ -1,1 +1,1 @@
-"""A forward pass that leaves nothing behind."""
+"""Forward passes without side effects."""

@@ -1,4 +1,4 @@
-"""What each layer of a model puts out, seen by a forward pass that leaves nothing behind."""
+"""Activations of a model, from a forward pass without side effects."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ from torch import Tensor, nn
 
 from puffer_callbacks.measure.forward_pass.call import forward, on_device
 from puffer_callbacks.measure.forward_pass.isolation import isolated
-from puffer_callbacks.measure.gradients import plain_name
+from puffer_callbacks.measure.parameter_names import plain_name
 
 
 def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
-    """The output of every layer without layers of its own, by its name; that of its last call.
+    """The last output of every leaf module, by name.
 
     Args:
-        module: any module; a compiled one runs as the one it was compiled from.
+        module: any module; a compiled one runs eagerly.
         batch: as for ``puffer_callbacks.measure.forward_pass.call.forward``.
 
     Raises:
-        ValueError: if the module refuses the batch.
+        ValueError: if the forward pass fails with the batch.
 
     Example:
         >>> import torch

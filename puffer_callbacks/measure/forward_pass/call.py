@@ -1,4 +1,4 @@
-"""Calling a model with a batch, where nothing is known about either."""
+"""Forward passes of any module with any batch."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -11,19 +11,19 @@ _NETWORKS = ("policy", "model", "network", "net", "actor", "encoder", "backbone"
 
 
 def forward(module: nn.Module, batch: object) -> object:
-    """Call a module's forward pass with what it needs of a batch.
+    """The output of a module's forward pass, called with the part of a batch that it needs.
 
-    A function is called with the module. Of a mapping, the entries that ``forward`` names are given by
-    name; where it names none, the entry that looks like its input. Of a tuple or list, as many elements are
-    given as ``forward`` requires: what follows them are targets. Anything else is given as it is. A module
-    without a forward pass stands for its ``policy``, ``model`` or ``network``.
+    A function is called with the module. Of a mapping, the entries named as parameters of ``forward`` are passed
+    by name; if there are none, the entry whose name suggests an input. Of a tuple or list, as many elements are
+    passed as ``forward`` requires; those after them are targets. Anything else is passed unchanged. For a module
+    without a forward pass its ``policy``, ``model`` or ``network`` is called.
 
     Args:
         module: any module.
         batch: a tensor, a mapping, a tuple or list, or a function of the module.
 
     Raises:
-        ValueError: if the module refuses it.
+        ValueError: if the call fails.
 
     Example:
         >>> forward(nn.Identity(), ("input", "target"))
@@ -41,29 +41,29 @@ def forward(module: nn.Module, batch: object) -> object:
 
 
 def first_samples(batch: Any, module: nn.Module, *, count: int) -> Any:
-    """A copy of the first samples of a batch, that no later change reaches.
+    """A copy of the first samples of a batch.
 
-    Samples are taken where they can only lie in the first dimension: all tensors agree on its size, and no
-    part of the module says ``batch_first=False``. Else the whole batch is copied.
+    The batch is cut if the first dimension must be that of samples: all tensors have the same size there, and no
+    submodule has ``batch_first=False``. Otherwise the whole batch is copied.
 
     Args:
-        batch: tensors, however nested in mappings, tuples and lists; anything else stays as it is.
-        module: what the batch is for.
-        count: the most samples.
+        batch: tensors, nested to any depth in mappings, tuples and lists; anything else is kept unchanged.
+        module: the module that the batch is for.
+        count: the largest number of samples.
 
     Example:
         >>> batch = (Tensor(9, 2), {"target": Tensor(9)})
         >>> first_samples(batch, nn.Identity(), count=4)[1]["target"].shape
         torch.Size([4])
     """
-    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in _leaves(batch)}
+    sizes = {leaf.shape[0] if leaf.ndim else None for leaf in _tensors(batch)}
     batch_first = all(getattr(part, "batch_first", True) for part in module.modules())
     end = count if batch_first and len(sizes) == 1 and None not in sizes else None
     return _map(lambda leaf: leaf[:end].clone() if leaf.ndim else leaf.clone(), batch)
 
 
 def on_device(batch: Any, module: nn.Module) -> Any:
-    """The batch where the module's parameters are."""
+    """The batch on the device of the module's parameters."""
     device = next((parameter.device for parameter in module.parameters()), None)
     return _map(lambda leaf: leaf.to(device), batch)
 
@@ -94,10 +94,10 @@ def _arguments(function: Callable[..., object], batch: object) -> tuple[tuple[An
     return (batch,), {}
 
 
-def _leaves(batch: Any) -> list[Tensor]:
-    leaves: list[Tensor] = []
-    _map(leaves.append, batch)
-    return leaves
+def _tensors(batch: Any) -> list[Tensor]:
+    tensors: list[Tensor] = []
+    _map(tensors.append, batch)
+    return tensors
 
 
 def _map(change: Callable[[Tensor], Any], batch: Any) -> Any:

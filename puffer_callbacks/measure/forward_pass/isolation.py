@@ -1,4 +1,4 @@
-"""A look at a model that leaves no trace: no gradient, no state, no random number."""
+"""Isolation of a forward pass: gradients, state and random numbers stay as they were."""
 
 import random
 import sys
@@ -11,22 +11,22 @@ import torch
 from torch import Tensor, nn
 
 LARGEST_COPY = 16 * 2**20
-"""Bytes; a larger tensor of the module's state is watched for a change, not copied."""
+"""Bytes; a larger tensor of the module's state is checked for changes, not copied."""
 
 
 @contextmanager
 def isolated(module: nn.Module) -> Iterator[None]:
-    """Run a module without a trace: in eval mode, eagerly, without gradients, and everything put back after.
+    """A context in which a module runs in eval mode, eagerly and without gradients; its state is restored after.
 
-    Put back are every submodule's attributes (its ``training`` flag, a counter, a hidden state), the contents
-    of buffers and other tensors that it holds, and the random number generators. ``eval()`` is not called:
-    some modules do more in it than set the flag. A compiled module runs as the one it was compiled from.
+    Restored are every submodule's attributes (its ``training`` flag, a counter, a hidden state), the contents
+    of its buffers and other tensors, and the random number generators. ``eval()`` is not called, since
+    some modules do more in it than set the flag. A compiled module runs eagerly.
 
     Args:
-        module: what will run inside of the block.
+        module: the module that runs in the context.
 
     Raises:
-        RuntimeError: if a tensor above ``LARGEST_COPY`` was changed in place, and so stays changed.
+        RuntimeError: if a tensor above ``LARGEST_COPY`` was changed in place and cannot be restored.
 
     Example:
         >>> module = nn.Dropout()
@@ -36,15 +36,15 @@ def isolated(module: nn.Module) -> Iterator[None]:
         >>> module.training
         True
     """
-    with random_state_kept(), _state_kept(module), _eager(), torch.no_grad():
+    with preserved_random_state(), _preserved_state(module), _eager(), torch.no_grad():
         for part in module.modules():
             part.training = False
         yield
 
 
 @contextmanager
-def random_state_kept() -> Iterator[None]:
-    """Put the generators of Python, NumPy and torch, on every device in use, back to where they were."""
+def preserved_random_state() -> Iterator[None]:
+    """A context that restores the generators of Python, NumPy and torch, on every device in use."""
     devices = [d for d in (torch.cuda, torch.xpu) if d.is_available() and d.is_initialized()]
     restores: list[tuple[Callable[[Any], None], Any]] = [
         (random.setstate, random.getstate()),
@@ -62,7 +62,7 @@ def random_state_kept() -> Iterator[None]:
 
 
 def _eager() -> AbstractContextManager[Any]:
-    # where dynamo was never imported, nothing can be compiled; torch before 2.6 has no such switch
+    # nothing is compiled unless dynamo was imported; torch before 2.6 lacks set_stance
     if "torch._dynamo" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
         return nullcontext()
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
@@ -70,25 +70,25 @@ def _eager() -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _state_kept(module: nn.Module) -> Iterator[None]:
+def _preserved_state(module: nn.Module) -> Iterator[None]:
     flags = [(part, part.training) for part in module.modules()]
     spaces = [space for part, _ in flags for space in _namespaces(part)]
     names = [(space, dict(space)) for space in spaces]
     held = {id(value): (name, value) for space in spaces for name, value in space.items() if _is_state(value)}
-    tensors = [_Kept(name, tensor) for name, tensor in held.values()]
+    tensors = [_Snapshot(name, tensor) for name, tensor in held.values()]
     try:
         yield
     finally:
         for space, before in names:
-            _rewind(space, before)
+            _restore(space, before)
         for part, training in flags:
-            if part.training != training:  # a scripted module keeps its flag elsewhere
+            if part.training != training:  # a scripted module stores its flag elsewhere
                 part.training = training
-        changed = [kept.name for kept in tensors if not kept.restore()]
+        changed = [snapshot.name for snapshot in tensors if not snapshot.restore()]
     if changed:
         raise RuntimeError(
-            f"the forward pass changed {changed[0]!r} in place, which is too large to be put back; "
-            f"leave it as it is where self.training is false"
+            f"expected a forward pass without side effects, but it changed {changed[0]!r} in place, which is too "
+            f"large to restore; do not change it where self.training is false"
         )
 
 
@@ -98,7 +98,7 @@ def _namespaces(part: nn.Module) -> list[dict[str, Any]]:
     return [own, *(space for space in inner if isinstance(space, dict))]
 
 
-def _rewind(space: dict[str, Any], before: dict[str, Any]) -> None:
+def _restore(space: dict[str, Any], before: dict[str, Any]) -> None:
     for name in space.keys() - before.keys():
         del space[name]
     for name, value in before.items():
@@ -110,8 +110,8 @@ def _is_state(value: object) -> bool:
     return isinstance(value, Tensor) and not isinstance(value, nn.Parameter) and not value.is_inference()
 
 
-class _Kept:
-    """A tensor, and its contents where they are not too large."""
+class _Snapshot:
+    """A tensor, with a copy of its contents unless it is too large."""
 
     def __init__(self, name: str, tensor: Tensor) -> None:
         self.name = name
@@ -121,7 +121,7 @@ class _Kept:
         self._copy = tensor.detach().clone() if small else None
 
     def restore(self) -> bool:
-        """Put the contents back; false where they changed and there is no copy."""
+        """Restore the contents; false if they changed and there is no copy."""
         if self._tensor._version == self._version:
             return True
         if self._copy is None:

@@ -50,7 +50,7 @@ class CSVWriter(Writer):
 
     def resume(self, last_step: int) -> None:
         """Keep the rows of the checkpoint, up to ``last_step``, and drop later ones."""
-        self._file.resume(last_step, self._size, own=self.tag("axes/optimizer_steps"))
+        self._file.resume(last_step, self._size, own=self.tag("time/optimizer_steps"))
 
     def state_dict(self) -> dict[str, Any]:
         """The size of the file: rows of the module's own ``self.log`` count on another axis."""

@@ -39,7 +39,7 @@ def last_logged_step(run: Any, axis: str) -> int | None:
 
     Args:
         run: the W&B run.
-        axis: its column, such as ``axes/env_steps``.
+        axis: its column, such as ``time/env_steps``.
     """
     steps = [int(run.summary[axis])] if getattr(run, "resumed", False) and axis in run.summary else []
     here = Path(run.dir).parent

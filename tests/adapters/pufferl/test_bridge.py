@@ -24,7 +24,7 @@ EVERY_UPDATE = (
     *("train/policy_loss", "train/value_loss", "train/entropy", "train/learning_rate", "train/approx_kl"),
     *("losses/policy", "losses/value", "losses/entropy"),
     *("diagnostics/approx_kl", "diagnostics/clip_fraction", "diagnostics/explained_variance"),
-    *("axes/env_steps", "axes/optimizer_steps", "axes/wall_time", "throughput/sps", "logging/overhead_pct"),
+    *("time/env_steps", "time/optimizer_steps", "time/elapsed", "throughput/sps", "logging/overhead_pct"),
 )
 WITH_EPISODES = (
     *("train/reward", "train/episode_length", "rollout/return_mean", "rollout/return_median"),
@@ -90,7 +90,7 @@ def test_every_tag_of_the_contract_is_there_at_its_agent_step(runs):
     for tag in WITH_EPISODES:
         assert set(steps(series, tag)) <= set(updates), tag
         assert len(series[tag]) > 10, tag
-    assert series["axes/optimizer_steps"] == [[step, step / 64] for step in updates]
+    assert series["time/optimizer_steps"] == [[step, step / 64] for step in updates]
     assert {"environment/episode_return", "performance/train"} <= set(series)
 
 
@@ -103,7 +103,7 @@ def test_tensorboard_and_wandb_hold_the_same(runs, folder):
         assert scalars[tag] == expected, tag
     assert set(HISTOGRAMS) <= set(accumulator(folder / "cartpole" / "tb").Tags()["histograms"])
     rows = wandb_rows(folder / "cartpole")
-    rewards = [[row["axes/env_steps"], row["train/reward"]] for row in rows if "train/reward" in row]
+    rewards = [[row["time/env_steps"], row["train/reward"]] for row in rows if "train/reward" in row]
     assert rewards == series["train/reward"]
 
 

@@ -138,7 +138,7 @@ def test_histograms_come_at_every_1000_optimizer_steps(memory_logger, name):
     model.learn(total, callback=SB3Bridge(memory_logger, callbacks(), rollout_steps=50))
     kinds = {"PPO": "mlp_extractor.policy_net.0", "A2C": "mlp_extractor.policy_net.0", "DQN": "q_net.q_net.0"}
     part = kinds.get(name, "actor.latent_pi.0")
-    optimizer_steps = dict(memory_logger.series("axes/optimizer_steps"))
+    optimizer_steps = dict(memory_logger.series("time/optimizer_steps"))
     for tag in (f"weights/{part}.weight", f"gradients/{part}.bias"):
         at = [optimizer_steps[step] for step in steps(memory_logger, tag)]
         thousands = int(max(optimizer_steps.values())) // 1000

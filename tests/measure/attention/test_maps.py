@@ -38,7 +38,7 @@ def close(found, expected):
 
 @pytest.mark.parametrize("need_weights", [False, True])
 @pytest.mark.parametrize("mask", MASKS)
-def test_maps_are_those_that_multihead_attention_gives_itself(mask, need_weights):
+def test_maps_equal_the_weights_that_multihead_attention_returns(mask, need_weights):
     attention = nn.MultiheadAttention(32, 4, dropout=0.5, batch_first=True)
     x = torch.randn(3, 7, 32)
     with torch.no_grad():
@@ -49,7 +49,7 @@ def test_maps_are_those_that_multihead_attention_gives_itself(mask, need_weights
     close(found.weights, expected)
 
 
-def test_sequence_first_and_unbatched_inputs_are_understood():
+def test_sequence_first_and_unbatched_inputs_are_supported():
     attention = nn.MultiheadAttention(8, 2).eval()
     x = torch.randn(5, 3, 8)
     with torch.no_grad():
@@ -60,7 +60,7 @@ def test_sequence_first_and_unbatched_inputs_are_understood():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_an_encoder_s_fast_path_is_seen_and_left_as_it_is(training):
+def test_an_encoders_fast_path_is_captured_and_unchanged(training):
     encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, batch_first=True), 3)
     x = torch.randn(3, 7, 32)
     expected, hidden = [], x
@@ -78,7 +78,7 @@ def test_an_encoder_s_fast_path_is_seen_and_left_as_it_is(training):
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-def test_a_decoder_s_self_and_cross_attention_have_their_names():
+def test_a_decoders_self_and_cross_attention_have_their_names():
     model = nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
     maps = attention_maps(model, (torch.randn(2, 6, 16), torch.randn(2, 3, 16)))
     assert {each.layer: list(each.weights.shape) for each in maps} == {
@@ -111,7 +111,7 @@ LOWER_RIGHT = torch.zeros(5, 6).masked_fill(torch.ones(5, 6).tril(1).logical_not
         ({"dropout_p": 0.5}, 0.0, None),
     ],
 )
-def test_fused_attention_gives_the_weights_of_its_formula(options, bias, scale):
+def test_fused_attention_weights_equal_the_formula(options, bias, scale):
     query, key, value = torch.randn(2, 4, 5, 8), torch.randn(2, 4, 6, 8), torch.randn(2, 4, 6, 3)
 
     class Fused(nn.Module):
@@ -135,7 +135,7 @@ def test_grouped_queries_share_their_keys():
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_flexible_attention_gives_the_weights_of_its_formula(compiled):
+def test_flex_attention_weights_equal_the_formula(compiled):
     query, key = torch.randn(2, 4, 5, 8), torch.randn(2, 2, 6, 8)
     mask = create_block_mask(lambda b, h, q, k: q >= k, None, None, 5, 6, device="cpu")
 
@@ -150,7 +150,7 @@ def test_flexible_attention_gives_the_weights_of_its_formula(compiled):
     close(found.weights, written_out(query, key.repeat_interleave(2, 1), LOWER + slope).float())
 
 
-def test_a_query_that_may_look_at_nothing_has_zeros_and_counts_for_nothing():
+def test_a_fully_masked_query_has_zero_weights_and_no_entropy():
     query = torch.randn(1, 1, 3, 4)
     mask = torch.tensor([[False] * 3, [True] * 3, [True, False, False]])
 
@@ -165,7 +165,7 @@ def test_a_query_that_may_look_at_nothing_has_zeros_and_counts_for_nothing():
 
 
 class ByHand(nn.Module):
-    """Attention in the words of many a repository."""
+    """Explicit attention as written in many repositories."""
 
     def __init__(self, style):
         super().__init__()
@@ -200,7 +200,7 @@ class ByHand(nn.Module):
 
 
 @pytest.mark.parametrize("style", ["einsum", "flat", "in place", "baddbmm"])
-def test_attention_that_is_written_out_is_seen(style):
+def test_explicit_attention_is_captured(style):
     module = nn.Sequential(nn.Linear(16, 16), ByHand(style))
     seen = []
     module[1].register_forward_hook(lambda part, *_: seen.append(part.expected))
@@ -209,7 +209,7 @@ def test_attention_that_is_written_out_is_seen(style):
     close(found.weights, seen[0])
 
 
-def test_a_policy_s_softmax_is_no_attention():
+def test_the_softmax_of_a_policy_is_not_attention():
     class Distributional(nn.Module):
         def __init__(self):
             super().__init__()
@@ -237,7 +237,7 @@ def sentences():
 
 
 @pytest.mark.parametrize("kind", ["eager", "sdpa"])
-def test_a_trained_encoder_s_maps_are_its_output_attentions(sentences, kind):
+def test_a_trained_encoders_maps_equal_its_output_attentions(sentences, kind):
     load, batch, expected = sentences
     assert (batch["attention_mask"] == 0).any()  # padding
     maps = attention_maps(load(kind).train(), batch)
@@ -248,7 +248,7 @@ def test_a_trained_encoder_s_maps_are_its_output_attentions(sentences, kind):
 
 @pytest.mark.parametrize("kind", ["eager", "sdpa"])
 @pytest.mark.parametrize("family", ["GPT2", "Llama"])
-def test_a_causal_language_model_s_maps_are_its_output_attentions(family, kind):
+def test_a_causal_language_models_maps_equal_its_output_attentions(family, kind):
     transformers = pytest.importorskip("transformers")
     small = {
         "GPT2": {"n_embd": 32, "n_head": 4, "n_layer": 2, "bos_token_id": 1, "eos_token_id": 2},
@@ -276,7 +276,7 @@ def test_a_causal_language_model_s_maps_are_its_output_attentions(family, kind):
         assert not found.weights.triu(1).any()
 
 
-def test_a_compiled_model_is_seen_through_its_original():
+def test_a_compiled_model_runs_eagerly():
     encoder = nn.TransformerEncoderLayer(16, 2, batch_first=True)
     x = torch.randn(2, 4, 16)
     (plain,) = attention_maps(encoder, x)
@@ -289,7 +289,7 @@ def test_a_compiled_model_is_seen_through_its_original():
         close(found.weights, plain.weights)
 
 
-def test_layers_that_are_called_again_are_told_apart_up_to_a_limit():
+def test_repeated_calls_of_a_layer_are_numbered_up_to_a_limit():
     class Shared(nn.Module):
         def __init__(self):
             super().__init__()
@@ -304,33 +304,33 @@ def test_layers_that_are_called_again_are_told_apart_up_to_a_limit():
     assert names == ["layer.self_attn", "layer.self_attn#2", "layer.self_attn#3", "layer.self_attn#4"]
 
 
-def test_only_so_many_samples_are_kept():
+def test_max_samples_limits_the_samples():
     (found,) = attention_maps(nn.TransformerEncoderLayer(8, 2, batch_first=True), torch.randn(9, 3, 8), max_samples=2)
     assert found.weights.shape == (2, 2, 3, 3)
 
 
-def test_half_precision_is_widened():
+def test_half_precision_maps_are_float32():
     layer = nn.TransformerEncoderLayer(8, 2, batch_first=True).bfloat16()
     (found,) = attention_maps(layer, torch.randn(1, 3, 8, dtype=torch.bfloat16))
     assert found.weights.dtype == torch.float32
     assert found.weights.sum(-1).allclose(torch.ones(()), atol=1e-2)
 
 
-def test_entropy_is_shannon_s_in_nats():
+def test_entropy_is_shannon_entropy_in_nats():
     scipy_stats = pytest.importorskip("scipy.stats")
     weights = torch.rand(2, 3, 4, 5).softmax(-1)
     expected = scipy_stats.entropy(weights.double().numpy(), axis=-1).mean((0, 2))
     torch.testing.assert_close(head_entropy(weights).double(), torch.from_numpy(expected), atol=1e-6, rtol=0)
 
 
-def test_a_diverged_head_says_so():
+def test_a_diverged_head_has_nan_entropy():
     weights = torch.full((1, 2, 3, 3), 1 / 3)
     weights[:, 0] = torch.nan
     entropy = head_entropy(weights)
     assert entropy[0].isnan() and entropy[1].item() == pytest.approx(math.log(3), abs=1e-6)
 
 
-def test_nothing_is_left_in_the_model_nor_in_torch():
+def test_neither_the_model_nor_torch_is_changed():
     model = nn.TransformerEncoderLayer(8, 2, batch_first=True)
     model(torch.randn(1, 3, 8)).sum().backward()
     before = {name: (p.clone(), p.grad.clone()) for name, p in model.named_parameters()}
@@ -347,8 +347,8 @@ def test_nothing_is_left_in_the_model_nor_in_torch():
         assert torch.equal(parameter, before[name][0]) and torch.equal(parameter.grad, before[name][1])
 
 
-def test_a_model_that_refuses_the_batch_is_named_with_a_remedy():
+def test_a_model_that_fails_with_the_batch_is_named_with_a_remedy():
     layer = nn.TransformerEncoderLayer(8, 2, batch_first=True)
-    with pytest.raises(ValueError, match=r"expected a batch that TransformerEncoderLayer takes, got .*Give as the"):
+    with pytest.raises(ValueError, match=r"expected a batch that TransformerEncoderLayer takes, .*Give as the probe"):
         attention_maps(layer, torch.randn(1, 3, 9))
     assert layer.training and not torch.overrides.has_torch_function((torch.ones(1),))

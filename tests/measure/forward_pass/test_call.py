@@ -7,7 +7,7 @@ from torch import nn
 from puffer_callbacks.measure.forward_pass.call import first_samples, forward, on_device
 
 
-class Says(nn.Module):
+class ReturnsArguments(nn.Module):
     """Gives back what it was called with."""
 
     def forward(self, source, target, mask=None):
@@ -24,36 +24,36 @@ class Everything(nn.Module):
         return input_ids, attention_mask, more
 
 
-def test_a_tensor_is_the_one_argument():
+def test_a_tensor_is_passed_as_the_argument():
     assert forward(Observes(), "batch") == "batch"
 
 
-def test_of_a_tuple_what_is_required_is_given_and_targets_are_left_out():
+def test_of_a_tuple_the_required_arguments_are_passed_without_targets():
     assert forward(Observes(), ("x", "label", "weight")) == "x"
-    assert forward(Says(), ["a", "b", "label"]) == ("a", "b", None)
+    assert forward(ReturnsArguments(), ["a", "b", "label"]) == ("a", "b", None)
     assert forward(Everything(), ("ids", "label")) == ("ids", None, {})
 
 
-def test_of_a_mapping_what_is_named_is_given():
-    assert forward(Says(), {"target": "b", "source": "a", "other": 0}) == ("a", "b", None)
+def test_of_a_mapping_the_named_parameters_are_passed():
+    assert forward(ReturnsArguments(), {"target": "b", "source": "a", "other": 0}) == ("a", "b", None)
     assert forward(Everything(), {"input_ids": 1, "labels": 2}) == (1, None, {})
 
 
 @pytest.mark.parametrize("name", ["observations", "obs", "inputs", "state"])
-def test_of_a_mapping_that_names_nothing_the_observations_are_given(name):
+def test_of_a_mapping_without_named_parameters_the_observations_are_passed(name):
     assert forward(Observes(), {"actions": 1, name: "seen"}) == "seen"
 
 
-def test_a_mapping_without_a_known_name_is_given_whole():
+def test_a_mapping_without_a_known_name_is_passed_whole():
     assert forward(Observes(), {"pixels": 1}) == {"pixels": 1}
 
 
-def test_a_function_is_given_the_module():
+def test_a_function_is_called_with_the_module():
     module = Observes()
     assert forward(module, lambda each: (each is module, each(3))) == (True, 3)
 
 
-def test_a_module_without_a_forward_pass_stands_for_its_network():
+def test_of_a_module_without_a_forward_pass_the_network_is_called():
     class Holder(nn.Module):
         def __init__(self):
             super().__init__()
@@ -64,7 +64,7 @@ def test_a_module_without_a_forward_pass_stands_for_its_network():
         forward(nn.Module(), "x")
 
 
-def test_a_refusal_keeps_its_cause():
+def test_an_error_keeps_its_cause():
     with pytest.raises(ValueError, match="expected a batch that Linear takes") as refused:
         forward(nn.Linear(3, 1), torch.ones(2, 4))
     assert isinstance(refused.value.__cause__, RuntimeError)
@@ -87,13 +87,13 @@ def test_first_samples_are_copies():
         (torch.ones(9, 2, 4), nn.MultiheadAttention(4, 2)),  # the samples are in the second dimension
     ],
 )
-def test_where_samples_cannot_be_told_the_batch_stays_whole(batch, module):
+def test_a_batch_with_an_ambiguous_sample_dimension_is_kept_whole(batch, module):
     kept = first_samples(batch, module, count=4)
     first = kept[0] if isinstance(kept, tuple) else kept
     assert len(first) == 9
 
 
-def test_a_batch_follows_its_module():
+def test_a_batch_is_moved_to_the_modules_device():
     moved = on_device({"x": torch.ones(2)}, nn.Linear(2, 2, device="meta"))
     assert moved["x"].is_meta
     assert on_device("words", Observes()) == "words"

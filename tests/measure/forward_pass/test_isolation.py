@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from puffer_callbacks.measure.forward_pass import isolation as probe
-from puffer_callbacks.measure.forward_pass.isolation import isolated, random_state_kept
+from puffer_callbacks.measure.forward_pass.isolation import isolated, preserved_random_state
 
 
 class Restless(nn.Module):
@@ -48,7 +48,7 @@ def same(a, b):
     return torch.equal(hidden_a, hidden_b)
 
 
-def test_the_module_is_as_it_was():
+def test_the_modules_state_is_restored():
     module = Restless()
     module.norm.eval()  # a mixture of modes, as when a part is frozen
     module.linear(torch.ones(1, 3)).sum().backward()
@@ -64,7 +64,7 @@ def test_the_module_is_as_it_was():
         assert parameter.grad is there and (there is None or torch.equal(there, copy))
 
 
-def test_it_is_as_it_was_after_an_exception():
+def test_the_modules_state_is_restored_after_an_exception():
     module = Restless()
     before = state(module)
     with pytest.raises(RuntimeError), isolated(module):
@@ -78,7 +78,7 @@ def draws():
     return random.random(), np.random.rand(), torch.rand(1).item()
 
 
-def test_every_random_number_comes_as_without_it():
+def test_random_numbers_are_unchanged():
     module = Restless()
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     expected = draws()
@@ -87,23 +87,23 @@ def test_every_random_number_comes_as_without_it():
         draws()
         module(torch.randn(2, 3))
     assert draws() == expected
-    with pytest.raises(KeyError), random_state_kept():
+    with pytest.raises(KeyError), preserved_random_state():
         after = draws()
         raise KeyError
     assert draws() == after
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_every_random_number_of_an_accelerator_comes_as_without_it():
+def test_random_numbers_of_an_accelerator_are_unchanged():
     torch.cuda.manual_seed_all(1)
     expected = torch.rand(3, device="cuda")
     torch.cuda.manual_seed_all(1)
-    with random_state_kept():
+    with preserved_random_state():
         torch.rand(5, device="cuda")
     assert torch.equal(torch.rand(3, device="cuda"), expected)
 
 
-def test_eval_is_not_called_as_some_modules_do_more_in_it():
+def test_eval_is_not_called():
     class Merging(nn.Linear):
         def train(self, mode=True):
             raise AssertionError("weights would be merged here")
@@ -114,7 +114,7 @@ def test_eval_is_not_called_as_some_modules_do_more_in_it():
     assert module.training
 
 
-def test_no_hook_is_left_and_none_is_lost():
+def test_hooks_are_unchanged():
     module = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
     calls = Counter()
     module[0].register_forward_hook(lambda *_: calls.update(["hook"]))
@@ -125,21 +125,21 @@ def test_no_hook_is_left_and_none_is_lost():
     assert calls["hook"] == 1
 
 
-def test_a_compiled_module_runs_as_it_was_written_and_is_not_compiled_anew():
+def test_a_compiled_module_runs_eagerly_and_is_not_recompiled():
     compilations = []
 
     def backend(graph, inputs):
         compilations.append(graph)
         return graph.forward
 
-    class Tells(nn.Linear):
+    class CountsCalls(nn.Linear):
         compiling = True
 
         def forward(self, x):
             self.compiling = torch.compiler.is_compiling()
             return super().forward(x)
 
-    module = torch.compile(Tells(2, 2), backend=backend)
+    module = torch.compile(CountsCalls(2, 2), backend=backend)
     module(torch.ones(3, 2)).sum().backward()
     before = len(compilations)
     with isolated(module):
@@ -149,7 +149,7 @@ def test_a_compiled_module_runs_as_it_was_written_and_is_not_compiled_anew():
     assert module.training and module._orig_mod.training
 
 
-def test_a_scripted_module_is_put_back_in_its_mode():
+def test_a_scripted_modules_mode_is_restored():
     with pytest.warns(DeprecationWarning, match="jit.script"):
         module = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.Dropout()))
     with isolated(module):
@@ -157,7 +157,7 @@ def test_a_scripted_module_is_put_back_in_its_mode():
     assert all(part.training for part in module.modules())
 
 
-def test_a_tensor_too_large_for_a_copy_is_named_where_it_changes(monkeypatch):
+def test_a_changed_tensor_too_large_to_copy_is_named(monkeypatch):
     monkeypatch.setattr(probe, "LARGEST_COPY", 4)
     module = Restless()
     with pytest.raises(RuntimeError, match="changed 'hidden' in place"), isolated(module):

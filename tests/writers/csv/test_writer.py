@@ -60,8 +60,8 @@ def test_a_row_is_one_line_with_every_axis(quiet_trainer, logger, tmp_path):
     rows = read(tmp_path)
     assert [int(row["step"]) for row in rows] == [16, 32, 48, 64]
     for row in rows:
-        assert float(row["axes/env_steps"]) == float(row["step"])
-        assert row["axes/optimizer_steps"] and row["axes/wall_time"] and row["logging/overhead_pct"]
+        assert float(row["time/env_steps"]) == float(row["step"])
+        assert row["time/optimizer_steps"] and row["time/elapsed"] and row["logging/overhead_pct"]
     assert column(tmp_path, "train/loss") == [(16, 1.5), (32, 5.5), (48, 9.5), (64, 13.5)]
 
 
@@ -179,7 +179,7 @@ def test_a_resumed_run_keeps_its_history_without_gap_or_duplicate(quiet_trainer,
     assert [step for step, _ in column(tmp_path, "train/loss")] == [4, 8, 10, 12, 16, 20]
 
 
-@pytest.mark.parametrize("hparams", [{"layers": (64, 64)}, {"kind": torch.float32}, {"axes": Axes(1, 2, 3.0)}])
+@pytest.mark.parametrize("hparams", [{"layers": (64, 64)}, {"kind": torch.float32}, {"time": Axes(1, 2, 3.0)}])
 def test_hyperparameters_that_lightning_logs_itself_end_nothing(quiet_trainer, logger, tmp_path, hparams):
     module = Supervised(losses(1.0, 2.0))
     module.save_hyperparameters({"gamma": 0.99, **hparams})

@@ -63,7 +63,7 @@ class Run:
         self.rows = wandb_rows(folder)
 
     def series(self, tag):
-        return [(int(row["axes/env_steps"]), row[tag]) for row in self.rows if tag in row]
+        return [(int(row["time/env_steps"]), row[tag]) for row in self.rows if tag in row]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def run(tmp_path_factory):
 
 def test_it_holds_the_same_scalars_as_every_other_backend(run):
     tags = [tag for tag in run.memory.tags if isinstance(run.memory.series(tag)[0][1], float)]
-    assert {"train/loss", "losses/entropy", "rollout/return_p90", "axes/wall_time", "throughput/sps"} <= set(tags)
+    assert {"train/loss", "losses/entropy", "rollout/return_p90", "time/elapsed", "throughput/sps"} <= set(tags)
     for tag in tags:
         expected = run.memory.series(tag)
         assert [step for step, _ in run.series(tag)] == [step for step, _ in expected], tag
@@ -83,16 +83,16 @@ def test_it_holds_the_same_scalars_as_every_other_backend(run):
 
 
 def test_a_row_is_one_row_with_every_axis(run):
-    assert [row["axes/env_steps"] for row in run.rows] == [16, 32, 48, 64]
-    assert [row["axes/optimizer_steps"] for row in run.rows] == [4, 8, 12, 16]
-    assert all("axes/wall_time" in row for row in run.rows)
+    assert [row["time/env_steps"] for row in run.rows] == [16, 32, 48, 64]
+    assert [row["time/optimizer_steps"] for row in run.rows] == [4, 8, 12, 16]
+    assert all("time/elapsed" in row for row in run.rows)
 
 
 def test_charts_are_drawn_over_the_run_s_axis(run):
     metrics = [record.metric for record in wandb_records(run.folder) if record.HasField("metric")]
-    assert "axes/env_steps" in [metric.name for metric in metrics]
+    assert "time/env_steps" in [metric.name for metric in metrics]
     last = [metric for metric in metrics if metric.glob_name == "*"][-1]
-    assert last.step_metric == "axes/env_steps"
+    assert last.step_metric == "time/env_steps"
 
 
 def test_histograms_count_every_parameter_within_512_bins(run):
@@ -142,4 +142,4 @@ def test_a_prefix_stands_before_the_axis_too(tmp_path, monkeypatch):
     run = Run(tmp_path, prefix="mine")
     assert all(key.startswith("mine-") for row in run.rows for key in row)
     metrics = [record.metric for record in wandb_records(tmp_path) if record.HasField("metric")]
-    assert [m for m in metrics if m.glob_name == "*"][-1].step_metric == "mine-axes/env_steps"
+    assert [m for m in metrics if m.glob_name == "*"][-1].step_metric == "mine-time/env_steps"

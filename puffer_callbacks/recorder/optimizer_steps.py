@@ -1,0 +1,144 @@
+"""Measuring at optimizer steps: each optimizer by itself, before the clip, and only steps that are taken."""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.optim import LBFGS
+
+from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
+from puffer_callbacks.recorder.counters import Counters, OptimizerCounter
+from puffer_callbacks.schedule import Every
+
+AfterStep = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class OptimizerStep:
+    """A step that an optimizer is about to take.
+
+    Args:
+        index: of the optimizer.
+        count: the optimizer's own steps, this one included.
+        optimizer_steps: the run's steps once it is taken.
+    """
+
+    index: int
+    count: int
+    optimizer_steps: int
+
+
+class OptimizerSchedule:
+    """When a callback measures the steps of each optimizer: the step that crosses its interval, or the first after it.
+
+    Args:
+        every: the interval, in the run's optimizer steps.
+        lead_steps: how many steps before a firing the callback wants to be called already.
+    """
+
+    def __init__(self, every: Every, *, lead_steps: int = 0) -> None:
+        self._every, self._lead_steps = every, lead_steps
+        self._start = 0
+        self._last: dict[int, int] = {}
+
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Begin a fit at this step."""
+        self._start, self._last = optimizer_steps, {}
+
+    def wanted_from(self, index: int) -> int:
+        """The run's step from which on the callback wants to be called for this optimizer."""
+        return self._every.next_after(self._last.get(index, self._start)) - self._lead_steps
+
+    def is_due(self, step: OptimizerStep, *, ahead: int = 0) -> bool:
+        """Whether the step, or the one ``ahead`` of it, crosses the interval."""
+        return step.optimizer_steps + ahead >= self._every.next_after(self._last.get(step.index, self._start))
+
+    def mark(self, step: OptimizerStep) -> None:
+        """Note that the step was measured."""
+        self._last[step.index] = step.optimizer_steps
+
+
+class OptimizerSteps:
+    """Calls ``before_optimizer_step`` of the callbacks that are due, and what it returns right after the step.
+
+    A step may be announced and not taken, as where a gradient scaler meets an infinity: what was measured of it is
+    dropped.
+
+    Args:
+        callbacks: the trainer's callbacks; those with ``before_optimizer_step`` and ``gradient_schedule`` are called.
+        counters: the run's counters.
+        run_guarded: calls a function for a callback, with its time and its faults on the callback's account.
+        on_measured: called after a step of which something was measured.
+    """
+
+    def __init__(
+        self,
+        callbacks: Iterable[Any],
+        counters: Counters,
+        *,
+        run_guarded: Callable[[Any, Callable[[], Any]], Any],
+        on_measured: Callable[[], None],
+    ) -> None:
+        self._callbacks = [each for each in callbacks if getattr(each, "gradient_schedule", None) is not None]
+        self._counters, self._run_guarded, self._on_measured = counters, run_guarded, on_measured
+        self._call: Callable[..., Any] | None = None
+        self._arguments: tuple[Any, Any] = (None, None)
+
+    @property
+    def has_listeners(self) -> bool:
+        """Whether a callback measures gradients."""
+        return bool(self._callbacks)
+
+    def open(self, trainer: Any, pl_module: Any) -> None:
+        """Begin a fit: watch for gradients that are clipped before the optimizer's own hooks."""
+        self._arguments = (trainer, pl_module)
+        if self._callbacks:
+            call_before_clip(self._before_clip)
+
+    def close(self) -> None:
+        """End the fit."""
+        stop_calling(self._before_clip)
+        self._arguments = (None, None)
+
+    def before_step(self, counter: OptimizerCounter) -> None:
+        """An optimizer is about to step: its gradients are complete, and as a rule not yet clipped."""
+        if counter.clip_seen:
+            counter.clip_seen = False
+        elif not (counter.after_step is not None and isinstance(counter.optimizer, LBFGS)):  # which evaluates again
+            self._measure(counter)
+
+    def _before_clip(self, parameters: list[Tensor]) -> None:
+        clipped = {id(parameter) for parameter in parameters}
+        for counter in self._counters.optimizers.values():
+            if self._counters.steps_with(counter) < counter.gradients_due_at or counter.clip_seen:
+                continue
+            if clipped & {id(parameter) for group in counter.optimizer.param_groups for parameter in group["params"]}:
+                counter.clip_seen = True
+                self._measure(counter)
+
+    def _measure(self, counter: OptimizerCounter) -> None:
+        step = OptimizerStep(counter.index, counter.steps + 1, self._counters.steps_with(counter))
+        counter.after_step, after = None, []
+        for callback in self._callbacks:
+            if step.optimizer_steps >= callback.gradient_schedule.wanted_from(step.index):
+                measure = lambda callback=callback: callback.before_optimizer_step(  # noqa: E731
+                    *self._arguments, counter.optimizer, step
+                )
+                finish = self._run_guarded(callback, measure)
+                if finish is not None:
+                    after.append((callback, finish))
+        if after:
+            counter.after_step = lambda: self._after_step(counter, after)
+        self._refresh(counter)
+
+    def _after_step(self, counter: OptimizerCounter, after: list[tuple[Any, AfterStep]]) -> None:
+        for callback, finish in after:
+            self._run_guarded(callback, finish)
+        self._refresh(counter)
+        self._on_measured()
+
+    def _refresh(self, counter: OptimizerCounter) -> None:
+        wanted = [callback.gradient_schedule.wanted_from(counter.index) for callback in self._callbacks]
+        counter.gradients_due_at = min(wanted, default=sys.maxsize)

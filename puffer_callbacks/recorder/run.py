@@ -1,0 +1,111 @@
+"""One recorded run: its counters, its rows, its training steps, and what recording costs."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+from puffer_callbacks.axes import Axes, XAxis
+from puffer_callbacks.backends.default_writer import default_writer
+from puffer_callbacks.faults import Faults
+from puffer_callbacks.overhead.budget import Budget
+from puffer_callbacks.overhead.guard import Guard
+from puffer_callbacks.overhead.stopwatch import Stopwatch
+from puffer_callbacks.recorder.counters import Counters
+from puffer_callbacks.recorder.row_log import RowLog
+from puffer_callbacks.recorder.training_steps import TrainingSteps
+from puffer_callbacks.values import Value
+from puffer_callbacks.values.tags import sanitize_tag
+
+
+class Run:
+    """The state of a run, from its setup to its end. A second fit of one trainer continues it.
+
+    Args:
+        faults: where faults are reported.
+        overhead_budget: the share of the run's time that recording may take.
+    """
+
+    def __init__(self, faults: Faults, *, overhead_budget: float) -> None:
+        self.faults = faults
+        self.budget, self.counters, self.stopwatch = Budget(overhead_budget), Counters(), Stopwatch()
+        self.row_log: RowLog | None = None
+        """The rows, while the run is open."""
+        self.steps: TrainingSteps | None = None
+        """The training steps, while a fit runs."""
+        self._elapsed = 0.0
+        self._ended: dict[str, Any] = {}
+        self._guards: dict[str, Guard] = {}
+
+    def guard(self, name: str) -> Guard:
+        """A block whose time counts as overhead and whose faults are reported, not raised."""
+        guard = self._guards.get(name)
+        if guard is None:
+            guard = self._guards[name] = Guard(name, self.stopwatch, self.faults, self.budget.stopwatch(name))
+        return guard
+
+    def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
+        """Open the writers."""
+        self.faults.reset()
+        backends = default_writer(loggers, self.faults)
+        self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
+
+    def start(self, trainer: Any, pl_module: Any) -> None:
+        """Start to record a fit: every checkpoint is loaded by now."""
+        if not self.counters.optimizer_steps and trainer.global_step:  # a checkpoint without our state
+            self.counters.continue_at(trainer.global_step)
+        self.stop()
+        if self.row_log is not None:
+            self.steps = TrainingSteps(self, self.row_log, trainer, pl_module)
+            self.row_log.start(self.counters.axes(), elapsed=self._elapsed)
+        self.stopwatch.restart()  # what it costs to open a backend is no share of a step
+        self.budget.restart()
+
+    def record(self, values: Mapping[str, Value], *, axes: Axes | None = None, count: int | None = None) -> None:
+        """Add values to the row at this point of the run (see ``Recorder.record``)."""
+        if self.row_log is not None and values:
+            values = {sanitize_tag(str(tag)): value for tag, value in values.items()}
+            at = self.counters.axes() if axes is None else axes
+            self.row_log.record(values, at, count=count, own_point=axes is not None)
+            if self.steps is not None:
+                self.steps.publish_later(values)
+
+    @property
+    def x(self) -> int:
+        """The present point of the x axis."""
+        return 0 if self.row_log is None else self.row_log.x(self.counters.axes())
+
+    def stop(self) -> None:
+        """Stop following training steps."""
+        if self.steps is not None:
+            self.steps.close()
+            self.steps = None
+
+    def close(self) -> None:
+        """Write what is left, and release the loggers, the module and its optimizers."""
+        self.stop()
+        row_log, self.row_log = self.row_log, None
+        try:
+            if row_log is not None:
+                row_log.close()
+        finally:
+            if row_log is not None:
+                self._ended = self._state(row_log)  # for a checkpoint that is saved after the fit
+                self._elapsed = self._ended["elapsed"]
+            self.counters.unwatch()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters and the open row, for a checkpoint; all that it counts as written is flushed."""
+        if self.row_log is None:
+            return self._ended
+        self.row_log.flush()
+        return self._state(self.row_log)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        if self.row_log is not None:
+            self.counters.load_state_dict(state["counters"])
+            self._elapsed = state["elapsed"]
+            self.row_log.load_state_dict(state["row_log"])
+
+    def _state(self, row_log: RowLog) -> dict[str, Any]:
+        elapsed = self._elapsed if row_log.on_hold else row_log.elapsed(self.counters.axes())
+        return {"counters": self.counters.state_dict(), "row_log": row_log.state_dict(), "elapsed": elapsed}

@@ -1,0 +1,161 @@
+"""The training steps of a fit: each is added up, and the callbacks that are due are called."""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+from typing import Any, Protocol
+
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from puffer_callbacks.overhead.budget import Budget
+from puffer_callbacks.overhead.guard import Guard
+from puffer_callbacks.overhead.stopwatch import Stopwatch
+from puffer_callbacks.recorder.counters import Counters
+from puffer_callbacks.recorder.hooks import hide_idle_hooks, show_idle_hooks
+from puffer_callbacks.recorder.listeners import StepListeners
+from puffer_callbacks.recorder.monitors import publish
+from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
+from puffer_callbacks.recorder.row_log import RowLog
+from puffer_callbacks.values import Value
+from puffer_callbacks.values.scalars import scalars_of
+
+
+class Recording(Protocol):
+    """What the steps use of the run."""
+
+    budget: Budget
+    counters: Counters
+    stopwatch: Stopwatch
+
+    def guard(self, name: str) -> Guard:
+        """A block whose time and faults are on the account of ``name``."""
+
+    def record(self, values: Mapping[str, Value]) -> None:
+        """Add values to the open row."""
+
+
+class TrainingSteps:
+    """Follows the training steps of one fit.
+
+    A step at which nothing is due costs one list of numbers and two comparisons: with the step at which a callback is
+    due, and with the x of the open row.
+
+    Args:
+        run: the run that is recorded.
+        row_log: its rows.
+        trainer: whose callbacks are called.
+        pl_module: the module in training.
+    """
+
+    def __init__(self, run: Recording, row_log: RowLog, trainer: Any, pl_module: Any) -> None:
+        self._run, self._row_log, self._trainer, self._module = run, row_log, trainer, pl_module
+        self._counters, self._stopwatch, self._guard = run.counters, run.stopwatch, run.guard("Recorder")
+        self._callbacks = list(trainer.callbacks)
+        self._listeners = StepListeners(self._callbacks)
+        self._due_at = 0
+        self._is_first = True
+        self._batch: Any = None
+        self._unpublished: dict[str, float] = {}
+        for callback in self._callbacks:
+            if callable(getattr(callback, "resume_at", None)):
+                callback.resume_at(self._counters.optimizer_steps)
+        self._optimizer_steps = OptimizerSteps(
+            self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self._wake
+        )
+        self._optimizer_steps.open(trainer, pl_module)
+        for callback in self._callbacks:
+            if callable(getattr(callback, "resume_at", None)):
+                hide_idle_hooks(callback)
+
+    @property
+    def measures_gradients(self) -> bool:
+        """Whether a callback measures gradients at optimizer steps."""
+        return self._optimizer_steps.has_listeners
+
+    @property
+    def batch(self) -> Any:
+        """The batch that was just trained on."""
+        return self._batch
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in the batch that was just trained on; 1 where it has no tensor."""
+        sizes = [len(leaf) for leaf in tree_leaves(self._batch) if isinstance(leaf, Tensor) and leaf.ndim]
+        return sizes[0] if sizes else 1
+
+    def before_optimizer_step(self, optimizer: Any) -> None:
+        """An optimizer is about to step: measure its gradients where a callback is due."""
+        counter = self._counters.of(optimizer)
+        if counter is not None and self._counters.steps_with(counter) >= counter.gradients_due_at:
+            with self._guard:
+                self._optimizer_steps.before_step(counter)
+
+    def step_end(self, outputs: Any, batch: Any) -> None:
+        """A training step is over."""
+        entered = perf_counter()
+        try:
+            loss_scale = self._trainer.accumulate_grad_batches
+            if loss_scale != 1 and not self._module.automatic_optimization:
+                loss_scale = 1
+            for reader in self._listeners.readers:
+                reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale)
+            row_log, steps = self._row_log, self._counters.optimizer_steps
+            is_due = steps >= self._due_at or row_log.position(self._counters) > row_log.open_at
+        except Exception as error:
+            is_due = False
+            if not self._guard.handle(error):
+                raise
+        self._stopwatch.inside += perf_counter() - entered
+        if is_due:
+            self._call_listeners(outputs, batch, loss_scale)
+
+    def publish_later(self, values: Mapping[str, Value]) -> None:
+        """Show numbers to Lightning's callbacks at the end of this training batch."""
+        self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
+        self._wake()
+
+    def publish(self, *, with_open_intervals: bool = False) -> None:
+        """Show what was logged to Lightning's callbacks.
+
+        Args:
+            with_open_intervals: the means so far of intervals that have not ended, too.
+        """
+        with self._guard:
+            metrics: dict[str, float] = {}
+            if with_open_intervals:
+                for reader in self._listeners.readers:
+                    metrics |= reader.open_means()
+            latest = self._row_log.latest if self._unpublished else {}
+            metrics |= {tag: latest.get(tag, value) for tag, value in self._unpublished.items()}
+            self._unpublished = {}
+            publish(self._trainer, metrics)
+
+    def close(self) -> None:
+        """End the fit: every hook is as it was."""
+        self._optimizer_steps.close()
+        for callback in self._callbacks:
+            show_idle_hooks(callback)
+
+    def _wake(self) -> None:
+        """Look at the callbacks at the end of this training batch, whatever step they declared."""
+        self._due_at = 0
+
+    def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
+        self._batch, metrics = batch, {}
+        with self._guard:
+            self._row_log.advance(self._counters)
+            if perf_counter() >= self._run.budget.due_at:
+                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
+            metrics = scalars_of(outputs, loss_scale=loss_scale)
+        for callback in self._listeners.due(self._counters.optimizer_steps):
+            callback.on_step(self._trainer, self._module, metrics)
+        self._batch = None
+        with self._guard:
+            self._listeners.refresh()
+            self._due_at = self._listeners.due_at
+            self.publish(with_open_intervals=self._is_first)
+            self._is_first = False
+
+    def _run_guarded(self, callback: Any, function: Callable[[], Any]) -> Any:
+        with self._run.guard(type(callback).__name__):
+            return function()
