@@ -12,7 +12,7 @@ import puffer_callbacks
 ROOT = Path(puffer_callbacks.__file__).parent
 PACKAGE = ROOT.name
 
-LEAVES = {"time", "distributed", "faults", "rollout", "schedule"}
+LEAVES = {"axes", "distributed", "faults", "rollout", "schedule"}
 """Modules that anybody may import."""
 
 ROOMS: dict[str, set[str]] = {
@@ -26,19 +26,23 @@ ROOMS: dict[str, set[str]] = {
     "pytest_plugin": {"loggers"},
     "pictures": {"measure", "rollout", "values"},
     "evaluation": {"measure", "pictures", "values"},
-    "writers": {"time", "faults", "histogram", "values"},
-    "backends": {"time", "faults", "values", "writers"},
+    "writers": {"axes", "faults", "histogram", "values"},
+    "backends": {"axes", "faults", "values", "writers"},
     "recorder": LEAVES | {"backends", "config", "overhead", "values"},
+    "health": {"rollout", "values"},
+    "runs": {"health", "values"},
     "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
-    "adapters": LEAVES | {"callbacks", "config", "recorder", "values"},
+    "adapters": LEAVES | {"callbacks", "config", "measure", "recorder", "values"},
     "ppo": LEAVES | {"callbacks", "config", "recorder"},
+    "plots": {"runs", "values"},
+    "report": {"health", "loggers", "plots", "runs", "values"},
 }
 """Each room and what it may import: the tree is read from the top down."""
 ABOVE = {"__init__", "__main__", "cli"}
 """May import everything."""
 
 THIRD_PARTIES: dict[str, set[str]] = {
-    "time": set(),
+    "axes": set(),
     "schedule": set(),
     "faults": set(),
     "overhead": set(),
@@ -95,7 +99,7 @@ def test_third_parties_stay_where_they_belong(module):
     assert "pufferlib" not in outside, "importing PuffeRL turns warnings into errors and takes over SIGINT"
     if own == "measure":
         assert not outside & {"lightning", "pytorch_lightning"}, "a measure never sees a trainer"
-    if own not in {"writers", *ABOVE}:
+    if own not in {"writers", "runs", *ABOVE}:
         assert not outside & {"tensorboard", "wandb"}, "only a writer knows a backend"
 
 

@@ -1,1 +1,4 @@
-"""The backends of a run: rows go to every logger, on threads of their own, with retries."""
+"""The way of a row from the run to its loggers: retried, on threads of their own, kept until durable.
+
+``default_writer`` shows how the writers are composed.
+"""

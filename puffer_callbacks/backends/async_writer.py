@@ -1,165 +1,178 @@
-"""One backend on a thread of its own, so that neither its faults nor its slowness are the run's."""
+"""A writer that hands rows to a thread, so that a logger's slowness is not the run's."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Event
 from typing import Any
 
-from puffer_callbacks.axes import Axes
+from puffer_callbacks.axes import Axes, XAxis
+from puffer_callbacks.backends.announce import announced_if_slow
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
-from puffer_callbacks.backends.unsaved_rows import Row
 from puffer_callbacks.backends.worker import Worker
 from puffer_callbacks.values import Image, Value, Video
 from puffer_callbacks.writers import Writer
 
 FLUSH_SECONDS = 2.0
-"""A written row reaches the operating system at the latest this long after."""
-HURRY = 1.0
-"""Seconds that a checkpoint waits for a backend, unless it is known to be behind; what is not there it carries."""
-PATIENCE = 5.0
-"""Seconds that the end of the run waits for a backend that does not get on."""
-MOST_WAITING = 1024
-"""Rows that wait for a slow backend; what comes then is lost, and counted."""
-MOST_PICTURED = 32
-"""With so many rows waiting, pictures are left out: they are what takes the memory."""
+"""A row is flushed at the latest so many seconds after it was written."""
+MAX_WAITING = 1024
+"""Jobs that wait for a slow logger; rows beyond are lost, and counted."""
+MAX_WAITING_WITH_MEDIA = 32
+"""Jobs that wait for a slow logger before pictures are left out: they are what takes the memory."""
 
 
-class AsyncWriter:
-    """Hands rows to a writer, in order, on a thread of its own.
-
-    Rows are host copies, so the run never waits for them to be written. A writer that only keeps values in
-    memory is called at once, without a thread. What becomes of a row that fails, ``RetryingWriter`` tells.
+class AsyncWriter(Writer):
+    """Writes rows on a thread of its own, in order; only that thread calls the writer.
 
     Args:
-        writer: the writer to feed. Only this channel calls it.
-        in_step: wait for each row, so that a fault is known at the row that it belongs to.
+        writer: the writer, with its retries.
+
+    Example:
+        >>> class PrintWriter(Writer):
+        ...     def write(self, values, axes):
+        ...         print(self.step(axes), values)
+        >>> writer = AsyncWriter(RetryingWriter(PrintWriter(logger=None)))
+        >>> writer.write({"train/loss": 0.5}, Axes(None, 10, 0.0))
+        >>> writer.close()
+        10 {'train/loss': 0.5}
     """
 
-    def __init__(self, writer: Writer, *, in_step: bool = False) -> None:
+    checkpoint_timeout = 1.0
+    """Seconds that ``flush`` waits; a checkpoint carries the rows that are not written by then."""
+    close_timeout = 5.0
+    """Seconds that one row may take before ``close`` gives up on the logger."""
+
+    def __init__(self, writer: RetryingWriter) -> None:
+        super().__init__(writer.logger)
         self.writer = writer
-        self.name = type(writer.logger).__name__
-        self.in_step = in_step
-        self.rows = 0
-        self._delivery = RetryingWriter(writer, contained=not writer.immediate)
-        tick = partial(self.attempt, partial(self._delivery.flush, due=True))
-        self._worker = None if writer.immediate else Worker(self.name, tick=tick, every=FLUSH_SECONDS)
-        self._closed = self._stalled = self._stuck = False
+        self.name, self.faults = writer.name, writer.faults
+        writer.catches = BaseException  # nothing may end the thread
+        self._worker = Worker(self.name, tick=writer.flush_new, every=FLUSH_SECONDS)
+        self._x_axis = writer.x_axis
+        self._given = self._finished = 0  # rows; each is counted by one thread alone
+        self._is_closed = self._is_stuck = self._has_reported_stall = False
 
     @property
-    def faulty(self) -> bool:
-        """Whether there was ever a fault."""
-        return self._delivery.faulty
+    def x_axis(self) -> XAxis:
+        """The axis that the logger's step stands for."""
+        return self._x_axis
+
+    @x_axis.setter
+    def x_axis(self, x_axis: XAxis) -> None:
+        self._x_axis = x_axis
+        self._do(partial(setattr, self.writer, "x_axis", x_axis))  # rows that wait are on the axis before
 
     @property
-    def lost(self) -> int:
-        """Rows that could not be recorded whole."""
-        return self._delivery.lost
-
-    def take_faults(self) -> list[BaseException]:
-        """The faults since the last call."""
-        return self._delivery.take_faults()
-
-    @property
-    def busy(self) -> float:
+    def busy(self) -> float:  # type: ignore[override]  # as the thread counts it
         """CPU seconds that the thread has spent."""
-        return 0.0 if self._worker is None else self._worker.busy
+        return self._worker.busy
 
     @property
     def is_here(self) -> bool:
-        """Whether the caller is the channel's own thread."""
-        return self._worker is not None and self._worker.is_here
+        """Whether the caller is the logger itself: one method of it that calls another."""
+        return self.writer.is_here
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write a row."""
-        self.rows += 1
-        if self._worker is None:
-            self._delivery.write(Row(values, axes))
-        elif self._has_room():
-            row = Row(self._bearable(values), axes)
-            self._delivery.pending.add(row)
-            if self.in_step:
-                self._worker.hurried(self._do(partial(self._delivery.write, row)), PATIENCE)
-            else:
-                self._worker.do(partial(self.attempt, partial(self._delivery.write, row)))
+        """Write the row soon; it is kept until it is durable."""
+        self.writer.rows += 1
+        if self._accepts():
+            row = self.writer.unsaved.add(self._without_media(values), axes)
+            self._enqueue_row(partial(self.writer.write_row, row))
         else:
-            self._delivery.lost += 1
+            self.writer.add_loss()
 
-    def attempt(self, action: Callable[[], object]) -> bool:
-        """Do it now; tells whether it went well."""
-        return self._delivery.attempt(action)
+    def call(self, action: Callable[[], Any]) -> Any:
+        """Have the logger do something now, on the caller's thread."""
+        return self.writer.call(action)
 
-    def call(self, action: Callable[[], object], *, wait: bool = False) -> None:
-        """Have the logger do something else, after all rows that came before."""
-        if self._worker is None:
-            self.attempt(action)
-        elif self._has_room():
-            done = self._do(action)
+    def enqueue(self, action: Callable[[], Any], *, is_row: bool = False, wait: bool = False) -> Any:
+        """Have the logger do something after all rows that came before, on the writer's thread.
+
+        Args:
+            action: what to do.
+            is_row: whether it logs a row.
+            wait: until it is done.
+        """
+        if self._is_closed and not self._is_stuck:
+            return self.writer.enqueue(action, is_row=is_row)
+        self.writer.rows += is_row
+        if not self._accepts():
+            self.writer.add_loss(rows=int(is_row))
+        elif is_row:
+            self._enqueue_row(partial(self.writer.call, action, is_row=True))
+        else:
+            done = self._do(partial(self.writer.call, action))
             if wait:
-                self._worker.patient(done, PATIENCE)
-            if self._closed:
-                self._worker.end()
+                self._worker.wait_until_done(done, stall=self.close_timeout)
+        return None
+
+    def drain(self) -> bool:
+        """Wait until all rows are written, and return whether they are: those of a stalled logger are not."""
+        if self._is_closed:
+            return not self._is_stuck
+        with announced_if_slow(f"{self.name} to take {self._worker.waiting} rows"):
+            return self._worker.wait_until_done(self._do(self.writer.flush), stall=self.close_timeout)
 
     def begin(self, first_step: int) -> None:
-        """Have the writer begin with ``first_step``."""
+        """Begin a run, before the first row."""
         self._do(partial(self.writer.begin, first_step))
 
-    def resume(self, last_step: int, state: Mapping[str, Any] | None) -> None:
-        """Have the writer continue after ``last_step``, or as the checkpoint tells."""
-        self._do(partial(self._delivery.resume, last_step, state))
+    def resume(self, last_step: int) -> None:
+        """Continue after a checkpoint, before the first row."""
+        self._do(partial(self.writer.resume, last_step))
 
-    def flush(self) -> Event:
-        """Flush the writer, after all rows that came before; the event tells when that is done."""
-        return self._do(self._delivery.flush)
+    def flush(self) -> None:
+        """Flush the writer after all rows that came before, and wait a little, unless it is known to be slow."""
+        self._worker.wait_at_most(self._do(self.writer.flush), self.checkpoint_timeout)
 
-    def hurry(self, flushed: Event) -> None:
-        """Wait a little for it to be flushed, unless it is known to be behind."""
-        if self._worker is not None:
-            self._worker.hurried(flushed, HURRY)
+    def close(self) -> None:
+        """Write all rows, close the writer and end the thread; the rows of a stalled logger are lost."""
+        self.drain()
+        is_done = self._worker.wait_until_done(self._do(self.writer.close), stall=self.close_timeout)
+        self._is_closed, self._is_stuck = True, not is_done
+        if self._is_stuck:
+            self.writer.abandon(self._stall(), rows=self._given - self._finished)
+        self._worker.end(wait=is_done)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: what is safe, and the rows that are not yet."""
-        return {"name": self.name, **self._delivery.pending.state_dict()}
+        """The writer's, with the rows that wait."""
+        return self.writer.state_dict()
 
-    def finish(self) -> Event:
-        """Close the writer, after all rows that came before."""
-        return self._do(self._delivery.finish)
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Give the writer its part of a checkpoint."""
+        self.writer.load_state_dict(state_dict)
 
-    def close(self, finished: Event) -> None:
-        """Wait until the writer is closed, and end the thread; rows that are still waiting then are lost."""
-        self._closed = True
-        if self._worker is not None:
-            if not self._worker.patient(finished, PATIENCE):
-                self._stuck = True
-                self._delivery.lost += sum(row.written is None for row in self._delivery.pending.rows())
-                self._delivery.say(TimeoutError(f"it did not get on for {PATIENCE:.0f} seconds"))
-            self._worker.end()
+    def _enqueue_row(self, action: Callable[[], object]) -> None:
+        self._given += 1
+        self._worker.do(partial(self._finish_row, action))
 
-    def _has_room(self) -> bool:
-        if self._worker is None:
-            return True
-        if self._worker.stalled > PATIENCE and not self._stalled:
-            self._stalled = True
-            self._delivery.say(TimeoutError(f"it did not get on for {PATIENCE:.0f} seconds"))
-        if self._worker.waiting >= MOST_WAITING:
-            self._delivery.say(TimeoutError(f"it is {MOST_WAITING} rows behind"))
-            return False
-        return not self._stuck
-
-    def _bearable(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
-        """The row, without pictures where too many rows are waiting."""
-        if self._worker is None or self._worker.waiting < MOST_PICTURED:
-            return values
-        kept = {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}
-        if len(kept) < len(values):
-            self._delivery.lost += 1
-            self._delivery.say(TimeoutError(f"it is {MOST_PICTURED} rows behind; pictures are left out"))
-        return kept
+    def _finish_row(self, action: Callable[[], object]) -> None:
+        action()
+        self._finished += 1
 
     def _do(self, action: Callable[[], object]) -> Event:
         done = Event()
-        if self._worker is not None:
-            self._worker.do(partial(self.attempt, action), done)
-        else:
-            self.attempt(action)
-            done.set()
+        self._worker.do(partial(self.writer.attempt, action), done)
         return done
+
+    def _accepts(self) -> bool:
+        """Whether one more job can wait."""
+        if self._worker.stalled > self.close_timeout and not self._has_reported_stall:
+            self._has_reported_stall = True
+            self.writer.add_fault(self._stall())
+        if self._worker.waiting >= MAX_WAITING:
+            self.writer.add_fault(TimeoutError(f"it is {MAX_WAITING} rows behind"))
+            return False
+        return not self._is_stuck
+
+    def _stall(self) -> TimeoutError:
+        return TimeoutError(f"it took more than {self.close_timeout:g} seconds for one row")
+
+    def _without_media(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        """A copy of the row, without pictures where too many jobs wait."""
+        if self._worker.waiting < MAX_WAITING_WITH_MEDIA:
+            return dict(values)
+        kept = {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}
+        if len(kept) < len(values):
+            self.writer.add_loss()
+            self.writer.add_fault(TimeoutError(f"it is {MAX_WAITING_WITH_MEDIA} rows behind; pictures are left out"))
+        return kept

@@ -1,71 +1,119 @@
-"""What Lightning itself asks of a logger, kept from ending the run."""
+"""Lightning's own calls of a logger, which come by way of the logger's writer and cannot end the run."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from functools import partial, wraps
+from copy import deepcopy
+from functools import partial
 from typing import Any
 
+from puffer_callbacks.backends.announce import announced_if_slow
 from puffer_callbacks.backends.async_writer import AsyncWriter
+from puffer_callbacks.backends.retrying_writer import RetryingWriter
 
-_UNATTENDED = ("log_metrics", "save")
-"""Done after the rows that came before; nobody waits."""
-_ATTENDED = ("log_hyperparams", "finalize")
-"""Done after the rows that came before, and waited for, as Lightning goes on with what they leave."""
-_AT_ONCE = ("log_graph", "after_save_checkpoint")
-"""They look at the module or at a checkpoint, as it is now."""
+_ENQUEUE = ("log_metrics", "save")
+"""Done after the rows that came before, on the writer's thread."""
+_WAIT = ("log_hyperparams",)
+"""The same, and waited for, as Lightning goes on with what they leave."""
+_IMMEDIATE = ("log_graph", "after_save_checkpoint")
+"""Done at once: they look at the module or at a checkpoint as it is now."""
+_LAST = ("finalize",)
+"""Done on the caller's thread once all rows are written, however long it takes."""
+_ABSENT = object()
 
 
-def route_calls(logger: Any, channel: AsyncWriter, tell: Callable[[], object]) -> None:
-    """Put a logger's methods under the care of its channel, until it is finalized: a full disk must not end
-    the run.
+def route_calls(logger: Any, writer: AsyncWriter | RetryingWriter, *, after: Callable[[], object]) -> None:
+    """Route a logger's methods by its writer until it is finalized: a full disk must not end the run.
 
     Args:
-        logger: the logger; its methods are replaced on the instance.
-        channel: what feeds it.
-        tell: called on the caller's thread when a fault may have to be reported.
+        logger: the logger; ``restore_calls`` leaves it as it was.
+        writer: what brings rows to it.
+        after: called on the caller's thread after each call, to report faults.
     """
-    for name in (*_UNATTENDED, *_ATTENDED, *_AT_ONCE):
+    for name in (*_ENQUEUE, *_WAIT, *_IMMEDIATE, *_LAST):
         method = getattr(logger, name, None)
-        if callable(method):
-            with suppress(AttributeError, TypeError):  # an instance that takes no attributes
-                setattr(logger, name, _shielded(logger, name, method, channel, tell))
+        if callable(method) and hasattr(logger, "__dict__"):
+            # past a class's own ``__setattr__``, so that the attribute can be taken off without a trace
+            vars(logger)[name] = RoutedCall(logger, name, method, writer, after)
 
 
 def restore_calls(logger: Any) -> None:
-    """Give a logger its own methods back."""
-    for name in (*_UNATTENDED, *_ATTENDED, *_AT_ONCE):
-        if hasattr(getattr(logger, "__dict__", {}).get(name), "shielded"):
-            delattr(logger, name)
+    """Give a logger its own methods back, exactly as they were."""
+    attributes = getattr(logger, "__dict__", {})
+    for name, call in list(attributes.items()):
+        if isinstance(call, RoutedCall):
+            if call.replaced is _ABSENT:
+                del attributes[name]
+            else:
+                attributes[name] = call.replaced
 
 
-def _shielded(
-    logger: Any, name: str, method: Callable[..., Any], channel: AsyncWriter, tell: Callable[[], object]
-) -> Callable[..., None]:
-    @wraps(method)
-    def call(*args: Any, **kwargs: Any) -> None:
-        if name == "finalize" and not channel.is_here:
-            restore_calls(logger)
-        if channel.in_step or channel.is_here:  # strict, or one method that calls another
-            method(*args, **kwargs)
-            return
-        if name in _AT_ONCE:
-            channel.attempt(partial(method, *args, **kwargs))
-        else:
-            if name == "log_metrics":
-                args, kwargs = tuple(map(_frozen, args)), {key: _frozen(arg) for key, arg in kwargs.items()}
-            channel.call(partial(method, *args, **kwargs), wait=name in _ATTENDED)
-        tell()
+class RoutedCall:
+    """A logger's method, routed by its writer. In a copy of the logger it is the plain method again.
 
-    call.shielded = True  # type: ignore[attr-defined]
-    return call
+    Args:
+        logger: the logger.
+        name: of the method.
+        method: the method, bound.
+        writer: what brings rows to the logger.
+        after: called after each call.
+    """
+
+    def __init__(
+        self,
+        logger: Any,
+        name: str,
+        method: Callable[..., Any],
+        writer: AsyncWriter | RetryingWriter,
+        after: Callable[[], object],
+    ) -> None:
+        self.replaced = vars(logger).get(name, _ABSENT)
+        """What the instance itself had under this name."""
+        self._logger, self._name, self._method, self._writer, self._after = logger, name, method, writer, after
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the method by way of the writer."""
+        if self._writer.is_here:  # one method that calls another
+            return self._method(*args, **kwargs)
+        if self._name == "log_metrics" and isinstance(self._writer, AsyncWriter):
+            args, kwargs = _snapshot(args), _snapshot(kwargs)
+        returned = self._route(partial(self._method, *args, **kwargs))
+        self._after()
+        return returned
+
+    def _route(self, action: Callable[[], Any]) -> Any:
+        if self._name in _IMMEDIATE:
+            return self._writer.call(action)
+        if self._name in _LAST:
+            restore_calls(self._logger)
+            if self._writer.drain():
+                with announced_if_slow(f"{self._writer.name}.{self._name}"):
+                    return self._writer.call(action)
+        return self._writer.enqueue(action, is_row=self._name == "log_metrics", wait=self._name in _WAIT)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the method's: a mock can still be asked for its calls."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._method, name)
+
+    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
+        return _plain, (self._method,)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return deepcopy(self._method, memo)
 
 
-def _frozen(argument: Any) -> Any:
-    """Metrics as they are now: the caller may change them before they are written."""
-    if not isinstance(argument, Mapping):
-        return argument
-    return {key: value.item() if _is_number(value) else value for key, value in argument.items()}
+def _plain(method: Any) -> Any:
+    return method
 
 
-def _is_number(value: Any) -> bool:
-    return getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None))
+def _snapshot(value: Any) -> Any:
+    """Tensors and arrays as they are now: the caller may change them before they are written."""
+    if isinstance(value, Mapping):
+        return {key: _snapshot(entry) for key, entry in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map(_snapshot, value)) if type(value) in (tuple, list) else value
+    if hasattr(value, "detach") and hasattr(value, "clone"):  # a tensor
+        return value.detach().clone()
+    if hasattr(value, "__array__") and hasattr(value, "copy"):
+        return value.copy()
+    return value

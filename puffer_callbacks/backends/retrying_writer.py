@@ -1,109 +1,190 @@
-"""What becomes of rows on a backend's thread: written whole, or what can be saved of them."""
+"""A writer that contains the faults of another, and saves what can be saved of each row."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from threading import Lock, local
 from time import monotonic
 from typing import Any
 
-from puffer_callbacks.axes import Axes
-from puffer_callbacks.backends.unsaved_rows import Row, UnsavedRows, unpacked
+from puffer_callbacks.axes import Axes, XAxis
+from puffer_callbacks.backends.unsaved_rows import UnsavedRow, UnsavedRows, rows_from_state
+from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
 
-_MOST_FAULTS = 1024
-"""Faults that are kept until the run's thread asks."""
 
+class RetryingWriter(Writer):
+    """Writes rows to another writer, whole or as far as it takes them, and raises nothing.
 
-class RetryingWriter:
-    """Brings rows to a writer. A row that fails is tried again without the value that is to blame, or after
-    ``Writer.recover``; faults are kept for the run's thread to report.
+    A row that fails is tried again, then part by part, so that one value costs no other; where every part fails,
+    ``Writer.recover`` is called and the row is tried once more. Rows are kept until they are durable.
 
     Args:
-        writer: the writer.
-        contained: whether nothing at all may be raised, as on a thread of its own.
+        writer: the logger's writer.
+        name: the logger's name in reports; its class by default.
+        faults: where faults are deferred to, for the run's thread to report.
     """
 
-    def __init__(self, writer: Writer, *, contained: bool) -> None:
+    catches: type[BaseException] = Exception
+    """What is contained. On the training thread ``KeyboardInterrupt`` and ``SystemExit`` end the run as ever."""
+
+    def __init__(self, writer: Writer, *, name: str | None = None, faults: Faults | None = None) -> None:
+        super().__init__(writer.logger)
         self.writer = writer
-        self.pending = UnsavedRows(writer.step)
-        self._faults: list[BaseException] = []
-        self.faulty = False
-        self.lost = 0
-        """Rows that could not be recorded whole."""
-        self._contained = contained
-        self._failing = self._dirty = False
+        self.immediate = writer.immediate
+        self.name = writer.name = name or self.name
+        self.faults = writer.faults = faults or self.faults
+        self.unsaved = UnsavedRows(writer.step)
+        self.rows = self.lost = 0
+        """Rows that were given, and those of them that could not be recorded whole."""
+        self._lock = Lock()  # the run's thread counts the rows that it drops
+        self._has_faults = self._is_failing = self._has_new_rows = False
+        self._here = local()
+        self._state: Mapping[str, Any] | None = None
 
-    def write(self, row: Row) -> None:
-        """Write the row: whole, or without the value that fails, or to a backend opened anew."""
-        left = [row.values]
-        if not self._failing:
-            left = self._unwritten(left, row.axes)
-            if left:
-                parts = _parts(row.values)
-                left = self._unwritten(parts, row.axes)
-                self._failing = len(left) == len(parts)
-        if self._failing and self.attempt(self._reopen):
-            left = self._unwritten([row.values], row.axes)
-            self._failing = bool(left)
-        self.lost += bool(left)
-        row.lost, row.written = bool(left), monotonic()
-        self._dirty = True
+    @property
+    def x_axis(self) -> XAxis:
+        """The axis that the logger's step stands for."""
+        return self.writer.x_axis
 
-    def flush(self, *, due: bool = False) -> None:
-        """Flush the writer; where it is only due, if there is something new."""
-        if due and not self._dirty:
-            return
-        self._dirty = self.writer.settles > 0
-        if not self.attempt(partial(self._settle, monotonic())):
-            self._failing = True
+    @x_axis.setter
+    def x_axis(self, x_axis: XAxis) -> None:
+        self.writer.x_axis = x_axis
 
-    def finish(self) -> None:
-        """Close the writer."""
-        if self._failing:
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is the logger itself: one method of it that calls another."""
+        return getattr(self._here, "depth", 0) > 0
+
+    def write(self, values: Mapping[str, Value], axes: Axes) -> None:
+        """Write the row."""
+        self.rows += 1
+        self.write_row(self.unsaved.add(values, axes))
+
+    def write_row(self, row: UnsavedRow) -> None:
+        """Write a row of ``unsaved``: whole, or without the values that fail, or to a reopened backend."""
+        failed = [row.values]
+        if not self._is_failing:
+            failed = self._failed_parts(failed, row.axes)
+            if failed:
+                parts = _split(row.values)
+                failed = self._failed_parts(parts, row.axes)
+                self._is_failing = len(failed) == len(parts)
+        if self._is_failing and self.attempt(self._reopen):
+            failed = self._failed_parts([row.values], row.axes)
+            self._is_failing = bool(failed)
+        row.lost, row.written = bool(failed), monotonic()
+        self.add_loss(rows=int(row.lost))
+        self._has_new_rows = True
+
+    def call(self, action: Callable[[], Any], *, is_row: bool = False) -> Any:
+        """Have the logger do something now; returns what it returns, or ``None`` where it fails.
+
+        Args:
+            action: what to do.
+            is_row: whether it logs a row, which is lost where it fails.
+        """
+        returned: list[Any] = []
+        if not self.attempt(lambda: returned.append(action())):
+            self.add_loss(rows=int(is_row))
+        return returned[0] if returned else None
+
+    def enqueue(self, action: Callable[[], Any], *, is_row: bool = False, wait: bool = False) -> Any:
+        """The same: without a thread of its own nothing waits."""
+        self.rows += is_row
+        return self.call(action, is_row=is_row)
+
+    def drain(self) -> bool:
+        """Nothing waits."""
+        return True
+
+    def flush(self) -> None:
+        """Flush the writer, and forget the rows that are durable then."""
+        self._has_new_rows = self.writer.durability_delay > 0
+        self._is_failing |= not self.attempt(partial(self._mark_durable, monotonic()))
+
+    def flush_new(self) -> None:
+        """Flush the writer if there is anything new."""
+        if self._has_new_rows:
+            self.flush()
+
+    def close(self) -> None:
+        """Close the writer, and report in one line what was lost if anything failed."""
+        if self._is_failing:
             self.attempt(self._reopen)
         self.attempt(self.writer.close)
+        self.summarize()
 
-    def resume(self, last_step: int, state: Mapping[str, Any] | None) -> None:
-        """Have the writer continue after ``last_step``, or as the checkpoint tells."""
+    def begin(self, first_step: int) -> None:
+        """Begin a run."""
+        self.attempt(partial(self.writer.begin, first_step))
+
+    def resume(self, last_step: int) -> None:
+        """Continue after the last durable row of the checkpoint, and write the rows that it carried again."""
         if type(self.writer).resume is Writer.resume:  # it cannot go back: what was written stays
             return
-        state = state or {"safe_to": last_step, "writer": {}, "rows": []}
-        safe_to = self.pending.safe_to = -1 if state["safe_to"] is None else state["safe_to"]
-        self.attempt(partial(self.writer.load_state_dict, state["writer"]))
-        self.attempt(partial(self.writer.resume, safe_to))
-        for row in unpacked(state["rows"]):
-            if self.writer.step(row.axes) > safe_to:
-                self.pending.add(row)
-                self.write(row)
+        state = self._state or {"durable_step": last_step, "writer_state": {}, "rows": []}
+        durable_step = self.unsaved.durable_step = -1 if state["durable_step"] is None else state["durable_step"]
+        self.attempt(partial(self.writer.load_state_dict, state["writer_state"]))
+        self.attempt(partial(self.writer.resume, durable_step))
+        for values, axes in rows_from_state(state["rows"]):
+            if self.writer.step(axes) > durable_step:
+                self.write_row(self.unsaved.add(values, axes))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last durable step, the writer's state at it, and the rows after it."""
+        return self.unsaved.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep a checkpoint's part for ``resume``."""
+        self._state = state_dict
 
     def attempt(self, action: Callable[[], object]) -> bool:
-        """Do it now; tells whether it went well."""
+        """Do something now, and return whether it went well; a fault is deferred."""
+        self._here.depth = getattr(self._here, "depth", 0) + 1
         try:
             action()
-        except Exception as error:
-            self.say(error)
-        except BaseException as error:  # a logger that calls sys.exit, say, ends neither the thread nor the run
-            if not self._contained:
-                raise
-            self.say(error)
-        else:
-            return True
-        return False
+        except self.catches as error:
+            self.add_fault(error)
+            return False
+        finally:
+            self._here.depth -= 1
+        return True
 
-    def say(self, error: BaseException) -> None:
-        """Keep a fault."""
-        self.faulty = True
-        if len(self._faults) < _MOST_FAULTS:
-            self._faults.append(error)
+    def add_fault(self, error: BaseException) -> None:
+        """Defer a fault to the run's thread."""
+        self._has_faults = True
+        reason = f"could not record ({format_error(error)}); training and the other loggers go on"
+        self.faults.defer(
+            self.name, reason, error if isinstance(error, Exception) else RuntimeError(format_error(error))
+        )
 
-    def take_faults(self) -> list[BaseException]:
-        """The faults since the last call."""
-        faults = self._faults
-        if faults:  # else the list stays: this is asked at every row, and a fault may come meanwhile
-            self._faults = []
-        return faults
+    def add_loss(self, rows: int = 1) -> None:
+        """Count rows that could not be recorded whole."""
+        with self._lock:
+            self.lost += rows
 
-    def _unwritten(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
+    def abandon(self, error: BaseException, *, rows: int) -> None:
+        """Report that the logger is given up: what its thread may still do is no longer the run's.
+
+        Args:
+            error: why.
+            rows: those that are lost by it.
+        """
+        self.add_loss(rows)
+        self.add_fault(error)
+        self.summarize()
+        self.faults = self.writer.faults = Faults()
+
+    def summarize(self) -> None:
+        """Report what was lost in all, if there was any fault."""
+        if self._has_faults and not self.faults.strict:  # which has raised already
+            summary = f"{self.lost} of {self.rows} rows of this run could not be recorded whole"
+            if not self.lost:
+                summary = f"all {self.rows} rows of this run were recorded all the same"
+            self.faults.defer(f"{self.name}, in all", summary)
+
+    def _failed_parts(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
         """The parts that fail twice: a backend may fail only sometimes."""
         return [part for part in parts if not (self._write_part(part, axes) or self._write_part(part, axes))]
 
@@ -112,16 +193,17 @@ class RetryingWriter:
 
     def _reopen(self) -> None:
         if self.writer.recover():
-            for row in self.pending.rows():
+            for row in self.unsaved.rows():
                 if row.written is not None and not row.lost:
                     self.writer.write(row.values, row.axes)
 
-    def _settle(self, now: float) -> None:
+    def _mark_durable(self, now: float) -> None:
         self.writer.flush()
-        self.pending.settle(now - self.writer.settles, self.writer.state_dict())
+        durable = now - self.writer.durability_delay
+        self.unsaved.mark_durable(written_by=durable, writer_state=self.writer.state_dict())
 
 
-def _parts(values: Mapping[str, Value]) -> list[Mapping[str, Value]]:
+def _split(values: Mapping[str, Value]) -> list[Mapping[str, Value]]:
     """The numbers of a row, and each of its other values by itself."""
     numbers = {tag: value for tag, value in values.items() if isinstance(value, float)}
     others: list[Mapping[str, Value]] = [{tag: value} for tag, value in values.items() if tag not in numbers]

@@ -1,7 +1,7 @@
-"""Rows on their way to a backend."""
+"""Rows that a crash could still take."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from threading import Lock
 from typing import Any
@@ -10,13 +10,20 @@ from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Image, Value, Video
 from puffer_callbacks.values.checkpointing import from_state, to_state
 
-MOST_PENDING = 4096
-"""Rows that are remembered; the oldest are forgotten."""
+MAX_UNSAVED = 4096
+"""Rows that are kept; of more, the oldest are forgotten."""
 
 
 @dataclass(eq=False, slots=True)
-class Row:
-    """A row, and when it was written: ``None`` while it waits."""
+class UnsavedRow:
+    """A row that is not known to be durable.
+
+    Args:
+        values: tag to value.
+        axes: its point.
+        written: when it was written, in seconds of ``time.monotonic``; ``None`` while it waits.
+        lost: whether it could not be written whole.
+    """
 
     values: Mapping[str, Value]
     axes: Axes
@@ -25,64 +32,68 @@ class Row:
 
 
 class UnsavedRows:
-    """Rows that were given to a backend and are not yet known to be where a crash cannot take them.
+    """The rows that were given to a writer and are not yet durable.
 
-    A checkpoint carries them, so it waits for no backend: what a crash took is written again.
+    A checkpoint carries them, so that it need not wait for a slow backend: a resumed run writes them again.
 
     Args:
         step: the point of a row on the x axis.
 
     Example:
-        >>> pending = UnsavedRows(lambda axes: axes.optimizer_steps)
-        >>> for step in (1, 2): pending.add(Row({"train/loss": 0.5}, Axes(None, step, 0.0), written=float(step)))
-        >>> pending.settle(1.0, {})
-        >>> pending.safe_to, [row.axes.optimizer_steps for row in pending.rows()]
+        >>> unsaved = UnsavedRows(lambda axes: axes.optimizer_steps)
+        >>> for step in (1, 2): unsaved.add({"train/loss": 0.5}, Axes(None, step, 0.0)).written = float(step)
+        >>> unsaved.mark_durable(written_by=1.0, writer_state={})
+        >>> unsaved.durable_step, [row.axes.optimizer_steps for row in unsaved.rows()]
         (1, [2])
     """
 
     def __init__(self, step: Callable[[Axes], int]) -> None:
-        self.safe_to: int | None = None
+        self.durable_step: int | None = None
         """The step of the last row that no crash can take."""
         self._step = step
-        self._kept: dict[str, Any] = {}
-        self._rows: deque[Row] = deque(maxlen=MOST_PENDING)
-        self._lock = Lock()  # the run's thread adds and asks, the backend's writes and settles
+        self._writer_state: dict[str, Any] = {}
+        self._rows: deque[UnsavedRow] = deque(maxlen=MAX_UNSAVED)
+        self._lock = Lock()  # the run's thread adds rows and reads the state while the writer's writes
 
-    def add(self, row: Row) -> None:
-        """Remember a row."""
+    def add(self, values: Mapping[str, Value], axes: Axes) -> UnsavedRow:
+        """Keep a row that is to be written."""
+        row = UnsavedRow(values, axes)
         with self._lock:
             self._rows.append(row)
+        return row
 
-    def settle(self, before: float, kept: dict[str, Any]) -> None:
-        """Forget the rows that were written ``before``: they are safe.
+    def mark_durable(self, *, written_by: float, writer_state: dict[str, Any]) -> None:
+        """Forget the rows that are durable now.
 
         Args:
-            before: when they were written at the latest.
-            kept: the state of the writer that goes with it.
+            written_by: the time, as ``UnsavedRow.written`` gives it, up to which written rows are durable.
+            writer_state: the writer's ``state_dict`` that goes with them.
         """
         with self._lock:
-            self._kept = kept
-            while self._rows and self._rows[0].written is not None and self._rows[0].written <= before:
+            self._writer_state = writer_state
+            while self._rows and self._rows[0].written is not None and self._rows[0].written <= written_by:
                 row = self._rows.popleft()
                 if not row.lost:
-                    self.safe_to = max(self._step(row.axes), -1 if self.safe_to is None else self.safe_to)
+                    self.durable_step = max(
+                        self._step(row.axes), -1 if self.durable_step is None else self.durable_step
+                    )
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[UnsavedRow]:
         """The rows, oldest first."""
         with self._lock:
             return list(self._rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists; pictures are left out, for their size."""
+        """The checkpoint's part, in plain numbers and lists; pictures are left out for their size."""
         with self._lock:
-            rows = [[_packed(row.values), list(astuple(row.axes))] for row in self._rows if not row.lost]
-            return {"safe_to": self.safe_to, "writer": self._kept, "rows": rows}
+            rows = [[_state_of(row.values), list(astuple(row.axes))] for row in self._rows if not row.lost]
+            return {"durable_step": self.durable_step, "writer_state": self._writer_state, "rows": rows}
 
 
-def unpacked(rows: list[Any]) -> list[Row]:
-    """The rows that a checkpoint carried."""
-    return [Row({tag: from_state(value) for tag, value in values.items()}, Axes(*axes)) for values, axes in rows]
+def rows_from_state(rows: Iterable[Any]) -> list[tuple[dict[str, Value], Axes]]:
+    """The values and axes of the rows that a checkpoint carried."""
+    return [({tag: from_state(value) for tag, value in values.items()}, Axes(*axes)) for values, axes in rows]
 
 
-def _packed(values: Mapping[str, Value]) -> dict[str, Any]:
+def _state_of(values: Mapping[str, Value]) -> dict[str, Any]:
     return {tag: to_state(value) for tag, value in values.items() if not isinstance(value, Image | Video)}

@@ -1,18 +1,14 @@
-"""A thread that does jobs in order, and keeps nobody waiting for long."""
+"""A thread that does jobs in order."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Event, Thread, local
+from threading import Event, Thread
 from time import monotonic, thread_time
 from typing import NamedTuple
 
-MOST_PATIENCE = 60.0
-"""Seconds that the end of a run waits at most, for a slow backend that does get on."""
-LINGER = 1.0
-"""Seconds for which jobs that nobody waits for are gathered: to wake for each, with cold caches, costs four times as
-much."""
-_MOST_GATHERED = 24
+_MAX_BATCH = 24
+"""Jobs that are waiting when a batch is begun early."""
 
 
 class _Job(NamedTuple):
@@ -21,7 +17,7 @@ class _Job(NamedTuple):
 
 
 class Worker:
-    """Does what it is given on a daemon thread, one after the other.
+    """Does jobs on a daemon thread, one after the other, in the order in which they came.
 
     Args:
         name: of the thread.
@@ -32,90 +28,108 @@ class Worker:
         >>> worker = Worker("example", tick=lambda: None, every=1.0)
         >>> printed = Event()
         >>> worker.do(lambda: print("done"), printed)
-        >>> worker.patient(printed, 5.0)
+        >>> worker.wait_until_done(printed, stall=5.0)
         done
         True
         >>> worker.end()
     """
 
+    batch_delay = 1.0
+    """Seconds for which jobs without an event are gathered: to wake for each, with cold caches, costs four times as
+    much."""
+
     def __init__(self, name: str, *, tick: Callable[[], object], every: float) -> None:
-        self.name = name
         self.busy = 0.0
-        self._tick, self._every = tick, every
+        """CPU seconds that the thread has spent."""
+        self._name, self._tick, self._every = name, tick, every
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
-        self._here = local()
         self._urgent = Event()
-        self._since: float | None = None
+        self._job_began: float | None = None
         self._overdue: Event | None = None
 
     @property
     def waiting(self) -> int:
-        """Jobs that nobody has begun."""
+        """Jobs that are not begun."""
         return self._jobs.qsize()
 
     @property
     def stalled(self) -> float:
         """Seconds since the present job began; 0 where there is none."""
-        since = self._since
-        return 0.0 if since is None else monotonic() - since
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the caller is the worker's own thread."""
-        return getattr(self._here, "on", False)
+        began = self._job_began
+        return 0.0 if began is None else monotonic() - began
 
     def do(self, action: Callable[[], object], done: Event | None = None) -> None:
-        """Have it done after all that came before: at once with an event to tell when, else within ``LINGER``."""
+        """Add a job: with an event, which is set when it is done, for now; else within ``batch_delay``."""
         if self._thread is None:
-            self._thread = Thread(target=self._work, name=f"puffer_callbacks {self.name}", daemon=True)
+            self._thread = Thread(target=self._work, name=f"puffer_callbacks {self._name}", daemon=True)
             self._thread.start()
         self._jobs.put(_Job(action, done))
-        if done is not None or self._jobs.qsize() >= _MOST_GATHERED:
+        if done is not None or self._jobs.qsize() >= _MAX_BATCH:
             self._urgent.set()
 
-    def hurried(self, done: Event, seconds: float) -> bool:
-        """Wait so long and no longer; not at all while an earlier wait was in vain. Tells whether it is done."""
+    def wait_at_most(self, done: Event, seconds: float) -> bool:
+        """Wait for a job, but not while one that was waited for in vain is still not done.
+
+        Args:
+            done: the job's event.
+            seconds: the longest wait.
+
+        Returns:
+            Whether it is done.
+        """
         if self._overdue is not None and not self._overdue.is_set():
             return done.is_set()
         self._overdue = None if done.wait(seconds) else done
         return self._overdue is None
 
-    def patient(self, done: Event, seconds: float) -> bool:
-        """Wait while jobs get done, until one takes longer than ``seconds``. Tells whether it is done."""
-        end = monotonic() + MOST_PATIENCE
+    def wait_until_done(self, done: Event, *, stall: float) -> bool:
+        """Wait for a job, however many there are before it, until one of them takes longer than ``stall``.
+
+        Args:
+            done: the job's event.
+            stall: seconds that one job may take.
+
+        Returns:
+            Whether it is done.
+        """
         while not done.wait(0.02):
-            if monotonic() > end or self.stalled > seconds:
+            if self.stalled > stall:
                 return done.is_set()
         return True
 
-    def end(self) -> None:
-        """End the thread after all that came before."""
-        if self._thread is not None:
+    def end(self, *, wait: bool = True) -> None:
+        """End the thread after all jobs.
+
+        Args:
+            wait: for the end, which may never come where a job is stalled.
+        """
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._jobs.put(None)
             self._urgent.set()
-            self._thread = None
+            if wait:
+                thread.join()
 
     def _work(self) -> None:
-        self._here.on = True
         due = monotonic() + self._every
         while True:
-            self._urgent.wait(min(LINGER, max(0.0, due - monotonic())))
+            self._urgent.wait(min(self.batch_delay, max(0.0, due - monotonic())))
             self._urgent.clear()
-            self._since = monotonic()
+            self._job_began = monotonic()
             if not self._do_all():
                 return
             if monotonic() >= due:
                 self._tick()
                 due = monotonic() + self._every
-            self._since = None
+            self._job_began = None
             self.busy = thread_time()
 
     def _do_all(self) -> bool:
-        """Do what there is; tells whether there may be more to come."""
+        """Do the jobs that are there; returns whether more may come."""
         with suppress(Empty):
             while (job := self._jobs.get_nowait()) is not None:
-                self._since = monotonic()
+                self._job_began = monotonic()
                 job.action()
                 self.busy = thread_time()
                 if job.done is not None:

@@ -6,7 +6,7 @@ from dataclasses import astuple, replace
 from typing import Any, Literal
 
 from puffer_callbacks.axes import Axes, XAxis
-from puffer_callbacks.backends.multi_writer import Backends
+from puffer_callbacks.backends.multi_writer import MultiWriter
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.open_row import OpenRow
@@ -28,7 +28,7 @@ class RowLog:
         stopwatch: the cost of recording, for ``logging/overhead_pct``.
     """
 
-    def __init__(self, backends: Backends, *, x_axis: Literal["auto"] | XAxis, stopwatch: Stopwatch) -> None:
+    def __init__(self, backends: MultiWriter, *, x_axis: Literal["auto"] | XAxis, stopwatch: Stopwatch) -> None:
         self.backends = backends
         self.on_hold = False
         """Whether rows wait for ``start``: a checkpoint may still fail to load, and must not cost an earlier run."""
@@ -147,7 +147,11 @@ class RowLog:
         if self._x_axis is None:
             self._x_axis = self._axis(axes)
             first = self._early[0][1] if self._early else axes
-            self.backends.open(self._x_axis, first_step=self.x(first), resume_after=self._resume_after)
+            self.backends.x_axis = self._x_axis
+            if self._resume_after is None:
+                self.backends.begin(self.x(first))
+            else:
+                self.backends.resume(self._resume_after)
             early, self._early = self._early, []
             for values, then in early:
                 self.backends.write(values, then)
@@ -168,7 +172,7 @@ class RowLog:
         if axes.env_steps > max(self._last or 0, self.open_at if self._axes else 0):
             self.commit()
             self._x_axis, self._furthest = "env_steps", 0
-            self.backends.set_x_axis("env_steps")
+            self.backends.x_axis = "env_steps"
         else:
             expected = "expected environment steps from the first rows on, or more of them than optimizer steps"
             reason = f"{expected}; the x axis stays optimizer_steps. Recorder(x_axis=…) chooses one"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from puffer_callbacks.axes import Axes, XAxis
-from puffer_callbacks.backends.multi_writer import Backends
+from puffer_callbacks.backends.default_writer import default_writer
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.overhead.budget import Budget
 from puffer_callbacks.overhead.guard import Guard
@@ -44,7 +44,9 @@ class Run:
 
     def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
         """Open the writers."""
-        self.row_log = RowLog(Backends(loggers, self.faults), x_axis=x_axis, stopwatch=self.stopwatch)
+        self.faults.reset()
+        backends = default_writer(loggers, self.faults)
+        self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
 
     def start(self, trainer: Any, pl_module: Any) -> None:
         """Start to record a fit: every checkpoint is loaded by now."""

@@ -1,80 +1,90 @@
-"""The one interface between a run and a backend."""
+"""The one interface between a run and a logger."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
+from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 
 
 class Writer(ABC):
-    """Writes whole rows to one logger's backend.
+    """Writes whole rows to one logger.
+
+    A subclass needs ``write`` alone. The writer opens the backend (an event file, a W&B run) through the
+    logger and never closes it for good, as it stays the logger's own.
 
     Args:
-        logger: the Lightning logger to feed. Its backend stays the logger's own: a writer opens it through
-            the logger and never closes it for good.
+        logger: the Lightning logger to write to.
 
     Example:
-        >>> class Lines(Writer):
+        >>> class PrintWriter(Writer):
         ...     def write(self, values, axes):
         ...         print(self.step(axes), dict(values))
-        >>> Lines(logger=None).write({"train/loss": 0.5}, Axes(None, 10, 0.0))
+        >>> PrintWriter(logger=None).write({"train/loss": 0.5}, Axes(None, 10, 0.0))
         10 {'train/loss': 0.5}
     """
 
     x_axis: XAxis = "optimizer_steps"
-    """The axis that the backend's own step stands for; set before the first row."""
+    """The axis that the logger's step stands for; set before the first row."""
 
     immediate = False
-    """Whether writing is so quick and safe, as in memory, that it needs no thread of its own."""
+    """Whether rows are written on the training thread, at once: for a logger that only keeps values in memory, or
+    whose client must stay on one thread, as SQLite's. All others are written to on a thread of their own."""
 
-    settles = 0.0
-    """Seconds after a flush for which the backend may still hold a row in a buffer of its own."""
+    durability_delay = 0.0
+    """Seconds after a flush for which a crash can still take a row, as the backend keeps a buffer of its own."""
+
+    busy = 0.0
+    """CPU seconds spent so far on a thread of the writer's own."""
 
     def __init__(self, logger: Any) -> None:
         self.logger = logger
+        self.name = type(logger).__name__
+        """The logger's name in reports: its class, numbered where a run has several of one class."""
+        self.faults = Faults()
+        """Where the writer reports what it leaves out, by ``defer``: the run's own, once it belongs to a run."""
 
     @abstractmethod
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write all that the run says at ``axes``: one event, one row."""
+        """Write one row: all values of the run at one point of its axes."""
 
     def flush(self) -> None:
-        """Bring what was written to where a crash cannot take it."""
+        """Make what was written durable: a crash of this process can no longer take it."""
 
     def close(self) -> None:
         """Flush for the last time in this fit."""
         self.flush()
 
     def recover(self) -> bool:
-        """Called after a fault, before the backend is tried again: open anew what may be broken.
+        """Reopen what may be broken: called after a fault, before the row is tried again.
 
         Returns:
-            Whether what was written since the last flush, or within ``settles`` of it, has to be written
-            again.
+            Whether rows written since the last flush, or within ``durability_delay`` of it, must be written again.
         """
         return False
 
     def begin(self, first_step: int) -> None:
-        """Begin a run that is not resumed at ``first_step``: an earlier run may have left rows in the same place."""
+        """Begin a run at ``first_step`` that is not resumed; an earlier run may have left rows in the same place."""
 
     def resume(self, last_step: int) -> None:
-        """Continue after ``last_step``, the last row that the checkpoint knows to be safe: drop what is later."""
+        """Continue after ``last_step``, the last durable row of the checkpoint, and drop later rows."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps for this backend: plain numbers, strings, lists and dicts."""
+        """The writer's part of a checkpoint: plain numbers, strings, lists and dicts."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what a checkpoint kept, before ``resume``."""
+        """Restore the writer's part of a checkpoint; ``resume`` comes after it."""
 
     def step(self, axes: Axes) -> int:
-        """The point on the x axis."""
+        """The point of a row on the x axis."""
         if self.x_axis == "env_steps" and axes.env_steps is not None:
             return axes.env_steps
         return axes.optimizer_steps
 
     def tag(self, tag: str) -> str:
-        """The tag with the logger's own prefix, as Lightning's loggers join it."""
+        """The tag with the logger's own prefix, joined as Lightning's loggers do."""
         prefix = getattr(self.logger, "_prefix", "")
         return f"{prefix}-{tag}" if prefix else tag

@@ -1,24 +1,20 @@
-"""Loggers without a writer of their own."""
+"""Writers for loggers that the package does not know."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
 
 
 class FallbackWriter(Writer):
-    """Feeds any Lightning logger its scalars and hyperparameters, and warns once about the rest.
+    """Gives any Lightning logger the scalars and hyperparameters of a row, and warns once about other values.
 
     Args:
-        logger: a Lightning logger: ``log_metrics``, ``log_hyperparams``.
+        logger: a Lightning logger, with ``log_metrics`` and, if it has them, ``log_hyperparams`` and ``save``.
     """
 
-    def __init__(self, logger: Any) -> None:
-        super().__init__(logger)
-        self._faults = Faults()
+    immediate = True  # nothing is known of what the logger may do on another thread
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the scalars of the row in one call."""
@@ -29,7 +25,7 @@ class FallbackWriter(Writer):
             elif not isinstance(value, float):
                 self._warn(tag, value)
         scalars = {tag: value for tag, value in values.items() if isinstance(value, float)}
-        if scalars:  # last: what fails before is tried again, and must not be logged twice
+        if scalars:  # last, as a row that fails is written again, and these must not be logged twice
             self.logger.log_metrics(scalars, step=self.step(axes))
 
     def flush(self) -> None:
@@ -43,16 +39,16 @@ class FallbackWriter(Writer):
             method(*args)
 
     def _warn(self, tag: str, value: Value) -> None:
-        kind, logger = type(value).__name__, type(self.logger).__name__
-        hint = f"register a writer with @writer_for.register({logger}) to show them"
-        self._faults.report(logger, f"takes scalars only, {kind} values such as {tag!r} are left out; {hint}")
+        hint = f"register a writer with @writer_for.register({type(self.logger).__name__}) to show them"
+        reason = f"{type(value).__name__} values such as {tag!r} are left out; {hint}"
+        self.faults.defer(f"{self.name} takes scalars only", reason)
 
 
 class ValuesWriter(Writer):
-    """Hands rows as they are to a logger that takes them: one with ``log_values(values, step)``."""
+    """Gives whole rows to a logger that takes them: one with ``log_values(values, step)``."""
 
     immediate = True
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Hand over the row."""
+        """Log the row in one call."""
         self.logger.log_values(values, self.step(axes))

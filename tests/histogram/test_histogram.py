@@ -17,7 +17,7 @@ from torch import Tensor
 
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.values.checkpointing import from_state, to_state
-from puffer_callbacks.writers.tensorboard.writer import encode
+from puffer_callbacks.writers.tensorboard.summaries import encode
 
 SHARES = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puffer_callbacks import Axes, MemoryLogger
-from puffer_callbacks.backends.multi_writer import Backends
+from puffer_callbacks.backends.default_writer import default_writer
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.row_log import RowLog
@@ -17,7 +17,7 @@ class Run:
 
     def __init__(self, x_axis="auto"):
         self.logger = MemoryLogger()
-        backends = Backends([self.logger], Faults())
+        backends = default_writer([self.logger], Faults())
         self.stopwatch = Stopwatch()
         self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
 

@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 
 from puffer_callbacks import MemoryLogger
-from puffer_callbacks.backends import async_writer as channel
+from puffer_callbacks.backends.async_writer import AsyncWriter
 from tests.robustness.breaking import Fault
 from tests.robustness.small import record, train
 from tests.support.threads import one_thread
@@ -24,9 +24,9 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tensor, dict[str,
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A backend that does not get on is given up sooner, and released in the end."""
-    monkeypatch.setattr(channel, "PATIENCE", 0.3)
-    monkeypatch.setattr(channel, "HURRY", 0.1)
+    """A stalled backend is given up sooner, and released in the end."""
+    monkeypatch.setattr(AsyncWriter, "close_timeout", 0.3)
+    monkeypatch.setattr(AsyncWriter, "checkpoint_timeout", 0.1)
     monkeypatch.setattr(Fault, "released", type(Fault.released)())
     yield
     Fault.released.set()

@@ -229,7 +229,7 @@ def _said_of(name: str, said: list[str]) -> bool:
 
 
 def _axes(logger: MemoryLogger) -> list[str]:
-    return [tag for tag in logger.tags if tag.startswith(("axes/", "logging/", "throughput/"))]
+    return [tag for tag in logger.tags if tag.startswith(("time/", "logging/", "throughput/"))]
 
 
 def _mostly(often: st.SearchStrategy[Any], seldom: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

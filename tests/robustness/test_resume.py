@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.loggers import WandbLogger
 
 from puffer_callbacks import Axes, MemoryLogger, Writer, writer_for
-from puffer_callbacks.backends import async_writer as channel
+from puffer_callbacks.backends.async_writer import AsyncWriter
 from puffer_callbacks.writers.tensorboard import writer as tensorboard_writer
 from puffer_callbacks.writers.wandb.run_file import read_history
 from tests.robustness.counted import STEPS, csv_series, fit, table, tensorboard, tensorboard_series
@@ -155,8 +155,8 @@ class Slow(MemoryLogger):
 
 
 def test_rows_that_wait_for_a_backend_are_in_the_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(channel, "HURRY", 0.05)
-    monkeypatch.setattr(channel, "PATIENCE", 0.2)
+    monkeypatch.setattr(AsyncWriter, "checkpoint_timeout", 0.05)
+    monkeypatch.setattr(AsyncWriter, "close_timeout", 0.2)
     blocked, written = Event(), []
 
     class Rewinds(Writer):

@@ -1,1 +1,1 @@
-"""The writer for CSV loggers."""
+"""The writer for CSV loggers: one line for each row, pictures as files beside it."""

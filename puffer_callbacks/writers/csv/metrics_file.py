@@ -1,42 +1,31 @@
 """A CSV file that grows by rows and, cheaply, by columns."""
 
 import csv
-import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
-import yaml
-
-_LONGEST = 100_000
-"""Characters of a cell: ``csv.field_size_limit()`` is 131,072."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes what YAML has no word for as its name in Python."""
+from puffer_callbacks.writers.csv.files import replace_file, to_yaml
+from puffer_callbacks.writers.csv.lines import one_line, to_lines, to_rows
 
 
-_Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(_named(value)))
+class MetricsFile:
+    """``metrics.csv`` of a run, in the place of the ``ExperimentWriter`` of Lightning's ``CSVLogger``.
 
-
-class Table:
-    """``metrics.csv`` of a run, in the place of the table that Lightning's ``CSVLogger`` keeps.
-
-    Rows are appended, whole or not at all. A new column goes to the end of the header, so the rows before it
-    stay as they are, only shorter, and only the header line is replaced: no row is parsed. What stands in the
-    file is never lost: a resumed run goes on appending, and a replaced file appears whole or not at all.
+    Rows are appended, whole or not at all. A new column goes to the end of the header, so earlier rows stay as they
+    are, only shorter, and the header line alone is replaced: no row is parsed. A resumed run appends to the file.
 
     Args:
-        folder: where ``metrics.csv`` and ``hparams.yaml`` stand.
+        folder: of ``metrics.csv`` and ``hparams.yaml``.
 
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> table = Table(folder)
-        >>> table.log_metrics({"train/loss": 0.5}, 10)
+        >>> MetricsFile.of(folder).log_metrics({"train/loss": 0.5}, 10)
         >>> (folder / "metrics.csv").read_text().split()
         ['step,train/loss', '10,0.5']
     """
@@ -44,65 +33,79 @@ class Table:
     metrics: tuple[()] = ()
     """Rows that wait to be saved: none. Lightning's ``CSVLogger`` counts them where it is given no step."""
 
+    _open: ClassVar[WeakValueDictionary[Path, "MetricsFile"]] = WeakValueDictionary()
+
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._path = folder / "metrics.csv"
-        self._kept = folder / ".metrics.csv"
+        self._second_name = folder / ".metrics.csv"
         self._lock = Lock()
         self._columns: list[str] = []
         self.reopen()
 
+    @classmethod
+    def of(cls, folder: Path) -> "MetricsFile":
+        """The file of a folder: one for all loggers of the process, whose columns would else get mixed up."""
+        folder = Path(os.path.abspath(folder))
+        file = cls._open.get(folder)
+        if file is None:
+            file = cls._open[folder] = cls(folder)
+        return file
+
+    def __reduce__(self) -> tuple[Callable[[Path], "MetricsFile"], tuple[Path]]:
+        return MetricsFile.of, (self.folder,)
+
     @property
     def size(self) -> int:
         """Bytes of the rows, without the header."""
-        return self._path.stat().st_size - len(_lines([self._columns])) if self._columns else 0
+        return self._path.stat().st_size - len(to_lines([self._columns])) if self._columns else 0
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Append a row; tensors become numbers."""
-        row = {_one_line(tag): value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
+        """Append a row; tensors of one element become numbers."""
+        row = {one_line(tag): value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
         row = {"step": step} | row | {"step": step}
         with self._lock:
-            if not self._path.is_file():  # not yet there, or removed under the run
+            if not self._path.is_file():  # not yet there, or removed during the run
                 self._columns = []
             self._add_columns(row)
-            self._append(_lines([[_cell(row.get(column, "")) for column in self._columns]]))
+            self._append(to_lines([[row.get(column, "") for column in self._columns]]))
 
     def log_hparams(self, params: Mapping[str, Any]) -> None:
         """Write ``hparams.yaml``."""
-        written = yaml.dump(dict(params), Dumper=_Dumper, allow_unicode=True)
-        self._replace(self._folder / "hparams.yaml", written.encode(errors="backslashreplace"))
+        replace_file(self.folder / "hparams.yaml", to_yaml(params))
 
     def save(self) -> None:
-        """Nothing: rows do not wait."""
+        """Nothing to do: no rows wait."""
 
     def reopen(self) -> bool:
-        """Look at the file again; tells whether there is none."""
-        self._columns = []
-        if self._path.is_file():
-            with self._path.open(newline="", encoding="utf-8") as file:
-                self._columns = next(csv.reader(file), [])
-        return not self._columns
+        """Read the header of the file again, and return whether there is no file."""
+        with self._lock:
+            self._columns = []
+            if self._path.is_file():
+                with self._path.open(newline="", encoding="utf-8") as file:
+                    self._columns = next(csv.reader(file), [])
+            return not self._columns
 
     def resume(self, last_step: int, size: int | None = None, *, own: str = "step") -> None:
-        """Keep the rows up to ``last_step`` and drop the later ones.
+        """Keep the rows up to ``last_step`` and drop later ones.
 
         Args:
             last_step: the last step that is kept.
-            size: bytes of rows that are kept at most: those that were there then.
-            own: the column that tells rows on this axis from the module's own, which count on another; of
-                those the size decides, where it is known.
+            size: the bytes of rows at the checkpoint; what came after them is dropped.
+            own: a column that only rows on this axis have. Rows of the module's own ``self.log`` count on another
+                axis; where ``size`` is known, it alone decides which of those are kept.
         """
-        source = self._path if self._columns else self._kept
+        source = self._path if self._columns else self._second_name
         if not source.is_file():
             return
         header, _, body = source.read_bytes().partition(b"\n")
         body = body[: body.rfind(b"\n") + 1] if size is None else body[:size]  # a crash may cut the last line short
-        self._columns = next(csv.reader([header.decode()]), [])
-        at = self._columns.index("step")
-        rows = csv.reader(io.StringIO(body.decode(errors="replace"), newline=""))
-        mark = self._columns.index(own) if own in self._columns and size is not None else at
-        kept = [row for row in rows if len(row) > at and (not any(row[mark:][:1]) or _is_up_to(row[at], last_step))]
-        self._replace_rows(_lines([self._columns, *kept]))
+        self._columns = next(to_rows(header), [])
+        step = self._columns.index("step")
+        mark = self._columns.index(own) if own in self._columns and size is not None else step
+        rows = to_rows(body)
+        kept = [row for row in rows if len(row) > step and (not any(row[mark:][:1]) or _up_to(row[step], last_step))]
+        self._replace_rows(to_lines([self._columns, *kept]))
 
     def restore(self) -> None:
         """Bring back the earlier run's rows, which Lightning has removed, where this run wrote none."""
@@ -124,60 +127,21 @@ class Table:
         columns = [*self._columns, *(tag for tag in row if tag not in known)]
         if len(columns) > len(self._columns):
             rows = self._path.read_bytes().partition(b"\n")[2] if self._columns else b""
-            self._replace_rows(_lines([columns]) + rows)
+            self._replace_rows(to_lines([columns]) + rows)
             self._columns = columns
 
     def _replace_rows(self, content: bytes) -> None:
-        """Lightning removes ``metrics.csv`` before a resumed run begins; a second name keeps the rows."""
-        self._replace(self._path, content)
-        fresh = self._kept.with_suffix(".new")
+        """Replace the file, and give it a second name: Lightning removes the first before a resumed run begins."""
+        replace_file(self._path, content)
+        fresh = self._second_name.with_suffix(".new")
         with suppress(OSError):  # a file system without links
             fresh.unlink(missing_ok=True)
             os.link(self._path, fresh)
-            os.replace(fresh, self._kept)
-
-    def _replace(self, path: Path, content: bytes) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".tmp")
-        try:
-            fresh.write_bytes(content)
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
+            os.replace(fresh, self._second_name)
 
 
-def _lines(rows: Iterable[Iterable[Any]]) -> bytes:
-    """Rows as lines; what would end one early is quoted."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")  # quotes both \r and \n
-    parts = []
-    for row in rows:
-        writer.writerow(row)
-        parts.append(text.getvalue()[:-2])
-        text.seek(0)
-        text.truncate()
-    return "".join(f"{part}\n" for part in parts).replace("\0", "").encode(errors="backslashreplace")
-
-
-def _cell(value: Any) -> Any:
-    """The value; no longer than Python's own reader of CSV allows."""
-    return f"{value[:_LONGEST]}…" if isinstance(value, str) and len(value) > _LONGEST else value
-
-
-def _is_up_to(step: str, last_step: int) -> bool:
+def _up_to(step: str, last_step: int) -> bool:
     try:
         return float(step) <= last_step
     except ValueError:
         return False
-
-
-def _one_line(tag: str) -> str:
-    """A column's name on one line: the header is replaced as a line."""
-    return " ".join(tag.splitlines())
-
-
-def _named(value: object) -> str:
-    try:
-        return str(value)
-    except Exception:
-        return f"<{type(value).__qualname__}>"

@@ -1,1 +1,1 @@
-"""The writer for TensorBoard loggers."""
+"""The writer for TensorBoard loggers: one event for each row."""

@@ -1,4 +1,4 @@
-"""TensorBoard's HParams tab: the configuration at the start, the outcome at the end."""
+"""Hyperparameters for TensorBoard's HParams tab: settings at the start, the outcome at the end."""
 
 from time import time
 from typing import Any
@@ -18,13 +18,13 @@ _KINDS = {
 
 
 def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
-    """What the HParams plugin reads: the experiment and the session's start, or the session's end.
+    """Hyperparameters as the HParams plugin reads them: the experiment and a session's start, or its end.
 
-    The tab takes each metric from the scalar of the same tag, so naming the tags at the start is enough for
-    it to show their last values.
+    The tab takes each metric from the scalar of the same tag, so that the tags at the start are enough for it to
+    show their last values.
 
     Args:
-        value: the settings; its metrics name the columns beside them.
+        value: the settings, and the tags of the metrics that are shown beside them.
 
     Example:
         >>> [entry.tag for entry in hparams_summaries(Hyperparameters({"lr": 0.1}, {"train/reward": None}))]

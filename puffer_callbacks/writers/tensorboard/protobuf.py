@@ -1,4 +1,4 @@
-"""Protocol buffers as bytes: what is long is put together, not parsed and written out again."""
+"""Protocol buffers, encoded by hand: long parts are joined as bytes, not parsed and written out again."""
 
 from tensorboard.compat.proto.event_pb2 import Event
 
@@ -7,10 +7,14 @@ _SUMMARY = 5
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A field whose content has a length: its key, the length in groups of seven bits, itself.
+    """A field whose content has a length: its key, the length in groups of seven bits, the content.
+
+    Args:
+        number: of the field.
+        content: its bytes.
 
     Example:
-        >>> field(2, b"testing").hex()  # of Protocol Buffers' own documentation
+        >>> field(2, b"testing").hex()  # the example of Protocol Buffers' own documentation
         '120774657374696e67'
     """
     head, length = [number << 3 | 2], len(content)
@@ -26,7 +30,7 @@ def event(step: int, wall_time: float, summary: bytes) -> bytes:
     Args:
         step: the point on the x axis.
         wall_time: in seconds since the epoch.
-        summary: serialized summaries, one behind the other, are one summary of all their values.
+        summary: serialized summaries; joined, they are one summary of all their values.
 
     Example:
         >>> Event.FromString(event(10, 0.5, b"")).step

@@ -1,1 +1,1 @@
-"""The writer for Weights & Biases loggers."""
+"""The writer for Weights & Biases loggers: one history row for each row."""

@@ -1,4 +1,4 @@
-"""W&B's run file, read back: what a run has already logged, offline or before a crash."""
+"""W&B's run file, read back: the rows that a run has logged already, offline or before a crash."""
 
 import struct
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _FULL, _LAST = 1, 4
 
 
 def read_history(path: Path) -> Iterator[dict[str, str]]:
-    """The history rows of a ``run-<id>.wandb`` file: each a mapping from key to JSON text.
+    """The history rows of a ``run-<id>.wandb`` file, each as key to JSON text.
 
     The file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md) of ``wandb``'s
     protocol buffers behind a header of 7 bytes. A record that a crash cut short ends it.
@@ -26,7 +26,7 @@ def read_history(path: Path) -> Iterator[dict[str, str]]:
         record: Any = wandb_internal_pb2.Record()
         try:
             record.ParseFromString(payload)
-        except Exception:  # google.protobuf's DecodeError; what follows a torn record is not to be trusted
+        except Exception:  # google.protobuf's DecodeError; nothing behind a torn record can be trusted
             return
         if record.WhichOneof("record_type") == "history":
             yield {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
@@ -35,7 +35,7 @@ def read_history(path: Path) -> Iterator[dict[str, str]]:
 def last_logged_step(run: Any, axis: str) -> int | None:
     """The highest value of an axis that W&B already has of this run, or ``None`` for a new run.
 
-    Online the server tells; offline, the files of earlier processes with the same run id beside this one.
+    Online it is in the run's summary; offline in the files of earlier processes with the same run id.
 
     Args:
         run: the W&B run.

@@ -1,4 +1,4 @@
-"""Weights & Biases: one row a row, the axes as columns."""
+"""Weights & Biases: one history row for each row, the axes as columns."""
 
 import logging
 from collections.abc import Mapping
@@ -14,16 +14,16 @@ from puffer_callbacks.writers.wandb.run_file import last_logged_step
 
 _log = logging.getLogger("puffer_callbacks")
 _DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "WandbServiceConnectionError"}
-"""What W&B's versions raise where their own process is gone."""
+"""What the versions of W&B raise where their own process is gone."""
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
 
 
 class WandbWriter(Writer):
-    """Feeds a ``WandbLogger``.
+    """Writes to a ``WandbLogger``.
 
-    W&B's own step only counts rows and drops one that goes back, so rows carry their axes as columns, and
-    ``define_metric`` names the column that charts are drawn over.
+    W&B's own step counts rows and must not go back, so rows carry their axes as columns, and ``define_metric``
+    names the column that charts are drawn over.
 
     Args:
         logger: a ``WandbLogger`` of either Lightning namespace.
@@ -35,8 +35,8 @@ class WandbWriter(Writer):
         self._defined = self._service_died = False
 
     @property
-    def settles(self) -> float:  # type: ignore[override]  # it is a setting of the run
-        """W&B's own process writes what it was given in intervals of this length."""
+    def durability_delay(self) -> float:  # type: ignore[override]  # it is a setting of the run
+        """Seconds after which W&B's own process has written what it was given."""
         settings = getattr(self.logger.experiment, "settings", None)
         return 5.0 + float(getattr(settings, "x_transaction_log_flush_interval", None) or 15.0)
 
@@ -66,7 +66,7 @@ class WandbWriter(Writer):
         import wandb  # noqa: PLC0415  # an optional extra
 
         run_id = self.logger.experiment.id
-        with suppress(Exception):  # it says goodbye to the dead process
+        with suppress(Exception):  # which tries to reach the dead process
             wandb.teardown()
         self.logger._experiment = wandb.init(**{**self.logger._wandb_init, "id": run_id})
         self._defined = self._service_died = False
@@ -74,7 +74,7 @@ class WandbWriter(Writer):
         return True
 
     def close(self) -> None:
-        """Nothing to flush: W&B's own process has the rows already."""
+        """Nothing to do: W&B's own process has the rows already."""
 
     def begin(self, first_step: int) -> None:
         """Continue the run of the same id, if there is one: a series cannot go back."""
@@ -88,13 +88,13 @@ class WandbWriter(Writer):
             )
 
     def resume(self, last_step: int) -> None:
-        """Continue the run of the same id: what W&B has stays, and only what it lacks is logged."""
+        """Continue the run of the same id: rows that W&B has stay, and only later ones are logged."""
         self._logged_to = last_logged_step(self.logger.experiment, self._axis)
 
     @property
     def _axis(self) -> str:
         """The column of the x axis."""
-        return self.tag(f"axes/{self.x_axis}")
+        return self.tag(f"time/{self.x_axis}")
 
     def _define_axes(self, run: Any) -> None:
         if self._defined:

@@ -1,28 +1,41 @@
+import importlib.util
+import os
+import sys
+import threading
+
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as by_tensorboard
-from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+from tensorboard.compat.tensorflow_stub.io import gfile
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.writers import writer_for
-from puffer_callbacks.writers.tensorboard.records import append, crc32c, frame, in_blocks
+from puffer_callbacks.writers.tensorboard import records
+from puffer_callbacks.writers.tensorboard.records import append, frame
 from tests.support.reading import tensorboard_scalars
 
 
-@given(st.binary(max_size=2000))
-def test_checksums_are_tensorboard_s(data):
-    assert crc32c(data) == in_blocks(data) == by_tensorboard(data)
+class File:
+    def __init__(self):
+        self.written = b""
+
+    def write(self, data):
+        self.written += data
 
 
-@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65_535, 65_536, 65_537, 200_000])
-def test_at_the_edges_of_blocks_and_chunks(size):
-    data = np.random.default_rng(size).bytes(size)
-    assert crc32c(data) == in_blocks(data) == by_tensorboard(data)
+@pytest.fixture(params=["google-crc32c", "tensorboard"])
+def crc32c(request, monkeypatch):
+    """The checksum by each of the two packages that may bring it."""
+    if request.param == "google-crc32c":
+        if importlib.util.find_spec("google_crc32c") is None:
+            pytest.skip("google-crc32c is not installed")
+    else:
+        monkeypatch.setitem(sys.modules, "google_crc32c", None)
+    records._crc32c.cache_clear()
+    yield records._crc32c()
+    records._crc32c.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -34,26 +47,18 @@ def test_at_the_edges_of_blocks_and_chunks(size):
         (bytes(range(31, -1, -1)), 0x113FDB5C),
     ],
 )
-def test_the_standard_s_own_examples(data, expected):
-    assert crc32c(data) == in_blocks(data) == expected
+def test_checksums_are_those_of_the_standard(crc32c, data, expected):
+    assert crc32c(data) == expected
 
 
-class File:
-    def __init__(self):
-        self.written = b""
-
-    def write(self, data):
-        self.written += data
-
-
-def test_a_record_is_framed_as_tensorboard_frames_it():
-    file = File()
-    RecordWriter(file).write(b"some event")
-    assert frame(b"some event") == file.written
-    assert masked_crc32c(b"some event").to_bytes(4, "little") == file.written[-4:]
+@pytest.mark.parametrize("size", [0, 1, 10, 1000])
+def test_a_record_is_framed_as_tensorboard_frames_it(crc32c, size):
+    data, file = np.random.default_rng(size).bytes(size), File()
+    RecordWriter(file).write(data)
+    assert frame(data) == file.written
 
 
-def test_a_writer_of_another_kind_writes_in_its_own_way():
+def test_a_file_of_another_kind_is_written_in_its_own_way():
     class Other:
         def __init__(self):
             self.calls = []
@@ -80,3 +85,88 @@ def test_scalars_that_the_user_adds_stand_in_the_same_file(tmp_path):
     scalars = tensorboard_scalars(tmp_path)
     assert scalars["train/loss"] == [(1, 0.5), (2, 0.25)]
     assert scalars["mine"] == [(1, 2.0)]
+
+
+def torn(monkeypatch, *, at):
+    """Has TensorBoard's file write half of the record number ``at`` and then fail."""
+    write, calls = gfile.GFile.write, []
+
+    def half(self, data):
+        calls.append(data)
+        if len(calls) == at:
+            write(self, data[: len(data) // 2])
+            raise OSError(5, "Input/output error")
+        return write(self, data)
+
+    monkeypatch.setattr(gfile.GFile, "write", half)
+
+
+def test_half_a_record_is_removed(tmp_path, monkeypatch):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    writer = writer_for(logger)
+    writer.write({"train/loss": 0.5}, Axes(None, 1, 0.0))
+    torn(monkeypatch, at=1)
+    with pytest.raises(OSError, match="Input/output error"):
+        writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
+    writer.write({"train/loss": 0.125}, Axes(None, 3, 0.0))
+    assert tensorboard_scalars(tmp_path)["train/loss"] == [(1, 0.5), (3, 0.125)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of TensorBoard's own thread
+def test_half_a_record_of_tensorboard_s_own_thread_is_removed(tmp_path, monkeypatch):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    writer = writer_for(logger)
+    writer.write({"train/loss": 0.5}, Axes(None, 1, 0.0))
+    torn(monkeypatch, at=1)
+    logger.experiment.add_scalar("mine", 2.0, 1)
+    with pytest.raises(OSError, match="Input/output error"):
+        for _ in range(1000):  # the thread empties its queue before it tells that it failed
+            writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
+    writer.recover()
+    writer.write({"train/loss": 0.125}, Axes(None, 3, 0.0))
+    assert tensorboard_scalars(tmp_path)["train/loss"][-1] == (3, 0.125)
+    assert "mine" not in tensorboard_scalars(tmp_path)
+
+
+def test_a_file_that_stays_torn_takes_no_more(tmp_path, monkeypatch):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    writer = writer_for(logger)
+    writer.write({"train/loss": 0.5}, Axes(None, 1, 0.0))
+    torn(monkeypatch, at=1)
+
+    def no_truncate(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "truncate", no_truncate)
+    with pytest.raises(OSError, match="Input/output error"):
+        writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
+    with pytest.raises(OSError, match="ends in half a record"):
+        writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
+    writer.recover()
+    writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
+    assert tensorboard_scalars(tmp_path)["train/loss"] == [(1, 0.5), (2, 0.25)]
+
+
+def test_records_of_two_threads_do_not_interleave(tmp_path, monkeypatch):
+    """Each record is written in three parts, and the other thread gets its chance between them."""
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    writer = writer_for(logger)
+    writer.write({"train/loss": 0.0}, Axes(None, 0, 0.0))
+    write, inside = gfile.GFile.write, threading.Event()
+
+    def in_parts(self, data):
+        for start in range(0, len(data), len(data) // 3 + 1):
+            write(self, data[start : start + len(data) // 3 + 1])
+            inside.set()
+            inside.wait(0.001)
+
+    monkeypatch.setattr(gfile.GFile, "write", in_parts)
+    added = threading.Thread(target=lambda: [logger.experiment.add_scalar("mine", 1.0, at) for at in range(40)])
+    added.start()
+    for at in range(1, 40):
+        writer.write({"train/loss": 0.5}, Axes(None, at, 0.0))
+    added.join()
+    logger.finalize("success")
+    scalars = tensorboard_scalars(tmp_path)
+    assert [step for step, _ in scalars["train/loss"]] == list(range(40))
+    assert [step for step, _ in scalars["mine"]] == list(range(40))

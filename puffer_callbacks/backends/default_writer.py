@@ -1,0 +1,75 @@
+"""The writer of a run, composed."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.backends.async_writer import AsyncWriter
+from puffer_callbacks.backends.logger_calls import restore_calls, route_calls
+from puffer_callbacks.backends.multi_writer import MultiWriter
+from puffer_callbacks.backends.retrying_writer import RetryingWriter
+from puffer_callbacks.faults import Faults
+from puffer_callbacks.values import Value
+from puffer_callbacks.writers import Writer, writer_for
+
+
+def default_writer(loggers: Iterable[Any], faults: Faults) -> MultiWriter:
+    """The writer that brings a run's rows to all of its loggers.
+
+    ``MultiWriter`` → ``AsyncWriter`` → ``RetryingWriter`` → the logger's own, such as ``TensorBoardWriter``. A
+    logger whose writer is ``immediate`` is written to on the training thread; with ``strict`` faults all are.
+
+    Args:
+        loggers: the run's Lightning loggers; Lightning's ``DummyLogger`` (``fast_dev_run``) is passed over.
+        faults: where a failing logger is reported.
+
+    Example:
+        >>> from puffer_callbacks import Axes, MemoryLogger
+        >>> logger = MemoryLogger()
+        >>> default_writer([logger], Faults()).write({"train/loss": 0.5}, Axes(None, 10, 0.0))
+        >>> logger.series("train/loss")
+        [(10, 0.5)]
+    """
+    writers: list[Writer] = []
+    for name, logger in _named(loggers):
+        restore_calls(logger)  # a fit that was cut short may have left them routed
+        retrying = RetryingWriter(_open(logger), name=name, faults=faults)
+        writer = retrying if retrying.immediate or faults.strict else AsyncWriter(retrying)
+        route_calls(logger, writer, after=faults.report_deferred)
+        writers.append(writer)
+    return MultiWriter(writers, faults)
+
+
+def _named(loggers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Each logger once, by its class, numbered where there are several of one."""
+    distinct = list({id(logger): logger for logger in loggers if type(logger).__name__ != "DummyLogger"}.values())
+    totals, counts = Counter(type(logger).__name__ for logger in distinct), Counter[str]()
+    for logger in distinct:
+        kind = type(logger).__name__
+        counts[kind] += 1
+        yield kind if totals[kind] == 1 else f"{kind} #{counts[kind]}", logger
+
+
+def _open(logger: Any) -> Writer:
+    """The logger's writer, with the logger's backend open: two threads must not both open it later."""
+    try:
+        writer = writer_for(logger)
+        if not writer.immediate:
+            getattr(logger, "experiment", None)
+    except Exception as error:
+        return _UnopenedWriter(logger, error)
+    return writer
+
+
+class _UnopenedWriter(Writer):
+    """Stands in for the writer of a logger that could not be opened, and fails with the reason."""
+
+    immediate = True
+
+    def __init__(self, logger: Any, error: Exception) -> None:
+        super().__init__(logger)
+        self._error = error
+
+    def write(self, values: Mapping[str, Value], axes: Axes) -> None:
+        raise self._error

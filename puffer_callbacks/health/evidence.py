@@ -1,0 +1,116 @@
+"""What a rule may look at: the series of a run and the facts about it."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+import numpy as np
+
+from puffer_callbacks.health.facts import Facts
+from puffer_callbacks.health.finding import Number
+from puffer_callbacks.health.returns import Returns, returns_of
+from puffer_callbacks.health.series import Series
+
+BURN_IN = 0.1
+"""The share of a run on which no threshold is judged: much that is alarming later is normal there."""
+_RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
+_MIN_RETURNS = 8
+
+
+class NotJudged(Exception):  # an outcome, not an error
+    """Raised by a rule that lacks the evidence it needs; the message is the reason."""
+
+
+class Evidence:
+    """The series of a run, by tag, and the facts about it.
+
+    Args:
+        series: tag to (steps [n], values [n]).
+        facts: what else is known.
+
+    Example:
+        >>> evidence = Evidence({"train/entropy": (np.array([1, 2]), np.array([0.6, np.nan]))}, Facts())
+        >>> evidence.get("train/entropy").values.tolist()
+        [0.6]
+    """
+
+    def __init__(self, series: Mapping[str, tuple[np.ndarray, np.ndarray]], facts: Facts) -> None:
+        self.raw = {tag: Series(np.asarray(s, np.int64), np.asarray(v, np.float64)) for tag, (s, v) in series.items()}
+        self.facts = facts
+        self._finite: dict[str, Series] = {}
+
+    @cached_property
+    def first_step(self) -> int:
+        """The first step of any series."""
+        return min((int(s.steps[0]) for s in self.raw.values() if len(s.steps)), default=0)
+
+    @cached_property
+    def last_step(self) -> int:
+        """The last step of any series."""
+        return max((int(s.steps[-1]) for s in self.raw.values() if len(s.steps)), default=0)
+
+    @property
+    def total_steps(self) -> float:
+        """The steps that the run is meant to have, or those that it has."""
+        return max(self.facts.total_steps or 0, self.last_step)
+
+    @property
+    def burn_in(self) -> float:
+        """The step from which on thresholds are judged."""
+        return self.first_step + BURN_IN * (self.total_steps - self.first_step)
+
+    @cached_property
+    def returns(self) -> Returns | None:
+        """The return's movement; ``None`` with fewer than eight points."""
+        found = (self.find(tag) for tag in _RETURNS)
+        series = next((s for s in found if s is not None and len(s.values) >= _MIN_RETURNS), None)
+        return None if series is None else returns_of(series)
+
+    def find(self, tag: str) -> Series | None:
+        """The finite points of a series, or ``None`` where there are none."""
+        if tag not in self._finite:
+            raw = self.raw.get(tag)
+            self._finite[tag] = Series(np.zeros(0, np.int64), np.zeros(0)) if raw is None else raw.finite()
+        series = self._finite[tag]
+        return series if len(series.values) else None
+
+    def get(self, tag: str, *, points: int = 1) -> Series:
+        """The finite points of a series.
+
+        Raises:
+            NotJudged: if there are fewer than ``points``.
+        """
+        series = self.find(tag)
+        found = 0 if series is None else len(series.values)
+        if series is None or found < points:
+            raise NotJudged(f"needs {points} points of {tag}, has {found}")
+        return series
+
+    def judged(self, tag: str, *, points: int = 8) -> Series:
+        """As ``get``, without the first part of the run."""
+        series = self.get(tag).after(self.burn_in)
+        if len(series.values) < points:
+            raise NotJudged(
+                f"needs {points} points of {tag} after the first tenth of the run, has {len(series.values)}"
+            )
+        return series
+
+    def matching(self, prefix: str) -> dict[str, Series]:
+        """Finite series by what follows the prefix in their tags."""
+        found = {tag.removeprefix(prefix): self.find(tag) for tag in self.raw if tag.startswith(prefix)}
+        return {name: series for name, series in found.items() if series is not None}
+
+    def median(self, tag: str, *, after: float = 0) -> float | None:
+        """The median of a series from a step on, or ``None``."""
+        series = self.find(tag)
+        values = None if series is None else series.after(after).values
+        return None if values is None or not len(values) else float(np.median(values))
+
+    def numbers(self, tags: Iterable[str], step: int) -> tuple[Number, ...]:
+        """The latest values of several series at a step, for a finding's evidence."""
+        found = []
+        for tag in tags:
+            series = self.find(tag)
+            value = np.nan if series is None else series.at(np.array([step]))[0]
+            if np.isfinite(value):
+                found.append(Number(tag, float(value), int(step)))
+        return tuple(found)

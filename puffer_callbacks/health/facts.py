@@ -1,0 +1,115 @@
+"""What is known of a run besides its series: hyperparameters, action space, limits."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "gamma": ("gamma", "discount", "discount_factor"),
+    "clip_range": ("clip_coef", "clip_range", "clip_param", "ratio_clip"),
+    "entropy_coefficient": ("ent_coef", "entropy_coef", "entropy_loss_scale"),
+    "value_coefficient": ("vf_coef", "value_coef", "value_loss_coef", "value_loss_scale"),
+    "learning_rate": ("learning_rate", "lr"),
+    "max_grad_norm": ("max_grad_norm", "grad_norm_clip", "gradient_clip_val"),
+    "target_kl": ("target_kl", "desired_kl", "kl_threshold"),
+    "total_steps": ("total_timesteps", "total_steps"),
+    "num_envs": ("num_envs", "n_envs"),
+    "weight_decay": ("weight_decay",),
+    "target_update_interval": ("target_update_interval",),
+}
+"""Field to the hyperparameter names that trainers give it."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the rules may know of a run; every field is optional.
+
+    Args:
+        algorithm: its name, such as ``"PPO"``.
+        num_actions: n of a discrete action space.
+        action_dimensions: of a continuous one.
+        max_episode_steps: the environment's time limit.
+        anneal_learning_rate: whether the learning rate is meant to fall.
+        normalizes_observations: whether the policy sees normalized ones.
+        has_dropout: whether the module has dropout layers.
+        gamma: discount factor.
+        clip_range: of PPO's probability ratio.
+        entropy_coefficient: weight of the entropy bonus.
+        value_coefficient: weight of the value loss.
+        learning_rate: at the start.
+        max_grad_norm: limit of the gradient's norm.
+        target_kl: limit of the policy's move in an update, in nats.
+        total_steps: environment steps that the run is meant to have.
+        num_envs: environments that step together.
+        weight_decay: of the optimizer.
+        target_update_interval: of a target network, in steps.
+        error: type and text of the exception that ended the run.
+    """
+
+    algorithm: str | None = None
+    num_actions: int | None = None
+    action_dimensions: int | None = None
+    max_episode_steps: int | None = None
+    anneal_learning_rate: bool | None = None
+    normalizes_observations: bool | None = None
+    has_dropout: bool | None = None
+    gamma: float | None = None
+    clip_range: float | None = None
+    entropy_coefficient: float | None = None
+    value_coefficient: float | None = None
+    learning_rate: float | None = None
+    max_grad_norm: float | None = None
+    target_kl: float | None = None
+    total_steps: float | None = None
+    num_envs: float | None = None
+    weight_decay: float | None = None
+    target_update_interval: float | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, hyperparameters: Mapping[str, Any], **known: Any) -> "Facts":
+        """The facts in a run's hyperparameters, under the names that trainers give them.
+
+        Args:
+            hyperparameters: by name; nested ones as ``"a/b"`` or ``"a.b"``; what is unknown is left out.
+            **known: fields that are known otherwise; they come first.
+
+        Example:
+            >>> Facts.of({"clip_range": 0.2, "agent/gamma": "0.99"}, num_actions=2).gamma
+            0.99
+        """
+        plain = {str(name).replace(".", "/").rpartition("/")[2]: value for name, value in hyperparameters.items()}
+        found: dict[str, Any] = {}
+        for field, names in _NAMES.items():
+            numbers = (_number(plain[name]) for name in names if name in plain)
+            found[field] = next((number for number in numbers if number is not None), None)
+        found["algorithm"] = plain.get("algorithm")
+        found["anneal_learning_rate"] = _boolean(plain.get("anneal_lr"))
+        found["normalizes_observations"] = _boolean(plain.get("norm_obs"))
+        return cls(**found | {name: value for name, value in known.items() if value is not None})
+
+    @property
+    def max_entropy(self) -> float | None:
+        """log n of a discrete action space, in nats."""
+        return math.log(self.num_actions) if self.num_actions is not None and self.num_actions > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are known."""
+        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _boolean(value: Any) -> bool | None:
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.lower())
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,71 @@
+"""Whether a run learns: the second signal wherever a symptom is also what success looks like."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from puffer_callbacks.health.series import Series
+
+
+class Returns(NamedTuple):
+    """How the return of a run moved.
+
+    Args:
+        series: smoothed over five points.
+        early: its level in the first tenth.
+        late: its level in the last quarter.
+        best: the best smoothed value.
+        noise: the spread of single points about the smoothed ones, as a standard deviation.
+    """
+
+    series: Series
+    early: float
+    late: float
+    best: float
+    noise: float
+
+    @property
+    def improved(self) -> bool:
+        """Whether the run ends better than it began, beyond its noise."""
+        return self.late - self.early > 2 * self.noise
+
+    @property
+    def worsened(self) -> bool:
+        """Whether it ends worse than it began, beyond its noise."""
+        return self.early - self.late > 2 * self.noise
+
+    @property
+    def fell(self) -> bool:
+        """Whether it lost more than half of what it had won, and came nowhere near it again in the last quarter."""
+        values = self.series.values
+        won, best_of_late = self.best - self.early, float(values[-max(3, len(values) // 4) :].max())
+        lost = self.best - self.late > max(0.5 * won, 3 * self.noise)
+        return won > 4 * self.noise and lost and self.best - best_of_late > 0.25 * won
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it improved and kept that."""
+        return self.improved and not self.fell
+
+    def flat_after(self, step: float) -> bool:
+        """Whether it has not risen since a step, beyond its noise."""
+        values = self.series.after(step).values
+        if len(values) < 4:
+            return not self.improved
+        quarter = max(2, len(values) // 4)
+        return float(np.median(values[-quarter:]) - np.median(values[:quarter])) <= 2 * self.noise
+
+
+def returns_of(series: Series) -> Returns:
+    """The movement of a series of returns.
+
+    Args:
+        series: at least one point, all of them finite.
+    """
+    values, count = series.values, len(series.values)
+    smoothed = series.smoothed()
+    residuals = values - smoothed.values
+    noise = 1.4826 * float(np.median(np.abs(residuals - np.median(residuals))))
+    early = float(np.median(values[: max(3, count // 10)]))
+    late = float(np.median(values[-max(3, count // 4) :]))
+    return Returns(smoothed, early, late, float(smoothed.values.max()), noise)

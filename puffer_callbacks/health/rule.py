@@ -1,0 +1,67 @@
+"""A rule: what it looks at, what it finds, and what follows from that."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from puffer_callbacks.health.evidence import Evidence
+from puffer_callbacks.health.finding import Number, Severity
+
+
+class Verdict(NamedTuple):
+    """What a rule found.
+
+    Args:
+        message: what is the matter.
+        causes: keys of ``causes.CAUSES``, the likeliest first.
+        first_step: where it began.
+        last_step: where it was last seen.
+        numbers: what it rests on.
+        severity: instead of the rule's own.
+    """
+
+    message: str
+    causes: tuple[str, ...]
+    first_step: int
+    last_step: int
+    numbers: tuple[Number, ...] = ()
+    severity: Severity | None = None
+
+
+Check = Callable[[Evidence], Verdict | None]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule.
+
+    Args:
+        name: unique, as in ``health/<name>``.
+        check: returns what it found, or ``None``; raises ``NotJudged`` where evidence is missing.
+        severity: of its finding.
+        source: where the rule comes from.
+        explains: names of rules whose findings follow from this one's, where they begin no earlier; ``"*"`` for all.
+    """
+
+    name: str
+    check: Check
+    severity: Severity
+    source: str
+    explains: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """What it looks at, in one line."""
+        return (self.check.__doc__ or "").strip().split("\n")[0]
+
+
+def rule(name: str, *, severity: Severity, source: str, explains: tuple[str, ...] = ()) -> Callable[[Check], Rule]:
+    """Decorate a check, which makes it a ``Rule``.
+
+    Args:
+        name: of the rule.
+        severity: ``"info"``, ``"warning"`` or ``"critical"``.
+        source: a paper, page or report.
+        explains: rules that this one explains.
+    """
+    return lambda check: Rule(name, check, severity, source, explains)

@@ -1,0 +1,58 @@
+"""Actions: at their bounds, or always the same."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
+from puffer_callbacks.health.series import persistent_spell
+
+SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/dominant_action_fraction"
+
+
+@rule(
+    "actions_saturated",
+    severity="warning",
+    source="Fujimoto et al. 2018, arXiv:1802.09477",
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "weights_unchanged"),
+)
+def actions_saturated(evidence: Evidence) -> Verdict | None:
+    """Continuous actions at their bounds at nearly every step, while the return does not rise."""
+    saturated, returns = evidence.judged(SATURATED), evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward")
+    spell = persistent_spell(saturated.smoothed().values > 0.9, points=8, share=0.3)
+    if spell is None or returns.healthy:
+        return None
+    series = evidence.get(SATURATED)
+    at_once = bool(np.median(series.values[:3]) > 0.9)
+    begin = int(series.steps[0]) if at_once else int(saturated.steps[spell.first])
+    end = int(saturated.steps[spell.last])
+    message = f"{saturated.values[spell.last]:.0%} of the actions lie at their bounds, and the return does not rise."
+    causes = ("action_saturated", "entropy_coefficient_high") if at_once else (
+        "entropy_coefficient_high", "learning_rate_high", "action_saturated")  # fmt: skip
+    return Verdict(message, causes, begin, end, evidence.numbers([SATURATED], end))
+
+
+@rule(
+    "action_dominates",
+    severity="warning",
+    source="Ahmed et al. 2019, arXiv:1811.11214",
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "weights_unchanged"),
+)
+def action_dominates(evidence: Evidence) -> Verdict | None:
+    """One discrete action at every step, while the return does not rise."""
+    dominant, returns = evidence.judged(DOMINANT), evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward")
+    spell = persistent_spell(dominant.smoothed().values > 0.99, points=8)
+    if spell is None or returns.healthy:
+        return None
+    series = evidence.get(DOMINANT)
+    at_once = bool(np.median(series.values[:3]) > 0.99)
+    begin = int(series.steps[0]) if at_once else int(dominant.steps[spell.first])
+    end = int(dominant.steps[spell.last])
+    message = f"One action is taken at {dominant.values[spell.last]:.1%} of all steps, and the return does not rise."
+    causes = ("action_saturated", "action_dominates") if at_once else (
+        "entropy_sign", "advantage_sign", "learning_rate_high", "entropy_coefficient_low")  # fmt: skip
+    return Verdict(message, causes, begin, end, evidence.numbers([DOMINANT, "train/entropy"], end))

@@ -1,0 +1,96 @@
+"""The critic: does it fit, does it reach the scale of its targets, does it stay finite."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
+
+FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
+ERROR, LOSS = "diagnostics/value_error", "losses/value"
+
+
+@rule(
+    "reward_scale_large",
+    severity="critical",
+    source="van Hasselt et al. 2016, arXiv:1602.07714; DLR-RM/stable-baselines3#2240",
+    explains=SYMPTOMS,
+)
+def reward_scale_large(evidence: Evidence) -> Verdict | None:
+    """Returns so large that the critic is nowhere near their scale, even late in the run."""
+    targets, values = evidence.find(RETURN_STD), evidence.find(VALUE_STD)
+    if targets is None or values is None:
+        return _by_reward(evidence)
+    late = evidence.total_steps * 0.5
+    error = evidence.judged(ERROR, points=6).after(late).values
+    spread = targets.after(late).values
+    if not len(error) or not len(spread):
+        raise NotJudged("needs the second half of the run")
+    if np.median(error) < 0.8 or np.median(spread) < 30:
+        return None
+    begin, end = int(targets.steps[0]), int(targets.steps[-1])
+    message = (
+        f"Returns spread over {np.median(spread):.3g}, and the critic is {np.median(error):.0%} of their size off "
+        "in the second half of the run."
+    )
+    return Verdict(message, ("reward_scale_large", "critic_misfit", "learning_rate_low"), begin, end,
+                   evidence.numbers([RETURN_STD, VALUE_STD, ERROR, LOSS, "gradient_norm/total"], end))  # fmt: skip
+
+
+def _by_reward(evidence: Evidence) -> Verdict | None:
+    """Without a critic in the rollout: rewards of hundreds a step."""
+    reward = evidence.get("diagnostics/reward_scale", points=5)
+    if np.median(reward.values) < 300:
+        return None
+    begin, end = int(reward.steps[0]), int(reward.steps[-1])
+    message = f"Rewards are about {np.median(reward.values):.3g} a step, far from the scale that networks fit well."
+    return Verdict(message, ("reward_scale_large",), begin, end,
+                   evidence.numbers(["diagnostics/reward_scale", LOSS, "gradient_norm/total"], end))  # fmt: skip
+
+
+@rule(
+    "critic_misfit",
+    severity="warning",
+    source="Huang et al. 2022, The 37 implementation details of PPO (explained variance)",
+    explains=LEARNING,
+)
+def critic_misfit(evidence: Evidence) -> Verdict | None:
+    """An explained variance at or below 0 where returns vary and the run does not do well."""
+    fit, spread = evidence.judged(FIT), evidence.find(RETURN_STD)
+    returns = evidence.returns
+    if spread is None and returns is None:
+        raise NotJudged(f"needs {RETURN_STD} or train/reward: where returns do not vary nothing can be explained")
+    half = fit.after(evidence.total_steps * 0.4)
+    if len(half.values) < 5 or np.median(half.values) > 0.05 or np.quantile(half.values, 0.8) > 0.2:
+        return None
+    if spread is not None and np.median(spread.values) < 1e-3:
+        return None
+    if returns is not None and returns.healthy:
+        return None
+    begin, end = int(half.steps[0]), int(half.steps[-1])
+    message = f"The critic explains nothing of the returns (explained variance {np.median(half.values):.2f})."
+    causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")
+    return Verdict(message, causes, begin, end, evidence.numbers([FIT, RETURN_STD, LOSS], end))
+
+
+@rule(
+    "value_explodes",
+    severity="critical",
+    source="van Hasselt et al. 2018, arXiv:1812.02648 (the deadly triad)",
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "nonfinite_values"),
+)
+def value_explodes(evidence: Evidence) -> Verdict | None:
+    """A value loss that grows a thousandfold and more over its early level, while the return does not rise."""
+    tag = next((t for t in (LOSS, "train/critic_loss", "train/loss") if evidence.find(t) is not None), None)
+    if tag is None:
+        raise NotJudged(f"needs {LOSS}")
+    loss = evidence.get(tag, points=10)
+    early = float(np.median(loss.values[: max(5, len(loss.values) // 10)]))
+    late = float(np.median(loss.values[-max(3, len(loss.values) // 10) :]))
+    returns = evidence.returns
+    if early <= 0 or late < 1e3 * early or (returns is not None and returns.healthy):
+        return None
+    begin = int(loss.steps[loss.values > 30 * early][0])
+    message = f"The value loss explodes: from {early:.3g} to {late:.3g}."
+    causes = ("learning_rate_high", "no_clipping", "reward_scale_large", "target_not_updated")
+    return Verdict(message, causes, begin, int(loss.steps[-1]), evidence.numbers([tag], int(loss.steps[-1])))

@@ -1,0 +1,119 @@
+"""The policy's entropy: gone too early, or never falling."""
+
+import math
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.returns import Returns
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
+from puffer_callbacks.health.series import Series, persistent_spell
+
+ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
+
+
+def relative_entropy(evidence: Evidence) -> Series:
+    """Entropy over log n of a discrete policy.
+
+    Raises:
+        NotJudged: if the number of actions is not known, or there are too few points.
+    """
+    limit = evidence.facts.max_entropy
+    if limit is None:
+        raise NotJudged("needs the number of actions of a discrete action space")
+    entropy = evidence.judged(ENTROPY)
+    return Series(entropy.steps, entropy.values / limit)
+
+
+@rule(
+    "double_softmax",
+    severity="critical",
+    source="softmax of probabilities: none exceeds e / (e + n − 1)",
+    explains=SYMPTOMS,
+)
+def double_softmax(evidence: Evidence) -> Verdict | None:
+    """Probabilities that end at e / (e + n − 1), where those of two softmaxes in a row end."""
+    highest, actions = evidence.get(MAX_PROBABILITY, points=8), evidence.facts.num_actions
+    if actions is None or actions < 2:
+        raise NotJudged("needs the number of actions of a discrete action space")
+    bound = math.e / (math.e + actions - 1)
+    at_bound = (highest.values > 0.99 * bound) & (highest.values < 1.0001 * bound)
+    spell = persistent_spell(at_bound, points=8)
+    if spell is None or highest.values.max() > 1.0001 * bound:
+        return None
+    begin, end = int(highest.steps[spell.first]), int(highest.steps[spell.last])
+    message = f"No action ever gets a probability above {bound:.3f}, the limit of two softmaxes in a row."
+    return Verdict(message, ("double_softmax",), begin, end, evidence.numbers([MAX_PROBABILITY, ENTROPY], end))
+
+
+@rule("entropy_collapsed", severity="warning", source="Ahmed et al. 2019, arXiv:1811.11214", explains=LEARNING)
+def entropy_collapsed(evidence: Evidence) -> Verdict | None:
+    """An entropy near 0, while the return stands still below its best or never rose."""
+    entropy = relative_entropy(evidence)
+    returns = evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward: falling entropy alone is what success looks like")
+    spell = persistent_spell(entropy.smoothed().values < 0.1, points=8)
+    if spell is None:
+        return None
+    begin, end = int(entropy.steps[spell.first]), int(entropy.steps[spell.last])
+    if not _stands_still(returns, begin):
+        return None
+    configured = evidence.facts.entropy_coefficient
+    causes = ("entropy_sign", "advantage_sign", "entropy_coefficient_low") if configured else (
+        "entropy_coefficient_low", "entropy_sign", "advantage_sign")  # fmt: skip
+    share = float(entropy.values[-1])
+    message = f"The policy has stopped exploring (entropy {share:.1%} of its maximum), and the return stands still."
+    return Verdict(message, (*causes, "learning_rate_high"), begin, end, evidence.numbers([ENTROPY], begin))
+
+
+def _stands_still(returns: Returns, begin: int) -> bool:
+    """Whether the return neither rose with the collapse nor after it."""
+    return not returns.improved or (returns.flat_after(begin) and returns.fell)
+
+
+@rule(
+    "entropy_high",
+    severity="warning",
+    source="DLR-RM/stable-baselines3#2240; Andrychowicz et al. 2021, arXiv:2006.05990, section 3.6",
+    explains=(*LEARNING, "critic_misfit"),
+)
+def entropy_high(evidence: Evidence) -> Verdict | None:
+    """An entropy that stays at its maximum, while the return does not rise."""
+    entropy = relative_entropy(evidence)
+    returns = evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward")
+    if returns.improved or float(np.median(entropy.values[len(entropy.values) // 2 :])) < 0.95:
+        return None
+    begin, end = int(entropy.steps[0]), int(entropy.steps[-1])
+    message = (
+        f"The policy stays random (entropy {entropy.values[-1]:.1%} of its maximum), and the return does not rise."
+    )
+    causes = ("entropy_coefficient_high", "reward_scale_large", "learning_rate_low", "advantage_misaligned")
+    return Verdict(message, causes, begin, end, evidence.numbers([ENTROPY], end))
+
+
+@rule(
+    "entropy_grows",
+    severity="warning",
+    source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.6",
+    explains=(*LEARNING, "critic_misfit"),
+)
+def entropy_grows(evidence: Evidence) -> Verdict | None:
+    """A continuous policy's entropy that grows and grows, while the return does not rise."""
+    dimensions = evidence.facts.action_dimensions
+    if dimensions is None:
+        raise NotJudged("needs a continuous action space")
+    entropy, returns = evidence.get(ENTROPY, points=8), evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward")
+    growth = (float(np.median(entropy.values[-4:])) - float(entropy.values[0])) / dimensions
+    if growth < math.log(2) or returns.healthy:
+        return None
+    begin = int(entropy.steps[entropy.values > entropy.values[0] + 0.5 * dimensions * math.log(2)][0])
+    end = int(entropy.steps[-1])
+    message = f"The policy's standard deviation has grown {math.exp(growth):.3g}-fold, and the return does not rise."
+    causes = ("entropy_coefficient_high", "advantage_sign", "reward_scale_large")
+    return Verdict(message, causes, begin, end, evidence.numbers([ENTROPY], end))

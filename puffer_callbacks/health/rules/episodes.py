@@ -1,0 +1,91 @@
+"""Episodes and returns."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+
+DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
+_LEAST_SHARE = 0.5
+"""The share of a run before which a return that stands still is no news."""
+
+
+@rule(
+    "episodes_never_end",
+    severity="critical",
+    source="Pardo et al. 2018, arXiv:1712.00378 (time limits)",
+    explains=SYMPTOMS,
+)
+def episodes_never_end(evidence: Evidence) -> Verdict | None:
+    """Not one end of an episode in more steps than an episode can have."""
+    dones = evidence.get(DONES, points=3)
+    limit, num_envs = evidence.facts.max_episode_steps, evidence.facts.num_envs or 1
+    if limit is None:
+        raise NotJudged("needs the environment's time limit")
+    interval = float(np.median(np.diff(dones.steps)))
+    steps_of_each = np.cumsum(dones.values == 0) * interval / num_envs
+    if (dones.values > 0).any() or steps_of_each[-1] < 2 * limit:
+        return None
+    begin, end = int(dones.steps[0]), int(dones.steps[-1])
+    message = f"No episode has ended in {steps_of_each[-1]:.0f} steps of each environment; its time limit is {limit}."
+    return Verdict(message, ("dones_missing",), begin, end, evidence.numbers([DONES], end))
+
+
+@rule(
+    "return_fell",
+    severity="warning",
+    source="Dohare et al. 2024, Loss of plasticity in deep continual learning",
+    explains=("episodes_at_limit",),
+)
+def return_fell(evidence: Evidence) -> Verdict | None:
+    """A return that ends below where it began, or that has lost most of what it had won."""
+    returns = evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward")
+    series = returns.series
+    if series.steps[-1] < _LEAST_SHARE * evidence.total_steps or not (returns.fell or returns.worsened):
+        return None
+    begin, end = int(series.steps[np.argmax(series.values)]), int(series.steps[-1])
+    message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
+    numbers = evidence.numbers(["train/reward"], end)
+    if returns.worsened:
+        causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
+        return Verdict(message, causes, begin, end, numbers)
+    causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
+    return Verdict(message, causes, begin, end, numbers, "info")  # alone, it is what returns do
+
+
+@rule(
+    "return_stalled",
+    severity="warning",
+    source="Henderson et al. 2018, arXiv:1709.06560",
+    explains=("episodes_at_limit",),
+)
+def return_stalled(evidence: Evidence) -> Verdict | None:
+    """A return that has not risen since the run began."""
+    returns = evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward")
+    series = returns.series
+    if series.steps[-1] < _LEAST_SHARE * evidence.total_steps or returns.improved or returns.worsened:
+        return None
+    if evidence.last_step < 0.5 * evidence.total_steps or len(series.values) < 20:
+        raise NotJudged("needs 20 points of train/reward in half of the run or more")
+    begin, end = int(series.steps[0]), int(series.steps[-1])
+    message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."
+    causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
+    return Verdict(message, causes, begin, end, evidence.numbers(["train/reward"], end))
+
+
+@rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")
+def episodes_at_limit(evidence: Evidence) -> Verdict | None:
+    """Episodes that all end at the time limit, while the return does not rise."""
+    share, returns = evidence.judged(LIMIT), evidence.returns
+    if returns is None:
+        raise NotJudged("needs 8 points of train/reward")
+    if np.mean(share.values == 1) < 0.9 or returns.improved:
+        return None
+    begin, end = int(share.steps[0]), int(share.steps[-1])
+    message = "Every episode is cut at the time limit, and the return does not rise."
+    return Verdict(message, ("time_limit_only", "exploration_missing"), begin, end, evidence.numbers([LIMIT], end))

@@ -1,0 +1,65 @@
+"""Exploration of off-policy algorithms: epsilon and temperature."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+
+EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
+
+
+@rule("exploration_stays", severity="warning", source="Mnih et al. 2015 (annealed epsilon)", explains=SYMPTOMS)
+def exploration_stays(evidence: Evidence) -> Verdict | None:
+    """An exploration rate above a half in the second half of the run."""
+    rate = evidence.get(EPSILON, points=8)
+    late = rate.after(0.5 * evidence.total_steps).values
+    if len(late) < 4:
+        raise NotJudged("needs the second half of the run")
+    if np.median(late) <= 0.5:
+        return None
+    begin, end = int(rate.steps[0]), int(rate.steps[-1])
+    message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."
+    return Verdict(message, ("epsilon_stays",), begin, end, evidence.numbers([EPSILON], end))
+
+
+@rule(
+    "temperature_high",
+    severity="warning",
+    source="Haarnoja et al. 2018, arXiv:1812.05905, section 5 (the temperature weighs entropy against reward)",
+    explains=SYMPTOMS,
+)
+def temperature_high(evidence: Evidence) -> Verdict | None:
+    """A temperature that makes a nat of entropy worth more than the rewards, while the return does not rise."""
+    temperature, returns = evidence.get(TEMPERATURE, points=5), evidence.returns
+    reward = evidence.median("diagnostics/reward_scale")
+    if returns is None or reward is None:
+        raise NotJudged("needs train/reward and the scale of the rewards")
+    dimensions = evidence.facts.action_dimensions or 1
+    late = float(np.median(temperature.values[-max(3, len(temperature.values) // 4) :]))
+    if late * dimensions < max(reward, 1e-12) or returns.healthy:
+        return None
+    begin, end = int(temperature.steps[0]), int(temperature.steps[-1])
+    message = (
+        f"The temperature is {late:.3g}, so that a nat of entropy counts more than rewards of {reward:.3g} a step."
+    )
+    return Verdict(message, ("temperature_high", "reward_scale_large"), begin, end,
+                   evidence.numbers([TEMPERATURE, "diagnostics/reward_scale"], end))  # fmt: skip
+
+
+@rule(
+    "no_updates",
+    severity="critical",
+    source="invariant: a run that learns makes updates",
+    explains=(*SYMPTOMS, "weights_unchanged", "exploration_stays"),
+)
+def no_updates(evidence: Evidence) -> Verdict | None:
+    """Half a run without an update."""
+    returns = evidence.returns
+    if returns is None or evidence.facts.total_steps is None:
+        raise NotJudged("needs the length of the run and 8 points of train/reward")
+    learned = [s for tag, s in evidence.raw.items() if tag.startswith(("train/loss", "losses/", "gradient_norm/"))]
+    if learned or evidence.last_step < 0.5 * evidence.total_steps:
+        return None
+    message = "No loss and no gradient so far: the run does not learn."
+    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.first_step, evidence.last_step)

@@ -1,0 +1,82 @@
+"""The learning rate: is it as configured, and does it do what it should."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY, SYMPTOMS
+from puffer_callbacks.health.series import persistent_spell
+
+RATE = "train/learning_rate"
+_END = 0.9
+"""The share of a run after which a learning rate of 0 is a schedule's end."""
+
+
+@rule(
+    "learning_rate_zero",
+    severity="critical",
+    source="invariant: without a learning rate nothing is learned",
+    explains=(*SYMPTOMS, "weights_unchanged", "ratio_not_one", "schedule_not_applied", "observation_scale"),
+)
+def learning_rate_zero(evidence: Evidence) -> Verdict | None:
+    """A learning rate of 0 before the end of the run."""
+    rate = evidence.get(RATE, points=3)
+    spell = persistent_spell(rate.values == 0, points=3)
+    if spell is None or rate.steps[spell.first] > _END * evidence.total_steps:
+        return None
+    begin, end = int(rate.steps[spell.first]), int(rate.steps[spell.last])
+    message = (
+        f"The learning rate is 0 from step {begin} on, with {1 - begin / evidence.total_steps:.0%} of the run left."
+    )
+    return Verdict(message, ("learning_rate_zero",), begin, end, evidence.numbers([RATE], end))
+
+
+@rule("schedule_not_applied", severity="warning", source="invariant: the learning rate moves as configured")
+def schedule_not_applied(evidence: Evidence) -> Verdict | None:
+    """A learning rate that stays, where it is configured to fall, or that is another than configured."""
+    rate, facts = evidence.get(RATE, points=5), evidence.facts
+    if facts.anneal_learning_rate is None and facts.learning_rate is None:
+        raise NotJudged("needs the configured learning rate or its schedule")
+    begin, end = int(rate.steps[0]), int(rate.steps[-1])
+    configured = facts.learning_rate
+    if configured and rate.values[0] and not 0.1 < rate.values.max() / configured < 10:
+        message = f"The learning rate in force is {rate.values.max():.3g}, the configured one {configured:.3g}."
+        cause = "learning_rate_high" if rate.values.max() > configured else "learning_rate_low"
+        return Verdict(message, (cause, "schedule_not_applied"), begin, end, evidence.numbers([RATE], begin))
+    covered = (end - begin) / max(evidence.total_steps, 1)
+    if (
+        facts.anneal_learning_rate
+        and covered > 0.3
+        and rate.values[0] > 0
+        and np.ptp(rate.values) < 1e-3 * rate.values[0]
+    ):
+        message = f"The learning rate is configured to fall, but stays {rate.values[0]:.3g}."
+        return Verdict(message, ("schedule_not_applied",), begin, end, evidence.numbers([RATE], end))
+    return None
+
+
+@rule(
+    "update_ratio_large",
+    severity="warning",
+    source="Karpathy, CS231n notes: |update| / |weight| of about 1e-3",
+    explains=(*LEARNING, *POLICY, *NETWORK, *CRITIC, "gradient_explodes", "weights_unchanged"),
+)
+def update_ratio_large(evidence: Evidence) -> Verdict | None:
+    """Steps that change weights by a large part of themselves, while the return does not rise."""
+    ratios = {
+        name: series.after(evidence.burn_in)
+        for name, series in evidence.matching("update_ratio/").items()
+        if name.endswith("weight") and len(series.values) >= 8
+    }
+    if not ratios:
+        raise NotJudged("needs 8 points of update_ratio/*.weight")
+    early = {name: float(np.median(evidence.matching("update_ratio/")[name].values[:5])) for name in ratios}
+    large = {name: value for name, value in early.items() if value > 0.03}
+    returns = evidence.returns
+    if len(large) < max(1, 0.5 * len(early)) or (returns is not None and returns.healthy):
+        return None
+    worst = max(large, key=lambda name: large[name])
+    tag = f"update_ratio/{worst}"
+    begin, end = int(evidence.get(tag).steps[0]), int(evidence.get(tag).steps[-1])
+    message = f"One step changes {worst} by {large[worst]:.1%} of itself; about 0.1 % is common."
+    return Verdict(message, ("learning_rate_high", "no_clipping"), begin, end, evidence.numbers([tag, RATE], begin))

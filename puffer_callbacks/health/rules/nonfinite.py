@@ -1,0 +1,79 @@
+"""Values that are NaN or infinite, and series that vanish because of them."""
+
+import re
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+
+_STAGES: tuple[tuple[str, str, str], ...] = (
+    ("nonfinite/rollout/observations", "an observation", "nonfinite_observation"),
+    ("nonfinite/rollout/rewards", "a reward", "nonfinite_reward"),
+    ("nonfinite/rollout/values", "a value estimate", "nonfinite_activation"),
+    ("nonfinite/rollout/log_probs", "a log-probability", "nonfinite_activation"),
+    ("nonfinite/rollout/actions", "an action", "nonfinite_activation"),
+    ("nonfinite/rollout/advantages", "an advantage", "nonfinite_activation"),
+    ("nonfinite/rollout/returns", "a return", "nonfinite_activation"),
+    ("nonfinite/train/", "a term of the loss", "nonfinite_loss"),
+    ("losses/", "a term of the loss", "nonfinite_loss"),
+    ("train/", "a term of the loss", "nonfinite_loss"),
+    ("gradient_norm/", "a gradient", "nonfinite_gradient"),
+    ("diagnostics/weight_norm/", "a weight", "nonfinite_weight"),
+)
+"""Tags along the way of the data, with what is not finite there and the cause."""
+
+
+@rule("nonfinite_values", severity="critical", source="IEEE 754; Stable-Baselines3's VecCheckNan", explains=("*",))
+def nonfinite_values(evidence: Evidence) -> Verdict | None:
+    """NaN and infinite values, the first one on the data's way named."""
+    if not evidence.raw:
+        raise NotJudged("needs a series, has none")
+    found = []
+    for stage, (prefix, what, cause) in enumerate(_STAGES):
+        for tag, series in evidence.raw.items():
+            if not tag.startswith(prefix):
+                continue
+            counted = tag.startswith("nonfinite/")
+            bad = (series.values > 0) if counted else ~np.isfinite(series.values)
+            if bad.any():
+                found.append((int(series.steps[bad][0]), stage, tag, what, cause, int(series.steps[bad][-1])))
+    if not found:
+        return _by_error(evidence)
+    first, _, tag, what, cause, _ = min(found)
+    causes = (cause, *(("learning_rate_high", "no_clipping") if cause not in _DATA else ()))
+    message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
+    return Verdict(message, causes, first, max(entry[-1] for entry in found))
+
+
+_DATA = ("nonfinite_observation", "nonfinite_reward")
+
+
+def _by_error(evidence: Evidence) -> Verdict | None:
+    """A run that an exception about NaN ended. What was recorded is finite, so an input is likelier than weights."""
+    error = evidence.facts.error
+    if error is None or not re.search(r"\b(nan|inf)\b|non-?finite|not finite", error, re.IGNORECASE):
+        return None
+    text = " ".join(error.split())[:160]
+    causes = ("nonfinite_observation", "nonfinite_activation", "nonfinite_reward")
+    return Verdict(
+        f"NaN or an infinite value has ended the run: {text}", causes, evidence.last_step, evidence.last_step
+    )
+
+
+@rule("series_vanished", severity="warning", source="PufferLib leaves out what is not finite")
+def series_vanished(evidence: Evidence) -> Verdict | None:
+    """Series of losses that end long before the run does."""
+    ends = {
+        tag: series for tag, series in evidence.raw.items() if tag.startswith("losses/") and len(series.steps) >= 10
+    }
+    if not ends:
+        raise NotJudged("needs 10 points of losses/*")
+    last, span = evidence.last_step, evidence.last_step - evidence.first_step
+    for tag, series in ends.items():
+        interval = float(np.median(np.diff(series.steps)))
+        if last - series.steps[-1] > max(10 * interval, 0.1 * span):
+            end = int(series.steps[-1])
+            message = f"{tag} ends at step {end}, while the run goes on to {last}."
+            return Verdict(message, ("value_vanished", "no_updates"), end, last, evidence.numbers([tag], end))
+    return None

@@ -1,0 +1,81 @@
+"""Observations: constant, late, out of scale, without influence."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.policy_update import KL
+from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
+from puffer_callbacks.health.series import persistent_spell
+
+CONSTANT, DELAY = "diagnostics/observation_constant_fraction", "diagnostics/reset_delay_fraction"
+SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"
+
+
+@rule("observation_constant", severity="critical", source="invariant: observations vary", explains=SYMPTOMS)
+def observation_constant(evidence: Evidence) -> Verdict | None:
+    """Observations of which no number varies."""
+    constant = evidence.get(CONSTANT, points=3)
+    spell = persistent_spell(constant.values == 1, points=3, share=0.2)
+    if spell is None:
+        return None
+    begin, end = int(constant.steps[spell.first]), int(constant.steps[spell.last])
+    return Verdict("The observation is the same at every step.", ("observation_constant",), begin, end,
+                   evidence.numbers([CONSTANT], end))  # fmt: skip
+
+
+@rule(
+    "observation_late",
+    severity="critical",
+    source="invariant: after an episode's end comes the first observation of the next",
+    explains=(*SYMPTOMS, "ratio_not_one", "done_mask", "advantages_inconsistent"),
+)
+def observation_late(evidence: Evidence) -> Verdict | None:
+    """Observations that jump one step after an episode's end instead of at once."""
+    delay = evidence.get(DELAY, points=2)
+    if np.median(delay.values) < 0.6:
+        return None
+    begin, end = int(delay.steps[0]), int(delay.steps[-1])
+    message = "Observations are a step late: after an episode's end the new episode begins one observation too late."
+    return Verdict(message, ("observation_stale",), begin, end, evidence.numbers([DELAY], end))
+
+
+@rule(
+    "observation_scale",
+    severity="warning",
+    source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.3 (observation normalization)",
+    explains=(*SYMPTOMS, "initialization_saturates", "reward_scale_large"),
+)
+def observation_scale(evidence: Evidence) -> Verdict | None:
+    """Observations of hundreds and more that nobody normalizes, where units saturate or the run does not do well."""
+    scale, facts = evidence.get(SCALE, points=3), evidence.facts
+    if facts.normalizes_observations or np.median(scale.values) < 100:
+        return None
+    returns = evidence.returns
+    saturated = evidence.matching("plasticity/saturated_ratio/").values()
+    if not any(np.median(s.values) > 0.5 for s in saturated) and (returns is None or returns.healthy):
+        return None
+    begin, end = int(scale.steps[0]), int(scale.steps[-1])
+    message = f"Observations are as large as {np.median(scale.values):.3g}; networks expect a scale of about 1."
+    return Verdict(message, ("observation_scale",), begin, end, evidence.numbers([SCALE], end))
+
+
+@rule(
+    "policy_blind",
+    severity="warning",
+    source="invariant: a policy that learns comes to depend on its observations",
+    explains=(*LEARNING, "entropy_high", "entropy_collapsed", "entropy_grows", "gradient_vanishes"),
+)
+def policy_blind(evidence: Evidence) -> Verdict | None:
+    """A policy that gives an action the same probability at every observation, though it moves."""
+    spread = evidence.judged(SPREAD)
+    kl, dominant = evidence.find(KL), evidence.median("diagnostics/dominant_action_fraction", after=evidence.burn_in)
+    if kl is None or np.median(kl.values) <= 0:
+        raise NotJudged("needs a policy that moves")
+    spell = persistent_spell(spread.values < 1e-5, points=8, share=0.5)
+    if spell is None or (dominant is not None and dominant > 0.999):
+        return None
+    begin, end = int(spread.steps[spell.first]), int(spread.steps[spell.last])
+    message = "The policy does not depend on the observation: an action has the same probability everywhere."
+    causes = ("observation_ignored", "dead_units", "observation_constant")
+    return Verdict(message, causes, begin, end, evidence.numbers([SPREAD, KL], end))

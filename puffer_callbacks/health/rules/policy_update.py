@@ -1,0 +1,124 @@
+"""The probability ratio and the policy's move: KL and clip fraction."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.series import Series, Spell, persistent_spell
+
+KL, CLIP = "diagnostics/approx_kl", "diagnostics/clip_fraction"
+FIRST_KL, LOG_PROB_ERROR = "diagnostics/first_kl", "diagnostics/log_prob_error"
+DEFAULT_CLIP_RANGE = 0.2
+
+
+def kl_scale(evidence: Evidence) -> float:
+    """The KL, in nats, of a policy all of whose ratios lie at the clip range: clip² / 2."""
+    return (evidence.facts.clip_range or DEFAULT_CLIP_RANGE) ** 2 / 2
+
+
+@rule(
+    "ratio_not_one",
+    severity="critical",
+    source="Huang et al. 2022, The 37 implementation details of PPO (debugging: ratio = 1 in the first minibatch)",
+    explains=(*SYMPTOMS, "clip_fraction_zero"),
+)
+def ratio_not_one(evidence: Evidence) -> Verdict | None:
+    """The probability ratio on the first minibatch of a fresh rollout, which is 1 in a correct program."""
+    first, error = evidence.find(FIRST_KL), evidence.find(LOG_PROB_ERROR)
+    if first is None and error is None:
+        raise NotJudged(f"needs {FIRST_KL} or {LOG_PROB_ERROR}: a callback in the training loop")
+    scale = kl_scale(evidence)
+    by_kl = _spell(first, 1e-2 * scale)
+    by_error = _spell(error, 1e-2 * (2 * scale) ** 0.5)
+    spells = [(series, spell) for series, spell in ((first, by_kl), (error, by_error)) if series and spell]
+    if not spells:
+        return None
+    begin = min(int(series.steps[spell.first]) for series, spell in spells)
+    end = max(int(series.steps[spell.last]) for series, spell in spells)
+    where = (
+        "differ from what the policy that collected them gives" if by_error else "have moved before the first update"
+    )
+    message = f"The probability ratio is not 1 on the first minibatch of a fresh rollout: log-probabilities {where}."
+    return Verdict(message, _mismatch(evidence, stored=by_error is not None), begin, end,
+                   evidence.numbers([FIRST_KL, LOG_PROB_ERROR, KL], end))  # fmt: skip
+
+
+def _spell(series: Series | None, threshold: float) -> Spell | None:
+    if series is None or len(series.values) < 4:
+        return None
+    return persistent_spell(series.smoothed(3).values > threshold, points=4)
+
+
+def _mismatch(evidence: Evidence, *, stored: bool) -> tuple[str, ...]:
+    """The causes, by what else is seen."""
+    causes: list[str] = ["train_eval_mismatch"] if evidence.facts.has_dropout else []
+    clip, kl = evidence.median(CLIP), evidence.median(KL)
+    first = evidence.median(FIRST_KL)
+    if stored:
+        drifts = clip == 0 and kl is not None and kl > kl_scale(evidence)
+        causes += ["sampler_drift", "log_prob_stale"] if drifts else ["log_prob_stale", "sampler_drift"]
+        causes += ["log_prob_wrong_action"]
+    else:
+        returns = evidence.returns
+        whole = kl is not None and first is not None and first > 0.7 * kl
+        wrong = whole and (returns is None or not returns.improved)
+        causes += ["log_prob_wrong_action", "data_stale"] if wrong else ["data_stale", "log_prob_wrong_action"]
+        causes += ["train_eval_mismatch"]
+    return tuple(dict.fromkeys(causes))
+
+
+@rule(
+    "clip_fraction_zero",
+    severity="warning",
+    source="Huang et al. 2022, The 37 implementation details of PPO (clip fraction)",
+)
+def clip_fraction_zero(evidence: Evidence) -> Verdict | None:
+    """A clip fraction of exactly 0 while the policy moves further than the clip range."""
+    clip, kl = evidence.get(CLIP, points=5), evidence.get(KL, points=5)
+    moved = kl.at(clip.steps) > kl_scale(evidence)
+    spell = persistent_spell((clip.values == 0) & moved, points=5)
+    if spell is None:
+        return None
+    begin, end = int(clip.steps[spell.first]), int(clip.steps[spell.last])
+    message = "The clip fraction is exactly 0 while the KL shows that the policy moves beyond the clip range."
+    return Verdict(message, ("sampler_drift", "log_prob_stale"), begin, end, evidence.numbers([CLIP, KL], end))
+
+
+@rule(
+    "kl_large",
+    severity="warning",
+    source="Schulman, Approximating KL divergence (joschu.net/blog/kl-approx.html); Huang et al. 2022 (target KL 0.01)",
+    explains=(*SYMPTOMS, "weights_unchanged"),
+)
+def kl_large(evidence: Evidence) -> Verdict | None:
+    """A KL far beyond what the clip range allows."""
+    kl = evidence.get(KL, points=3)
+    scale = kl_scale(evidence)
+    spell = persistent_spell(kl.smoothed(3).values > 10 * scale, points=5)
+    burst = np.flatnonzero(kl.values > 100 * scale)
+    if spell is None and not len(burst):
+        return None
+    first = int(kl.steps[burst[0] if spell is None else min([spell.first, *burst[:1]])])
+    last = int(kl.steps[burst[-1] if spell is None else max([spell.last, *burst[-1:]])])
+    peak = float(kl.values.max())
+    message = (
+        f"The policy moves too far in one update: KL up to {peak:.3g} nats, where the clip range allows {scale:.2g}."
+    )
+    causes = ("learning_rate_high", "too_many_epochs", "no_clipping")
+    return Verdict(message, causes, first, last, evidence.numbers([KL, CLIP, "train/learning_rate"], first))
+
+
+@rule("kl_zero", severity="critical", source="invariant: an update with a learning rate above 0 moves the policy")
+def kl_zero(evidence: Evidence) -> Verdict | None:
+    """A KL of exactly 0, update after update."""
+    kl = evidence.get(KL, points=5)
+    spell = persistent_spell(kl.values == 0, points=5)
+    if spell is None:
+        return None
+    begin, end = int(kl.steps[spell.first]), int(kl.steps[spell.last])
+    if begin > evidence.total_steps * 0.9:
+        return None  # the end of a schedule
+    message = "The policy does not move at all: the KL is exactly 0."
+    return Verdict(message, ("actor_not_trained", "optimizer_missing", "learning_rate_zero"), begin, end,
+                   evidence.numbers([KL, "train/learning_rate"], end))  # fmt: skip

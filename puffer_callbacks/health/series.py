@@ -1,0 +1,103 @@
+"""Named series and the few robust statistics that rules need of them."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+class Series(NamedTuple):
+    """A scalar over a run.
+
+    Args:
+        steps: [n] int64, ascending.
+        values: [n] float64.
+    """
+
+    steps: npt.NDArray[np.int64]
+    values: Floats
+
+    def finite(self) -> "Series":
+        """The points whose value is finite."""
+        keep = np.isfinite(self.values)
+        return Series(self.steps[keep], self.values[keep])
+
+    def after(self, step: float) -> "Series":
+        """The points from a step on."""
+        keep = self.steps >= step
+        return Series(self.steps[keep], self.values[keep])
+
+    def before(self, step: float) -> "Series":
+        """The points before a step."""
+        keep = self.steps < step
+        return Series(self.steps[keep], self.values[keep])
+
+    def smoothed(self, width: int = 5) -> "Series":
+        """Every value replaced by the median of itself and those before it, ``width`` in all.
+
+        Example:
+            >>> Series(np.arange(4), np.array([1.0, 9.0, 1.0, 1.0])).smoothed(3).values.tolist()
+            [1.0, 5.0, 1.0, 1.0]
+        """
+        values = self.values
+        first = [float(np.median(values[:end])) for end in range(1, min(width, len(values) + 1))]
+        if len(values) < width:
+            return Series(self.steps, np.array(first))
+        middle = np.median(np.lib.stride_tricks.sliding_window_view(values, width), axis=-1)
+        return Series(self.steps, np.concatenate([first, middle]))
+
+    def at(self, steps: npt.NDArray[np.int64]) -> Floats:
+        """The latest value at or before each of other steps; NaN before the first."""
+        found = np.searchsorted(self.steps, steps, side="right") - 1
+        values: Floats = np.where(found >= 0, self.values[np.maximum(found, 0)], np.nan)
+        return values
+
+
+class Spell(NamedTuple):
+    """A stretch of points over which a condition held.
+
+    Args:
+        first: index of its first point.
+        last: index of its last point.
+    """
+
+    first: int
+    last: int
+
+
+def longest_spell(condition: npt.NDArray[np.bool_]) -> Spell | None:
+    """The longest stretch over which a condition held; the first of several; ``None`` where it never did.
+
+    Example:
+        >>> longest_spell(np.array([True, False, True, True]))
+        Spell(first=2, last=3)
+    """
+    padded = np.concatenate([[False], condition, [False]]).astype(np.int8)
+    begins, ends = np.flatnonzero(np.diff(padded) == 1), np.flatnonzero(np.diff(padded) == -1)
+    if not len(begins):
+        return None
+    at = int(np.argmax(ends - begins))
+    return Spell(int(begins[at]), int(ends[at]) - 1)
+
+
+def persistent_spell(condition: npt.NDArray[np.bool_], *, points: int, share: float = 0.0) -> Spell | None:
+    """The longest spell, where it has at least ``points`` points and makes up ``share`` of all.
+
+    Example:
+        >>> persistent_spell(np.array([True, False, True, True]), points=3)
+    """
+    spell = longest_spell(condition)
+    if spell is None:
+        return None
+    length = spell.last - spell.first + 1
+    return spell if length >= max(points, share * len(condition)) else None
+
+
+def rank_correlation(values: Floats) -> float:
+    """Spearman's rank correlation of values with their order: 1 for a rise, −1 for a fall, 0 for neither."""
+    if len(values) < 3 or np.ptp(values) == 0:
+        return 0.0
+    ranks = np.argsort(np.argsort(values)).astype(np.float64)
+    return float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])

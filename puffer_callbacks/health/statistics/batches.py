@@ -1,0 +1,64 @@
+"""Minibatches between two rollouts: what the first one shows, and how much of the rollout they cover."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_KEYS = ("advantages", "returns", "rewards", "observations")
+
+
+class BatchTracker:
+    """Follows the training steps from one rollout to the next.
+
+    At the first minibatch of a fresh rollout the policy is still the one that collected it: every probability ratio
+    is 1, so ``approx_kl`` and ``clip_fraction`` are 0.
+
+    Example:
+        >>> tracker = BatchTracker()
+        >>> for _ in range(4):
+        ...     tracker.add({"approx_kl": 0.0}, {"returns": torch.ones(8)})
+        >>> tracker.pop(32)
+        {'diagnostics/first_kl': 0.0, 'diagnostics/batch_coverage': 0.25}
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[str, Any] | None = None
+        self._fingerprints: list[Tensor] = []
+        self._sizes: list[int] = []
+
+    def add(self, metrics: Mapping[str, Any], batch: Any = None) -> None:
+        """Add a training step: its metrics and, where it is known, its batch."""
+        if self._first is None:
+            self._first = {name: metrics[name] for name in ("approx_kl", "clip_fraction") if name in metrics}
+        column = _column(batch)
+        if column is not None:
+            self._fingerprints.append(torch.stack([column.sum(), column.square().sum()]))
+            self._sizes.append(len(column))
+
+    def pop(self, rollout_size: int) -> dict[str, float]:
+        """The statistics since the last call.
+
+        Args:
+            rollout_size: the steps T · N that the batches were taken from.
+
+        Returns:
+            ``diagnostics/first_kl``, ``diagnostics/first_clip_fraction`` and ``diagnostics/batch_coverage``, the size
+            of all different batches over that of the rollout, at most 1.
+        """
+        names = {"approx_kl": "diagnostics/first_kl", "clip_fraction": "diagnostics/first_clip_fraction"}
+        found = {names[name]: float(value) for name, value in (self._first or {}).items()}
+        if self._fingerprints and rollout_size:
+            marks = torch.stack(self._fingerprints).tolist()
+            different = {tuple(mark): size for mark, size in zip(marks, self._sizes, strict=True)}
+            found["diagnostics/batch_coverage"] = min(1.0, sum(different.values()) / rollout_size)
+        self._first, self._fingerprints, self._sizes = None, [], []
+        return found
+
+
+def _column(batch: Any) -> Tensor | None:
+    if not isinstance(batch, Mapping):
+        return None
+    column = next((batch[key] for key in _KEYS if isinstance(batch.get(key), Tensor)), None)
+    return None if column is None else column.detach().double().reshape(len(column), -1).sum(-1)

@@ -1,0 +1,91 @@
+"""All statistics of one rollout."""
+
+import numpy as np
+from torch import Tensor
+
+from puffer_callbacks.health.statistics.actions import action_statistics
+from puffer_callbacks.health.statistics.advantages import advantage_statistics
+from puffer_callbacks.health.statistics.observations import observation_statistics
+from puffer_callbacks.health.statistics.sample import Sample, sample_of
+from puffer_callbacks.rollout import Rollout
+
+_FIELDS = ("observations", "rewards", "actions", "values", "log_probs", "advantages", "returns")
+
+
+def rollout_statistics(rollout: Rollout, *, max_episode_steps: int | None = None) -> dict[str, float]:
+    """What the rules look at in a rollout, as numbers by tag.
+
+    Args:
+        rollout: any; what it lacks is left out.
+        max_episode_steps: the environment's time limit, where it is known.
+
+    Example:
+        >>> import torch
+        >>> zeros = torch.zeros(4, 2)
+        >>> rollout = Rollout(torch.zeros(4, 2, 3), zeros, zeros, zeros.bool())
+        >>> rollout_statistics(rollout)["diagnostics/observation_constant_fraction"]
+        1.0
+    """
+    sample = sample_of(rollout)
+    return {
+        **nonfinite_counts(rollout),
+        **observation_statistics(sample),
+        **action_statistics(sample, rollout.action_space),
+        **reward_statistics(sample),
+        **critic_statistics(sample),
+        **advantage_statistics(sample),
+        **episode_statistics(rollout, max_episode_steps=max_episode_steps),
+    }
+
+
+def nonfinite_counts(rollout: Rollout) -> dict[str, float]:
+    """``nonfinite/rollout/<field>``: the NaN and infinite elements of each field that has some."""
+    counts = {}
+    for name in _FIELDS:
+        tensor = getattr(rollout, name)
+        if isinstance(tensor, Tensor) and tensor.is_floating_point():
+            count = int((~tensor.detach().isfinite()).sum())
+            if count:
+                counts[f"nonfinite/rollout/{name}"] = float(count)
+    return counts
+
+
+def reward_statistics(sample: Sample) -> dict[str, float]:
+    """``diagnostics/reward_scale`` (root mean square) and ``diagnostics/nonzero_reward_fraction``."""
+    rewards = sample.rewards
+    if rewards is None or not rewards.size or not np.isfinite(rewards).all():
+        return {}
+    return {
+        "diagnostics/reward_scale": float(np.sqrt(np.square(rewards).mean())),
+        "diagnostics/nonzero_reward_fraction": float((rewards != 0).mean()),
+    }
+
+
+def critic_statistics(sample: Sample) -> dict[str, float]:
+    """Spread of the critic's targets, values and advantages, and how far the values lie from their targets.
+
+    Returns:
+        ``diagnostics/return_std``, ``diagnostics/value_std``, ``diagnostics/advantage_std`` and
+        ``diagnostics/value_error``, the root mean squared error over the root mean square of the targets.
+    """
+    found = {}
+    for name, array in (("return", sample.returns), ("value", sample.values), ("advantage", sample.advantages)):
+        if array is not None and np.isfinite(array).all():
+            found[f"diagnostics/{name}_std"] = float(array.std())
+    if sample.returns is not None and sample.values is not None and {"diagnostics/return_std"} < found.keys():
+        scale = np.sqrt(np.square(sample.returns).mean())
+        error = np.sqrt(np.square(sample.returns - sample.values).mean())
+        if np.isfinite(error) and scale > 0:
+            found["diagnostics/value_error"] = float(error / scale)
+    return found
+
+
+def episode_statistics(rollout: Rollout, *, max_episode_steps: int | None = None) -> dict[str, float]:
+    """``diagnostics/done_fraction`` of all steps; ``diagnostics/time_limit_fraction`` of the finished episodes."""
+    dones, found = rollout.dones, {}
+    if dones is not None and dones.numel():
+        found["diagnostics/done_fraction"] = float(dones.double().mean())
+    lengths = rollout.episode_lengths
+    if lengths is not None and len(lengths) and max_episode_steps:
+        found["diagnostics/time_limit_fraction"] = float((lengths >= max_episode_steps).double().mean())
+    return found

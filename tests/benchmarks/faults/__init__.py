@@ -1,0 +1,1 @@
+"""What the doctor finds: known bugs, one at a time, beside healthy runs."""

@@ -1,0 +1,154 @@
+"""Invariants: each fires from its onset on, and not on what only resembles it."""
+
+import numpy as np
+import pytest
+
+from puffer_callbacks.health import Facts
+from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
+
+
+def test_first_nonfinite_value_on_the_way_is_named() -> None:
+    loss = step_at(50_000, 1.0, np.nan)
+    counts = {
+        "nonfinite__rollout__observations": step_at(50_000, 0, 1),
+        "nonfinite__train__loss": step_at(50_000, 0, 4),
+    }
+    finding = found("nonfinite_values", train__loss=loss, gradient_norm__total=step_at(51_000, 1.0, np.nan), **counts)
+    assert finding is not None
+    assert (finding.first_step, finding.severity) == (50_000, "critical")
+    assert "an observation" in finding.message
+    assert finding.causes[0].startswith("the environment returned an observation")
+
+
+def test_nonfinite_loss_without_a_nonfinite_observation_is_the_loss() -> None:
+    finding = found("nonfinite_values", train__loss=step_at(30_000, 1.0, np.inf), train__reward=FLAT)
+    assert finding is not None
+    assert finding.first_step == 30_000
+    assert "term of the loss" in finding.message
+
+
+def test_infinite_noise_scale_is_no_finding() -> None:
+    assert found("nonfinite_values", gradient_noise_scale=constant(np.inf), train__reward=RISING) is None
+
+
+def test_run_that_an_exception_about_nan_ended() -> None:
+    error = (
+        "ValueError: Expected parameter loc to satisfy the constraint Real(), but found invalid values: tensor([nan])"
+    )
+    finding = found("nonfinite_values", Facts(error=error), train__loss=constant(1.0))
+    assert finding is not None
+    assert finding.first_step == 100_000
+    assert found("nonfinite_values", Facts(error="KeyError: 'financial'"), train__loss=constant(1.0)) is None
+
+
+def test_series_that_vanishes() -> None:
+    finding = found("series_vanished", losses__value=constant(1.0)[:40], train__reward=RISING)
+    assert finding is not None
+    assert finding.first_step == 40_000
+    assert found("series_vanished", losses__value=constant(1.0)[:95], train__reward=RISING) is None
+
+
+def test_learning_rate_zero_in_the_middle_but_not_at_a_schedules_end() -> None:
+    finding = found("learning_rate_zero", train__learning_rate=step_at(40_000, 1e-3, 0.0))
+    assert finding is not None
+    assert finding.first_step == 40_000
+    assert found("learning_rate_zero", train__learning_rate=np.linspace(1e-3, 0, 100)) is None
+
+
+def test_schedule_not_applied() -> None:
+    facts = Facts(anneal_learning_rate=True, learning_rate=1e-3)
+    assert found("schedule_not_applied", facts, train__learning_rate=constant(1e-3)) is not None
+    assert found("schedule_not_applied", facts, train__learning_rate=np.linspace(1e-3, 1e-5, 100)) is None
+    assert found("schedule_not_applied", Facts(learning_rate=1e-3), train__learning_rate=constant(1e-3)) is None
+
+
+def test_learning_rate_other_than_configured() -> None:
+    finding = found("schedule_not_applied", Facts(learning_rate=1e-3), train__learning_rate=constant(0.1))
+    assert finding is not None
+    assert finding.causes[0] == "the learning rate is too high"
+
+
+def test_repeated_rollouts() -> None:
+    finding = found("data_repeated", diagnostics__repeated_rollout=step_at(30_000, 0, 1))
+    assert finding is not None
+    assert finding.first_step == 30_000
+    once = np.where(STEPS == 30_000, 1.0, 0.0)
+    assert found("data_repeated", diagnostics__repeated_rollout=once) is None
+
+
+def test_minibatches_that_leave_a_part_out() -> None:
+    assert found("minibatches_repeat", diagnostics__batch_coverage=constant(0.25)) is not None
+    assert found("minibatches_repeat", diagnostics__batch_coverage=constant(1.0)) is None
+    assert found("minibatches_repeat", Facts(target_kl=0.01), diagnostics__batch_coverage=constant(0.5)) is None
+
+
+def test_advantages_that_do_not_follow_from_rewards_and_values() -> None:
+    assert found("advantages_inconsistent", diagnostics__advantage_fit=constant(0.01)) is not None
+    assert found("advantages_inconsistent", diagnostics__advantage_fit=constant(0.999)) is None
+
+
+def test_advantages_of_the_wrong_sign() -> None:
+    assert found("advantage_sign", diagnostics__advantage_sign=constant(-1)) is not None
+    assert found("advantage_sign", diagnostics__advantage_sign=constant(1)) is None
+
+
+def test_missing_mask_at_dones() -> None:
+    assert found("done_mask", diagnostics__leak_fraction=constant(1)) is not None
+    assert found("done_mask", diagnostics__leak_fraction=constant(0.1)) is None
+
+
+def test_constant_observations() -> None:
+    finding = found("observation_constant", diagnostics__observation_constant_fraction=step_at(20_000, 0.25, 1))
+    assert finding is not None
+    assert finding.first_step == 20_000
+    assert found("observation_constant", diagnostics__observation_constant_fraction=constant(0.9)) is None
+
+
+def test_observations_one_step_late() -> None:
+    assert found("observation_late", diagnostics__reset_delay_fraction=constant(1)) is not None
+    assert found("observation_late", diagnostics__reset_delay_fraction=constant(0.3)) is None
+
+
+def test_rewards_that_are_always_zero() -> None:
+    assert found("reward_zero", diagnostics__nonzero_reward_fraction=constant(0)) is not None
+    assert found("reward_zero", diagnostics__nonzero_reward_fraction=step_at(30_000, 0, 0.01)) is None
+    assert found("reward_zero", train__reward=constant(0)) is not None
+
+
+def test_episodes_that_never_end() -> None:
+    facts = Facts(max_episode_steps=500, num_envs=8)
+    assert found("episodes_never_end", facts, diagnostics__done_fraction=constant(0)) is not None
+    assert found("episodes_never_end", facts, diagnostics__done_fraction=step_at(5_000, 0, 0.01)) is None
+    # 100,000 steps of 1,000 environments are 100 each, too few to tell
+    many = Facts(max_episode_steps=500, num_envs=1000)
+    assert found("episodes_never_end", many, diagnostics__done_fraction=constant(0)) is None
+
+
+def test_no_updates() -> None:
+    facts = Facts(total_steps=100_000)
+    assert found("no_updates", facts, train__reward=FLAT) is not None
+    assert found("no_updates", facts, train__reward=FLAT, train__loss=constant(1.0)) is None
+
+
+def test_gradient_clipping_that_is_not_applied() -> None:
+    facts = Facts(max_grad_norm=0.5)
+    assert found("clipping_not_applied", facts, gradient_norm__clipped=constant(3.0)) is not None
+    assert found("clipping_not_applied", facts, gradient_norm__clipped=constant(0.5)) is None
+
+
+@pytest.mark.parametrize("actions", [2, 3, 6])
+def test_double_softmax_ends_at_its_limit(actions: int) -> None:
+    bound = np.e / (np.e + actions - 1)
+    facts = Facts(num_actions=actions)
+    rising = np.minimum(np.linspace(1 / actions, 2 * bound, 100), 0.9995 * bound)
+    assert found("double_softmax", facts, diagnostics__max_probability=rising) is not None
+    beyond = np.linspace(1 / actions, 1.0, 100)
+    assert found("double_softmax", facts, diagnostics__max_probability=beyond) is None
+    assert found("double_softmax", facts, diagnostics__max_probability=constant(1 / actions)) is None
+
+
+def test_every_rule_says_why_it_was_not_judged() -> None:
+    diagnosis = judged(train__reward=RISING[:3])
+    assert not diagnosis.findings
+    assert all(reason.startswith("needs ") for reason in diagnosis.not_judged.values())
+    assert set(diagnosis.judged).isdisjoint(diagnosis.not_judged)

@@ -1,0 +1,205 @@
+"""Critic, rewards, gradients, weights, units, returns, speed."""
+
+import numpy as np
+import pytest
+
+from puffer_callbacks.health import Facts
+from puffer_callbacks.health.evidence import Evidence
+from puffer_callbacks.health.rules.loss import composition
+from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
+
+PPO = Facts(entropy_coefficient=0.01, value_coefficient=0.5, num_actions=2)
+
+
+def _loss(value_coefficient: float, entropy_coefficient: float) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    policy, value, entropy = rng.normal(size=100), rng.uniform(1, 50, 100), np.linspace(0.69, 0.4, 100)
+    loss = policy + value_coefficient * value - entropy_coefficient * entropy
+    return {"train__loss": loss, "train__policy_loss": policy, "train__value_loss": value, "train__entropy": entropy}
+
+
+def test_weights_of_the_loss_are_recovered_from_what_is_logged() -> None:
+    series = {tag.replace("__", "/"): (STEPS, values) for tag, values in _loss(0.5, 0.01).items()}
+    found_composition = composition(Evidence(series, Facts()))
+    assert found_composition.value_coefficient == pytest.approx(0.5, abs=1e-6)
+    assert found_composition.entropy_coefficient == pytest.approx(0.01, abs=1e-5)
+
+
+def test_loss_that_is_not_composed_as_configured() -> None:
+    sign = found("loss_composition", PPO, **_loss(0.5, -0.3))
+    huge = found("loss_composition", PPO, **_loss(0.5, 10.0))
+    unweighted = found("loss_composition", PPO, **_loss(0.0, 0.01))
+    assert sign and huge and unweighted
+    assert sign.causes[0].startswith("the entropy bonus has the wrong sign")
+    assert huge.causes[0].startswith("the entropy bonus outweighs")
+    assert unweighted.causes[0] == "the value loss has weight 0"
+    assert found("loss_composition", PPO, **_loss(0.5, 0.01)) is None
+
+
+def test_loss_with_other_terms_is_not_judged() -> None:
+    series = _loss(0.5, 0.01)
+    series["train__loss"] = series["train__loss"] + 10 * np.sin(np.arange(100.0))
+    assert "needs a loss that is the sum" in judged(PPO, **series).not_judged["loss_composition"]
+
+
+def test_rewards_too_large_for_the_critic() -> None:
+    far = {"diagnostics__return_std": constant(1e5), "diagnostics__value_std": constant(0.1)}
+    assert found("reward_scale_large", **far, diagnostics__value_error=constant(0.99)) is not None
+    # as large, but the critic has reached them
+    assert found("reward_scale_large", **far, diagnostics__value_error=step_at(20_000, 1.0, 0.1)) is None
+
+
+def test_explained_variance_below_zero_is_healthy_where_the_return_rises() -> None:
+    fit = {"diagnostics__explained_variance": constant(-2.0), "diagnostics__return_std": constant(3.0)}
+    assert found("critic_misfit", **fit, train__reward=FLAT) is not None
+    assert found("critic_misfit", **fit, train__reward=RISING) is None
+    fit["diagnostics__return_std"] = constant(0.0)
+    assert found("critic_misfit", **fit, train__reward=FLAT) is None
+
+
+def test_value_loss_that_explodes() -> None:
+    loss = step_at(50_000, 1.0, 1e5)
+    finding = found("value_explodes", losses__value=loss, train__reward=FLAT)
+    assert finding is not None
+    assert finding.first_step == 50_000
+    assert found("value_explodes", losses__value=loss, train__reward=RISING) is None
+
+
+def test_gamma_is_judged_by_the_length_of_episodes() -> None:
+    facts = Facts(gamma=0.45)
+    assert found("gamma_low", facts, train__episode_length=constant(200), train__reward=FLAT) is not None
+    assert found("gamma_low", facts, train__episode_length=constant(3), train__reward=FLAT) is None
+    assert found("gamma_low", Facts(gamma=0.9), train__episode_length=constant(200), train__reward=FLAT) is None
+
+
+def test_gradient_is_judged_by_its_own_history() -> None:
+    grown = step_at(70_000, 2.0, 5e3)
+    finding = found("gradient_explodes", gradient_norm__total=grown, train__reward=FLAT)
+    assert finding is not None
+    assert 70_000 <= finding.first_step <= 73_000
+    assert found("gradient_explodes", gradient_norm__total=constant(5e3), train__reward=FLAT) is None
+
+
+def test_gradient_that_vanishes_in_a_layer() -> None:
+    norms = {"gradient_norm__total": constant(1.0), "gradient_norm__actor_dot_0": constant(0.0)}
+    assert found("gradient_vanishes", **norms, train__reward=FLAT) is not None
+    assert found("gradient_vanishes", **norms, train__reward=RISING) is None
+
+
+def test_gradient_that_is_always_cut_is_information() -> None:
+    finding = found("gradient_clipped", gradient_norm__total=constant(500), gradient_norm__clipped=constant(0.5))
+    assert finding is not None
+    assert finding.severity == "info"
+    assert found("gradient_clipped", gradient_norm__total=constant(5), gradient_norm__clipped=constant(0.5)) is None
+
+
+def _changes(**parts: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"diagnostics__weight_change__{name}": values for name, values in parts.items()}
+
+
+@pytest.mark.parametrize(
+    ("parts", "cause"),
+    [
+        ({"actor_dot_0": constant(0), "critic_dot_0": constant(0.1)}, "the actor's weights are not trained"),
+        ({"actor_dot_0": constant(0.1), "critic_dot_0": constant(0)}, "the value loss does not reach the critic"),
+        ({"q_net_dot_0": constant(0.1), "q_net_target_dot_0": constant(0)}, "the target network is never updated"),
+        ({"actor_dot_0": constant(0), "critic_dot_0": constant(0)}, "the optimizer does not step"),
+    ],
+)
+def test_weights_that_stay_name_the_part(parts: dict[str, np.ndarray], cause: str) -> None:
+    finding = found("weights_unchanged", **_changes(**parts))
+    assert finding is not None
+    assert finding.causes[0].startswith(cause)
+
+
+def test_weights_that_rest_between_updates_are_fine() -> None:
+    every_other = np.arange(100) % 2 * 0.1
+    assert found("weights_unchanged", **_changes(actor_dot_0=every_other, critic_dot_0=constant(0.1))) is None
+
+
+def test_weights_that_decay() -> None:
+    falling = {f"diagnostics__weight_norm__net_dot_{at}": np.geomspace(10, 0.5, 100) for at in range(3)}
+    finding = found("weights_decay", **falling, train__reward=FLAT)
+    assert finding is not None
+    assert finding.severity == "critical"
+    growing = {tag: values[::-1] for tag, values in falling.items()}
+    assert found("weights_decay", **growing, train__reward=FLAT) is None
+
+
+def test_saturated_units_from_the_start_and_later() -> None:
+    tag = "plasticity__saturated_ratio__actor_dot_1"
+    early = found("initialization_saturates", **{tag: constant(0.9)})
+    assert early is not None
+    assert early.causes[0].startswith("initial weights")
+    later = step_at(50_000, 0, 0.99)
+    assert found("initialization_saturates", **{tag: later}) is None
+    finding = found("units_saturated", **{tag: later}, train__reward=FLAT)
+    assert finding is not None
+    assert finding.first_step == 50_000
+    assert found("units_saturated", **{tag: later}, train__reward=RISING) is None
+
+
+def test_dormant_units_are_never_a_finding_alone() -> None:
+    dormant = {"plasticity__dormant_ratio__actor_dot_1": constant(1.0)}
+    assert found("units_dormant", **dormant, train__reward=FLAT) is not None
+    assert found("units_dormant", **dormant, train__reward=RISING) is None
+
+
+def test_plasticity_loss_is_growing_features_falling_rank_and_a_falling_return() -> None:
+    peak = np.concatenate([np.linspace(20, 400, 50), np.linspace(400, 30, 50)])
+    series = {
+        "plasticity__effective_rank__actor_dot_1": np.linspace(60, 5, 100),
+        "plasticity__feature_norm__actor_dot_1": np.geomspace(1, 20, 100),
+    }
+    assert found("plasticity_lost", **series, train__reward=peak) is not None
+    assert found("plasticity_lost", **series, train__reward=RISING) is None
+
+
+def test_observations_out_of_scale() -> None:
+    scale = {"diagnostics__observation_scale": constant(1e4)}
+    assert found("observation_scale", **scale, train__reward=FLAT) is not None
+    assert found("observation_scale", **scale, train__reward=RISING) is None
+    assert found("observation_scale", Facts(normalizes_observations=True), **scale, train__reward=FLAT) is None
+
+
+def test_update_ratio() -> None:
+    ratios = {"update_ratio__net_dot_0_dot_weight": constant(0.2)}
+    assert found("update_ratio_large", **ratios, train__reward=FLAT) is not None
+    assert found("update_ratio_large", **ratios, train__reward=RISING) is None
+    ratios = {"update_ratio__net_dot_0_dot_weight": constant(1e-3)}
+    assert found("update_ratio_large", **ratios, train__reward=FLAT) is None
+
+
+def test_returns_that_stall_and_fall() -> None:
+    assert found("return_stalled", train__reward=FLAT) is not None
+    assert found("return_stalled", train__reward=RISING) is None
+    peak = np.concatenate([np.linspace(20, 400, 50), np.linspace(400, 30, 50)])
+    fell = found("return_fell", train__reward=peak)
+    worse = found("return_fell", train__reward=np.linspace(400, 20, 100))
+    assert fell and worse
+    assert (fell.severity, worse.severity) == ("info", "warning")
+    assert found("return_fell", train__reward=RISING) is None
+
+
+def test_episodes_at_the_limit() -> None:
+    limit = {"diagnostics__time_limit_fraction": constant(1.0)}
+    assert found("episodes_at_limit", **limit, train__reward=constant(-500)) is not None
+    assert found("episodes_at_limit", **limit, train__reward=RISING) is None
+
+
+def test_throughput_that_falls_and_falls() -> None:
+    assert found("throughput_falls", throughput__sps=np.linspace(5000, 500, 100)) is not None
+    noisy = 5000 + 3000 * np.sin(np.arange(100.0))
+    assert found("throughput_falls", throughput__sps=noisy) is None
+
+
+def test_one_trouble_is_one_finding_with_its_consequences() -> None:
+    diagnosis = judged(
+        PPO,
+        train__learning_rate=constant(0.0),
+        train__reward=FLAT,
+        train__entropy=constant(0.693),
+        diagnostics__approx_kl=constant(0.0),
+    )
+    assert [finding.rule for finding in diagnosis.findings] == ["learning_rate_zero"]
+    assert {f.rule for f in diagnosis.findings[0].consequences} == {"kl_zero", "entropy_high", "return_stalled"}

@@ -1,0 +1,167 @@
+"""Statistics of rollouts, against what they are made from."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from puffer_callbacks.health.statistics import Collector, rollout_statistics
+from puffer_callbacks.ppo.advantages import generalized_advantages
+from puffer_callbacks.rollout import Rollout
+
+GAMMA, LAMBDA, T, N = 0.97, 0.9, 64, 4
+
+
+def _rollout(**changes: Tensor) -> Rollout:
+    """A rollout with correct advantages: rewards and values are random, episodes end now and then."""
+    random = torch.Generator().manual_seed(3)
+    rewards, values = torch.randn(T, N, generator=random), torch.randn(T, N, generator=random)
+    dones = torch.rand(T, N, generator=random) < 0.1
+    following = torch.cat([values[1:], torch.randn(1, N, generator=random)]).masked_fill(dones, 0.0)
+    advantages = generalized_advantages(rewards, values, following, dones, gamma=GAMMA, gae_lambda=LAMBDA)
+    rollout = Rollout(
+        observations=torch.randn(T, N, 3, generator=random),
+        actions=torch.randint(0, 3, (T, N), generator=random),
+        rewards=rewards,
+        dones=dones,
+        values=values,
+        log_probs=torch.full((T, N), math.log(1 / 3)),
+        advantages=advantages,
+        returns=advantages + values,
+        action_space=spaces.Discrete(3),
+    )
+    return dataclasses.replace(rollout, **changes)
+
+
+def test_correct_advantages_satisfy_the_recurrence() -> None:
+    found = rollout_statistics(_rollout())
+    assert found["diagnostics/advantage_fit"] == pytest.approx(1.0, abs=1e-6)
+    assert found["diagnostics/advantage_sign"] == 1.0
+    assert found["diagnostics/estimated_gamma"] == pytest.approx(GAMMA, abs=1e-4)
+    assert found["diagnostics/leak_fraction"] == 0.0
+
+
+def test_recurrence_holds_however_rewards_and_advantages_are_scaled() -> None:
+    rollout = _rollout()
+    assert rollout.advantages is not None
+    scaled = dataclasses.replace(
+        rollout, rewards=100 * rollout.rewards, advantages=(rollout.advantages - 1.5) / rollout.advantages.std()
+    )
+    found = rollout_statistics(scaled)
+    assert found["diagnostics/advantage_fit"] == pytest.approx(1.0, abs=1e-6)
+    assert found["diagnostics/advantage_sign"] == 1.0
+
+
+def test_wrong_advantages_do_not() -> None:
+    advantages = _rollout().advantages
+    assert advantages is not None
+    flipped = rollout_statistics(_rollout(advantages=-advantages))
+    shuffled = rollout_statistics(_rollout(advantages=advantages.flip(0)))
+    assert flipped["diagnostics/advantage_sign"] == -1.0
+    assert shuffled["diagnostics/advantage_fit"] < 0.5
+
+
+def test_advantages_that_run_on_over_ends_leak() -> None:
+    rollout = _rollout()
+    assert rollout.values is not None
+    following = torch.cat([rollout.values[1:], torch.zeros(1, N)])
+    never = torch.zeros(T, N, dtype=torch.bool)
+    leaking = generalized_advantages(rollout.rewards, rollout.values, following, never, gamma=GAMMA, gae_lambda=LAMBDA)
+    assert rollout_statistics(_rollout(advantages=leaking))["diagnostics/leak_fraction"] > 0.8
+
+
+def test_observations() -> None:
+    constant = rollout_statistics(_rollout(observations=torch.ones(T, N, 3)))
+    assert constant["diagnostics/observation_constant_fraction"] == 1.0
+    assert constant["diagnostics/observation_repeat_fraction"] == 1.0
+    large = rollout_statistics(_rollout(observations=300 * torch.ones(T, N, 3)))
+    assert large["diagnostics/observation_scale"] == pytest.approx(300.0)
+
+
+def _walk(*, late: int) -> Rollout:
+    """Observations that count the steps of an episode, shown ``late`` steps late."""
+    dones = torch.zeros(T, N, dtype=torch.bool)
+    dones[9::10] = True
+    position = (torch.arange(T) % 10).double().view(T, 1, 1).expand(T, N, 1)
+    return _rollout(dones=dones, observations=position.roll(late, 0).contiguous())
+
+
+def test_reset_delay() -> None:
+    assert rollout_statistics(_walk(late=0))["diagnostics/reset_delay_fraction"] == 0.0
+    assert rollout_statistics(_walk(late=1))["diagnostics/reset_delay_fraction"] == 1.0
+
+
+def test_actions() -> None:
+    actions = torch.zeros(T, N, dtype=torch.long)
+    actions[: T // 4] = 2
+    found = rollout_statistics(_rollout(actions=actions))
+    assert found["diagnostics/dominant_action_fraction"] == 0.75
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25)) / math.log(3)
+    assert found["diagnostics/action_entropy"] == pytest.approx(entropy)
+    assert found["diagnostics/max_probability"] == pytest.approx(1 / 3)
+    box = spaces.Box(np.float32(-2), np.float32(2), (1,))
+    bounded = rollout_statistics(dataclasses.replace(_rollout(), actions=torch.full((T, N, 1), 2.5), action_space=box))
+    assert bounded["diagnostics/saturated_action_fraction"] == 1.0
+
+
+def test_nonfinite_values_are_counted_field_by_field() -> None:
+    observations = torch.randn(T, N, 3)
+    observations[3, 1, 2] = torch.nan
+    found = rollout_statistics(_rollout(observations=observations))
+    assert {tag: value for tag, value in found.items() if tag.startswith("nonfinite/")} == {
+        "nonfinite/rollout/observations": 1.0
+    }
+
+
+class _Policy(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(3))
+
+    def evaluate_actions(self, observations: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, None]:
+        log_probs = self.logits.log_softmax(-1)[actions]
+        return torch.zeros(len(actions)), log_probs, None
+
+
+def test_collector_compares_log_probabilities_before_and_after_an_update() -> None:
+    policy, collector, rollout = _Policy(), Collector(), _rollout()
+    first = collector.add_rollout(rollout, module=policy, parameters=policy.named_parameters())
+    assert first["diagnostics/log_prob_error"] == pytest.approx(0.0, abs=1e-6)
+    assert rollout.advantages is not None
+    means = torch.stack([rollout.advantages[rollout.actions == action].mean() for action in range(3)])
+    with torch.no_grad():
+        policy.logits += means  # towards the actions with the higher advantage
+    second = collector.add_rollout(_rollout(observations=torch.randn(T, N, 3)), module=policy,
+                                   parameters=policy.named_parameters())  # fmt: skip
+    moved = policy.logits.detach().log_softmax(-1)[rollout.actions].flatten() - math.log(1 / 3)
+    expected = np.corrcoef(moved.numpy(), rollout.advantages.flatten().numpy())[0, 1]
+    assert second["diagnostics/advantage_alignment"] == pytest.approx(expected, abs=1e-5)
+    assert second["diagnostics/advantage_alignment"] > 0
+    assert second["diagnostics/log_prob_error"] > 0.01  # the stored ones are stale now
+    assert second["diagnostics/repeated_rollout"] == 0.0
+
+
+def test_collector_sees_the_first_minibatch_of_each_rollout() -> None:
+    collector = Collector()
+    collector.add_rollout(_rollout())
+    for kl in (0.25, 0.5):
+        collector.add_step({"approx_kl": kl, "clip_fraction": 0.0}, {"returns": torch.ones(64) * kl})
+    found = collector.add_rollout(_rollout())
+    assert found["diagnostics/first_kl"] == 0.25
+    assert found["diagnostics/batch_coverage"] == 128 / (T * N)
+    assert found["diagnostics/repeated_rollout"] == 1.0
+
+
+def test_a_rollout_of_any_fields_gives_what_they_allow() -> None:
+    full = _rollout()
+    for field in dataclasses.fields(full):
+        if isinstance(getattr(full, field.name), Tensor):
+            alone = Rollout(**{field.name: getattr(full, field.name)}, action_space=full.action_space)
+            assert Collector().add_rollout(alone)["diagnostics/repeated_rollout"] == 0.0
+            without = dataclasses.replace(full, **{field.name: None})
+            assert rollout_statistics(without).keys() < rollout_statistics(full).keys(), field.name
+    assert rollout_statistics(Rollout(episode_returns=torch.ones(2))) == {}

@@ -1,0 +1,50 @@
+"""Plasticity, against NumPy and SciPy."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+
+from puffer_callbacks.measure.plasticity import dormant_ratio, effective_rank, feature_norm, saturated_ratio
+
+
+def _activations(seed: int, dead: int) -> torch.Tensor:
+    activations = torch.randn(64, 16, generator=torch.Generator().manual_seed(seed)).relu()
+    activations[:, :dead] *= 1e-3
+    return activations
+
+
+@pytest.mark.parametrize(("seed", "dead"), [(0, 0), (1, 3), (2, 16)])
+def test_dormant_ratio_is_sokars_definition(seed: int, dead: int) -> None:
+    activations = _activations(seed, dead)
+    mean_abs = np.abs(activations.numpy().astype(np.float64)).mean(0)
+    scores = mean_abs / mean_abs.mean()
+    assert dormant_ratio(activations) == pytest.approx((scores <= 0.025).mean())
+    assert dormant_ratio(activations, threshold=0.5) == pytest.approx((scores <= 0.5).mean())
+
+
+def test_layer_without_any_activity_is_dormant() -> None:
+    assert dormant_ratio(torch.zeros(4, 3)) == 1.0
+
+
+@pytest.mark.parametrize("rank", [1, 4, 12])
+def test_effective_rank_is_kumars_definition(rank: int) -> None:
+    rng = np.random.default_rng(rank)
+    features = rng.normal(size=(50, rank)) @ rng.normal(size=(rank, 20)) + 1e-4 * rng.normal(size=(50, 20))
+    singular_values = scipy.linalg.svdvals(features)
+    shares = np.cumsum(singular_values) / singular_values.sum()
+    assert effective_rank(torch.from_numpy(features)) == int(np.argmax(shares >= 0.99)) + 1
+
+
+def test_effective_rank_of_nothing() -> None:
+    assert effective_rank(torch.zeros(5, 3)) == 0
+
+
+def test_feature_norm_is_the_mean_norm() -> None:
+    features = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
+    assert feature_norm(features) == pytest.approx(float(np.linalg.norm(features.numpy(), axis=1).mean()), rel=1e-6)
+
+
+def test_saturated_ratio_counts_activations() -> None:
+    activations = torch.tensor([[-1.0, 0.5, 0.995], [0.0, 0.9, -0.999]])
+    assert saturated_ratio(activations) == pytest.approx(3 / 6)
