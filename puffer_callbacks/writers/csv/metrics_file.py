@@ -109,8 +109,8 @@ class MetricsFile:
 
     def restore(self) -> None:
         """Bring back the earlier run's rows, which Lightning has removed, where this run wrote none."""
-        if not self._columns and self._kept.is_file() and not self._path.exists():
-            os.link(self._kept, self._path)
+        if not self._columns and self._second_name.is_file() and not self._path.exists():
+            os.link(self._second_name, self._path)
 
     def _append(self, line: bytes) -> None:
         size = self._path.stat().st_size

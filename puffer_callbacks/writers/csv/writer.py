@@ -55,7 +55,7 @@ class CSVWriter(Writer):
     def close(self) -> None:
         """Leave an earlier run's rows where they were, if this run has not started."""
         super().close()
-        self._table.restore()
+        self._file.restore()
 
     def state_dict(self) -> dict[str, Any]:
         """The size of the file: rows of the module's own ``self.log`` count on another axis."""
