@@ -125,7 +125,7 @@ def test_a_script_in_cleanrl_s_structure_logs_every_tag_at_its_agent_step(memory
     ):
         assert [step for step, _ in memory_logger.series(tag)] == steps, tag
     for tag in ("weights/actor.0.weight", "gradients/critic.2.bias", "rollout/advantages", "rollout/actions"):
-        assert [step for step, _ in memory_logger.series(tag)] == steps[1::2], tag
+        assert [step for step, _ in memory_logger.series(tag)] == [steps[0], *steps[1::2]], tag
     assert memory_logger.series("time/optimizer_steps") == [(step, step / 32.0) for step in steps]
     settings = memory_logger.series("hyperparameters")[0][1].settings
     assert (settings["total_timesteps"], settings["lr"], settings["optimizer/eps"]) == (2048, 2.5e-3, 1e-5)
@@ -293,8 +293,8 @@ def test_steps_that_are_not_reported_still_count(memory_logger):
             loop.step({"loss": float(at)})
     assert memory_logger.series("train/loss") == [(10, 0.0), (20, 1.0), (30, 2.0)]
     every_four = [4, 8, 12, 16, 20, 24, 28]
-    assert [step for step, _ in memory_logger.series("weights/0.weight")] == every_four
-    assert [step for step, _ in memory_logger.series("gradients/0.weight")] == every_four
+    assert [step for step, _ in memory_logger.series("weights/0.weight")] == [1, *every_four, 30]
+    assert [step for step, _ in memory_logger.series("gradients/0.weight")] == [1, *every_four]
 
 
 def test_nothing_is_left_behind():
@@ -422,7 +422,7 @@ def test_a_resumed_loop_continues_counters_and_intervals():
     run(12, second, state, since=6).close()
     assert second.series("train/loss") == whole.series("train/loss")[1:]
     steps = [step for step, _ in second.series("weights/0.weight")]
-    assert steps == [step for step, _ in whole.series("weights/0.weight")][1:]
+    assert steps == [step for step, _ in whole.series("weights/0.weight")][2:] == [8, 12]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
