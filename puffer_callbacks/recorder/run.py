@@ -44,7 +44,9 @@ class Run:
 
     def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
         """Open the writers."""
-        self.row_log = RowLog(default_writer(loggers, self.faults), x_axis=x_axis, stopwatch=self.stopwatch)
+        self.faults.reset()
+        backends = default_writer(loggers, self.faults)
+        self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
 
     def start(self, trainer: Any, pl_module: Any) -> None:
         """Start to record a fit: every checkpoint is loaded by now."""

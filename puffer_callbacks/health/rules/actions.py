@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import persistent_spell
@@ -19,7 +18,7 @@ SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/domi
 )
 def actions_saturated(evidence: Evidence) -> Verdict | None:
     """Continuous actions at their bounds at nearly every step, while the return does not rise."""
-    saturated, returns = evidence.judged(SATURATED), returns_of(evidence)
+    saturated, returns = evidence.judged(SATURATED), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     spell = persistent_spell(saturated.smoothed().values > 0.9, points=8, share=0.3)
@@ -43,7 +42,7 @@ def actions_saturated(evidence: Evidence) -> Verdict | None:
 )
 def action_dominates(evidence: Evidence) -> Verdict | None:
     """One discrete action at every step, while the return does not rise."""
-    dominant, returns = evidence.judged(DOMINANT), returns_of(evidence)
+    dominant, returns = evidence.judged(DOMINANT), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     spell = persistent_spell(dominant.smoothed().values > 0.99, points=8)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 
@@ -58,7 +57,7 @@ def _by_reward(evidence: Evidence) -> Verdict | None:
 def critic_misfit(evidence: Evidence) -> Verdict | None:
     """An explained variance at or below 0 where returns vary and the run does not do well."""
     fit, spread = evidence.judged(FIT), evidence.find(RETURN_STD)
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if spread is None and returns is None:
         raise NotJudged(f"needs {RETURN_STD} or train/reward: where returns do not vary nothing can be explained")
     half = fit.after(evidence.total_steps * 0.4)
@@ -88,7 +87,7 @@ def value_explodes(evidence: Evidence) -> Verdict | None:
     loss = evidence.get(tag, points=10)
     early = float(np.median(loss.values[: max(5, len(loss.values) // 10)]))
     late = float(np.median(loss.values[-max(3, len(loss.values) // 10) :]))
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if early <= 0 or late < 1e3 * early or (returns is not None and returns.healthy):
         return None
     begin = int(loss.steps[loss.values > 30 * early][0])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import Returns, returns_of
+from puffer_callbacks.health.returns import Returns
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import Series, persistent_spell
@@ -51,7 +51,7 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
 def entropy_collapsed(evidence: Evidence) -> Verdict | None:
     """An entropy near 0, while the return stands still below its best or never rose."""
     entropy = relative_entropy(evidence)
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward: falling entropy alone is what success looks like")
     spell = persistent_spell(entropy.smoothed().values < 0.1, points=8)
@@ -82,7 +82,7 @@ def _stands_still(returns: Returns, begin: int) -> bool:
 def entropy_high(evidence: Evidence) -> Verdict | None:
     """An entropy that stays at its maximum, while the return does not rise."""
     entropy = relative_entropy(evidence)
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     if returns.improved or float(np.median(entropy.values[len(entropy.values) // 2 :])) < 0.95:
@@ -106,7 +106,7 @@ def entropy_grows(evidence: Evidence) -> Verdict | None:
     dimensions = evidence.facts.action_dimensions
     if dimensions is None:
         raise NotJudged("needs a continuous action space")
-    entropy, returns = evidence.get(ENTROPY, points=8), returns_of(evidence)
+    entropy, returns = evidence.get(ENTROPY, points=8), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     growth = (float(np.median(entropy.values[-4:])) - float(entropy.values[0])) / dimensions

@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 
@@ -32,7 +31,7 @@ def exploration_stays(evidence: Evidence) -> Verdict | None:
 )
 def temperature_high(evidence: Evidence) -> Verdict | None:
     """A temperature that makes a nat of entropy worth more than the rewards, while the return does not rise."""
-    temperature, returns = evidence.get(TEMPERATURE, points=5), returns_of(evidence)
+    temperature, returns = evidence.get(TEMPERATURE, points=5), evidence.returns
     reward = evidence.median("diagnostics/reward_scale")
     if returns is None or reward is None:
         raise NotJudged("needs train/reward and the scale of the rewards")
@@ -56,7 +55,7 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
 )
 def no_updates(evidence: Evidence) -> Verdict | None:
     """Half a run without an update."""
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if returns is None or evidence.facts.total_steps is None:
         raise NotJudged("needs the length of the run and 8 points of train/reward")
     learned = [s for tag, s in evidence.raw.items() if tag.startswith(("train/loss", "losses/", "gradient_norm/"))]

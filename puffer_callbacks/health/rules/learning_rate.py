@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import persistent_spell
@@ -73,7 +72,7 @@ def update_ratio_large(evidence: Evidence) -> Verdict | None:
         raise NotJudged("needs 8 points of update_ratio/*.weight")
     early = {name: float(np.median(evidence.matching("update_ratio/")[name].values[:5])) for name in ratios}
     large = {name: value for name, value in early.items() if value > 0.03}
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if len(large) < max(1, 0.5 * len(early)) or (returns is not None and returns.healthy):
         return None
     worst = max(large, key=lambda name: large[name])

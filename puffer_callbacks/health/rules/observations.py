@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
@@ -52,7 +51,7 @@ def observation_scale(evidence: Evidence) -> Verdict | None:
     scale, facts = evidence.get(SCALE, points=3), evidence.facts
     if facts.normalizes_observations or np.median(scale.values) < 100:
         return None
-    returns = returns_of(evidence)
+    returns = evidence.returns
     saturated = evidence.matching("plasticity/saturated_ratio/").values()
     if not any(np.median(s.values) > 0.5 for s in saturated) and (returns is None or returns.healthy):
         return None

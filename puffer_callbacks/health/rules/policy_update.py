@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell
@@ -61,7 +60,7 @@ def _mismatch(evidence: Evidence, *, stored: bool) -> tuple[str, ...]:
         causes += ["sampler_drift", "log_prob_stale"] if drifts else ["log_prob_stale", "sampler_drift"]
         causes += ["log_prob_wrong_action"]
     else:
-        returns = returns_of(evidence)
+        returns = evidence.returns
         whole = kl is not None and first is not None and first > 0.7 * kl
         wrong = whole and (returns is None or not returns.improved)
         causes += ["log_prob_wrong_action", "data_stale"] if wrong else ["data_stale", "log_prob_wrong_action"]

@@ -4,7 +4,6 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 
@@ -49,7 +48,7 @@ def gamma_low(evidence: Evidence) -> Verdict | None:
     horizon = 1 / max(1 - gamma, 1e-9)
     if horizon > 5 or gamma <= 0 or (length is not None and length < 4 * horizon):
         return None
-    returns = returns_of(evidence)
+    returns = evidence.returns
     begin, end = evidence.first_step, evidence.last_step
     of_length = "" if length is None else f", of episodes of {length:.0f}"
     message = f"The discount factor {gamma:.3g} looks about {horizon:.1f} steps ahead{of_length}."

@@ -4,7 +4,6 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series
@@ -56,7 +55,7 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
 )
 def units_saturated(evidence: Evidence) -> Verdict | None:
     """Bounded units that have come to lie at their bounds, while the return does not rise."""
-    layers, returns = _layers(evidence, SATURATED), returns_of(evidence)
+    layers, returns = _layers(evidence, SATURATED), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward: a good policy may well saturate")
     later = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.9}
@@ -80,7 +79,7 @@ def units_saturated(evidence: Evidence) -> Verdict | None:
 )
 def units_dormant(evidence: Evidence) -> Verdict | None:
     """Layers of dormant units, while the return does not rise."""
-    layers, returns = _layers(evidence, DORMANT), returns_of(evidence)
+    layers, returns = _layers(evidence, DORMANT), evidence.returns
     dead = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.95}
     many = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.8}
     found = dead or many
@@ -103,7 +102,7 @@ def units_dormant(evidence: Evidence) -> Verdict | None:
 )
 def plasticity_lost(evidence: Evidence) -> Verdict | None:
     """A feature norm that grows, then a rank that falls, then a return that falls: the order of plasticity loss."""
-    ranks, norms, returns = _layers(evidence, RANK, 10), evidence.matching(NORM), returns_of(evidence)
+    ranks, norms, returns = _layers(evidence, RANK, 10), evidence.matching(NORM), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     if not returns.fell:

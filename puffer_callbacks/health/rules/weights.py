@@ -5,7 +5,6 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import role_of
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell, rank_correlation
@@ -94,7 +93,7 @@ def weights_decay(evidence: Evidence) -> Verdict | None:
         return None
     if all(rank_correlation(s.values[: len(s.values) // 2]) > -0.3 for s in fallen.values()):
         return None
-    returns = returns_of(evidence)
+    returns = evidence.returns
     worst = min(fallen, key=lambda n: fallen[n].values[-1] / fallen[n].values[0])
     series = fallen[worst]
     begin, end = int(series.steps[series.values < 0.9 * series.values[0]][0]), int(series.steps[-1])

@@ -65,6 +65,8 @@ class Collector:
     def _is_repeated(self, rollout: Rollout) -> bool:
         """Whether the same numbers came before; those that do not vary are no evidence."""
         source = rollout.observations if isinstance(rollout.observations, Tensor) else rollout.rewards
+        if source is None or not source.numel():
+            return False
         numbers = source.detach().double()
         mark = tuple(torch.stack([numbers.sum(), numbers.square().sum(), numbers.std(correction=0)]).tolist())
         if not mark[2] > 0:
