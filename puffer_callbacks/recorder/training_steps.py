@@ -145,16 +145,7 @@ class TrainingSteps:
     def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
         with self._guard:
             self._row_log.advance(self._counters)
-<<<<<<< HEAD
-            metrics = scalars_of(outputs, loss_scale=loss_scale)
-        for callback in self._listeners.due(self._counters.optimizer_steps):
-            callback.on_step(self._trainer, self._module, metrics)
-        self._batch = None
-=======
-            if perf_counter() >= self._run.budget.due_at:
-                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
         self._call(self._listeners.due(self._counters.optimizer_steps), outputs, batch, loss_scale)
->>>>>>> main
         with self._guard:
             if perf_counter() >= self._run.budget.due_at:  # after the callbacks: an interval never changes in a step
                 self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
