@@ -145,10 +145,10 @@ class TrainingSteps:
     def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
         with self._guard:
             self._row_log.advance(self._counters)
-            if perf_counter() >= self._run.budget.due_at:
-                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
         self._call(self._listeners.due(self._counters.optimizer_steps), outputs, batch, loss_scale)
         with self._guard:
+            if perf_counter() >= self._run.budget.due_at:  # after the callbacks: an interval never changes in a step
+                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
             self._listeners.refresh()
             self._due_at = self._listeners.due_at
             self.publish(with_open_intervals=self._is_first)
