@@ -6,6 +6,7 @@ import numpy as np
 
 from puffer_callbacks.health.series import Series
 
+
 class Returns(NamedTuple):
     """How the return of a run moved.
 
