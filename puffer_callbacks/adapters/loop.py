@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
-from typing_extensions import Self
 
-from puffer_callbacks.adapters.module_view import unwrap
+from puffer_callbacks.adapters.hook_calls import is_callback
+from puffer_callbacks.adapters.hparams import settings_of
+from puffer_callbacks.adapters.module_group import as_module
+from puffer_callbacks.adapters.off_policy import episodes_rollout, replay_rollout
 from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
 from puffer_callbacks.adapters.trainer import TrainerAdapter
-from puffer_callbacks.config.flatten import flat_settings
+from puffer_callbacks.callbacks.histogram import HistogramCallback
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 
@@ -18,14 +20,16 @@ from puffer_callbacks.rollout import Rollout
 class Loop(TrainerAdapter):
     """Runs the callbacks in a loop of your own: in CleanRL's style, with Fabric, or any other.
 
-    It stands where callbacks expect a trainer, so ``log(loop, {…})`` works as ``log(trainer, {…})`` does.
-    It finds the module's optimizers, and tells the callbacks before each of their steps: after
-    accumulation, and before ``torch.nn.utils`` clips the gradients. Intervals are in optimizer steps,
-    however seldom ``step`` is called. When it is closed it leaves nothing behind.
+    Callbacks take it for the trainer, so ``log(loop, {…})`` works as ``log(trainer, {…})`` does. It finds the
+    module's optimizers, and calls the callbacks before each of their steps: after accumulation, and before
+    ``torch.nn.utils`` clips the gradients. Intervals are in optimizer steps, however seldom ``step`` is
+    called. When it is closed it leaves nothing behind.
 
     Args:
         loggers: Lightning's or Fabric's loggers, one or several; ``None`` for none.
-        callbacks: the callbacks, one or several; ``default_callbacks()`` are what most people want.
+        callbacks: the callbacks, one or several, or the arguments of ``default_callbacks`` as a mapping; left out,
+            the default ones.
+        log_dir: a folder for TensorBoard's files, each run in a version of its own.
 
     Raises:
         TypeError: if a callback is none.
@@ -52,7 +56,7 @@ class Loop(TrainerAdapter):
         ``fabric.call("on_rollout_end", rollout)`` then reaches all of them, as
         ``loop.rollout_end(rollout)`` does; so do ``fabric.call("fit_start", module, hparams)``,
         ``fabric.call("step", metrics)`` and ``fabric.call("close")``. ``Fabric(callbacks=[Loop(loggers,
-        callbacks)])`` comes to the same.
+        callbacks)])`` is equivalent.
 
         Args:
             fabric: ``Fabric(callbacks=[…], loggers=[…])``, of either Lightning namespace.
@@ -70,9 +74,9 @@ class Loop(TrainerAdapter):
         """
         if not hasattr(fabric, "_callbacks") or not hasattr(fabric, "loggers"):
             raise TypeError(f"from_fabric: expected a lightning Fabric, got {type(fabric).__name__}")
-        listed = [callback for callback in fabric._callbacks if callable(getattr(callback, "setup", None))]
+        listed = [callback for callback in fabric._callbacks if is_callback(callback)]
         loop = cls(fabric.loggers, listed)
-        fabric._callbacks = [loop, *(other for other in fabric._callbacks if other not in listed)]
+        fabric._callbacks = [loop, *(other for other in fabric._callbacks if not is_callback(other))]
         return loop
 
     def fit_start(
@@ -82,77 +86,96 @@ class Loop(TrainerAdapter):
         *,
         optimizers: Any = None,
         env_steps: Callable[[], int] | None = None,
+        global_step: int = 0,
     ) -> None:
         """Begin: open the loggers and set up the callbacks. A fit that is still open is closed first.
 
         Args:
-            module: the module in training, plain or wrapped (``torch.compile``, DDP, Fabric).
+            module: the module in training, plain or wrapped (``torch.compile``, DDP, Fabric); or a mapping of
+                several, and of tensors that an optimizer steps: ``{"actor": actor, "log_alpha": log_alpha}``.
             hparams: the configuration: a mapping, ``Namespace`` or dataclass, nested at will.
             optimizers: those to follow, one or several; left out, those of the module are found.
-            env_steps: a function that tells the environment steps so far; left out, they are the module's
+            env_steps: a function that returns the environment steps so far; left out, they are the module's
                 ``env_steps`` or else the last rollout's.
+            global_step: optimizer steps so far, of a model that was trained before without this loop.
 
         Raises:
-            TypeError: if ``module`` is no ``torch.nn.Module``, or an optimizer is none.
+            TypeError: if ``module`` is none, or an optimizer is none.
         """
-        named = [] if optimizers is None else unwrap_optimizers(optimizers)
-        plain = unwrap(module)
-        settings = _settings(getattr(plain, "hparams", {}) if hparams is None else hparams)
-        found = optimizers_of(plain) if optimizers is None else named
-        self.begin(plain, settings, found, find=optimizers is None, env_steps=env_steps)
+        listed = [] if optimizers is None else unwrap_optimizers(optimizers)
+        plain = as_module(module)
+        settings = settings_of(getattr(plain, "hparams", {}) if hparams is None else hparams)
+        found = optimizers_of(plain) if optimizers is None else listed
+        self.begin(plain, settings, found, find=optimizers is None, env_steps=env_steps, global_step=global_step)
 
     def step(self, metrics: Mapping[str, Any] | None = None, *, batch: Any = None) -> None:
-        """Say that a training step is over, after ``optimizer.step()``.
+        """End a training step, after ``optimizer.step()``.
 
         Args:
-            metrics: its scalars: numbers or 0-d tensors, nested at will; ``loss`` becomes ``train/loss``.
+            metrics: its scalars: numbers or 0-d tensors, nested at will, in a mapping such as a dict or a
+                TensorDict; ``loss`` becomes ``train/loss``.
             batch: what the module was trained on, for callbacks that look at it: its size gives the gradient
                 noise scale in examples, and the first one is the probe of attention maps and activations.
 
         Raises:
             RuntimeError: if no fit is open.
         """
-        self._must_be_open("step")
-        self.report(metrics, batch)
+        self._require_open("step")
+        self.step_end(metrics, batch)
 
     def rollout_end(self, rollout: Rollout) -> None:
-        """Hand a rollout to the callbacks.
+        """Pass a rollout to the callbacks.
 
         Raises:
             RuntimeError: if no fit is open.
             TypeError: if it is no ``Rollout``.
         """
-        self._must_be_open("rollout_end")
+        self._require_open("rollout_end")
         self.current_epoch += 1
         if isinstance(rollout, Rollout):
             Recorder.of(self).counters.see_rollout(rollout)
             if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
-                self.show({"observations": rollout.observations[0]})
-        self.tell("on_rollout_end", rollout)
+                self.first_batch({"observations": rollout.observations[0]})
+        self.call_hook("on_rollout_end", rollout)
+
+    def episodes(self, returns: Any, lengths: Any = None) -> None:
+        """Log finished episodes, for a loop that has no rollouts; several in one call or one by one.
+
+        Args:
+            returns: their undiscounted returns, a number or an array of any shape.
+            lengths: their lengths in steps.
+
+        Raises:
+            RuntimeError: if no fit is open.
+            ValueError: if there are more returns than lengths, or fewer.
+        """
+        self._require_open("episodes")
+        self.call_hook("on_rollout_end", episodes_rollout(returns, lengths))
+
+    def replay_batch(self, *, actions: Any = None, rewards: Any = None, values: Any = None) -> None:
+        """Show a replay batch to the histograms, for an algorithm without rollouts.
+
+        Args:
+            actions: [B, *act] → ``rollout/actions``.
+            rewards: [B] or [B, 1] → ``rollout/rewards``.
+            values: [B] or [B, 1], such as the critic's estimates → ``rollout/values``.
+
+        Raises:
+            RuntimeError: if no fit is open.
+        """
+        self._require_open("replay_batch")
+        batch = replay_rollout({"actions": actions, "rewards": rewards, "values": values})
+        for callback in self.callbacks:
+            if isinstance(callback, HistogramCallback):
+                callback.on_rollout_end(self, self.lightning_module, batch)
 
     def close(self) -> None:
-        """End the fit, if one is open: write what is left, and let go of the module and its optimizers."""
+        """End the fit, if one is open: write what is left, and remove every hook."""
         self.end()
 
     def on_rollout_end(self, *args: Any, rollout: Rollout | None = None) -> None:
         """``rollout_end`` for ``fabric.call("on_rollout_end", …, rollout)``, with anything before it."""
         self.rollout_end(args[-1] if args else rollout)  # type: ignore[arg-type]  # checked there
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: counters, intervals, open means. All that was said so far is flushed."""
-        self.tell("on_save_checkpoint", {})
-        able = [callback for callback in self.callbacks if callable(getattr(callback, "state_dict", None))]
-        return {callback.state_key: state for callback in able if (state := callback.state_dict())}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a checkpoint; before ``fit_start``.
-
-        Raises:
-            RuntimeError: if a fit is open already.
-        """
-        if self.is_open:
-            raise RuntimeError("load_state_dict: expected to come before fit_start, got a fit that is open")
-        self._states = dict(state)
 
     def __enter__(self) -> Self:
         return self
@@ -165,15 +188,7 @@ class Loop(TrainerAdapter):
         else:
             self.fail(error)
 
-    def _must_be_open(self, method: str) -> None:
+    def _require_open(self, method: str) -> None:
         if not self.is_open:
             expected = "expected a fit that is open, got none; call fit_start(module, hparams) first"
             raise RuntimeError(f"{method}: {expected}")
-
-
-def _settings(hparams: Any) -> Mapping[str, Any]:
-    try:
-        return flat_settings(hparams)
-    except (TypeError, ValueError):
-        expected = "expected a mapping, Namespace or dataclass"
-        raise TypeError(f"hparams: {expected}, got {type(hparams).__name__}") from None

@@ -1,4 +1,4 @@
-"""A plain module in the clothes of a ``LightningModule``."""
+"""A plain module with what callbacks expect of a ``LightningModule``."""
 
 from typing import Any
 
@@ -7,33 +7,33 @@ from torch import nn
 _WRAPPERS = {"DistributedDataParallel", "_FabricModule"}
 
 
-class _Dressed:
-    """What callbacks ask of a ``LightningModule`` and a plain module lacks."""
+class _LightningView:
+    """The attributes of a ``LightningModule`` that a plain module lacks."""
 
     automatic_optimization = True
-    _host: Any
+    _adapter: Any
 
     def __init_subclass__(cls, **_: object) -> None:
-        """A registry of the user's subclasses need not hear of a dressed one."""
+        """A view is not entered where a user's class registers its subclasses."""
 
     @property
     def trainer(self) -> Any:
-        """The loop that stands for a trainer."""
-        return self._host
+        """The loop that stands for the trainer."""
+        return self._adapter
 
     @property
     def hparams(self) -> Any:
         """The configuration that the loop was given."""
-        return self._host.hparams
+        return self._adapter.hparams
 
     @property
     def env_steps(self) -> int | None:
-        """Environment steps so far; ``None`` until a rollout tells."""
-        steps: int | None = self._host.env_steps
+        """Environment steps so far; ``None`` where they are not counted yet."""
+        steps: int | None = self._adapter.env_steps
         return steps
 
 
-def as_lightning_module(module: nn.Module, host: Any) -> Any:
+def as_lightning_module(module: nn.Module, adapter: Any) -> Any:
     """The module as callbacks know modules: with ``trainer``, ``hparams``, ``env_steps``.
 
     It is the same module, not a copy: both share one namespace, so parameters, buffers, hooks and the
@@ -41,26 +41,26 @@ def as_lightning_module(module: nn.Module, host: Any) -> Any:
 
     Args:
         module: any module.
-        host: what stands for its trainer.
+        adapter: what stands for its trainer.
 
     Example:
         >>> from types import SimpleNamespace
         >>> layer = nn.Linear(2, 1)
-        >>> twin = as_lightning_module(layer, SimpleNamespace(hparams={"lr": 0.1}, env_steps=8))
-        >>> twin.weight is layer.weight, isinstance(twin, nn.Linear), twin.env_steps
+        >>> view = as_lightning_module(layer, SimpleNamespace(hparams={"lr": 0.1}, env_steps=8))
+        >>> view.weight is layer.weight, isinstance(view, nn.Linear), view.env_steps
         (True, True, 8)
     """
     kind = type(module)
-    names = {"_host": host, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
+    names = {"_adapter": adapter, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
     metaclass: Any = type(kind)
-    twin_kind = metaclass(kind.__name__, (_Dressed, kind), names)
-    twin = twin_kind.__new__(twin_kind)
-    object.__setattr__(twin, "__dict__", module.__dict__)
-    return twin
+    view_kind = metaclass(kind.__name__, (_LightningView, kind), names)
+    view = view_kind.__new__(view_kind)
+    object.__setattr__(view, "__dict__", module.__dict__)
+    return view
 
 
 def unwrap(module: object) -> nn.Module:
-    """The user's own module, out of what ``torch.compile``, DDP and Fabric put around it.
+    """The user's own module, without the wrappers of ``torch.compile``, DDP and Fabric.
 
     Args:
         module: a module, wrapped or not.

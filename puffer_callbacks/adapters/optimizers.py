@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from puffer_callbacks.adapters import clipping
+from puffer_callbacks.adapters.hook_calls import BeforeStep
+from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 
 
 def optimizers_of(module: nn.Module) -> list[Optimizer]:
@@ -29,7 +30,7 @@ def optimizers_of(module: nn.Module) -> list[Optimizer]:
 
 
 def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
-    """One optimizer or several, out of what Fabric wraps around them.
+    """One optimizer or several, without Fabric's wrappers.
 
     Raises:
         TypeError: if one of them is no optimizer.
@@ -43,17 +44,16 @@ def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
 
 
 class OptimizerWatch:
-    """Tells what happens at a module's optimizers.
+    """Calls back at the steps of a module's optimizers.
 
-    An optimizer that nobody named is found at its first step. A training step is over when one of its
-    optimizers comes round again without ``reported`` having been called between: of several optimizers, in
-    whichever order they step, the busiest gives the beat.
+    An optimizer that was not listed is found at its first step. A training step is over when one of its
+    optimizers steps again without a call of ``step_reported`` between the two. So of several optimizers, in
+    whichever order they step, the busiest sets the pace.
 
     Args:
-        module: whose optimizers they are.
-        found: called with an optimizer that nobody named.
-        before: called with an optimizer before each step, its gradients complete and not yet clipped.
-        over: called when a training step is over that nobody reported.
+        module: the module whose optimizers they are.
+        found: called with an optimizer that was not listed.
+        step_end: called when a training step is over that was not reported.
     """
 
     def __init__(
@@ -61,104 +61,128 @@ class OptimizerWatch:
         module: nn.Module,
         *,
         found: Callable[[Optimizer], None],
-        before: Callable[[Optimizer], None],
-        over: Callable[[], None],
+        step_end: Callable[[], None],
     ) -> None:
         self._parameters = {id(parameter) for parameter in module.parameters()}
-        self._found, self._before, self._over = found, before, over
-        self._owned: dict[Optimizer, set[int]] = {}
+        self._found, self._step_end = found, step_end
+        self._before_step: BeforeStep | None = None
+        self._before_clip: BeforeStep | None = None
+        self._owned: dict[Optimizer, set[int]] = {}  # the identities of its parameters
         self._foreign: WeakSet[Optimizer] = WeakSet()
         self._handles: list[Any] = []
         self._stepped: set[Optimizer] = set()
-        self._clipped: dict[Optimizer, set[int]] = {}
+        self._clipped: set[Optimizer] = set()
+        self._evaluated: set[Optimizer] = set()
 
     @property
-    def unreported(self) -> bool:
+    def has_unreported_step(self) -> bool:
         """Whether an optimizer has stepped since the last report."""
         return bool(self._stepped)
 
-    def open(self, optimizers: Iterable[Optimizer], *, find: bool) -> None:
-        """Begin with these optimizers; ``find`` others as they step."""
+    def open(
+        self,
+        optimizers: Iterable[Optimizer],
+        *,
+        find: bool,
+        before_step: BeforeStep | None,
+        before_clip: BeforeStep | None,
+    ) -> None:
+        """Begin to watch.
+
+        Args:
+            optimizers: those that are known.
+            find: whether to find others at their first step.
+            before_step: called with an optimizer right before its step, its gradients complete.
+            before_clip: called once with an optimizer before each step, its gradients complete and not yet clipped.
+        """
+        self._before_step, self._before_clip = before_step, before_clip
         for optimizer in optimizers:
-            self._watch(optimizer)
+            self._add(optimizer)
         if find:
-            self._handles.append(register_optimizer_step_pre_hook(self._meet))
-        clipping.listen(self._before_clip)
+            self._handles.append(register_optimizer_step_pre_hook(self._on_any_step))
+        if self._before_clip is not None:
+            call_before_clip(self._on_clip)
 
-    def reported(self) -> None:
-        """The training step is over, and somebody said so."""
-        self._stepped.clear()
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        clipping.unlisten(self._before_clip)
-        while self._handles:
-            self._handles.pop().remove()
-        self._owned.clear()
+    def step_reported(self) -> None:
+        """The training step is over; a step that a gradient scaler skipped too."""
         self._stepped.clear()
         self._clipped.clear()
 
-    def _watch(self, optimizer: Optimizer) -> None:
+    def close(self) -> None:
+        """Remove every hook."""
+        stop_calling(self._on_clip)
+        while self._handles:
+            self._handles.pop().remove()
+        for steps in (self._owned, self._stepped, self._clipped, self._evaluated):
+            steps.clear()
+
+    def _add(self, optimizer: Optimizer) -> None:
         self._owned[optimizer] = _parameters(optimizer)
-        self._handles.append(optimizer.register_step_pre_hook(self._before_step))
+        self._handles.append(optimizer.register_step_pre_hook(self._on_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
 
-    def _meet(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if optimizer in self._owned or optimizer in self._foreign:
-            return
+    def _on_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if optimizer not in self._owned and optimizer not in self._foreign:
+            self._on_new_optimizer(optimizer)
+
+    def _on_new_optimizer(self, optimizer: Optimizer) -> None:
         if _parameters(optimizer) & self._parameters:
-            self._watch(optimizer)
+            self._add(optimizer)
             self._found(optimizer)
         else:
             self._foreign.add(optimizer)
 
-    def _before_clip(self, parameters: list[Tensor]) -> None:
+    def _on_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
         for optimizer, owned in self._owned.items():
-            before = self._clipped.get(optimizer)
-            if not clipped & owned:
-                continue
-            if before is None or before & clipped:  # else a second group of parameters in the same step
-                self._tell(optimizer)
-                before = self._clipped[optimizer] = set()
-            before |= clipped
+            if optimizer not in self._clipped and optimizer not in self._evaluated and clipped & owned:
+                self._end_earlier_step(optimizer)
+                self._notify_before_clip(optimizer)
+                self._clipped.add(optimizer)  # a second clip is of other parameters, or an inner function's
 
-    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+    def _on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if torch.compiler.is_compiling():
             return None
-        # a closure makes the gradients itself, so they can be told of only after it
+        if optimizer in self._stepped:
+            self._end_earlier_step(optimizer)
+        # a closure computes the gradients itself, so they are complete after its first call
         if len(args) > 1 and callable(args[1]):
-            return (optimizer, self._telling(args[1], optimizer), *args[2:]), kwargs
-        if callable(kwargs.get("closure")):
-            return args, {**kwargs, "closure": self._telling(kwargs["closure"], optimizer)}
-        self._tell_once(optimizer)
+            return (optimizer, self._observed(args[1], optimizer), *args[2:]), kwargs
+        if kwargs and callable(kwargs.get("closure")):
+            return args, {**kwargs, "closure": self._observed(kwargs["closure"], optimizer)}
+        self._notify(optimizer)
         return None
 
-    def _telling(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
-        told = False
-
+    def _observed(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
         def run() -> Any:
-            nonlocal told
             loss = closure()
-            if not told:  # a line search calls it again
-                self._tell_once(optimizer)
-            told = True
+            if optimizer not in self._evaluated:  # a line search calls it again
+                self._notify(optimizer)
+                self._evaluated.add(optimizer)
             return loss
 
         return run
 
-    def _tell_once(self, optimizer: Optimizer) -> None:
-        if self._clipped.pop(optimizer, None) is None:
-            self._tell(optimizer)
-
     def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         self._stepped.add(optimizer)
+        self._evaluated.discard(optimizer)
 
-    def _tell(self, optimizer: Optimizer) -> None:
+    def _notify(self, optimizer: Optimizer) -> None:
+        if optimizer in self._clipped:
+            self._clipped.remove(optimizer)
+        else:
+            self._notify_before_clip(optimizer)
+        if self._before_step is not None:
+            self._before_step(optimizer)
+
+    def _notify_before_clip(self, optimizer: Optimizer) -> None:
+        if self._before_clip is not None:
+            self._before_clip(optimizer)
+
+    def _end_earlier_step(self, optimizer: Optimizer) -> None:
         if optimizer in self._stepped:
             self._stepped.clear()
-            self._over()
-        self._before(optimizer)
+            self._step_end()
 
 
 def _parameters(optimizer: Optimizer) -> set[int]:

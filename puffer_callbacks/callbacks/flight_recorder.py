@@ -16,6 +16,7 @@ from puffer_callbacks.rollout import Rollout
 
 MAX_BYTES = 64 * 2**20
 _MAX_LOSSES = 1024
+_ROLLOUT_FIELDS = {field.name for field in fields(Rollout)}
 
 
 class FlightRecorder:
@@ -97,6 +98,16 @@ def rollout_fields(rollout: Rollout) -> dict[str, Tensor]:
     """The fields of a rollout that are tensors."""
     values = {field.name: getattr(rollout, field.name) for field in fields(rollout)}
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def nonfinite_tag(name: str) -> str:
+    """The tag under which the rules look for a tensor that is not finite.
+
+    Example:
+        >>> nonfinite_tag("observations"), nonfinite_tag("loss")
+        ('nonfinite/rollout/observations', 'nonfinite/train/loss')
+    """
+    return f"nonfinite/{'rollout' if name in _ROLLOUT_FIELDS else 'train'}/{name}"
 
 
 def log_folder(trainer: Any) -> Path | None:

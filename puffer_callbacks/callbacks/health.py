@@ -2,29 +2,24 @@
 
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.callbacks.flight_recorder import FlightRecorder, log_folder, rollout_fields
+from puffer_callbacks.callbacks.flight_recorder import FlightRecorder, log_folder, nonfinite_tag, rollout_fields
+from puffer_callbacks.callbacks.rollout_looks import RolloutLooks
 from puffer_callbacks.callbacks.run_facts import as_scalars, facts_of_run, with_action_space
 from puffer_callbacks.faults import format_error
 from puffer_callbacks.health import Diagnosis, Finding, selected_rules
-from puffer_callbacks.health.finding import SEVERITIES, Severity
-from puffer_callbacks.health.look_schedule import LookSchedule
+from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.monitor import Monitor
 from puffer_callbacks.health.panel import panel
-from puffer_callbacks.health.statistics import Collector
 from puffer_callbacks.health.tracker import Change
-from puffer_callbacks.measure.forward_pass.isolation import isolated
+from puffer_callbacks.measure.nonfinite import nonfinite_names
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Alert
-
-_MAX_FOLLOWED = 256
-"""Training steps of one update that are followed."""
 
 
 class HealthCallback(PufferCallback):
@@ -84,10 +79,10 @@ class HealthCallback(PufferCallback):
 
     def _reset(self) -> None:
         self._monitor = Monitor(rules=self._rules, thresholds=self._thresholds)
-        self._collector, self._schedule = Collector(), LookSchedule()
-        self._flight = FlightRecorder(max_bytes=self._max_bytes) if self._max_bytes else None
-        self._rollouts = self._fired = self._followed = 0
-        self._looked = self._is_following = self._loss_is_nonfinite = False
+        self._looks = RolloutLooks(self._every)
+        self._flight = FlightRecorder(max_bytes=self._max_bytes)
+        self._is_armed = self._max_bytes > 0
+        self._knows_action_space = self._loss_is_nonfinite = False
         self._steps: Any = None
 
     @property
@@ -103,7 +98,7 @@ class HealthCallback(PufferCallback):
     @property
     def next_step(self) -> int:
         """Each training step while an update is followed, none otherwise."""
-        return 0 if self._is_following or self._loss_is_nonfinite else sys.maxsize
+        return 0 if self._looks.is_following or self._loss_is_nonfinite else sys.maxsize
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Begin a run."""
@@ -115,16 +110,14 @@ class HealthCallback(PufferCallback):
     @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Gather what is known of the run."""
-        facts = facts_of_run(trainer, pl_module)
-        self._monitor.facts = facts
-        self._collector = Collector(max_episode_steps=facts.max_episode_steps)
+        self._monitor.facts = facts = facts_of_run(trainer, pl_module)
+        self._looks.max_episode_steps = facts.max_episode_steps
 
     def update(self, outputs: object, learning_rates: Mapping[str, Any], *, loss_scale: int = 1) -> None:
         """Check the loss of a training step. The recorder calls it at every step."""
-        if self._flight is not None and self._flight.saved is None and self._flight.add_loss(outputs):
+        if self._is_armed and self._flight.add_loss(outputs) and self._steps is not None:
             self._loss_is_nonfinite = True
-            if self._steps is not None:
-                self._steps.wake()
+            self._steps.wake()
 
     def open_means(self) -> dict[str, float]:
         """Nothing: the loss is only checked."""
@@ -136,11 +129,10 @@ class HealthCallback(PufferCallback):
         batch = None if self._steps is None else self._steps.batch
         if self._loss_is_nonfinite:
             self._loss_is_nonfinite = False
-            self._save(trainer, ["loss"], metrics=metrics, batch=batch)
-        if self._is_following:
-            self._collector.add_step(metrics, batch)
-            self._followed += 1
-            self._is_following = self._followed < _MAX_FOLLOWED
+            names = nonfinite_names(batch) if isinstance(batch, Mapping) else []
+            self._save(trainer, names or ["loss"], metrics=dict(metrics), batch=batch)
+        if self._looks.is_following:
+            self._looks.add_step(metrics, batch)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -149,13 +141,16 @@ class HealthCallback(PufferCallback):
             return
         recorder = Recorder.of(trainer)
         self._steps = recorder.run.steps
-        self._rollouts += 1
-        if self._rollouts == 1:
+        if not self._knows_action_space:
+            self._knows_action_space = True
             self._monitor.facts = with_action_space(self._monitor.facts, rollout)
             recorder.record(as_scalars(self._monitor.facts))
-        if self._flight is not None and self._flight.saved is None:
-            self._check_flight(trainer, pl_module, rollout)
-        self._look(trainer, pl_module, rollout)
+        if self._is_armed:
+            self._check(trainer, pl_module, rollout)
+        # a forward pass may need every rank
+        recorder.record(self._looks.add_rollout(rollout, pl_module, evaluates_policy=trainer.world_size == 1))
+        if self._looks.verdict_is_due:
+            self._judge(trainer)
 
     @guarded
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -176,63 +171,36 @@ class HealthCallback(PufferCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """The series so far, the troubles, and the number of rollouts."""
-        counts = {"rollouts": self._rollouts, "fired": self._fired, "looks": self._schedule.looks}
-        return {"monitor": self._monitor.state_dict(), **counts}
+        return {"monitor": self._monitor.state_dict(), "looks": self._looks.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._monitor.load_state_dict(state_dict["monitor"])
-        self._rollouts, self._fired = state_dict["rollouts"], state_dict["fired"]
-        self._schedule.looks = state_dict["looks"]
-        self._every.resume_at(self._rollouts)
-
-    def _look(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        """Statistics of the rollout where it is due, and of the update since the last look."""
-        is_due = self._every.fires(self._rollouts) and self._is_due()
-        if not is_due and not self._looked:
-            return
-        module = pl_module if trainer.world_size == 1 else None  # a forward pass may need every rank
-        parameters = [(n, p) for n, p in pl_module.named_parameters() if not hasattr(p, "placements")]  # no shards
-        with nullcontext() if module is None else isolated(module):
-            if is_due:
-                values = self._collector.add_rollout(rollout, module=module, parameters=parameters)
-            else:
-                values = self._collector.finish_update(module=module, parameters=parameters)
-        Recorder.of(trainer).record(values)
-        self._looked, self._followed = is_due, 0
-        self._is_following = is_due and rollout.advantages is not None
-        if is_due and self._schedule.verdict_is_due:
-            self._judge(trainer)
-
-    def _is_due(self) -> bool:
-        self._fired += 1
-        return self._schedule.fires(self._fired)
+        self._looks.load_state_dict(state_dict["looks"])
 
     def _judge(self, trainer: Any) -> None:
         """Judge the run so far, and report what is new."""
         if not trainer.is_global_zero:
             return
-        changes = self._monitor.judge()
-        recorder = Recorder.of(trainer)
+        changes, recorder = self._monitor.judge(), Recorder.of(trainer)
         recorder.record(self._monitor.scalars())
         for change in changes:
             self._report(change, recorder)
-        worst = self._monitor.worst()
-        if self.stop_on is not None and worst is not None and _is_as_grave(worst, self.stop_on):
+        if self.stop_on is not None and self._monitor.has(self.stop_on):
             trainer.should_stop = True
 
     def _report(self, change: Change, recorder: Recorder) -> None:
         finding = change.finding
         text = panel(finding, ended=change.kind == "ends")
-        if finding.rule == "nonfinite_values" and self._flight is not None and self._flight.saved is not None:
-            text += f"\nThe batch and the state before the update are in {self._flight.saved}"
+        if finding.rule == "nonfinite_values" and self._flight.saved is not None:
+            text += f"\nThe data and the state before the update are in {self._flight.saved}"
         print(text, file=sys.stderr, flush=True)
         severity: Severity = "info" if change.kind == "ends" else finding.severity
         title = f"{finding.rule} {change.kind} at step {finding.first_step}"
         recorder.record({f"health/{finding.rule}/finding": Alert(text, title=title, severity=severity)})
 
-    def _check_flight(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        assert self._flight is not None
+    def _check(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
+        """Look for NaN in the rollout, and keep the state before the update that follows."""
         names = self._flight.check(rollout)
         if names:
             self._save(trainer, names, rollout=rollout_fields(rollout))
@@ -240,19 +208,10 @@ class HealthCallback(PufferCallback):
             self._flight.remember(pl_module, trainer.optimizers)
 
     def _save(self, trainer: Any, names: list[str], **parts: Any) -> None:
-        """Save what is needed to reproduce the update, once in a run."""
-        folder, recorder = log_folder(trainer), Recorder.of(trainer)
-        if self._flight is None or self._flight.saved is not None:
-            return
-        what = f"step {recorder.run.x}: {', '.join(names)} NaN or infinite"
-        if folder is None:
-            recorder.faults.report(
-                "HealthCallback", f"{what}; a logger with a folder would keep the batch and the state"
-            )
-            return
-        path = self._flight.save(folder / "flight_recorder", step=recorder.run.x, nonfinite=names, **parts)
-        print(f"{what}. The batch and the state before the update are in {path}", file=sys.stderr, flush=True)
-
-
-def _is_as_grave(severity: Severity, limit: Severity) -> bool:
-    return SEVERITIES.index(severity) >= SEVERITIES.index(limit)
+        """Save what is needed to reproduce the update, once in a run, and judge at once."""
+        folder, step = log_folder(trainer), Recorder.of(trainer).run.x
+        self._is_armed = False
+        if folder is not None:
+            self._flight.save(folder / "flight_recorder", step=step, nonfinite=names, **parts)
+        self._monitor.log_values({nonfinite_tag(name): 1.0 for name in names}, step)
+        self._judge(trainer)

@@ -9,8 +9,7 @@ from weakref import ref
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.histogram.over_ranks import gather_merged, sketch_over_ranks
-from puffer_callbacks.histogram.sketch import sketch
+from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
 from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
@@ -196,7 +195,7 @@ class HistogramCallback(PufferCallback):
 
     def _histograms(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
         sharded = any(hasattr(tensor, "placements") for tensor in tensors.values())  # then on every rank alike
-        found = sketch_over_ranks(tensors, replicated=True) if sharded else sketch(tensors)
+        found = histograms_over_ranks(tensors, replicated=True) if sharded else Histogram.of_all(tensors)
         return merged_by_module(found) if self.group_by else found
 
     def _model_tensors(self, module: Any) -> dict[str, Tensor]:
@@ -218,7 +217,7 @@ class HistogramCallback(PufferCallback):
         if self._rollout is None:
             return self._resumed
         fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}
-        return dict(sketch({f"rollout/{name}": value for name, value in fields.items() if value is not None}))
+        return Histogram.of_all({f"rollout/{name}": value for name, value in fields.items() if value is not None})
 
 
 def _nothing() -> None:

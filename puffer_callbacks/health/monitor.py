@@ -65,10 +65,10 @@ class Monitor:
             **{f"health/{rule}": float(active) for rule, active in rules.items()},
         }
 
-    def worst(self) -> Severity | None:
-        """The severity of the gravest trouble that has not ended."""
-        severities = [finding.severity for finding in self._tracker.active]
-        return max(severities, key=SEVERITIES.index, default=None)
+    def has(self, severity: Severity) -> bool:
+        """Whether a trouble of this severity, or a graver one, has not ended."""
+        limit = SEVERITIES.index(severity)
+        return any(SEVERITIES.index(finding.severity) >= limit for finding in self._tracker.active)
 
     def state_dict(self) -> dict[str, Any]:
         """The series and the troubles, for a checkpoint."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class MemoryLogger(Logger):
     """A Lightning logger that keeps every value in memory.
 
+    Args:
+        save_dir: where Lightning saves checkpoints; the trainer's ``default_root_dir`` if left out.
+
     Example:
         >>> logger = MemoryLogger()
         >>> logger.log_metrics({"train/loss": 0.5}, step=10)
@@ -24,8 +27,9 @@ class MemoryLogger(Logger):
         (['train/loss'], [(10, 0.5)])
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, save_dir: str | None = None) -> None:
         super().__init__()
+        self._save_dir = save_dir
         self._series: dict[str, list[tuple[int, Any]]] = defaultdict(list)
         self.hparams: dict[str, Any] = {}
 
@@ -33,6 +37,11 @@ class MemoryLogger(Logger):
     def name(self) -> str:
         """The logger's name."""
         return "memory"
+
+    @property
+    def save_dir(self) -> str | None:
+        """Where Lightning saves checkpoints; the trainer's ``default_root_dir`` where ``None``."""
+        return self._save_dir
 
     @property
     def version(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from puffer_callbacks.plots.style import short_number
 from puffer_callbacks.values import Image, Video
 from puffer_callbacks.values.image_files import to_gif, to_png
-from puffer_callbacks.values.shrink import fit as shrink_to_bytes
+from puffer_callbacks.values.shrink import shrink_to_bytes
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run

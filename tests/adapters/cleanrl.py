@@ -35,7 +35,7 @@ class Agent(nn.Module):
 
 
 def train(loop: Loop | None, **overrides: Any) -> Agent:
-    """Train on CartPole, recorded by ``loop`` or by nobody."""
+    """Train on CartPole, recorded by ``loop`` unless it is ``None``."""
     args = {**ARGS, **overrides}
     num_envs, num_steps = args["num_envs"], args["num_steps"]
     torch.manual_seed(1)

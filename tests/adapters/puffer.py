@@ -20,7 +20,7 @@ from torch import Tensor, library
 _LIBRARY = library.Library("pufferlib", "FRAGMENT")
 
 
-def _advantage(  # noqa: PLR0917
+def _advantage(
     values: Tensor,
     rewards: Tensor,
     dones: Tensor,
@@ -54,7 +54,7 @@ if not pufferlib.pufferl._C_AVAILABLE:
 
 
 class Pair(pufferlib.pufferlib.PufferEnv):
-    """Two agents that are paid for saying what they see, in episodes of 10 steps."""
+    """Two agents with a reward for naming what they see, in episodes of 10 steps."""
 
     def __init__(self, buf: Any = None, seed: int = 0) -> None:
         self.single_observation_space = gymnasium.spaces.Box(0, 1, (3,), np.float32)
@@ -73,7 +73,7 @@ class Pair(pufferlib.pufferlib.PufferEnv):
         self._at += 1
         self.terminals[:] = self._at % 10 == 0
         self._show()
-        infos = [{"episode_return": 7.0, "episode_length": 10, "note": "words"}] if self.terminals[0] else []
+        infos = [{"episode_return": 7.0, "episode_length": 10, "note": "text"}] if self.terminals[0] else []
         return self.observations, self.rewards, self.terminals, self.truncations, infos
 
     def close(self) -> None:

@@ -177,7 +177,7 @@ def other_logger(folder: Path) -> dict[str, Any]:
 
 
 def by_name(folder: Path) -> dict[str, Any]:
-    """``pufferl.train`` makes the trainer itself, so nobody can attach it."""
+    """``pufferl.train`` makes the trainer itself, so it is attached by its logger."""
     memory, spy = MemoryLogger(), Spy()
     vecenv, policy = make_parts()
     settings = {

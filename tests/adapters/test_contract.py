@@ -1,4 +1,4 @@
-"""All callbacks in all trainers: construct, fit twice, close twice, no logger, two, no rollout, an exception."""
+"""All callbacks in all trainers: fit twice, close twice, no logger, two, no rollout, an exception."""
 
 import importlib.util
 import json

@@ -2,6 +2,7 @@ import copy
 import pickle
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from dataclasses import dataclass
 
@@ -125,7 +126,7 @@ def test_a_script_in_cleanrl_s_structure_logs_every_tag_at_its_agent_step(memory
     ):
         assert [step for step, _ in memory_logger.series(tag)] == steps, tag
     for tag in ("weights/actor.0.weight", "gradients/critic.2.bias", "rollout/advantages", "rollout/actions"):
-        assert [step for step, _ in memory_logger.series(tag)] == steps[1::2], tag
+        assert [step for step, _ in memory_logger.series(tag)] == [steps[0], *steps[1::2]], tag
     assert memory_logger.series("time/optimizer_steps") == [(step, step / 32.0) for step in steps]
     settings = memory_logger.series("hyperparameters")[0][1].settings
     assert (settings["total_timesteps"], settings["lr"], settings["optimizer/eps"]) == (2048, 2.5e-3, 1e-5)
@@ -191,7 +192,7 @@ def test_gradients_are_those_before_the_clip():
     assert torch.cat([p.grad.flatten() for p in module.parameters()]).norm() < 0.51
 
 
-def test_parts_clipped_one_after_the_other_are_told_of_once_and_before_both():
+def test_parts_clipped_one_after_the_other_are_measured_once_before_both():
     spy, module = Spy(), network()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
     with Loop(None, spy) as loop:
@@ -208,7 +209,7 @@ def test_parts_clipped_one_after_the_other_are_told_of_once_and_before_both():
     assert spy.gradients[0].norm() > 10
 
 
-def test_a_step_that_a_gradient_scaler_skips_is_told_of_anew():
+def test_a_step_that_a_gradient_scaler_skips_is_measured_anew():
     spy, module = Spy(), network()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
@@ -228,7 +229,7 @@ def test_a_step_that_a_gradient_scaler_skips_is_told_of_anew():
     assert spy.gradients[1].isfinite().all()
 
 
-def test_a_closure_s_gradients_are_told_of_after_it_made_them():
+def test_a_closure_s_gradients_are_measured_after_its_first_call():
     spy, module = Spy(), network()
     optimizer = torch.optim.LBFGS(module.parameters(), max_iter=3)
 
@@ -247,15 +248,15 @@ def test_a_closure_s_gradients_are_told_of_after_it_made_them():
     assert all(gradient.abs().sum() > 0 for gradient in spy.gradients)
 
 
-def test_an_optimizer_made_later_is_found_and_a_stranger_is_not(memory_logger):
-    module, stranger = network(), network()
+def test_an_optimizer_made_later_is_found_and_another_module_s_is_not(memory_logger):
+    module, other_module = network(), network()
     spy = Spy()
     with Loop(memory_logger, [MetricsCallback(1), spy]) as loop:
         loop.fit_start(module)
-        other = torch.optim.SGD(stranger.parameters(), lr=0.5)
+        other = torch.optim.SGD(other_module.parameters(), lr=0.5)
         optimizer = torch.optim.SGD(module.parameters(), lr=0.25)
         for _ in range(3):
-            update(stranger, other)
+            update(other_module, other)
             update(module, optimizer)
             loop.step({"loss": 1.0})
         assert loop.optimizers == [optimizer]
@@ -263,17 +264,17 @@ def test_an_optimizer_made_later_is_found_and_a_stranger_is_not(memory_logger):
     assert memory_logger.series("train/learning_rate") == [(1, 0.25), (2, 0.25), (3, 0.25)]
 
 
-def test_of_several_optimizers_the_busiest_gives_the_beat():
+def test_of_several_optimizers_the_busiest_sets_the_pace():
     module = nn.ModuleDict({"actor": network(), "critic": network()})
     actor = torch.optim.SGD(module["actor"].parameters(), lr=0.1)
     critic = torch.optim.SGD(module["critic"].parameters(), lr=0.1)
     steps = []
 
-    class Beat(PufferCallback):
+    class Steps(PufferCallback):
         def on_step(self, trainer, pl_module, metrics):
             steps.append(Recorder.of(trainer).counters.optimizer_steps)
 
-    with Loop(None, Beat()) as loop:
+    with Loop(None, Steps()) as loop:
         loop.fit_start(module)
         for at in range(4):
             update(module["critic"], critic)
@@ -292,9 +293,135 @@ def test_steps_that_are_not_reported_still_count(memory_logger):
                 update(module, optimizer)
             loop.step({"loss": float(at)})
     assert memory_logger.series("train/loss") == [(10, 0.0), (20, 1.0), (30, 2.0)]
-    every_four = [4, 8, 12, 16, 20, 24, 28]
-    assert [step for step, _ in memory_logger.series("weights/0.weight")] == every_four
+    every_four = [1, 4, 8, 12, 16, 20, 24, 28]
+    assert [step for step, _ in memory_logger.series("weights/0.weight")] == [*every_four, 30], "the end too"
     assert [step for step, _ in memory_logger.series("gradients/0.weight")] == every_four
+
+
+def test_several_modules_and_a_tensor_train_in_one_loop(memory_logger):
+    actor, critic = nn.Linear(3, 1), nn.Linear(4, 1)
+    log_alpha = torch.zeros(1, requires_grad=True)
+    optimizers = {
+        "actor": torch.optim.SGD(actor.parameters(), lr=0.1),
+        "critic": torch.optim.SGD(critic.parameters(), lr=0.2),
+        "log_alpha": torch.optim.SGD([log_alpha], lr=0.3),
+    }
+    with Loop(memory_logger, default_callbacks(metrics=1, histograms=4, gradients=4)) as loop:
+        loop.fit_start({"actor": actor, "critic": critic, "log_alpha": log_alpha}, optimizers=[*optimizers.values()])
+        for at in range(8):
+            for name, loss in (
+                ("critic", critic(torch.ones(4))),
+                ("actor", actor(torch.ones(3))),
+                ("log_alpha", 2 * log_alpha),
+            ):
+                if name == "critic" or at % 2:  # delayed
+                    optimizers[name].zero_grad()
+                    loss.sum().backward()
+                    optimizers[name].step()
+            loop.step({"critic_loss": float(at)})
+    steps = {"critic": [1, 4, 8], "actor": [4, 8], "log_alpha": [4, 8]}
+    for name in ("critic.weight", "actor.bias", "log_alpha"):
+        assert [step for step, _ in memory_logger.series(f"weights/{name}")] == [1, 4, 8]
+        found = [step for step, _ in memory_logger.series(f"gradients/{name}")]
+        assert found[-2:] == steps[name.split(".")[0]][-2:], name
+    norms = {4: 5**0.5, 3: 4**0.5, 1: 2.0}  # of a gradient of ones, and of 2
+    assert memory_logger.series("gradient_norm/critic")[0][1] == pytest.approx(norms[4])
+    assert memory_logger.series("gradient_norm/actor")[0][1] == pytest.approx(norms[3])
+    assert memory_logger.series("train/learning_rate/2")[-1][1] == 0.3
+    assert vars(actor).keys() == vars(nn.Linear(3, 1)).keys()
+
+
+def test_a_group_of_anything_else_is_an_error():
+    with pytest.raises(TypeError, match=r"fit_start: expected modules and tensors to train, got 'alpha': float"):
+        Loop(None, []).fit_start({"actor": network(), "alpha": 0.2})
+
+
+def test_an_off_policy_loop_logs_episodes_as_they_end(memory_logger):
+    module, seen = network(), {"steps": 0}
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, default_callbacks(metrics=1)) as loop:
+        loop.fit_start(module, env_steps=lambda: seen["steps"])
+        for at in range(1, 4):
+            seen["steps"] = at * 10
+            loop.episodes([[float(at)], [at + 2.0]], [[5], [7]])
+            update(module, optimizer)
+            loop.step({"loss": 1.0})
+        with pytest.raises(ValueError, match="episodes: expected as many lengths as returns, got 2 and 1"):
+            loop.episodes([1.0, 2.0], [3])
+    assert memory_logger.series("train/reward") == [(10, 2.0), (20, 3.0), (30, 4.0)]
+    assert memory_logger.series("train/episode_length") == [(10, 6.0), (20, 6.0), (30, 6.0)]
+    assert memory_logger.series("rollout/return_max") == [(10, 3.0), (20, 4.0), (30, 5.0)]
+
+
+def test_a_replay_batch_is_in_the_histograms_and_no_rollout(memory_logger):
+    module, spy = network(), Spy()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [spy, *default_callbacks(histograms=4)]) as loop:
+        loop.fit_start(module)
+        for at in range(1, 9):
+            loop.replay_batch(actions=torch.ones(6, 2), rewards=torch.full((6, 1), float(at)), values=torch.zeros(6))
+            update(module, optimizer)
+            loop.episodes(1.0)
+            loop.step({"loss": 1.0})
+    rewards = memory_logger.series("rollout/rewards")
+    assert [(step, histogram.min, histogram.count) for step, histogram in rewards] == [(1, 1, 6), (4, 4, 6), (8, 8, 6)]
+    assert memory_logger.series("rollout/actions")[0][1].count == 12
+    assert spy.hooks.count("on_rollout_end") == 8, "the episodes alone"
+
+
+def test_metrics_may_be_a_tensordict(memory_logger):
+    tensordict = pytest.importorskip("tensordict")
+    with Loop(memory_logger, MetricsCallback(1)) as loop:
+        loop.fit_start(module := network())
+        update(module, torch.optim.SGD(module.parameters(), lr=0.1))
+        losses = {"loss_objective": torch.tensor(0.5), "clip": {"fraction": torch.tensor(0.25)}}
+        loop.step(tensordict.TensorDict(losses, []))
+    assert memory_logger.series("train/loss_objective") == [(1, 0.5)]
+    assert memory_logger.series("train/clip/fraction") == [(1, 0.25)]
+
+
+def test_a_folder_and_plain_options_stand_for_loggers_and_callbacks(tmp_path):
+    for run in range(2):
+        with Loop(log_dir=tmp_path, callbacks={"metrics": 1, "histograms": False}) as loop:
+            loop.fit_start(module := network())
+            update(module, torch.optim.SGD(module.parameters(), lr=0.1))
+            loop.step({"loss": float(run)})
+    assert [tensorboard_scalars(tmp_path / f"version_{run}")["train/loss"] for run in range(2)] == [
+        [(1, 0.0)],
+        [(1, 1.0)],
+    ]
+    kinds = [type(callback).__name__ for callback in Loop(log_dir=tmp_path).callbacks]
+    assert kinds == [type(callback).__name__ for callback in default_callbacks()]
+
+
+def test_a_loop_without_callbacks_calls_none_and_leaves_torch_s_clip_alone():
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    clip = nn.utils.clip_grad_norm_
+    with Loop(MemoryLogger(), []) as loop:
+        loop.fit_start(module)
+        assert nn.utils.clip_grad_norm_ is clip
+        assert loop.callbacks == [Recorder.of(loop)]
+        assert not callable(Recorder.of(loop).on_before_optimizer_step)
+        update(module, optimizer)
+        loop.step({"loss": 1.0})
+
+
+def test_the_time_of_our_hooks_is_measured():
+    class Slow(HistogramCallback):
+        def before_optimizer_step(self, *arguments):
+            time.sleep(0.02)
+            return super().before_optimizer_step(*arguments)
+
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(None, Slow(1)) as loop:
+        loop.fit_start(module)
+        stopwatch = Recorder.of(loop).run.stopwatch
+        for _ in range(5):
+            update(module, optimizer)
+            loop.step()
+        assert 0.1 < stopwatch.inside < stopwatch.elapsed, "once, not twice"
 
 
 def test_nothing_is_left_behind():
@@ -369,7 +496,7 @@ def test_hyperparameters_come_in_any_form(memory_logger, hparams):
     assert (first.status, last.status) == ("running", "success")
 
 
-def test_an_exception_is_told_with_its_reason_and_raised_again(tmp_path):
+def test_an_exception_is_recorded_with_its_reason_and_raised_again(tmp_path):
     spy, logger = Spy(), MemoryLogger()
     statuses = []
     logger.finalize = statuses.append
@@ -422,7 +549,7 @@ def test_a_resumed_loop_continues_counters_and_intervals():
     run(12, second, state, since=6).close()
     assert second.series("train/loss") == whole.series("train/loss")[1:]
     steps = [step for step, _ in second.series("weights/0.weight")]
-    assert steps == [step for step, _ in whole.series("weights/0.weight")][1:]
+    assert steps == [step for step, _ in whole.series("weights/0.weight")][2:]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

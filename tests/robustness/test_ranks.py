@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from puffer_callbacks import Histogram, MemoryLogger
-from puffer_callbacks.histogram.sketch import sketch
 from puffer_callbacks.values.checkpointing import from_state
 from tests.robustness import ranks
 from tests.support.models import Agent, losses
@@ -123,7 +122,7 @@ def test_averaged_gradients_count_once(ddp):
 
 def test_shards_show_the_histograms_of_the_whole_model(forked):
     found = series(forked, "sharded")
-    whole = sketch(dict(ranks.model().named_parameters()))
+    whole = Histogram.of_all(dict(ranks.model().named_parameters()))
     for name, expected in whole.items():
         points = found[f"weights/{name}"]
         assert [step for step, _ in points] == [1, 2, 3, 4, 5, 6]

@@ -1,39 +1,40 @@
 """The callbacks in PufferLib's PuffeRL."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import wraps
-from types import FrameType
+from functools import partial
+from os import PathLike
 from typing import Any
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.pufferl.interrupt import before_exit
-from puffer_callbacks.adapters.pufferl.rollouts import fresh_stats, from_buffers, lengths
+from puffer_callbacks.adapters.pufferl.metrics import locals_of, unlogged_scalars, update_metrics
+from puffer_callbacks.adapters.pufferl.rollouts import UnreportedEpisodes, fresh_stats, from_buffers, lengths
+from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
+from puffer_callbacks.values.scalars import to_floats
 
 _NEEDED = (
     *("evaluate", "train", "close", "config", "vecenv", "optimizer", "uncompiled_policy"),
     *("global_step", "stats", "observations", "actions", "rewards", "terminals", "values", "logprobs"),
 )
-_SHARED = {"clipfrac": "clip_fraction"}
-_PASSED_ON = ("environment/", "performance/")
 
 
 class PuffeRLBridge:
     """Runs the callbacks in PufferLib's ``PuffeRL``, as its logger.
 
     The trainer is taken as it is, and PufferLib is never imported. Each update's losses are logged at that
-    update, over the agent steps so far; its own log shows them an update late, and four times a second only. A
-    logger that the trainer had before is still told everything. The dashboard stays.
+    update, over the agent steps so far; its own log shows them an update late, and four times a second only.
+    A logger that the trainer had before still receives everything. The dashboard stays. When the run ends,
+    by ``close`` or by an exception, all that the bridge installed is removed.
 
-    Of an episode that ended by truncation PuffeRL's buffers know nothing, so ``dones`` has terminations only.
+    PuffeRL's buffers hold no truncations, so ``dones`` are terminations only.
 
     Args:
         loggers: Lightning loggers, one or several; ``None`` for none.
-        callbacks: the callbacks.
+        callbacks: the callbacks, or the arguments of ``default_callbacks`` as a mapping; left out, the default ones.
+        log_dir: a folder for TensorBoard's files, for a configuration in YAML that cannot name a logger.
 
     Raises:
         TypeError: if a callback is none.
@@ -55,21 +56,22 @@ class PuffeRLBridge:
             trainer.close()
     """
 
-    def __init__(self, loggers: Any = (), callbacks: Any = ()) -> None:
-        self.loop = Loop(loggers, callbacks)
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self._run_id = str(int(100 * time.time()))
         self._trainer: Any = None
-        self._before: Any = None
+        self._previous_logger: Any = None
         self._losses: Mapping[str, Any] = {}
         self._undo: list[Callable[[], object]] = []
+        self._unreported = UnreportedEpisodes()
 
     @property
     def run_id(self) -> str:
         """The run's name, under which the trainer saves its checkpoints."""
-        return self._run_id if self._before is None else str(self._before.run_id)
+        return self._run_id if self._previous_logger is None else str(self._previous_logger.run_id)
 
     def attach(self, trainer: Any) -> Any:
-        """Begin to record a trainer; one that was recorded before is let go.
+        """Begin to record a trainer; one that was recorded before is detached.
 
         Args:
             trainer: a ``PuffeRL``, made with ``logger=bridge`` or not.
@@ -87,42 +89,41 @@ class PuffeRLBridge:
         if trainer is self._trainer:
             return trainer
         self.detach()
-        self._trainer = trainer
+        self._trainer, self._unreported = trainer, UnreportedEpisodes()
         if trainer.logger is not self:
-            self._before, trainer.logger = trainer.logger, self
+            self._previous_logger, trainer.logger = trainer.logger, self
         self.loop.fit_start(
             trainer.uncompiled_policy,
             trainer.config,
             optimizers=[trainer.optimizer],
             env_steps=lambda: trainer.global_step * self.loop.world_size,
         )
-        self._wrap("evaluate", self._evaluate)
-        self._wrap("train", self._train)
-        self._wrap("close", self._close)
+        for name, around in (("evaluate", self._evaluate), ("train", self._train), ("close", self._close)):
+            self._undo.append(wrap_method(trainer, name, partial(self._failing, around)))
         self._undo.append(trainer.optimizer.register_step_pre_hook(self._find_losses).remove)
-        self._undo.append(before_exit("pufferlib", lambda: self.loop.fail(KeyboardInterrupt("Ctrl+C"))))
+        self._undo.append(before_exit("pufferlib", lambda: self._fail(KeyboardInterrupt("Ctrl+C"))))
         return trainer
 
     def detach(self) -> None:
         """End the fit, if one is open, and leave the trainer as it was."""
-        self.loop.close()
-        self._let_go()
+        try:
+            self.loop.close()
+        finally:
+            self._remove()
 
     def log(self, logs: Mapping[str, Any], step: int) -> None:
         """What the trainer calls four times a second, with means since the last call.
 
-        Losses, learning rate and speed are logged at each update already; what is left is passed on. A
-        trainer that nobody attached, as one that ``pufferl.train(…, logger=bridge)`` made, is attached
-        here.
+        Losses, learning rate and speed are logged at each update already; the rest is logged here. A trainer
+        that is not attached, as one that ``pufferl.train(…, logger=bridge)`` made, is attached here.
         """
         if self._trainer is None:
             self._attach_caller()
-        if self._before is not None:
-            self._before.log(logs, step)
+        if self._previous_logger is not None:
+            self._previous_logger.log(logs, step)
         recorder = Recorder.of(self.loop)
         with recorder.guard("PuffeRLBridge"):
-            scalars = {tag: as_scalar(value) for tag, value in logs.items() if tag.startswith(_PASSED_ON)}
-            recorder.record(to_floats({tag: value for tag, value in scalars.items() if value is not None}))
+            recorder.record(to_floats(unlogged_scalars(logs)))
 
     def close(self, model_path: str | None = None) -> None:
         """End the fit; what ``pufferl.train`` calls at its end.
@@ -130,25 +131,30 @@ class PuffeRLBridge:
         Args:
             model_path: where the trainer has saved its model, for a logger that was there before.
         """
-        before = self._before
+        previous = self._previous_logger
         self.detach()
-        if before is not None:
-            before.close(model_path)
+        if previous is not None:
+            previous.close(model_path)
 
-    def _wrap(self, name: str, around: Callable[[Callable[[], Any]], Any]) -> None:
-        method = getattr(self._trainer, name)
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the model: counters, intervals, open means; all so far is flushed."""
+        return self.loop.state_dict()
 
-        @wraps(method)
-        def wrapped() -> Any:
-            try:
-                return around(method)
-            except BaseException as error:
-                self.loop.fail(error)
-                raise
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; before ``attach``.
 
-        trainer = self._trainer
-        setattr(trainer, name, wrapped)
-        self._undo.append(lambda: delattr(trainer, name))
+        Raises:
+            RuntimeError: if a run is being recorded already.
+        """
+        self.loop.load_state_dict(state)
+
+    def _failing(self, method: Callable[..., Any], *args: Any) -> Any:
+        """Call a method; an exception ends the fit."""
+        try:
+            return method(*args)
+        except BaseException as error:
+            self._fail(error)
+            raise
 
     def _evaluate(self, evaluate: Callable[[], Any]) -> Any:
         trainer = self._trainer
@@ -159,6 +165,10 @@ class PuffeRLBridge:
             env_steps = trainer.global_step * self.loop.world_size
             rollout = from_buffers(trainer, fresh_stats(trainer.stats, seen), env_steps=env_steps)
         if rollout is not None and self.loop.is_open:
+            if self._unreported.update(rollout):
+                advice = "wrap each environment in pufferlib.EpisodeStats"
+                reason = f"expected an episode_return from the environments, got none; {advice}"
+                Recorder.of(self.loop).faults.report("PuffeRLBridge", reason)
             self.loop.rollout_end(rollout)
         return stats
 
@@ -167,48 +177,35 @@ class PuffeRLBridge:
         logs = train()
         if self.loop.is_open:
             losses = self._losses or (self._trainer.losses if logs is not None else {})
-            self.loop.update(update_metrics(losses))
+            self.loop.update_end(update_metrics(losses))
         return logs
 
     def _close(self, close: Callable[[], Any]) -> Any:
         path = close()
-        self.loop.close()
+        self.detach()
         return path
 
+    def _fail(self, error: BaseException) -> None:
+        try:
+            self.loop.fail(error)
+        finally:
+            self._remove()
+
     def _find_losses(self, *_: Any) -> None:
-        # train() keeps them in a variable of its own; what it shows of them are those of an update before
+        # train() keeps them in a variable of its own; its attribute holds those of an update before
         if not self._losses:
-            self._losses = _running(lambda owner: owner is self._trainer).get("losses", {})
+            self._losses = locals_of(lambda owner: owner is self._trainer).get("losses", {})
 
     def _attach_caller(self) -> None:
-        caller = _running(lambda owner: getattr(owner, "logger", None) is self).get("self")
+        caller = locals_of(lambda owner: getattr(owner, "logger", None) is self).get("self")
         if caller is not None:
             self.attach(caller)
 
-    def _let_go(self) -> None:
+    def _remove(self) -> None:
+        """Remove hooks, wrappers, handler and logger from the trainer and the process."""
         while self._undo:
             self._undo.pop()()
-        if self._before is not None and self._trainer.logger is self:
-            self._trainer.logger = self._before
-        self._trainer = self._before = None
-
-
-def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
-    """PuffeRL's losses under the names that all algorithms share.
-
-    Example:
-        >>> update_metrics({"policy_loss": 0.5, "clipfrac": 0.1})
-        {'policy_loss': 0.5, 'clip_fraction': 0.1}
-    """
-    scalars = {_SHARED.get(name, name): as_scalar(value) for name, value in losses.items()}
-    return {name: value for name, value in scalars.items() if value is not None}
-
-
-def _running(is_owner: Callable[[Any], bool]) -> Mapping[str, Any]:
-    """The local variables of the method on the stack whose ``self`` is the one; empty where there is none."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if "self" in frame.f_code.co_varnames and is_owner(frame.f_locals.get("self")):
-            return frame.f_locals
-        frame = frame.f_back
-    return {}
+        if self._previous_logger is not None and self._trainer.logger is self:
+            self._trainer.logger = self._previous_logger
+        self._trainer = self._previous_logger = None
+        self._losses = {}

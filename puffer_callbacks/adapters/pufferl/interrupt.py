@@ -1,42 +1,62 @@
-"""What is still done where Ctrl+C ends the process without a word."""
+"""A last action before Ctrl+C, where a package's SIGINT handler ends the process at once."""
 
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import Any
+
+
+class _Handler:
+    """Runs the actions of the runs that are open, then the package's own handler."""
+
+    def __init__(self, previous: Callable[[int, FrameType | None], Any]) -> None:
+        self.previous = previous
+        self.actions: list[Callable[[], None]] = []
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, self.previous)
+        try:
+            for action in list(self.actions):
+                action()
+        finally:
+            self.previous(number, frame)
+
+    def remove(self, action: Callable[[], None]) -> None:
+        """Remove an action; with the last one the package's own handler is back."""
+        if action in self.actions:
+            self.actions.remove(action)
+        if not self.actions and signal.getsignal(signal.SIGINT) is self and _in_main_thread():
+            signal.signal(signal.SIGINT, self.previous)
 
 
 def before_exit(package: str, action: Callable[[], None]) -> Callable[[], None]:
-    """Have something done before the SIGINT handler of a package, which ends the process at once.
+    """Run an action before the SIGINT handler of a package, which ends the process at once.
 
-    A handler of anybody else, Python's own included, is left as it is. So is that of the package where this
-    is not the main thread. A second Ctrl+C, while the action is at work, ends the process.
+    Any other handler, Python's own included, is left as it is. So is that of the package where this is not
+    the main thread. A second Ctrl+C, while the action runs, ends the process.
 
     Args:
-        package: whose handler it must be.
-        action: what is to be done.
+        package: the package whose handler it must be.
+        action: what to run.
 
     Returns:
-        A function that puts everything back.
+        A function that removes the action.
     """
-    previous = signal.getsignal(signal.SIGINT)
-    theirs = str(getattr(previous, "__module__", "")).partition(".")[0] == package
-    if not callable(previous) or not theirs or not _in_main_thread():
+    current = signal.getsignal(signal.SIGINT)
+    handler = current if isinstance(current, _Handler) else None
+    if handler is None and callable(current) and _package_of(current) == package and _in_main_thread():
+        handler = _Handler(current)
+        signal.signal(signal.SIGINT, handler)
+    if handler is None:
         return lambda: None
+    handler.actions.append(action)
+    return partial(handler.remove, action)
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, previous)
-        try:
-            action()
-        finally:
-            previous(number, frame)
 
-    def undo() -> None:
-        if signal.getsignal(signal.SIGINT) is handle and _in_main_thread():
-            signal.signal(signal.SIGINT, previous)
-
-    signal.signal(signal.SIGINT, handle)
-    return undo
+def _package_of(function: object) -> str:
+    return str(getattr(function, "__module__", "")).partition(".")[0]
 
 
 def _in_main_thread() -> bool:

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from puffer_callbacks.rollout import Rollout
 
-_EPISODE_FIELDS = {"episode_return": "episode_returns", "episode_length": "episode_lengths"}
+_REPORTED_WITHIN = 10
+"""Rollouts with a finished episode within which an environment reports its first statistics."""
 
 
 def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -> Rollout | None:
-    """What the trainer has just collected.
+    """The rollout that the trainer has just collected.
 
     The buffers are [segments, horizon]. At each step they hold an observation, the action that it led to,
     and the reward and the end of an episode that came *with* the observation, that is of the action before.
@@ -23,7 +24,7 @@ def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -
 
     Args:
         trainer: a PuffeRL trainer after ``evaluate()``.
-        stats: what its environments have said meanwhile.
+        stats: what its environments reported meanwhile.
         env_steps: agent steps so far.
 
     Returns:
@@ -48,11 +49,33 @@ def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -
     )
 
 
+class UnreportedEpisodes:
+    """Notices environments that end episodes and report no returns."""
+
+    def __init__(self) -> None:
+        self._rollouts = 0
+
+    def update(self, rollout: Rollout) -> bool:
+        """Add a rollout.
+
+        Returns:
+            Whether it is time to warn: once, after so many rollouts with a finished episode that an environment
+            with statistics of its own would have reported one.
+        """
+        if self._rollouts >= _REPORTED_WITHIN or rollout.episode_returns is None or rollout.dones is None:
+            return False
+        if len(rollout.episode_returns):
+            self._rollouts = _REPORTED_WITHIN
+            return False
+        self._rollouts += bool(rollout.dones.any())
+        return self._rollouts == _REPORTED_WITHIN
+
+
 def fresh_stats(stats: Mapping[str, Any], seen: Mapping[str, int]) -> dict[str, Tensor]:
     """The numbers that each list of statistics has gained.
 
     Args:
-        stats: name to list; entries that are no numbers are passed over.
+        stats: name to list; entries that are no numbers are skipped.
         seen: how long each list was.
 
     Example:
@@ -81,7 +104,7 @@ def _acted(buffer: Tensor) -> Tensor:
 
 
 def _advantages(trainer: Any) -> Tensor | None:
-    """[T, N], by the trainer's own function: what its first minibatch will be drawn from."""
+    """[T, N], by the trainer's own function: the first minibatch is drawn from them."""
     modules = (sys.modules.get(kind.__module__) for kind in type(trainer).__mro__)
     compute = next((f for f in (getattr(m, "compute_puff_advantage", None) for m in modules) if f), None)
     if compute is None:
@@ -92,11 +115,15 @@ def _advantages(trainer: Any) -> Tensor | None:
 
 
 def _episodes(stats: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Fields of a rollout, from statistics by PuffeRL's names."""
-    fields: dict[str, Any] = {new: stats[old] for old, new in _EPISODE_FIELDS.items() if old in stats}
-    if len({len(values) for values in fields.values()}) > 1:  # not of the same episodes
-        fields.pop("episode_lengths")
-        rest = {name: values for name, values in stats.items() if name != "episode_return"}
-    else:
-        rest = {name: values for name, values in stats.items() if name not in _EPISODE_FIELDS}
-    return {**fields, "infos": rest}
+    """The episode fields of a rollout, from statistics by PuffeRL's names.
+
+    Where the environments report none, there are none: the buffers' rewards are clamped to [-1, 1], so returns
+    counted from them would not be true.
+    """
+    infos = dict(stats)
+    returns = infos.pop("episode_return", torch.zeros(0, dtype=torch.float64))
+    lengths = infos.get("episode_length")
+    if lengths is not None and len(lengths) == len(returns):  # else they are not of the same episodes
+        del infos["episode_length"]
+        return {"episode_returns": returns, "episode_lengths": lengths, "infos": infos}
+    return {"episode_returns": returns, "infos": infos}

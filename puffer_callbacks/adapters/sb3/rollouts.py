@@ -1,6 +1,5 @@
-"""What a Stable-Baselines3 algorithm lives through, as ``Rollout``."""
+"""What a Stable-Baselines3 algorithm collects, as ``Rollout``."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from puffer_callbacks.adapters.sb3.episodes import FinishedEpisodes, episode_fields, monitored_episode
 from puffer_callbacks.rollout import Rollout
 
 Array = NDArray[Any]
 
 
 class RolloutCollector(ABC):
-    """Follows an algorithm's steps, and has a rollout where one is complete.
+    """Follows an algorithm's steps, and returns a rollout where one is complete.
 
     Args:
         model: the algorithm.
@@ -24,43 +24,36 @@ class RolloutCollector(ABC):
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._episodes: list[dict[str, Any]] = []
+        self._episodes = FinishedEpisodes(model.get_env())
 
     def step(self, infos: Any, rewards: Array, dones: Array) -> None:
-        """All N environments have made a step."""
-        for info, done in zip(infos, dones, strict=True):
-            if done and isinstance(info.get("episode"), Mapping):
-                self._episodes.append(finished_episode(info))
+        """Add a step of all N environments."""
+        self._episodes.step(infos, rewards, dones)
 
     @abstractmethod
     def rollout(self, *, last: bool = False) -> Rollout | None:
-        """The rollout that is complete; with ``last`` what there is of one."""
+        """The rollout that is complete; with ``last`` the part of one that there is."""
 
     def _fields(self) -> dict[str, Any]:
-        episodes, self._episodes = self._episodes, []
         return {
             "env_steps": self._model.num_timesteps,
             "action_space": self._model.action_space,
-            **episode_fields(episodes),
+            **self._episodes.pop_fields(),
         }
 
 
 def collector_for(model: Any, *, rollout_steps: int) -> RolloutCollector:
-    """How to follow this algorithm.
+    """The collector for this algorithm; one without buffers has episodes only.
 
     Args:
         model: the algorithm.
-        rollout_steps: environment steps in a rollout of one that has none of its own.
-
-    Raises:
-        TypeError: if it has neither a rollout buffer nor a replay buffer.
+        rollout_steps: environment steps in a rollout of an off-policy algorithm.
     """
     if getattr(model, "rollout_buffer", None) is not None:
         return _OnPolicy(model)
     if getattr(model, "replay_buffer", None) is not None:
         return _OffPolicy(model, rollout_steps)
-    expected = "expected an algorithm with a rollout_buffer (PPO, A2C, …) or a replay_buffer (DQN, SAC, …)"
-    raise TypeError(f"SB3Bridge: {expected}, got {type(model).__name__}")
+    return _EpisodesOnly(model)
 
 
 class _OnPolicy(RolloutCollector):
@@ -126,29 +119,23 @@ class _OffPolicy(RolloutCollector):
         )
 
 
-def finished_episode(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What the ``Monitor`` wrapper says of an episode, and whether it was a success.
+class _EpisodesOnly(RolloutCollector):
+    """It keeps no transitions, as ARS, and calls no step with them; its last episodes stand in a buffer."""
 
-    Example:
-        >>> finished_episode({"episode": {"r": 21.0, "l": 21, "t": 0.1}, "is_success": True})
-        {'r': 21.0, 'l': 21, 'is_success': True}
-    """
-    said = {name: value for name, value in info["episode"].items() if name != "t"}
-    return said | ({"is_success": info["is_success"]} if "is_success" in info else {})
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self._seen: list[Any] = []
 
-
-def episode_fields(episodes: list[dict[str, Any]]) -> dict[str, Any]:
-    """The fields of a ``Rollout`` that finished episodes fill."""
-    names = dict.fromkeys(name for episode in episodes for name in episode)
-    columns = {name: _column([episode.get(name) for episode in episodes]) for name in names}
-    known = {name: column for name, column in columns.items() if column is not None}
-    return {"episode_returns": known.pop("r", None), "episode_lengths": known.pop("l", None), "infos": known}
+    def rollout(self, *, last: bool = False) -> Rollout | None:
+        seen, self._seen = {id(episode) for episode in self._seen}, list(self._model.ep_info_buffer or ())
+        fresh = [monitored_episode({"episode": each}) for each in self._seen if id(each) not in seen]
+        return Rollout(**self._fields() | episode_fields(fresh)) if fresh else None
 
 
-def _observations(observations: Any, at: Any = slice(None)) -> Tensor:
-    """[T, N, *obs]; of a Dict observation the largest entry."""
+def _observations(observations: Any, at: Any = slice(None)) -> Any:
+    """[T, N, *obs]; of a Dict observation a mapping of such tensors."""
     if isinstance(observations, Mapping):
-        observations = max(observations.values(), key=lambda entry: entry.size)
+        return {name: _tensor(entry[at]) for name, entry in observations.items()}
     return _tensor(observations[at])
 
 
@@ -159,11 +146,3 @@ def _actions(actions: Array, action_space: Any) -> Tensor:
 
 def _tensor(array: Array) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _column(values: list[Any]) -> Tensor | None:
-    try:
-        numbers = [math.nan if value is None else float(value) for value in values]
-    except (TypeError, ValueError):  # words
-        return None
-    return torch.tensor(numbers, dtype=torch.float64)

@@ -8,6 +8,7 @@ from tempfile import TemporaryFile
 from time import sleep
 from typing import Any
 
+from lightning.pytorch.core.saving import save_hparams_to_yaml
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -114,6 +115,9 @@ class TensorBoardWriter(Writer):
         if value.status == "running":
             # the logger keeps them for hparams.yaml; its own entry in the HParams tab would be hp_metric = -1
             self.logger._default_hp_metric = False
-            getattr(self.logger, "hparams", {}).update(value.settings)
+            if hasattr(self.logger, "hparams"):  # Fabric's logger has none
+                self.logger.hparams.update(value.settings)
+                # anew: Lightning's own save at the start of the fit was empty, or is of the run before a resume
+                save_hparams_to_yaml(os.path.join(self.logger.log_dir, "hparams.yaml"), self.logger.hparams)
         metrics = {self.tag(tag): number for tag, number in value.metrics.items()}
         return hparams_summaries(replace(value, metrics=metrics))

@@ -86,7 +86,7 @@ def test_every_tag_of_the_contract_is_there_at_its_agent_step(runs):
     for tag in EVERY_UPDATE:
         assert steps(series, tag) == updates, tag
     for tag in HISTOGRAMS:
-        assert steps(series, tag) == updates[3::4], tag
+        assert steps(series, tag) == [updates[0], *updates[3::4]], tag
     for tag in WITH_EPISODES:
         assert set(steps(series, tag)) <= set(updates), tag
         assert len(series[tag]) > 10, tag
@@ -146,7 +146,7 @@ def test_rewards_stand_beside_the_actions_that_earned_them(runs):
     pair = runs["kinds"]["pair"]
     assert pair["right"] and all(pair["right"])
     assert pair["series"]["train/reward"][0][1] == 7.0
-    assert pair["infos"] == [], "words are no numbers"
+    assert pair["infos"] == [], "a text is no number"
 
 
 @needs_pufferlib
@@ -178,7 +178,7 @@ def test_a_trainer_that_pufferl_train_makes_is_attached_by_itself(runs):
 
 
 @needs_pufferlib
-def test_an_exception_is_told_and_goes_on(runs):
+def test_an_exception_is_recorded_and_raised(runs):
     run = runs["exception"]
     assert run["raised"] == "the simulator is gone"
     assert run["ended_by"] == "OSError('the simulator is gone')"
@@ -201,9 +201,22 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from puffer_callbacks import default_callbacks
 from puffer_callbacks.adapters import PuffeRLBridge
 from tests.adapters.puffer import make_trainer, train
-folder = sys.argv[1]
-loggers = [CSVLogger(folder, name="csv", version=""), TensorBoardLogger(folder, name="tb", version="")]
-trainer = PuffeRLBridge(loggers, default_callbacks(metrics=1)).attach(make_trainer(folder, total_timesteps=10**9))
+from tests.adapters.process_state import process_state
+folder, earlier_runs = sys.argv[1], int(sys.argv[2])
+def make(name, total):
+    loggers = [CSVLogger(folder, name=name, version="csv"), TensorBoardLogger(folder, name=name, version="tb")]
+    bridge = PuffeRLBridge(loggers, default_callbacks(metrics=1))
+    return bridge.attach(make_trainer(folder, total_timesteps=total))
+def ended(trainer):
+    train(trainer)
+    for thread in threading.enumerate()[1:]:  # PufferLib's own, which ends a moment later
+        thread.join(10)
+ended(make("first", 256))
+before = process_state()
+for run in range(1, earlier_runs):
+    ended(make(f"run{run}", 256))
+    assert process_state() == before, (run, process_state(), before)
+trainer = make("last", 10**9)
 def interrupt():
     while trainer.global_step < 1024:
         time.sleep(0.01)
@@ -214,18 +227,19 @@ train(trainer)
 
 
 @needs_pufferlib
-def test_what_was_said_before_ctrl_c_is_kept(tmp_path):
+@pytest.mark.parametrize("earlier_runs", [1, 19])
+def test_ctrl_c_keeps_every_row_of_the_last_run_and_earlier_ones_leave_nothing(tmp_path, earlier_runs):
     # PufferLib's handler ends the process at once, with status 0
-    finish(start("-c", INTERRUPTED, tmp_path))
-    scalars = tensorboard_scalars(tmp_path / "tb")
+    finish(start("-c", INTERRUPTED, tmp_path, earlier_runs))
+    scalars = tensorboard_scalars(tmp_path / "last" / "tb")
     updates = [step for step, _ in scalars["train/policy_loss"]]
     assert updates == list(range(128, updates[-1] + 1, 128))
     assert updates[-1] >= 896
-    assert "KeyboardInterrupt: Ctrl+C" in (tmp_path / "csv" / "metrics.csv").read_text()
+    assert "KeyboardInterrupt: Ctrl+C" in (tmp_path / "last" / "csv" / "metrics.csv").read_text()
 
 
 @needs_pufferlib
-def test_under_torchrun_the_first_rank_logs_what_all_have_met(tmp_path):
+def test_under_torchrun_the_first_rank_logs_the_episodes_of_all(tmp_path):
     command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     finish(start(*command, "-m", "tests.adapters.puffer_ranks", tmp_path))
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
@@ -254,27 +268,52 @@ def test_another_object_gets_one_clear_error():
     bridge.close()
 
 
-def test_only_pufferlib_s_handler_is_preceded():
-    mine = []
-
-    def pufferlib_s(number, frame):
-        mine.append("theirs")
-
-    pufferlib_s.__module__ = "pufferlib.pufferl"
+@pytest.fixture
+def sigint():
+    """Restores the handler of this process."""
     before = signal.getsignal(signal.SIGINT)
-    try:
-        before_exit("pufferlib", lambda: mine.append("ours"))()
-        assert signal.getsignal(signal.SIGINT) is before
-        signal.signal(signal.SIGINT, pufferlib_s)
-        undo = before_exit("pufferlib", lambda: mine.append("ours"))
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0)
-        undo()
-        assert mine == ["ours", "theirs"]
-        assert signal.getsignal(signal.SIGINT) is pufferlib_s
-        undo = before_exit("pufferlib", lambda: mine.append("ours"))
-        assert signal.getsignal(signal.SIGINT) is not pufferlib_s
-        undo()
-        assert signal.getsignal(signal.SIGINT) is pufferlib_s
-    finally:
-        signal.signal(signal.SIGINT, before)
+    yield before
+    signal.signal(signal.SIGINT, before)
+
+
+def handler_of_pufferlib(calls):
+    def handler(number, frame):
+        calls.append("PufferLib")
+
+    handler.__module__ = "pufferlib.pufferl"
+    return handler
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0)
+
+
+def test_another_package_s_handler_stays(sigint):
+    before_exit("pufferlib", lambda: None)
+    assert signal.getsignal(signal.SIGINT) is sigint
+
+
+def test_an_action_runs_before_pufferlib_s_handler(sigint):
+    calls = []
+    handler = handler_of_pufferlib(calls)
+    signal.signal(signal.SIGINT, handler)
+    undo = before_exit("pufferlib", lambda: calls.append("ours"))
+    interrupt()
+    undo()
+    assert calls == ["ours", "PufferLib"]
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_handler_is_back_after_the_last_of_two_runs_in_any_order(sigint, first):
+    calls = []
+    handler = handler_of_pufferlib(calls)
+    signal.signal(signal.SIGINT, handler)
+    undo = [before_exit("pufferlib", lambda run=run: calls.append(run)) for run in range(2)]
+    undo[first]()
+    undo[first]()
+    interrupt()
+    assert calls == [1 - first, "PufferLib"]
+    undo[1 - first]()
+    assert signal.getsignal(signal.SIGINT) is handler

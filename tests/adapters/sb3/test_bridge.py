@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 
@@ -5,18 +6,18 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from puffer_callbacks import MemoryLogger, MetricsCallback, PufferCallback, Recorder, default_callbacks
+from puffer_callbacks.faults import PufferWarning
 from tests.support.reading import tensorboard_scalars
 
 pytest.importorskip("stable_baselines3")
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from puffer_callbacks.adapters import SB3Bridge
 
@@ -58,18 +59,18 @@ class Spy(PufferCallback):
         self.ended_by = exception
 
 
-class Said(BaseCallback):
-    """What the algorithm has recorded of each update, read in time: the truth."""
+class Updates(BaseCallback):
+    """Each update's values as the algorithm recorded them, read in time: the truth."""
 
     def __init__(self):
         super().__init__()
         self.updates = {}
 
     def _on_rollout_start(self):
-        said = self.logger.name_to_value
-        if "train/n_updates" in said and said["train/n_updates"] not in self.updates:
-            values = {tag: value for tag, value in said.items() if tag.startswith("train/")}
-            self.updates[said["train/n_updates"]] = (self.model.num_timesteps, values)
+        logged = self.logger.name_to_value
+        if "train/n_updates" in logged and logged["train/n_updates"] not in self.updates:
+            values = {tag: value for tag, value in logged.items() if tag.startswith("train/")}
+            self.updates[logged["train/n_updates"]] = (self.model.num_timesteps, values)
 
     _on_training_end = _on_rollout_start
 
@@ -101,15 +102,15 @@ def test_learning_is_the_same_bit_for_bit(memory_logger, name):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_what_an_update_says_stands_at_that_update_the_last_one_included(memory_logger, name):
+def test_an_update_s_values_stand_at_that_update_the_last_one_included(memory_logger, name):
     model, total = make(name)
-    said = Said()
-    model.learn(total, callback=[said, SB3Bridge(memory_logger, callbacks(metrics=1))])
+    truth = Updates()
+    model.learn(total, callback=[truth, SB3Bridge(memory_logger, callbacks(metrics=1))])
     assert {f"train/{tag}" for tag in SHARED[name]} <= set(memory_logger.tags)
     tag = {"DQN": "train/loss", "A2C": "train/value_loss", "PPO": "train/value_loss"}.get(name, "train/critic_loss")
-    truth = [(step, pytest.approx(float(values[tag]))) for step, values in said.updates.values()]
-    assert memory_logger.series(tag) == truth
-    assert len(truth) > 4
+    expected = [(step, pytest.approx(float(values[tag]))) for step, values in truth.updates.values()]
+    assert memory_logger.series(tag) == expected
+    assert len(expected) > 4
 
 
 def test_names_that_all_algorithms_share(memory_logger):
@@ -126,7 +127,7 @@ def test_names_that_all_algorithms_share(memory_logger):
 
 
 @pytest.mark.parametrize("name", ["PPO", "A2C", "DQN", "SAC"])
-def test_histograms_come_at_every_1000_optimizer_steps(memory_logger, name):
+def test_histograms_come_at_the_first_step_at_every_1000_and_at_the_end(memory_logger, name):
     faster = {
         "PPO": {"n_epochs": 25, "n_steps": 32, "batch_size": 4},
         "A2C": {"n_steps": 1},
@@ -139,11 +140,9 @@ def test_histograms_come_at_every_1000_optimizer_steps(memory_logger, name):
     kinds = {"PPO": "mlp_extractor.policy_net.0", "A2C": "mlp_extractor.policy_net.0", "DQN": "q_net.q_net.0"}
     part = kinds.get(name, "actor.latent_pi.0")
     optimizer_steps = dict(memory_logger.series("time/optimizer_steps"))
-    for tag in (f"weights/{part}.weight", f"gradients/{part}.bias"):
-        at = [optimizer_steps[step] for step in steps(memory_logger, tag)]
-        thousands = int(max(optimizer_steps.values())) // 1000
-        assert [int(count // 1000) for count in at] == list(range(1, thousands + 1)), tag
-        assert thousands == 2
+    # the first step, each thousand, and the end, which has no gradients
+    for tag, thousands in ((f"weights/{part}.weight", [0, 1, 2, 2]), (f"gradients/{part}.bias", [0, 1, 2])):
+        assert [optimizer_steps[step] // 1000 for step in steps(memory_logger, tag)] == thousands, tag
     assert steps(memory_logger, "rollout/rewards") == steps(memory_logger, f"weights/{part}.weight")
 
 
@@ -212,12 +211,40 @@ class Goal(gym.Env):
         return observation, 1.0, at % 5 == 0, False, info
 
 
-def test_dict_observations_and_several_actions():
+def test_dict_observations_come_whole_and_actions_with_every_part():
     spy = Spy()
     model = A2C("MultiInputPolicy", Goal(), n_steps=10, seed=1, device="cpu")
     model.learn(20, callback=SB3Bridge(None, spy))
-    assert spy.rollouts[0].observations.shape == (10, 1, 3, 40, 40), "the largest, as the algorithm sees it"
+    shapes = {name: list(entry.shape) for name, entry in spy.rollouts[0].observations.items()}
+    assert shapes == {"small": [10, 1, 2], "large": [10, 1, 3, 40, 40]}, "images as the algorithm sees them"
     assert spy.rollouts[0].actions.shape == (10, 1, 2)
+
+
+def bare():
+    """CartPole without the Monitor that Stable-Baselines3 puts around it."""
+    return DummyVecEnv([lambda: gym.make("CartPole-v1", max_episode_steps=30)] * 2)
+
+
+@pytest.mark.parametrize("name", ["PPO", "DQN"])
+@pytest.mark.parametrize("normalized", [False, True])
+def test_episodes_are_counted_without_a_monitor(name, normalized):
+    spies = []
+    for wrap in (VecMonitor, lambda env: env):
+        env = wrap(bare())
+        env = VecNormalize(env) if normalized else env
+        spies.append(Spy())
+        kind = {"PPO": (PPO, {"n_steps": 32, "batch_size": 64}), "DQN": (DQN, {"learning_starts": 1000})}[name]
+        model = kind[0]("MlpPolicy", env, seed=1, device="cpu", **kind[1])
+        model.learn(512, callback=SB3Bridge(None, spies[-1], rollout_steps=64))
+    reported, counted = (
+        [
+            (rollout.episode_returns.sort()[0].tolist(), rollout.episode_lengths.sort()[0].tolist())
+            for rollout in spy.rollouts
+        ]
+        for spy in spies
+    )
+    assert counted == reported
+    assert sum(len(returns) for returns, _ in counted) > 10
 
 
 def test_several_environments_and_normalized_ones(memory_logger):
@@ -228,18 +255,18 @@ def test_several_environments_and_normalized_ones(memory_logger):
     assert all(value >= 8 for _, value in memory_logger.series("train/reward")), "as Monitor saw it"
 
 
-def test_what_others_tell_the_logger_is_passed_on(memory_logger, tmp_path):
+def test_what_other_callbacks_record_is_logged(memory_logger, tmp_path):
     class Custom(BaseCallback):
         def _on_step(self):
             self.logger.record("custom/double", 2 * self.num_timesteps)
-            self.logger.record("custom/words", "ignored")
+            self.logger.record("custom/text", "ignored")
             return True
 
     model, _ = make("PPO")
     model.learn(256, callback=[Custom(), SB3Bridge(memory_logger, callbacks())])
     assert memory_logger.series("custom/double") == [(128, 256.0), (256, 512.0)]
     assert steps(memory_logger, "rollout/ep_rew_mean") == [128, 256]
-    assert not [tag for tag in memory_logger.tags if tag.startswith("time/")]
+    assert "time/fps" not in memory_logger.tags
     assert len(model.logger.output_formats) == 0, "its logger is left as it was"
 
 
@@ -265,6 +292,32 @@ def test_learning_goes_on_with_the_same_bridge(memory_logger):
     assert steps(memory_logger, "train/policy_loss") == [128, 256, 384, 512]
 
 
+def test_a_saved_model_continues_with_the_state_of_its_bridge(memory_logger, tmp_path):
+    first, whole = MemoryLogger(), MemoryLogger()
+    make("PPO")[0].learn(768, callback=SB3Bridge(whole, callbacks(metrics=24, histograms=12)))
+    model, _ = make("PPO")
+    with SB3Bridge(first, callbacks(metrics=24, histograms=12)) as bridge:
+        model.learn(384, callback=bridge)
+    model.save(tmp_path / "model.zip")
+    torch.save(bridge.state_dict(), tmp_path / "bridge.pt")
+
+    resumed = PPO.load(tmp_path / "model.zip", env=model.get_env(), device="cpu")
+    bridge = SB3Bridge(memory_logger, callbacks(metrics=24, histograms=12))
+    bridge.load_state_dict(torch.load(tmp_path / "bridge.pt"))
+    resumed.learn(384, callback=bridge, reset_num_timesteps=False)
+    assert memory_logger.series("time/optimizer_steps")[-1] == whole.series("time/optimizer_steps")[-1]
+    for tag in ("train/policy_loss", "weights/action_net.weight"):
+        assert steps(memory_logger, tag) == [step for step in steps(whole, tag) if step > 384], tag
+
+
+def test_a_configuration_file_makes_the_bridge(tmp_path):
+    given = yaml.safe_load(f"puffer_callbacks.adapters.SB3Bridge: {{log_dir: {tmp_path}, callbacks: {{metrics: 1}}}}")
+    (path, arguments), *_ = given.items()  # as rl_zoo3 reads it
+    module, _, name = path.rpartition(".")
+    make("PPO")[0].learn(256, callback=getattr(importlib.import_module(module), name)(**arguments))
+    assert [step for step, _ in tensorboard_scalars(tmp_path / "version_0")["train/policy_loss"]] == [128, 256]
+
+
 class Bomb(BaseCallback):
     """Goes off in the third rollout."""
 
@@ -274,7 +327,7 @@ class Bomb(BaseCallback):
         return True
 
 
-def test_an_exception_is_told_by_the_block_around_it(memory_logger):
+def test_an_exception_is_recorded_by_the_block_around_learn(memory_logger):
     spy = Spy()
     model, total = make("PPO")
     with (
@@ -318,24 +371,25 @@ def test_the_model_can_be_saved_meanwhile(memory_logger, tmp_path):
     assert PPO.load(tmp_path / "model.zip", device="cpu").num_timesteps == 200
 
 
-def test_an_algorithm_without_a_buffer_gets_one_clear_error():
-    class Search(BaseAlgorithm):
-        def __init__(self):
-            super().__init__(ActorCriticPolicy, gym.make("CartPole-v1"), 0.1)
-
-        def _setup_model(self):
-            """There is nothing to set up."""
-
-        def learn(self, total_timesteps, callback=None, **_):
-            _, callback = self._setup_learn(total_timesteps, callback)
-            callback.on_training_start(locals(), globals())
-
-    expected = r"SB3Bridge: expected an algorithm with a rollout_buffer .* or a replay_buffer .*, got Search"
-    with pytest.raises(TypeError, match=expected):
-        Search().learn(1, SB3Bridge(None, MetricsCallback()))
+def test_an_algorithm_without_buffers_gives_its_scalars_and_episodes(memory_logger):
+    ars = pytest.importorskip("sb3_contrib").ARS
+    spy = Spy()
+    model = ars("LinearPolicy", "CartPole-v1", n_delta=2, seed=1, device="cpu")
+    model.learn(600, callback=SB3Bridge(memory_logger, [spy, *callbacks()]))
+    assert steps(memory_logger, "train/step_size") == steps(memory_logger, "rollout/return_std")
+    assert len(steps(memory_logger, "train/step_size")) > 2
+    assert all(len(rollout.episode_returns) == 4 for rollout in spy.rollouts), "both signs of two directions"
+    assert [step for step, _ in memory_logger.series("train/reward")] == [r.env_steps for r in spy.rollouts]
 
 
-def test_a_missing_stable_baselines3_is_told_with_the_command_to_install_it():
+def test_a_second_run_from_zero_on_the_same_loggers_warns(memory_logger):
+    bridge = SB3Bridge(memory_logger, [MetricsCallback(1)])
+    make("PPO")[0].learn(256, callback=bridge)
+    with pytest.warns(PufferWarning, match=r"env_steps: expected one run for each logger, got a second run .* at 0"):
+        make("PPO")[0].learn(128, callback=bridge)
+
+
+def test_a_missing_stable_baselines3_gives_the_command_that_installs_it():
     code = (
         "import sys; sys.modules['stable_baselines3'] = None\n"
         "from puffer_callbacks.adapters import Loop, PuffeRLBridge\n"

@@ -1,0 +1,81 @@
+"""Calling callbacks' hooks where no trainer of Lightning's does it."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from puffer_callbacks.recorder.recorder import Recorder
+
+Hook = Callable[..., Any]
+BeforeStep = Callable[[Optimizer], None]
+
+_BASES = {"lightning.pytorch.callbacks.callback", "pytorch_lightning.callbacks.callback"}
+_UNCHANGED = nullcontext()
+
+
+def is_callback(candidate: object) -> bool:
+    """Whether an object is a Lightning callback, of either namespace; a ``LightningModule`` has hooks too.
+
+    Example:
+        >>> from lightning.pytorch import Callback, LightningModule
+        >>> is_callback(Callback()), is_callback(LightningModule()), is_callback("metrics")
+        (True, False, False)
+    """
+    return callable(getattr(candidate, "setup", None)) and not isinstance(candidate, nn.Module)
+
+
+def overriding(callbacks: Iterable[Any], hook: str) -> list[Hook]:
+    """The bound hooks of those callbacks that have one of their own, in order.
+
+    Example:
+        >>> from lightning.pytorch import Callback
+        >>> overriding([Callback()], "on_before_optimizer_step")
+        []
+    """
+    hooks = [getattr(callback, hook, None) for callback in callbacks]
+    return [call for call in hooks if callable(call) and getattr(call, "__module__", "") not in _BASES]
+
+
+def full_precision() -> AbstractContextManager[Any]:
+    """A block outside of autocast: measures are exact, also in a trainer that never leaves it, as PuffeRL."""
+    active = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
+    if not active:
+        return _UNCHANGED
+    stack = ExitStack()
+    for device in active:
+        stack.enter_context(torch.autocast(device, enabled=False))
+    return stack
+
+
+def optimizer_hooks(adapter: Any) -> tuple[BeforeStep | None, BeforeStep | None]:
+    """The calls of ``on_before_optimizer_step``; ``None`` where no callback has that hook.
+
+    Args:
+        adapter: what stands for the trainer.
+
+    Returns:
+        What to call right before an optimizer's step, which is the recorder's, and what to call before its
+        gradients are clipped, which is for the user's own callbacks, as in Lightning.
+    """
+    recorder, module = Recorder.of(adapter), adapter.lightning_module
+    stopwatch = recorder.run.stopwatch
+    measure = recorder.on_before_optimizer_step
+    own = overriding((each for each in adapter.callbacks if each is not recorder), "on_before_optimizer_step")
+
+    def before_step(optimizer: Optimizer) -> None:
+        entered, inside = perf_counter(), stopwatch.inside
+        with full_precision():
+            measure(adapter, module, optimizer)
+        stopwatch.inside = inside + perf_counter() - entered  # the blocks inside of it included
+
+    def before_clip(optimizer: Optimizer) -> None:
+        with full_precision():
+            for hook in own:
+                hook(adapter, module, optimizer)
+
+    return before_step if callable(measure) else None, before_clip if own else None

@@ -1,0 +1,160 @@
+"""The callbacks in rsl_rl's ``OnPolicyRunner``."""
+
+from collections.abc import Callable, Mapping
+from os import PathLike
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from puffer_callbacks.adapters.loop import Loop
+from puffer_callbacks.adapters.rsl_rl.rollouts import StorageRollouts
+from puffer_callbacks.adapters.wrapped_methods import wrap_method
+from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.values.scalars import Scalar, as_scalar
+
+_NEEDED = ("alg", "env", "cfg", "learn", "current_learning_iteration")
+_MODULES = ("actor", "critic", "policy", "student", "rnd")
+_SHARED = {"surrogate": "policy_loss", "value": "value_loss", "value_function": "value_loss", "entropy": "entropy"}
+
+
+class RslRlBridge:
+    """Runs the callbacks in an ``OnPolicyRunner`` of rsl_rl, version 3 or later.
+
+    The runner is taken as it is, and rsl_rl is never imported. Losses are logged at the update that they belong
+    to, over environment steps; episodes are counted one by one, where rsl_rl's own log averages the last hundred;
+    histograms and gradients are seen as everywhere. Training is the same, bit for bit. Each call of ``learn`` is a
+    fit, and ends it; an exception too.
+
+    Args:
+        loggers: Lightning loggers, one or several; ``None`` for none.
+        callbacks: the callbacks, or the arguments of ``default_callbacks`` as a mapping; left out, the default ones.
+        log_dir: a folder for TensorBoard's files, for a configuration in YAML that cannot name a logger.
+
+    Raises:
+        TypeError: if a callback is none.
+
+    Example:
+        >>> from puffer_callbacks import MemoryLogger, default_callbacks
+        >>> bridge = RslRlBridge(MemoryLogger(), default_callbacks())
+        >>> bridge.attach("a runner")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        TypeError: attach: expected an rsl_rl runner, got str, which has no alg, env, ...
+
+        With rsl_rl::
+
+            runner = RslRlBridge(logger, default_callbacks()).attach(OnPolicyRunner(env, cfg, log_dir))
+            runner.learn(num_learning_iterations=1500)
+    """
+
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        self.loop = Loop(loggers, callbacks, log_dir=log_dir)
+        self._runner: Any = None
+        self._rollouts = StorageRollouts()
+        self._env_steps = 0
+        self._undo: list[Callable[[], object]] = []
+
+    def attach(self, runner: Any) -> Any:
+        """Record what a runner learns from now on; one that was recorded before is detached.
+
+        Args:
+            runner: an ``OnPolicyRunner``.
+
+        Returns:
+            The runner.
+
+        Raises:
+            TypeError: if it is none.
+        """
+        missing = [name for name in _NEEDED if not hasattr(runner, name)]
+        if missing:
+            given = f"got {type(runner).__name__}, which has no {', '.join(missing)}"
+            raise TypeError(f"attach: expected an rsl_rl runner, {given}")
+        if runner is not self._runner:
+            self.detach()
+            self._runner, self._env_steps = runner, 0
+            self._undo.append(wrap_method(runner, "learn", self._learn))
+        return runner
+
+    def detach(self) -> None:
+        """End the fit, if one is open, and leave the runner as it was."""
+        try:
+            self.loop.close()
+        finally:
+            self._unwrap(0)
+            self._runner = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps beside the model: counters, intervals, open means; all so far is flushed."""
+        return {"env_steps": self._env_steps, "callbacks": self.loop.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint; after ``attach`` and before ``learn``.
+
+        Raises:
+            RuntimeError: if a run is being recorded already.
+        """
+        self.loop.load_state_dict(state["callbacks"])
+        self._env_steps = state["env_steps"]
+
+    def _unwrap(self, keep: int) -> None:
+        while len(self._undo) > keep:
+            self._undo.pop()()
+
+    def _learn(self, learn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._begin()
+        wrapped = len(self._undo)
+        self._undo.append(wrap_method(self._runner.alg, "process_env_step", self._process_env_step))
+        self._undo.append(wrap_method(self._runner.alg, "update", self._update))
+        try:
+            result = learn(*args, **kwargs)
+        except BaseException as error:
+            self.loop.fail(error)
+            raise
+        finally:
+            self._unwrap(wrapped)
+        self.loop.close()
+        return result
+
+    def _begin(self) -> None:
+        runner, alg = self._runner, self._runner.alg
+        steps = runner.cfg.get("num_steps_per_env", 0) * runner.env.num_envs * self.loop.world_size
+        self._env_steps = max(self._env_steps, runner.current_learning_iteration * steps)
+        self._rollouts = StorageRollouts()
+        owners = [alg, *(getattr(alg, name, None) for name in _MODULES)]
+        optimizers = [each for owner in owners if isinstance(each := getattr(owner, "optimizer", None), Optimizer)]
+        self.loop.fit_start(_modules(alg), runner.cfg, optimizers=optimizers, env_steps=lambda: self._env_steps)
+
+    def _process_env_step(self, step: Callable[..., Any], obs: Any, rewards: Any, dones: Any, extras: Any) -> Any:
+        with Recorder.of(self.loop).guard("RslRlBridge"):
+            self._env_steps += len(rewards) * self.loop.world_size
+            self._rollouts.step(rewards, dones, extras)
+        return step(obs, rewards, dones, extras)
+
+    def _update(self, update: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        rollout = None
+        alg = self._runner.alg
+        with Recorder.of(self.loop).guard("RslRlBridge"):
+            rollout = self._rollouts.pop(alg.storage, env_steps=self._env_steps)
+        if rollout is not None:
+            self.loop.rollout_end(rollout)
+        losses = update(*args, **kwargs)
+        self.loop.update_end(update_metrics(losses))
+        return losses
+
+
+def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
+    """An update's losses under the names that all algorithms share.
+
+    Example:
+        >>> update_metrics({"surrogate": -0.01, "value": 0.5, "rnd": 0.2})
+        {'policy_loss': -0.01, 'value_loss': 0.5, 'rnd_loss': 0.2}
+    """
+    scalars = {_SHARED.get(name, f"{name}_loss"): as_scalar(value) for name, value in losses.items()}
+    return {name: value for name, value in scalars.items() if value is not None}
+
+
+def _modules(alg: Any) -> dict[str, nn.Module]:
+    """The networks that the algorithm trains, the actor first."""
+    found = {name: getattr(alg, name, None) for name in _MODULES}
+    return {name: module for name, module in found.items() if isinstance(module, nn.Module)}

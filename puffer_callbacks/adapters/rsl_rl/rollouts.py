@@ -1,0 +1,64 @@
+"""What an rsl_rl runner collects, as ``Rollout``."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from puffer_callbacks.measure.episode_counter import EpisodeCounter
+from puffer_callbacks.rollout import Rollout
+
+
+class StorageRollouts:
+    """Follows the environments' steps, and makes a rollout of them and the algorithm's storage.
+
+    The storage adds to a reward the value of what a time limit has cut off, and intrinsic rewards; so rewards,
+    and the episodes counted from them, are kept as the environments gave them.
+    """
+
+    def __init__(self) -> None:
+        self._counter = EpisodeCounter()
+        self._rewards: list[Tensor] = []
+        self._dones: list[Tensor] = []
+        self._infos: dict[str, list[Tensor]] = defaultdict(list)
+
+    def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any]) -> None:
+        """Add a step: rewards [N], dones [N], and the environments' own numbers."""
+        self._rewards.append(rewards.clone())
+        self._dones.append(dones.clone())
+        for name, value in (extras.get("episode") or extras.get("log") or {}).items():
+            self._infos[name.strip("/")].append(torch.as_tensor(value).detach().float().reshape(-1).cpu())
+
+    def pop(self, storage: Any, *, env_steps: int) -> Rollout | None:
+        """The rollout since the last call, or ``None`` without a step.
+
+        Args:
+            storage: the algorithm's, after it has computed returns; all but its observations is copied.
+            env_steps: environment steps so far.
+        """
+        if not self._rewards:
+            return None
+        rewards, dones = torch.stack(self._rewards), torch.stack(self._dones).bool()
+        infos = {name: torch.cat(values) for name, values in self._infos.items()}
+        self._rewards, self._dones, self._infos = [], [], defaultdict(list)
+        returns, lengths = self._counter.finished(Rollout(rewards=rewards, dones=dones))
+        return Rollout(
+            observations=dict(storage.observations.items()),
+            actions=storage.actions.clone(),
+            rewards=rewards,
+            dones=dones,
+            **_estimates(storage),
+            episode_returns=torch.from_numpy(returns),
+            episode_lengths=torch.from_numpy(lengths),
+            infos=infos,
+            env_steps=env_steps,
+        )
+
+
+def _estimates(storage: Any) -> dict[str, Tensor]:
+    """Fields [T, N] that the storage keeps as [T, N, 1]; of distillation it has none."""
+    names = {"values": "values", "log_probs": "actions_log_prob", "advantages": "advantages", "returns": "returns"}
+    found = {name: getattr(storage, stored, None) for name, stored in names.items()}
+    return {name: value.squeeze(-1).clone() for name, value in found.items() if isinstance(value, Tensor)}

@@ -1,0 +1,73 @@
+"""What callbacks read of a trainer and never changes in a run: loggers, callbacks, processes."""
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import distributed
+
+from puffer_callbacks.adapters.hook_calls import is_callback
+from puffer_callbacks.callbacks.defaults import default_callbacks
+
+
+class TrainerAttributes:
+    """Loggers, callbacks and the place among the processes, under the names of Lightning's ``Trainer``.
+
+    Args:
+        loggers: Lightning loggers, one or several, or ``None``.
+        callbacks: callbacks, one or several; a mapping holds the arguments of ``default_callbacks``, and ``None``
+            are the default ones.
+        log_dir: a folder for TensorBoard's files, each run in a version of its own; beside the loggers.
+
+    Raises:
+        TypeError: if a callback is none.
+    """
+
+    accumulate_grad_batches = 1
+    datamodule = None
+    sanity_checking = False
+    fast_dev_run = False
+    should_stop = False
+    training = True
+
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        self.loggers = _listed(loggers)
+        if log_dir is not None:
+            self.loggers.append(TensorBoardLogger(log_dir, name=""))
+        if callbacks is None or isinstance(callbacks, Mapping):
+            callbacks = default_callbacks(**(callbacks or {}))
+        self.callbacks = _listed(callbacks)
+        for callback in self.callbacks:
+            if not is_callback(callback):
+                raise TypeError(f"callbacks: expected Lightning callbacks, got {type(callback).__name__}")
+
+    @property
+    def logger(self) -> Any:
+        """The first logger, if any."""
+        return self.loggers[0] if self.loggers else None
+
+    @property
+    def world_size(self) -> int:
+        """Processes that train together."""
+        return distributed.get_world_size() if _is_distributed() else 1
+
+    @property
+    def global_rank(self) -> int:
+        """The index of this process among them."""
+        return distributed.get_rank() if _is_distributed() else 0
+
+    @property
+    def is_global_zero(self) -> bool:
+        """Whether this is the process that logs."""
+        return self.global_rank == 0
+
+
+def _listed(given: Any) -> list[Any]:
+    if given is None or given is False:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _is_distributed() -> bool:
+    return distributed.is_available() and distributed.is_initialized()

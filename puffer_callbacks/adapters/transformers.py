@@ -1,0 +1,144 @@
+"""The callbacks in Hugging Face's trainers."""
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from puffer_callbacks.adapters.loop import Loop
+from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
+
+try:
+    from transformers import TrainerCallback
+except ImportError as error:
+    raise ImportError("TransformersCallback needs transformers: pip install transformers accelerate") from error
+
+_CHECKPOINT = "puffer_callbacks.pt"
+_SHARED = {
+    "objective/kl": "kl",
+    "objective/entropy": "entropy",
+    "objective/scores": "reward",
+    "loss/policy_avg": "policy_loss",
+    "loss/value_avg": "value_loss",
+    "policy/approxkl_avg": "approx_kl",
+    "policy/clipfrac_avg": "clip_fraction",
+}
+"""What TRL's PPO calls a thing, and its name here, which TRL's other trainers have too."""
+_SKIPPED = {"epoch", "step", "lr", "total_flos", "train_loss"}
+
+
+class TransformersCallback(TrainerCallback):
+    """Runs the callbacks in ``transformers.Trainer`` and the trainers built on it: TRL's GRPO, PPO, DPO.
+
+    What the trainer logs stands under ``train/<name>``, so TRL's ``reward``, ``kl``, ``entropy``,
+    ``clip_ratio/…``, ``frac_reward_zero_std`` and ``sampling/…`` have the names that all algorithms share; what
+    it evaluates, under ``eval/<name>``. Intervals are in optimizer steps. Weights and gradients are seen as
+    everywhere, and training is the same, bit for bit. Each checkpoint of the trainer holds the callbacks' state.
+
+    The trainer does not inform callbacks of an exception; ``with TransformersCallback(…) as callback:`` around
+    ``train`` does.
+
+    Args:
+        loggers: Lightning loggers, one or several; ``None`` for none.
+        callbacks: the callbacks, or the arguments of ``default_callbacks`` as a mapping; left out, the default ones.
+        log_dir: a folder for TensorBoard's files, for a configuration in YAML that cannot name a logger.
+
+    Raises:
+        TypeError: if a callback is none.
+
+    Example:
+        ``Trainer(model, args, train_dataset=data, callbacks=[TransformersCallback(logger, default_callbacks())])``
+    """
+
+    def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
+        self.loop = Loop(loggers, callbacks, log_dir=log_dir)
+        self._step_is_open = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
+        """Begin the fit, or continue that of a checkpoint."""
+        self.loop.close()
+        saved = _checkpoint(args, state)
+        if saved.exists():
+            self.loop.load_state_dict(torch.load(saved))
+        model, optimizer = trainer["model"], trainer.get("optimizer")
+        known = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
+        settings = {**args.to_dict(), "model": _config(model)}
+        self.loop.fit_start(model, settings, optimizers=known, global_step=state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
+        """An optimizer step is over; what it logs comes next, if it logs."""
+        self._finish_step()
+        self._step_is_open = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **trainer: Any) -> None:
+        """Log what the trainer logs."""
+        if not self.loop.is_open:
+            return
+        metrics, evaluated = split_logs(logs or {})
+        recorder = Recorder.of(self.loop)
+        with recorder.guard("TransformersCallback"):
+            recorder.record(to_floats(evaluated))
+        if metrics:
+            self._step_is_open = False
+            self.loop.step(metrics)
+
+    def on_save(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
+        """Keep the callbacks' state beside the trainer's checkpoint."""
+        self._finish_step()
+        recorder = Recorder.of(self.loop)
+        with recorder.guard("TransformersCallback, its part of a checkpoint"):
+            kept = self.loop.state_dict()
+            if state.is_world_process_zero:
+                torch.save(kept, _checkpoint(args, state))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
+        """End the fit."""
+        self._finish_step()
+        self.loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._finish_step()
+        self.loop.__exit__(kind, error, trace)
+
+    def _finish_step(self) -> None:
+        if self._step_is_open and self.loop.is_open:
+            self.loop.step()
+        self._step_is_open = False
+
+
+def split_logs(logs: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, Scalar]]:
+    """A trainer's log as metrics of training by name, and of evaluation by tag; its timings are left out.
+
+    Example:
+        >>> split_logs({"loss": 0.5, "objective/kl": 0.1, "eval_loss": 0.7, "train_runtime": 3.0, "epoch": 1})
+        ({'loss': 0.5, 'kl': 0.1}, {'eval/loss': 0.7})
+    """
+    metrics: dict[str, Scalar] = {}
+    evaluated: dict[str, Scalar] = {}
+    for name, value in logs.items():
+        scalar = as_scalar(value)
+        if scalar is None or name in _SKIPPED or name.endswith(("_runtime", "_per_second")):
+            continue
+        if name.startswith("eval_"):
+            evaluated[f"eval/{name.removeprefix('eval_')}"] = scalar
+        else:
+            metrics[_SHARED.get(name, name)] = scalar
+    return metrics, evaluated
+
+
+def _checkpoint(args: Any, state: Any) -> Path:
+    return Path(args.output_dir, f"checkpoint-{state.global_step}", _CHECKPOINT)
+
+
+def _config(model: Any) -> Mapping[str, Any]:
+    config = getattr(model, "config", None)
+    return dict(config.to_dict()) if hasattr(config, "to_dict") else {}

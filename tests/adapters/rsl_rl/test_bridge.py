@@ -1,0 +1,174 @@
+"""The real ``OnPolicyRunner`` on environments of arithmetic."""
+
+import pytest
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from puffer_callbacks import MemoryLogger, PufferCallback, Recorder, default_callbacks
+from puffer_callbacks.adapters import RslRlBridge
+from puffer_callbacks.adapters.rsl_rl.rollouts import StorageRollouts
+from tests.support.reading import tensorboard_scalars
+
+pytest.importorskip("rsl_rl")
+from rsl_rl.env import VecEnv
+from rsl_rl.runners import OnPolicyRunner
+from tensordict import TensorDict
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
+
+ENVS, STEPS = 8, 16
+
+
+class Arithmetic(VecEnv):
+    """Environment n pays n + 1 at each step and ends every 5 + n steps, the even ones by a time limit."""
+
+    num_envs, num_actions, max_episode_length, device, cfg = ENVS, 2, 100, "cpu", {}
+
+    def __init__(self):
+        self.episode_length_buf = torch.zeros(ENVS, dtype=torch.long)
+        self.generator = torch.Generator().manual_seed(1)
+
+    def get_observations(self):
+        seen = torch.randn(ENVS, 3, generator=self.generator)
+        return TensorDict({"policy": seen, "privileged": seen.repeat(1, 2)}, [ENVS])
+
+    def step(self, actions):
+        self.episode_length_buf += 1
+        dones = (self.episode_length_buf >= 5 + torch.arange(ENVS)).long()
+        self.episode_length_buf *= 1 - dones
+        extras = {"time_outs": dones * (torch.arange(ENVS) % 2 == 0), "log": {"/Episode_Reward/alive": 0.5}}
+        return self.get_observations(), torch.arange(1.0, ENVS + 1), dones, extras
+
+
+class Spy(PufferCallback):
+    def __init__(self):
+        self.rollouts, self.ended_by = [], None
+
+    def on_rollout_end(self, trainer, pl_module, rollout):
+        self.rollouts.append(rollout)
+
+    def on_exception(self, trainer, pl_module, exception):
+        self.ended_by = exception
+
+
+def make_runner(**algorithm):
+    torch.manual_seed(1)
+    network = {"class_name": "MLPModel", "hidden_dims": [8], "activation": "elu"}
+    gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0}
+    ppo = {"class_name": "PPO", "num_learning_epochs": 2, "num_mini_batches": 4, "schedule": "adaptive"}
+    config = {
+        "num_steps_per_env": STEPS,
+        "save_interval": 1000,
+        "obs_groups": {"actor": ["policy"], "critic": ["policy", "privileged"]},
+        "actor": {**network, "distribution_cfg": gaussian},
+        "critic": network,
+        "algorithm": {**ppo, "desired_kl": 0.01, **algorithm},
+    }
+    return OnPolicyRunner(Arithmetic(), config, None, "cpu")
+
+
+def callbacks(**overrides):
+    return [Recorder(overhead_budget=1.0), *default_callbacks(**{"metrics": 1, **overrides})]
+
+
+def steps(logger, tag):
+    return [step for step, _ in logger.series(tag)]
+
+
+def test_every_update_stands_at_its_environment_steps(memory_logger):
+    runner = RslRlBridge(memory_logger, callbacks()).attach(make_runner())
+    losses, update = [], runner.alg.update
+    runner.alg.update = lambda: losses.append(update()) or losses[-1]
+    runner.learn(4)
+    updates = [ENVS * STEPS * at for at in range(1, 5)]
+    assert memory_logger.series("train/value_loss") == list(
+        zip(updates, [each["value"] for each in losses], strict=True)
+    )
+    assert memory_logger.series("train/policy_loss")[-1][1] == losses[-1]["surrogate"]
+    assert memory_logger.series("losses/entropy")[-1][1] == -losses[-1]["entropy"]
+    assert steps(memory_logger, "train/learning_rate") == updates
+    assert memory_logger.series("time/optimizer_steps") == [(step, 8.0 * at) for at, step in enumerate(updates, 1)]
+    assert memory_logger.series("rollout/info/Episode_Reward/alive")[0] == (updates[0], 0.5)
+    assert memory_logger.series("hyperparameters")[0][1].settings["num_steps_per_env"] == STEPS
+
+
+def test_episodes_are_counted_with_the_environments_own_rewards(memory_logger):
+    spy = Spy()
+    RslRlBridge(memory_logger, [spy, *callbacks()]).attach(make_runner()).learn(3)
+    ended = [
+        sorted(
+            (5 + env) * (env + 1.0)
+            for env in range(ENVS)
+            for at in range(first, first + STEPS)
+            if (at + 1) % (5 + env) == 0
+        )
+        for first in (0, STEPS, 2 * STEPS)
+    ]
+    assert [sorted(rollout.episode_returns.tolist()) for rollout in spy.rollouts] == ended
+    rollout = spy.rollouts[0]
+    assert torch.equal(rollout.rewards, torch.arange(1.0, ENVS + 1).expand(STEPS, ENVS)), (
+        "without the bootstrapped value"
+    )
+    assert {name: list(entry.shape) for name, entry in rollout.observations.items()} == {
+        "policy": [STEPS, ENVS, 3],
+        "privileged": [STEPS, ENVS, 6],
+    }
+    assert rollout.actions.shape == (STEPS, ENVS, 2)
+    assert rollout.values.shape == rollout.advantages.shape == (STEPS, ENVS)
+    assert rollout.dones.sum() == len(rollout.episode_returns)
+
+
+def test_histograms_and_gradients_have_the_names_of_both_networks(memory_logger):
+    RslRlBridge(memory_logger, callbacks(histograms=8, gradients=8)).attach(make_runner(max_grad_norm=1e-3)).learn(2)
+    for tag in ("weights/actor.mlp.0.weight", "gradients/critic.mlp.0.weight", "rollout/advantages"):
+        assert steps(memory_logger, tag) == [ENVS * STEPS, 2 * ENVS * STEPS], tag
+    before, after = (dict(memory_logger.series(f"gradient_norm/{name}")) for name in ("total", "clipped"))
+    assert all(before[step] > 2e-3 > after[step] for step in before), "before the clip of each network"
+
+
+def test_training_is_the_same_bit_for_bit_and_the_runner_is_left_as_it_was(memory_logger):
+    weights = []
+    for bridge in (None, RslRlBridge(memory_logger, callbacks(histograms=1, gradients=1))):
+        runner = make_runner()
+        if bridge is not None:
+            bridge.attach(runner)
+        runner.learn(3)
+        weights.append([*runner.alg.actor.parameters(), *runner.alg.critic.parameters()])
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+    assert not {"update", "process_env_step"} & vars(runner.alg).keys()
+    bridge.detach()
+    assert "learn" not in vars(runner)
+
+
+def test_learning_goes_on_over_the_steps_so_far(memory_logger):
+    runner = RslRlBridge(memory_logger, callbacks()).attach(make_runner())
+    runner.learn(2)
+    runner.learn(2)
+    assert steps(memory_logger, "train/value_loss") == [ENVS * STEPS * at for at in range(1, 5)]
+
+
+def test_an_exception_is_recorded_and_raised(memory_logger, tmp_path):
+    spy, tensorboard = Spy(), TensorBoardLogger(tmp_path, name="", version="")
+    runner = RslRlBridge([memory_logger, tensorboard], [spy, *callbacks()]).attach(make_runner())
+    update = runner.alg.compute_returns
+
+    def broken(observations):
+        if len(spy.rollouts) == 2:
+            raise OSError("the simulator is gone")
+        update(observations)
+
+    runner.alg.compute_returns = broken
+    with pytest.raises(OSError, match="the simulator is gone"):
+        runner.learn(4)
+    assert isinstance(spy.ended_by, OSError)
+    assert "OSError: the simulator is gone" in memory_logger.text
+    assert [step for step, _ in tensorboard_scalars(tmp_path)["train/value_loss"]] == [128, 256]
+
+
+def test_a_rollout_without_a_step_is_none():
+    assert StorageRollouts().pop(None, env_steps=0) is None
+
+
+def test_another_object_gets_one_clear_error():
+    with pytest.raises(TypeError, match=r"attach: expected an rsl_rl runner, got dict, which has no alg, env"):
+        RslRlBridge(MemoryLogger(), default_callbacks()).attach({})
