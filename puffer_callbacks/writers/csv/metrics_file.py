@@ -107,6 +107,11 @@ class MetricsFile:
         kept = [row for row in rows if len(row) > step and (not any(row[mark:][:1]) or _up_to(row[step], last_step))]
         self._replace_rows(to_lines([self._columns, *kept]))
 
+    def restore(self) -> None:
+        """Bring back the earlier run's rows, which Lightning has removed, where this run wrote none."""
+        if not self._columns and self._second_name.is_file() and not self._path.exists():
+            os.link(self._second_name, self._path)
+
     def _append(self, line: bytes) -> None:
         size = self._path.stat().st_size
         try:

@@ -52,6 +52,11 @@ class CSVWriter(Writer):
         """Keep the rows of the checkpoint, up to ``last_step``, and drop later ones."""
         self._file.resume(last_step, self._size, own=self.tag("time/optimizer_steps"))
 
+    def close(self) -> None:
+        """Leave an earlier run's rows where they were, if this run has not started."""
+        super().close()
+        self._file.restore()
+
     def state_dict(self) -> dict[str, Any]:
         """The size of the file: rows of the module's own ``self.log`` count on another axis."""
         return {"size": self._file.size}
