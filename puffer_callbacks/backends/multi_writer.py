@@ -7,6 +7,7 @@ from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
+from puffer_callbacks.writers.fallback import ValuesWriter
 
 
 class MultiWriter(Writer):
@@ -45,6 +46,16 @@ class MultiWriter(Writer):
     def busy(self) -> float:  # type: ignore[override]  # the sum over the writers
         """CPU seconds spent on threads of the writers: the most that they can have taken from the run."""
         return sum(writer.busy for writer in self.writers)
+
+    def add_listener(self, listener: Any) -> None:
+        """Give whole rows to one more object, on this thread.
+
+        Args:
+            listener: any with ``log_values(values, step)``; it is no logger of the run and has no part in a checkpoint.
+        """
+        writer = ValuesWriter(listener)
+        writer.x_axis = self.x_axis
+        self.writers.append(writer)
 
     def begin(self, first_step: int) -> None:
         """Begin a run in every logger."""

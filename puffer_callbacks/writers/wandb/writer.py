@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
+from puffer_callbacks.values import Alert, Histogram, Hyperparameters, Image, Text, Value, Video
 from puffer_callbacks.values.image_files import to_gif
 from puffer_callbacks.writers.base import Writer
 from puffer_callbacks.writers.wandb.run_file import last_logged_step
@@ -15,6 +15,7 @@ from puffer_callbacks.writers.wandb.run_file import last_logged_step
 _log = logging.getLogger("puffer_callbacks")
 _DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "WandbServiceConnectionError"}
 """What the versions of W&B raise where their own process is gone."""
+_LEVELS = {"info": "INFO", "warning": "WARN", "critical": "ERROR"}
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
 
@@ -53,6 +54,8 @@ class WandbWriter(Writer):
                     self._hyperparameters(run, value)
                 else:
                     row[self.tag(tag)] = self._encode(value)
+                if isinstance(value, Alert):
+                    run.alert(title=value.title, text=value.text, level=_LEVELS[value.severity])
             if row:
                 run.log(row)
         except Exception as error:
