@@ -124,6 +124,8 @@ class HistogramCallback(PufferCallback):
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Keep the rollout where the next firing is near: its memory is wanted for the rollouts that follow."""
+        if all(getattr(rollout, name) is None for name in _ROLLOUT):  # of finished episodes alone
+            return
         recorder = Recorder.of(trainer)
         before, self._rollout_at = self._rollout_at, recorder.counters.optimizer_steps
         steps_between = sys.maxsize if before is None else self._rollout_at - before
