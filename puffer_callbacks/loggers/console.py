@@ -94,8 +94,11 @@ class ConsoleLogger(Logger):
             self._print(f"{group} {{ {listed} }}")
 
     def _print(self, line: str) -> None:
+        stream = self._stream or sys.stdout
         line = _CONTROL.sub("\ufffd", line)
-        print(f"[{self._prefix_text}] Step {self._step}: {line}", file=self._stream or sys.stdout, flush=True)
+        line = f"[{self._prefix_text}] Step {self._step}: {line}"
+        encoding = getattr(stream, "encoding", None) or "utf-8"  # a terminal may know ASCII only
+        print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
 
 
 def _number(value: float) -> str:

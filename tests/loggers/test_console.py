@@ -152,3 +152,13 @@ def test_without_a_step_the_last_step_is_printed(stream):
 def test_an_invalid_interval_raises(interval, error):
     with pytest.raises(error, match="expected an interval"):
         ConsoleLogger(every_n_steps=interval)
+
+
+def test_a_terminal_that_knows_ascii_only_gets_the_rest_of_the_row():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    logger = ConsoleLogger("\u00dcBUNG", every_n_steps=1, stream=stream)
+    logger.log_metrics({"train/verlust_\u00fc": 1.0, "train/loss": 0.5}, step=1)
+    assert stream.buffer.getvalue().decode("ascii").splitlines() == [
+        r"[\xdcBUNG] Step 1: train/verlust_\xfc = 1.0000",
+        r"[\xdcBUNG] Step 1: train/loss = 0.5000",
+    ]

@@ -1,6 +1,6 @@
 """CSV: one line for each row, pictures as files beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -32,6 +32,11 @@ class CSVWriter(Writer):
         self._size: int | None = None
         # the logger's own writer deletes the file when it opens it and rewrites it at every new column
         logger._experiment = self._file
+
+    @property
+    def destination(self) -> Hashable:
+        """The folder, and the prefix of the tags."""
+        return "CSV", self._file.folder, self.tag("")
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Append the row."""

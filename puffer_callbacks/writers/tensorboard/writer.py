@@ -1,7 +1,7 @@
 """TensorBoard: one event for each row."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from tempfile import TemporaryFile
@@ -30,6 +30,12 @@ class TensorBoardWriter(Writer):
     Args:
         logger: a ``TensorBoardLogger`` of either Lightning namespace, or Fabric's.
     """
+
+    @property
+    def destination(self) -> Hashable:
+        """The folder, and the prefix of the tags."""
+        folder = str(self.logger.log_dir)
+        return "TensorBoard", os.path.abspath(folder) if self._is_local else folder, self.tag("")
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row as one event; the operating system has it on return."""
