@@ -43,7 +43,8 @@ class CSVWriter(Writer):
         cells: dict[str, float | str] = {}
         for tag, value in values.items():
             if isinstance(value, Hyperparameters):
-                self._file.log_hparams(dict(value.settings))
+                if not self._file.hparams:  # Lightning's ``Trainer`` logs them itself where a module has some
+                    self._file.log_hparams(dict(value.settings))
             else:
                 cells.update(self._cells(self.tag(tag), value, self.step(axes)))
         if cells:

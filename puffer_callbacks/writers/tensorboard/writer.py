@@ -117,9 +117,8 @@ class TensorBoardWriter(Writer):
         return self.logger.experiment._get_file_writer()
 
     def _hyperparameters(self, value: Hyperparameters) -> list[Summary.Value]:
-        if value.status == "running":
-            # the logger keeps them for hparams.yaml; its own entry in the HParams tab would be hp_metric = -1
-            self.logger._default_hp_metric = False
+        if value.status == "running" and not os.path.isfile(os.path.join(self.logger.log_dir, "hparams.yaml")):
+            # which the logger writes when it is saved; Lightning's ``Trainer`` has done that already
             getattr(self.logger, "hparams", {}).update(value.settings)
         metrics = {self.tag(tag): number for tag, number in value.metrics.items()}
         return hparams_summaries(replace(value, metrics=metrics))
