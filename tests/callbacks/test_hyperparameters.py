@@ -318,7 +318,7 @@ class Data(pl.LightningDataModule):
 def test_hyperparameters_that_collide_are_refused_by_lightning_as_ever(quiet_trainer, memory_logger, ours):
     trainer = quiet_trainer(logger=memory_logger, callbacks=[HyperparametersCallback()] if ours else [])
     module, data = Configured(gamma=0.99), Data(gamma=0.9)
-    with pytest.raises(RuntimeError, match="Error while merging hparams: the keys .'gamma'. are present"):
+    with pytest.raises(RuntimeError, match=r"Error while merging hparams: the keys .'gamma'. are present"):
         trainer.fit(module, datamodule=data)
     assert (module.hparams_initial, data.hparams_initial) == ({"gamma": 0.99}, {"gamma": 0.9})
 
