@@ -41,13 +41,21 @@ class PufferCallback(Callback):
     """When ``before_optimizer_step(trainer, pl_module, optimizer, step)`` is called, for callbacks that measure
     gradients; what it returns is called right after the step, if the step is taken."""
     _every: Every
+    _run: object = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Make sure that the run has a recorder, and that it is open."""
         recorder = Recorder.of(trainer)
         recorder.setup(trainer, pl_module, stage)
+        if stage == "fit" and self._run is not recorder.run.token:
+            self._run = recorder.run.token
+            self.reset(trainer)
         if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
             recorder.run.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
+
+    def reset(self, trainer: Any) -> None:
+        """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a
+        second ``fit`` of one trainer continues its run."""
 
     @property
     def state_key(self) -> str:

@@ -52,11 +52,9 @@ class MetricsCallback(PufferCallback):
         self._nonfinite: Counter[str] = Counter()
         self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = False
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            self._reset()
+        self._reset()
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin the interval that this step lies in."""

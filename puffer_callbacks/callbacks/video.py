@@ -44,6 +44,7 @@ class VideoCallback(PufferCallback):
     """
 
     expensive = True
+    interval_unit = "rollouts"
 
     def __init__(
         self,
@@ -63,17 +64,22 @@ class VideoCallback(PufferCallback):
         self.seed = seed
         self.max_steps = max_steps
         self.max_bytes = max_bytes
-        self._failed = False
+        self._has_failed = False
+
+    def reset(self, trainer: Any) -> None:
+        """Begin a run."""
+        self._has_failed = False
+        self._every.resume_at(0)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log an episode where this rollout crosses the interval."""
-        if not self._every.fires(self._every.last + 1) or self._failed or not trainer.is_global_zero:
+        if not self._every.fires(self._every.last + 1) or self._has_failed or not trainer.is_global_zero:
             return
-        self._failed = True  # what fails once is not tried again
+        self._has_failed = True  # what fails once is not tried again
         with isolated(pl_module):
             video = self._record(pl_module)
-        self._failed = False
+        self._has_failed = False
         Recorder.of(trainer).record({"episodes": shrink_to_bytes(video, max_bytes=self.max_bytes)})
 
     def state_dict(self) -> dict[str, Any]:
