@@ -60,7 +60,7 @@ class TrainingSteps:
             if callable(getattr(callback, "resume_at", None)):
                 callback.resume_at(self._counters.optimizer_steps)
         self._optimizer_steps = OptimizerSteps(
-            self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self._wake
+            self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self.wake
         )
         self._optimizer_steps.open(trainer, pl_module)
         for callback in self._callbacks:
@@ -114,7 +114,7 @@ class TrainingSteps:
     def publish_later(self, values: Mapping[str, Value]) -> None:
         """Show numbers to Lightning's callbacks at the end of this training batch."""
         self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
-        self._wake()
+        self.wake()
 
     def publish(self, *, with_open_intervals: bool = False) -> None:
         """Show what was logged to Lightning's callbacks.
@@ -138,7 +138,7 @@ class TrainingSteps:
         for callback in self._callbacks:
             show_idle_hooks(callback)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Look at the callbacks at the end of this training batch, whatever step they declared."""
         self._due_at = 0
 
