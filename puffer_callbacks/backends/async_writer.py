@@ -59,7 +59,7 @@ class AsyncWriter(Writer):
     @x_axis.setter
     def x_axis(self, x_axis: XAxis) -> None:
         self._x_axis = x_axis
-        self._do(partial(setattr, self.writer, "x_axis", x_axis))  # rows that wait are on the axis before
+        self._do(partial(setattr, self.writer, "x_axis", x_axis))  # after the rows that wait: they are on the old axis
 
     @property
     def busy(self) -> float:  # type: ignore[override]  # as the thread counts it
@@ -107,7 +107,7 @@ class AsyncWriter(Writer):
 
     def drain(self) -> bool:
         """Wait until all rows are written, and return whether they are: those of a stalled logger are not."""
-        if self._is_closed:
+        if self._is_closed or not self._worker.is_alive:
             return not self._is_stuck
         with announced_if_slow(f"{self.name} to take {self._worker.waiting} rows"):
             return self._worker.wait_until_done(self._do(self.writer.flush), stall=self.close_timeout)
@@ -122,7 +122,8 @@ class AsyncWriter(Writer):
 
     def flush(self) -> None:
         """Flush the writer after all rows that came before, and wait a little, unless it is known to be slow."""
-        self._worker.wait_at_most(self._do(self.writer.flush), self.checkpoint_timeout)
+        if self._worker.is_alive:  # else there is nothing: a fit that has not begun starts no thread
+            self._worker.wait_at_most(self._do(self.writer.flush), self.checkpoint_timeout)
 
     def close(self) -> None:
         """Write all rows, close the writer and end the thread; the rows of a stalled logger are lost."""

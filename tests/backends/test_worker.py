@@ -1,4 +1,5 @@
-from threading import Event, current_thread, enumerate as threads
+from threading import Event, current_thread
+from threading import enumerate as threads
 
 import pytest
 
