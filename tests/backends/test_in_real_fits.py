@@ -10,7 +10,6 @@ from unittest.mock import Mock
 
 import lightning.pytorch as pl
 import pytest
-import torch
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.tuner import Tuner
 
@@ -177,7 +176,7 @@ class TestWhatIsPutOnALoggerIsTakenOff:
         logger, steps = CSVLogger(tmp_path, name="", version=""), []
         method = logger.log_metrics
         logger.log_metrics = patched = lambda metrics, step=None: (steps.append(step), method(metrics, step))
-        for at in range(2):
+        for _ in range(2):
             steps.clear()
             with warned():
                 fit(quiet_trainer, logger)
