@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
 from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
 from puffer_callbacks.measure.forward_pass.call import first_samples, on_device
 from puffer_callbacks.pictures.attention import attention_image
@@ -80,6 +80,8 @@ class AttentionCallback(PufferCallback):
         if not self._every.fires(recorder.counters.optimizer_steps) or self._has_failed:
             return
         self._has_failed = True  # what fails once is not tried again
+        if not can_run_alone(trainer, pl_module, name="AttentionCallback"):
+            return
         maps = self._maps(pl_module)
         self._has_failed = False
         if trainer.is_global_zero:

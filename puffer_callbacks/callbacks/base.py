@@ -7,7 +7,9 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lightning.pytorch import Callback
+from torch import nn
 
+from puffer_callbacks.distributed import is_sharded
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -83,6 +85,16 @@ class PufferCallback(Callback):
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Called when the module has collected a rollout: ``emit(self, "on_rollout_end", rollout)``."""
+
+
+def can_run_alone(trainer: Any, pl_module: Any, *, name: str) -> bool:
+    """Whether a forward pass of the model needs no other rank; if it does, one warning says what is left out."""
+    model = getattr(trainer, "model", None)
+    if not is_sharded(model if isinstance(model, nn.Module) else pl_module):
+        return True
+    reason = "expected a model that is whole on each rank, got a sharded one (FSDP, ZeRO 3); left out"
+    Recorder.of(trainer).faults.report(name, reason)
+    return False
 
 
 def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenate[C, Any, P], None]:

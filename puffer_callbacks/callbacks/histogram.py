@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
 from puffer_callbacks.callbacks.kept_rollout import KeptRollout
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
@@ -81,6 +81,7 @@ class HistogramCallback(PufferCallback):
         self._gradients: dict[int, dict[str, Histogram]] = {}
         self._recorded_at: int | None = None
         self._probe: Any = None
+        self._has_no_probe = False
 
     @property
     def state_key(self) -> str:
@@ -104,12 +105,14 @@ class HistogramCallback(PufferCallback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batch, for activations."""
-        if self.activations and self._probe is None:
+        if self.activations and self._probe is None and not self._has_no_probe:
             self._keep_probe(trainer, pl_module, batch)
 
     @guarded
     def _keep_probe(self, trainer: Any, pl_module: Any, batch: Any) -> None:
-        self._probe = first_samples(batch, pl_module, count=_SAMPLES)
+        self._has_no_probe = not can_run_alone(trainer, pl_module, name="HistogramCallback(activations=True)")
+        if not self._has_no_probe:
+            self._probe = first_samples(batch, pl_module, count=_SAMPLES)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -184,7 +187,7 @@ class HistogramCallback(PufferCallback):
         if self.weights:
             named = ((plain_name(name), p.detach()) for name, p in module.named_parameters())
             tensors = {f"weights/{name}": weight for name, weight in named if name in self._selection}
-        if self.activations:
+        if self.activations and not self._has_no_probe:
             layers = activations(module, self._probe).items()
             tensors |= {f"activations/{name}": out for name, out in layers if name in self._selection}
         return tensors

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
 from puffer_callbacks.evaluation.policy import Policy
 from puffer_callbacks.evaluation.record_episode import record_episode
 from puffer_callbacks.measure.forward_pass.isolation import isolated
@@ -77,6 +77,8 @@ class VideoCallback(PufferCallback):
         if not self._every.fires(self._every.last + 1) or self._has_failed or not trainer.is_global_zero:
             return
         self._has_failed = True  # what fails once is not tried again
+        if not can_run_alone(trainer, pl_module, name="VideoCallback"):
+            return
         with isolated(pl_module):
             video = self._record(pl_module)
         self._has_failed = False
