@@ -52,8 +52,8 @@ class Faults:
         self._mute = False
         self._deferred: deque[tuple[str, str, Exception | None]] = deque()
 
-    def restart(self) -> None:
-        """Begin another run: what it reports does not depend on the runs before."""
+    def reset(self) -> None:
+        """Warn again about every name, as in a new run."""
         self.counts.clear()
         self._deferred.clear()
 

@@ -29,10 +29,13 @@ ROOMS: dict[str, set[str]] = {
     "writers": {"axes", "faults", "histogram", "values"},
     "backends": {"axes", "faults", "values", "writers"},
     "recorder": LEAVES | {"backends", "config", "overhead", "values"},
-    "runs": {"values"},
-    "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
+    "health": {"rollout", "values"},
+    "runs": {"health", "values"},
+    "callbacks": LEAVES | {"config", "evaluation", "health", "histogram", "measure", "pictures", "recorder", "values"},
     "adapters": LEAVES | {"callbacks", "config", "measure", "recorder", "values"},
     "ppo": LEAVES | {"callbacks", "config", "recorder"},
+    "plots": {"runs", "values"},
+    "report": {"health", "loggers", "plots", "runs", "values"},
 }
 """Each room and what it may import: the tree is read from the top down."""
 ABOVE = {"__init__", "__main__", "cli"}

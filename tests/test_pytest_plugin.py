@@ -25,3 +25,24 @@ def test_it_is_offered_to_every_test_suite(pytester):
         """
     )
     pytester.runpytest_inprocess("-q").assert_outcomes(passed=1)
+
+
+def test_a_test_leaves_nothing_in_the_working_folder(pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+        from lightning.pytorch import Trainer
+        from puffer_callbacks import default_callbacks
+        from tests.support.models import Supervised, losses
+
+        @pytest.mark.filterwarnings("ignore")
+        def test_my_module_learns(memory_logger, tmp_path):
+            callbacks = default_callbacks()
+            Trainer(max_epochs=1, logger=memory_logger, callbacks=callbacks).fit(Supervised(losses(*range(200))))
+            assert memory_logger.series("train/loss")[-1][1] > 0
+            assert list(tmp_path.rglob("*.ckpt"))
+        """
+    )
+    before = set(pytester.path.iterdir())
+    pytester.runpytest_inprocess("-q", "-p", "no:cacheprovider").assert_outcomes(passed=1)
+    assert {path.name for path in set(pytester.path.iterdir()) - before} <= {"__pycache__"}

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
-from typing_extensions import Self
 
 from puffer_callbacks.adapters.hook_calls import is_callback
 from puffer_callbacks.adapters.hparams import settings_of

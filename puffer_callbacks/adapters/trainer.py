@@ -115,7 +115,7 @@ class TrainerAdapter(TrainerAttributes):
         metrics = dict(metrics)
         fit = metrics.pop("explained_variance", None)
         if fit is not None:  # of a rollout; as a metric it would be the mean over an interval
-            Recorder.of(self).record(to_floats({"train/explained_variance": fit}))
+            Recorder.of(self).record(to_floats({"diagnostics/explained_variance": fit}))
         self.step_end(metrics)
 
     def first_batch(self, batch: Any) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import torch
-from typing_extensions import Self
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.recorder.recorder import Recorder

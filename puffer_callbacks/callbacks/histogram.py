@@ -9,8 +9,7 @@ from weakref import ref
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.histogram.over_ranks import gather_merged, sketch_over_ranks
-from puffer_callbacks.histogram.sketch import sketch
+from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
 from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
@@ -53,6 +52,7 @@ class HistogramCallback(PufferCallback):
 
     expensive = True
     uses_collectives = True
+    reads_metrics = False
 
     def __init__(
         self,
@@ -113,11 +113,14 @@ class HistogramCallback(PufferCallback):
             reason = f"the pattern {pattern!r} matches no parameter; expected one such as {names[:3]}"
             Recorder.of(trainer).faults.report(f"HistogramCallback({pattern!r})", reason)
 
-    @guarded
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batch, for activations."""
         if self.activations and self._probe is None:
-            self._probe = first_samples(batch, pl_module, count=_SAMPLES)
+            self._keep_probe(trainer, pl_module, batch)
+
+    @guarded
+    def _keep_probe(self, trainer: Any, pl_module: Any, batch: Any) -> None:
+        self._probe = first_samples(batch, pl_module, count=_SAMPLES)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -198,7 +201,7 @@ class HistogramCallback(PufferCallback):
 
     def _histograms(self, tensors: dict[str, Tensor]) -> dict[str, Histogram]:
         sharded = any(hasattr(tensor, "placements") for tensor in tensors.values())  # then on every rank alike
-        found = sketch_over_ranks(tensors, replicated=True) if sharded else sketch(tensors)
+        found = histograms_over_ranks(tensors, replicated=True) if sharded else Histogram.of_all(tensors)
         return merged_by_module(found) if self.group_by else found
 
     def _model_tensors(self, module: Any) -> dict[str, Tensor]:
@@ -220,7 +223,7 @@ class HistogramCallback(PufferCallback):
         if self._rollout is None:
             return self._resumed
         fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}
-        return dict(sketch({f"rollout/{name}": value for name, value in fields.items() if value is not None}))
+        return Histogram.of_all({f"rollout/{name}": value for name, value in fields.items() if value is not None})
 
 
 def _nothing() -> None:

@@ -1,13 +1,19 @@
-"""The command line: parse, run, and answer bad input with one clear line."""
+"""The command line: one table of commands, each imported when it is called."""
 
-import re
 import sys
-from argparse import ArgumentError
 from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
 
-from jsonargparse import ArgumentParser
+from puffer_callbacks.cli.parser import UsageError, near
 
-from puffer_callbacks.cli.arguments import train_parser
+COMMANDS = {
+    "train": ("puffer_callbacks.cli.train", "train PPO on a Gymnasium environment"),
+    "diagnose": ("puffer_callbacks.cli.diagnose", "say what is wrong with a run, and what to change"),
+    "watch": ("puffer_callbacks.cli.watch", "follow and diagnose a run of any library while it trains"),
+    "plot": ("puffer_callbacks.cli.plot", "make one page of a run, or of several beside each other"),
+}
+"""Name to the module and what it does; ``main(argv) -> int`` of the module runs the command."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; those of the process where ``None``.
 
     Returns:
-        The exit status: 0, or 2 for bad input.
+        The exit status: 0, that of the command, 2 for bad input, or 130 after Ctrl-C.
 
     Example:
         >>> main(["train", "--env", "CartPol"])
@@ -26,41 +32,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(argv)
-    except (ArgumentError, ValueError, TypeError) as error:
-        print(f"puffer-callbacks: error: {one_line(str(error))}", file=sys.stderr)
+    except UsageError as error:
+        print(f"puffer-callbacks: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("puffer-callbacks: interrupted", file=sys.stderr)
+        return 130
 
 
-def _parser(presets: dict[str, object]) -> ArgumentParser:
-    parser = ArgumentParser(
-        prog="puffer-callbacks", description="Train, and see what the run is doing.", exit_on_error=False
-    )
-    commands = parser.add_subcommands(dest="command", required=True)
-    commands.add_subcommand("train", train_parser(presets), help="train PPO on a Gymnasium environment")
-    return parser
+def available() -> dict[str, str]:
+    """The commands that are installed, and what they do."""
+    return {name: text for name, (module, text) in COMMANDS.items() if find_spec(module)}
 
 
 def _run(argv: list[str]) -> int:
-    from puffer_callbacks.cli.train import presets_for, train  # noqa: PLC0415  # torch: not for --help
+    commands = available()
+    if argv and argv[0] in ("-h", "--help"):
+        print(_help(commands))
+        return 0
+    if not argv or argv[0] not in commands:
+        given = f"got {argv[0]!r}{near(argv[0], list(commands))}" if argv else "got none"
+        raise UsageError(f"expected a command, {' or '.join(commands)}, {given} (see puffer-callbacks --help)")
+    status: int = import_module(COMMANDS[argv[0]][0]).main(argv[1:])
+    return status
 
-    options = _parser({}).parse_args(argv)
-    presets = presets_for(options.train.env)
-    return train(_parser(presets).parse_args(argv).train)
 
-
-def one_line(message: str) -> str:
-    """A message as one line: which flag, what was expected, what was given."""
-    argument = re.match(r"([a-z_]+): expected ", message)
-    if argument is not None:
-        flag = "env" if argument[1] == "env_id" else argument[1].replace("_", "-")
-        return f"--{flag}{message[argument.end(1) :]}"
-    key = re.match(r'Parser key "(?P<key>[^"]+)":\s*', message)
-    if key is None:
-        return " ".join(message.split())
-    rest = " ".join(message[key.end() :].split())
-    kinds = re.findall(r"Expected a <class '([^']+)'>", rest)
-    given = re.search(r"(?:Got value|Given value): (.*)$", rest)
-    flag = "--" + key["key"].removeprefix("train.").replace("_", "-")
-    if kinds and given:
-        return f"{flag}: expected {' or '.join(dict.fromkeys(kinds))}, got {given[1]!r}"
-    return f"{flag}: {rest}"
+def _help(commands: dict[str, str]) -> str:
+    rows = [f"  {name:<10}{text}" for name, text in commands.items()]
+    usage = "usage: puffer-callbacks COMMAND …\n\nTrain, and see what the run is doing.\n\ncommands:\n"
+    return usage + "\n".join(rows) + "\n\nOptions of a command: puffer-callbacks COMMAND --help"

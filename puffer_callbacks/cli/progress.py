@@ -1,7 +1,13 @@
 """A progress bar over environment steps: the return, steps per second, time left."""
 
+import logging
+import math
 import sys
+import time
+import warnings
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -11,48 +17,112 @@ from puffer_callbacks.rollout import Rollout
 
 WINDOW = 100
 """Episodes that the shown mean return is over."""
+_LONGEST_CURVE = 1000
 
 
 class ProgressCallback(PufferCallback):
-    """Shows how far a run is.
+    """Shows how far a run is, and keeps the curve of its return; a checkpoint carries both on.
 
     Args:
-        total: environment steps to train for.
+        goal: environment steps at which the run ends.
     """
 
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self, goal: int) -> None:
+        self._goal = goal
         self._returns: deque[float] = deque(maxlen=WINDOW)
         self._bar: Any = None
+        self._begun = time.monotonic()
+        self._first_step = 0
+        self.env_steps = 0
+        self.curve: list[float] = []
+        """Mean return of the last ``WINDOW`` episodes, at equal distances over the run."""
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that the mean return is over, at most ``WINDOW``."""
+        return len(self._returns)
 
     @property
     def mean_return(self) -> float:
-        """Mean return of the last ``WINDOW`` episodes; NaN before the first one ends."""
-        return sum(self._returns) / len(self._returns) if self._returns else float("nan")
+        """Mean return of the last episodes; NaN before the first one ends."""
+        return sum(self._returns) / len(self._returns) if self._returns else math.nan
+
+    @property
+    def seconds(self) -> float:
+        """Time since training began or continued."""
+        return time.monotonic() - self._begun
+
+    @property
+    def steps_per_second(self) -> float:
+        """Environment steps per second since then."""
+        return (self.env_steps - self._first_step) / self.seconds
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Show the bar."""
+        self._begun, self.env_steps = time.monotonic(), pl_module.env_steps
+        self._first_step = self.env_steps
         self._bar = tqdm(
-            total=self._total, initial=pl_module.env_steps, unit=" steps", unit_scale=True, file=sys.stderr
+            total=self._goal,
+            initial=self.env_steps,
+            unit=" steps",
+            unit_scale=True,
+            dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 10,  # a file keeps each refresh as a line
+            file=sys.stderr,
         )
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Move the bar."""
         if rollout.episode_returns is not None:
             self._returns.extend(rollout.episode_returns.tolist())
-        if self._bar is not None:
-            if self._returns:
-                self._bar.set_postfix_str(f"return={self.mean_return:.1f}", refresh=False)
-            self._bar.update(rollout.env_steps - self._bar.n)
+        if self._returns:
+            self.curve.append(self.mean_return)
+            self._bar.set_postfix_str(f"return={self.mean_return:.1f}", refresh=False)
+        if len(self.curve) > _LONGEST_CURVE:
+            self.curve = self.curve[1::2]
+        self.env_steps = rollout.env_steps or 0
+        self._bar.update(self.env_steps - self._bar.n)
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar where it is."""
         self._close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar where it is."""
         self._close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last returns and the curve."""
+        return {"returns": list(self._returns), "curve": self.curve}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the curve of a checkpoint."""
+        self._returns.extend(state_dict["returns"])
+        self.curve = list(state_dict["curve"])
 
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+class _LinesAboveTheBar(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        show_line(record.getMessage(), kind=record.levelname.lower())
+
+
+@contextmanager
+def lines_above_the_bar() -> Iterator[None]:
+    """While the block runs, each warning and log message is one line above the progress bar."""
+    handler = _LinesAboveTheBar(logging.INFO)
+    logging.getLogger().addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: show_line(str(message))
+            yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def show_line(message: str, *, kind: str = "warning") -> None:
+    """Print one line to the error stream, above the bar where there is one."""
+    tqdm.write(f"puffer-callbacks: {kind}: {' '.join(message.split())}", file=sys.stderr)

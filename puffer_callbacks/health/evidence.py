@@ -1,15 +1,19 @@
 """What a rule may look at: the series of a run and the facts about it."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import numpy as np
 
 from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import Number
+from puffer_callbacks.health.returns import Returns, returns_of
 from puffer_callbacks.health.series import Series
 
 BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
+_RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
+_MIN_RETURNS = 8
 
 
 class NotJudged(Exception):  # an outcome, not an error
@@ -34,12 +38,12 @@ class Evidence:
         self.facts = facts
         self._finite: dict[str, Series] = {}
 
-    @property
+    @cached_property
     def first_step(self) -> int:
         """The first step of any series."""
         return min((int(s.steps[0]) for s in self.raw.values() if len(s.steps)), default=0)
 
-    @property
+    @cached_property
     def last_step(self) -> int:
         """The last step of any series."""
         return max((int(s.steps[-1]) for s in self.raw.values() if len(s.steps)), default=0)
@@ -53,6 +57,13 @@ class Evidence:
     def burn_in(self) -> float:
         """The step from which on thresholds are judged."""
         return self.first_step + BURN_IN * (self.total_steps - self.first_step)
+
+    @cached_property
+    def returns(self) -> Returns | None:
+        """The return's movement; ``None`` with fewer than eight points."""
+        found = (self.find(tag) for tag in _RETURNS)
+        series = next((s for s in found if s is not None and len(s.values) >= _MIN_RETURNS), None)
+        return None if series is None else returns_of(series)
 
     def find(self, tag: str) -> Series | None:
         """The finite points of a series, or ``None`` where there are none."""

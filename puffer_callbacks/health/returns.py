@@ -4,11 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from puffer_callbacks.health.evidence import Evidence
 from puffer_callbacks.health.series import Series
-
-TAGS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
-_MIN_POINTS = 8
 
 
 class Returns(NamedTuple):
@@ -60,12 +56,12 @@ class Returns(NamedTuple):
         return float(np.median(values[-quarter:]) - np.median(values[:quarter])) <= 2 * self.noise
 
 
-def returns_of(evidence: Evidence) -> Returns | None:
-    """The return's movement; ``None`` with fewer than eight points."""
-    found = (evidence.find(tag) for tag in TAGS)
-    series = next((s for s in found if s is not None and len(s.values) >= _MIN_POINTS), None)
-    if series is None:
-        return None
+def returns_of(series: Series) -> Returns:
+    """The movement of a series of returns.
+
+    Args:
+        series: at least one point, all of them finite.
+    """
     values, count = series.values, len(series.values)
     smoothed = series.smoothed()
     residuals = values - smoothed.values

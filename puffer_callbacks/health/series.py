@@ -41,9 +41,12 @@ class Series(NamedTuple):
             >>> Series(np.arange(4), np.array([1.0, 9.0, 1.0, 1.0])).smoothed(3).values.tolist()
             [1.0, 5.0, 1.0, 1.0]
         """
-        starts = (max(0, end - width) for end in range(1, len(self.values) + 1))
-        medians = [np.median(self.values[start : at + 1]) for at, start in enumerate(starts)]
-        return Series(self.steps, np.array(medians, np.float64))
+        values = self.values
+        first = [float(np.median(values[:end])) for end in range(1, min(width, len(values) + 1))]
+        if len(values) < width:
+            return Series(self.steps, np.array(first))
+        middle = np.median(np.lib.stride_tricks.sliding_window_view(values, width), axis=-1)
+        return Series(self.steps, np.concatenate([first, middle]))
 
     def at(self, steps: npt.NDArray[np.int64]) -> Floats:
         """The latest value at or before each of other steps; NaN before the first."""

@@ -1,15 +1,27 @@
-/* The loops over float32 numbers: what one thread finds in one chunk. */
+/* Loops over float32 numbers: what one thread counts in one chunk. */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-#define BINS 4096      /* by the top 12 bits: the sign, the exponent, three bits of the mantissa */
-#define HALF 2048      /* the first bin of the negative numbers */
-#define OCTAVE 8       /* bins in an octave; the first, for each sign, is that of zero and the denormals */
-#define NONFINITE 2040 /* the first bin, for each sign, of infinity and NaN */
-#define BLOCK 4096     /* numbers that stay in the first cache for all loops over them */
-#define SMALL 16384    /* so few that more tables, or other threads, are not worth their price */
+#define SHIFT 20             /* a bin is the top 12 bits: sign, exponent, three bits of the mantissa */
+#define BINS 4096            /* Float32Counter.bins in Python */
+#define FIRST_NEGATIVE 2048  /* the first bin of the negative numbers */
+#define PER_OCTAVE 8         /* the first octave of each sign holds zero and the denormals */
+#define FIRST_NONFINITE 2040 /* the first bin of each sign that holds infinity and NaN */
+#define FIRST_BIN 7577       /* FIRST_BIN_OF_FLOAT32 in Python: what makes top bits a bin of Histogram */
+#define CHUNK 262144         /* the most numbers that a thread counts at once */
+#define BLOCK 4096           /* numbers that stay in the first-level cache for all loops over them */
+#define SMALL 16384          /* fewer numbers are worth neither four tables nor other threads */
+#define LANES 16
+
+_Static_assert(sizeof(float) == 4 && FLT_MANT_DIG == 24 && FLT_MAX_EXP == 128, "float is IEEE 754 binary32");
+_Static_assert(sizeof(double) == 8 && DBL_MANT_DIG == 53, "double is IEEE 754 binary64");
+_Static_assert(BINS == 1 << (32 - SHIFT) && PER_OCTAVE == 1 << (FLT_MANT_DIG - 1 - SHIFT), "bins are top bits");
+_Static_assert(FIRST_NEGATIVE == BINS / 2 && FIRST_NONFINITE == FIRST_NEGATIVE - PER_OCTAVE, "the sign is the top bit");
+_Static_assert(FIRST_BIN == 1 + PER_OCTAVE * (1074 - 127), "bins of Histogram begin at 2**-1074, float32 at 2**-127");
+_Static_assert(SMALL <= CHUNK && BLOCK % LANES == 0, "only the last block of a chunk has a remainder");
 
 #if defined(__x86_64__) && defined(__GLIBC__)
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("avx2", "default")))
@@ -18,21 +30,21 @@
 #endif
 
 typedef struct {
-    float low[16], high[16];
-    double sum[8], squares[8];
-} Lanes;
-
-typedef struct {
     double low, high, sum, squares;
 } Totals;
 
-/* Lanes of their own give the compiler vectors without another order of additions, so every processor finds the
-   same digits. A NaN is in no comparison: the minimum and the maximum are those of the other numbers. */
-FOR_EACH_PROCESSOR static void add_ends(const float *x, size_t n, float *restrict low, float *restrict high) {
+typedef struct {
+    float low[LANES], high[LANES];
+    double sum[LANES / 2], squares[LANES / 2];
+} Lanes;
+
+/* Separate lanes let the compiler use vectors without reordering additions, so that every processor computes the
+   same digits. Comparisons with NaN are false: minimum and maximum are those of the other numbers. */
+FOR_EACH_PROCESSOR static void add_extremes(const float *x, size_t n, float *restrict low, float *restrict high) {
     size_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    for (; i + LANES <= n; i += LANES) {
 #pragma GCC unroll 1
-        for (int j = 0; j < 16; j++) {
+        for (int j = 0; j < LANES; j++) {
             low[j] = x[i + j] < low[j] ? x[i + j] : low[j];
             high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
         }
@@ -45,9 +57,9 @@ FOR_EACH_PROCESSOR static void add_ends(const float *x, size_t n, float *restric
 
 FOR_EACH_PROCESSOR static void add_sums(const float *x, size_t n, double *restrict sum, double *restrict squares) {
     size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
+    for (; i + LANES / 2 <= n; i += LANES / 2) {
 #pragma GCC unroll 1
-        for (int j = 0; j < 8; j++) {
+        for (int j = 0; j < LANES / 2; j++) {
             double value = x[i + j];
             sum[j] += value;
             squares[j] += value * value;
@@ -60,80 +72,90 @@ FOR_EACH_PROCESSOR static void add_sums(const float *x, size_t n, double *restri
     }
 }
 
-/* Into four tables, as an increment would wait for the one before where equal numbers follow each other. */
-static void add_counts(const float *x, size_t n, uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d) {
-    const uint32_t *bits = (const uint32_t *)x;
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        a[bits[i] >> 20]++;
-        b[bits[i + 1] >> 20]++;
-        c[bits[i + 2] >> 20]++;
-        d[bits[i + 3] >> 20]++;
-    }
-    for (; i < n; i++) a[bits[i] >> 20]++;
+static uint32_t top_bits(const float *x) {
+    uint32_t bits;
+    memcpy(&bits, x, sizeof bits);
+    return bits >> SHIFT;
 }
 
-static Totals pass(const float *x, size_t n, uint32_t tables[4][BINS]) {
+/* Four tables, because where equal numbers follow each other an increment would wait for the one before. */
+static void add_counts(const float *x, size_t n, uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        a[top_bits(x + i)]++;
+        b[top_bits(x + i + 1)]++;
+        c[top_bits(x + i + 2)]++;
+        d[top_bits(x + i + 3)]++;
+    }
+    for (; i < n; i++) a[top_bits(x + i)]++;
+}
+
+static Totals totals_of(const Lanes *lanes) {
+    Totals totals = {lanes->low[0], lanes->high[0], lanes->sum[0], lanes->squares[0]};
+    for (int j = 1; j < LANES; j++) {
+        totals.low = lanes->low[j] < totals.low ? lanes->low[j] : totals.low;
+        totals.high = lanes->high[j] > totals.high ? lanes->high[j] : totals.high;
+    }
+    for (int j = 1; j < LANES / 2; j++) totals.sum += lanes->sum[j], totals.squares += lanes->squares[j];
+    return totals;
+}
+
+/* Counts a chunk into the first table; the others are scratch. */
+static Totals count_chunk(const float *x, size_t n, uint32_t tables[4][BINS]) {
     const int used = n < SMALL ? 1 : 4;
     Lanes lanes;
-    for (int j = 0; j < 16; j++) lanes.low[j] = INFINITY, lanes.high[j] = -INFINITY;
-    for (int j = 0; j < 8; j++) lanes.sum[j] = lanes.squares[j] = 0;
-    memset(tables, 0, used * sizeof *tables);
+    for (int j = 0; j < LANES; j++) lanes.low[j] = INFINITY, lanes.high[j] = -INFINITY;
+    for (int j = 0; j < LANES / 2; j++) lanes.sum[j] = lanes.squares[j] = 0;
+    memset(tables, 0, (size_t)used * sizeof *tables);
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t size = n - at < BLOCK ? n - at : BLOCK;
         add_counts(x + at, size, tables[0], tables[1 % used], tables[2 % used], tables[3 % used]);
-        add_ends(x + at, size, lanes.low, lanes.high);
+        add_extremes(x + at, size, lanes.low, lanes.high);
         add_sums(x + at, size, lanes.sum, lanes.squares);
     }
     for (int k = 1; k < used; k++)
         for (int b = 0; b < BINS; b++) tables[0][b] += tables[k][b];
-    Totals totals = {lanes.low[0], lanes.high[0], lanes.sum[0], lanes.squares[0]};
-    for (int j = 1; j < 16; j++) {
-        totals.low = lanes.low[j] < totals.low ? lanes.low[j] : totals.low;
-        totals.high = lanes.high[j] > totals.high ? lanes.high[j] : totals.high;
-    }
-    for (int j = 1; j < 8; j++) totals.sum += lanes.sum[j], totals.squares += lanes.squares[j];
-    return totals;
+    return totals_of(&lanes);
 }
 
-static uint32_t tiny_of(const uint32_t *table) {
-    uint32_t tiny = 0;
-    for (int b = 0; b < OCTAVE; b++) tiny += table[b] + table[HALF + b];
-    return tiny;
+static uint32_t zero_or_denormal(const uint32_t *table) {
+    uint32_t count = 0;
+    for (int b = 0; b < PER_OCTAVE; b++) count += table[b] + table[FIRST_NEGATIVE + b];
+    return count;
 }
 
-static uint32_t zeros_of(const float *x, size_t n) {
+static uint32_t count_zeros(const float *x, size_t n) {
     uint32_t zeros = 0;
     for (size_t i = 0; i < n; i++) zeros += x[i] == 0;
     return zeros;
 }
 
-/* Whether there is what only the slow way counts right: denormals, whose bits have no exponent, and NaN. */
-static int is_rare(const uint32_t *table, uint32_t zeros) {
-    for (int b = NONFINITE; b < HALF; b++)
-        if (table[b] || table[HALF + b]) return 1;
-    return tiny_of(table) != zeros;
+/* Whether there are numbers that only Float64Counter counts right: NaN, infinities, and denormals, whose bits hold
+   no exponent. */
+static int needs_float64(const uint32_t *table, uint32_t zeros) {
+    for (int b = FIRST_NONFINITE; b < FIRST_NEGATIVE; b++)
+        if (table[b] || table[FIRST_NEGATIVE + b]) return 1;
+    return zero_or_denormal(table) != zeros;
 }
 
 static int is_empty(const uint32_t *octave) {
-    uint64_t words[OCTAVE / 2];
-    memcpy(words, octave, sizeof words);
-    return !(words[0] | words[1] | words[2] | words[3]);
+    static const uint32_t nothing[PER_OCTAVE];
+    return !memcmp(octave, nothing, sizeof nothing);
 }
 
-/* The bins that hold something, in the order of the values; all zeros are one bin. */
-static size_t occupied(const uint32_t *table, int first_bin, int32_t *bins, int64_t *counts) {
+/* The bins that are not empty, in the order of their values; all zeros are in one bin. */
+static size_t filled_bins(const uint32_t *table, int32_t *bins, int64_t *counts) {
     size_t found = 0;
-    for (int at = BINS - OCTAVE; at > HALF; at -= OCTAVE) {
+    for (int at = BINS - PER_OCTAVE; at > FIRST_NEGATIVE; at -= PER_OCTAVE) {
         if (is_empty(table + at)) continue;
-        for (int b = at + OCTAVE - 1; b >= at; b--)
-            if (table[b]) bins[found] = HALF - b - first_bin, counts[found++] = table[b];
+        for (int b = at + PER_OCTAVE - 1; b >= at; b--)
+            if (table[b]) bins[found] = FIRST_NEGATIVE - b - FIRST_BIN, counts[found++] = table[b];
     }
-    if (tiny_of(table)) bins[found] = 0, counts[found++] = tiny_of(table);
-    for (int at = OCTAVE; at < HALF; at += OCTAVE) {
+    if (zero_or_denormal(table)) bins[found] = 0, counts[found++] = zero_or_denormal(table);
+    for (int at = PER_OCTAVE; at < FIRST_NEGATIVE; at += PER_OCTAVE) {
         if (is_empty(table + at)) continue;
-        for (int b = at; b < at + OCTAVE; b++)
-            if (table[b]) bins[found] = first_bin + b, counts[found++] = table[b];
+        for (int b = at; b < at + PER_OCTAVE; b++)
+            if (table[b]) bins[found] = FIRST_BIN + b, counts[found++] = table[b];
     }
     return found;
 }

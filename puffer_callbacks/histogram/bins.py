@@ -1,13 +1,13 @@
-"""The one set of bins: eight to the octave over all of float64, zero by itself.
+"""The bins of every histogram: eight to the octave over all of float64, and one for zero.
 
-A bin is a signed number, whose order is the order of the values in it:
+A bin is a signed integer, in the order of the values in it:
 
 * 0 holds exact zeros,
 * ``k = 1 + 8 * (e + 1074) + m`` holds ``[2**e * (1 + m / 8), 2**e * (1 + (m + 1) / 8))``, for ``0 <= m < 8``,
-* ``-k`` holds the same with the sign turned.
+* ``-k`` holds the negatives of the values in ``k``.
 
-So a bin is at most an eighth as wide as the values in it are large, denormals included, whatever the data.
-The bins never move, so histograms merge by adding counts. The bin of a normal float is the top of its bits.
+So a bin is at most an eighth as wide as the values in it are large. The bins do not depend on the data, so histograms
+merge by adding counts. The top bits of a normal float give its bin.
 """
 
 from functools import lru_cache
@@ -28,7 +28,7 @@ LAST_BIN = PER_OCTAVE * (1024 - LOWEST_EXPONENT)
 """The bin of the largest float64."""
 
 FIRST_BIN_OF_FLOAT32 = 1 + PER_OCTAVE * (-127 - LOWEST_EXPONENT)
-"""What to add to the top bits (exponent and three of mantissa) of a normal float32 for its bin."""
+"""What to add to the top bits (the exponent and three of the mantissa) of a normal float32 for its bin."""
 
 FIRST_BIN_OF_FLOAT64 = 1 + PER_OCTAVE * (-1023 - LOWEST_EXPONENT)
 """The same for float64."""
@@ -72,12 +72,6 @@ def _all_edges() -> NDArray[np.float64]:
     return edges
 
 
-@lru_cache(maxsize=1)
-def address_of_edges() -> int:
-    """Where in memory the left edge of bin 0 is, amid those of all others, float64."""
-    return int(_all_edges()[LAST_BIN:].ctypes.data)
-
-
 def lower_edges(bins: NDArray[Any]) -> NDArray[np.float64]:
     """The smallest float64 in each bin.
 
@@ -101,7 +95,7 @@ def lower_edges(bins: NDArray[Any]) -> NDArray[np.float64]:
 def dense_row(
     bins: NDArray[Any], bin_counts: NDArray[np.int64], low: float, high: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Bins side by side: every run of empty bins in between is one wide empty bin.
+    """Counts and edges of contiguous bins, where each run of empty bins is one wide empty bin.
 
     Args:
         bins: integers [K] ascending.
@@ -129,7 +123,7 @@ def dense_rows(
     lows: NDArray[np.float64],
     highs: NDArray[np.float64],
 ) -> tuple[NDArray[Count], NDArray[np.float64], NDArray[np.int64]]:
-    """The rows of several histograms, one behind the other.
+    """Counts and edges of the contiguous bins of several histograms, concatenated.
 
     Args:
         bins: integers [K], ascending within each histogram.
@@ -163,8 +157,7 @@ def dense_rows(
 def merge_lightest(
     counts: NDArray[np.int64], edges: NDArray[np.float64], max_bins: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """A row of at most ``max_bins`` bins: the neighbors with the least in them are merged, one pair at a
-    time.
+    """At most ``max_bins`` contiguous bins: the neighbors with the lowest counts are merged, one pair at a time.
 
     Args:
         counts: int64 [B].

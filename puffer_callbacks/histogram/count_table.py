@@ -1,89 +1,102 @@
-"""Tables of counts by place, and the histograms they hold.
+"""Tables of counts by top bits, and what a histogram holds of each row.
 
-The place of a float is its top bits (sign, exponent, three bits of the mantissa), in the order of the values:
-the negative ones first, the largest of them foremost; zero and the denormals in the middle.
+Top bits are the sign, the exponent and three bits of the mantissa. A slot is the position of top bits in the order of
+the values: negative numbers first, the largest of them foremost; zero and the denormals in the middle; numbers that
+are not finite at both ends.
 """
 
-from collections.abc import Sequence
-from functools import cache, lru_cache
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.histogram.histogram import Histogram
-
-Totals = tuple[float, float, float, float]
-"""Minimum, maximum, sum and sum of squares."""
-
-_TINY = 8
-"""How many patterns of top bits, sign aside, zero and the denormals have."""
+_PER_OCTAVE = 8
 
 
-def by_place(table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts by top bits as they are, [T, places], put in the order of the values.
+class Counted(NamedTuple):
+    """What was counted of one tensor: the fields of a ``Histogram``. The arrays are read-only."""
+
+    bins: NDArray[np.int32]
+    bin_counts: NDArray[np.int64]
+    nonfinite: int
+    min: float
+    max: float
+    sum: float
+    sum_squares: float
+
+
+def by_slot(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts by top bits as they are, [T, slots], in the order of the values.
 
     Example:
-        >>> by_place(np.array([[10, 11, 20, 21]]))  # of which the last two are negative
+        >>> by_slot(np.array([[10, 11, 20, 21]]))  # of which the last two are negative
         array([[21, 20, 10, 11]])
     """
-    half = table.shape[1] // 2
-    return np.concatenate([table[:, : half - 1 : -1], table[:, :half]], axis=1)
+    half = counts.shape[1] // 2
+    return np.concatenate([counts[:, : half - 1 : -1], counts[:, :half]], axis=1)
+
+
+def pop_nonfinite(table: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Remove what is not finite from a table by slot, [T, slots], and return how much it was, int64 [T]."""
+    ends = table[:, :_PER_OCTAVE], table[:, -_PER_OCTAVE:]
+    nonfinite: NDArray[np.int64] = ends[0].sum(axis=1) + ends[1].sum(axis=1)
+    ends[0][:], ends[1][:] = 0, 0
+    return nonfinite
 
 
 def merge_zeros(table: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Add the negative zeros of a table by place, [T, places], to the positive ones.
+    """Count zeros of both signs, and denormals, in one slot of a table by slot, [T, slots].
 
     Returns:
-        int64 [T], how many values have the top bits of zero or of a denormal.
+        int64 [T], how many values are zero or denormal.
     """
     half = table.shape[1] // 2
-    tiny: NDArray[np.int64] = table[:, half - _TINY : half + _TINY].sum(axis=1)
-    if tiny.any():
-        table[:, half] += table[:, half - 1]
-        table[:, half - 1] = 0
-    return tiny
+    first_octaves = table[:, half - _PER_OCTAVE : half + _PER_OCTAVE]
+    zero_or_denormal: NDArray[np.int64] = first_octaves.sum(axis=1)
+    first_octaves[:] = 0
+    table[:, half] = zero_or_denormal
+    return zero_or_denormal
 
 
-def histograms(
-    table: NDArray[np.int64], totals: Sequence[Totals | None], *, first_bin: int, nonfinite: Sequence[int] | None = None
-) -> list[Histogram | None]:
-    """The histograms of the rows of a table by place, [T, places], whose zeros are merged.
+def rows(
+    table: NDArray[np.int64], first_bin: int, nonfinite: NDArray[np.int64], totals: NDArray[np.float64]
+) -> Iterator[Counted]:
+    """What a histogram holds of each row.
 
     Args:
-        table: the counts.
-        totals: of each row; ``None`` where its counts are not to be trusted, which gives no histogram.
+        table: int64 [T, slots], by slot, with merged zeros.
         first_bin: what to add to the top bits of a positive number for its bin.
-        nonfinite: how many values beside are not finite, none where ``None``.
+        nonfinite: int64 [T].
+        totals: float64 [T, 4]: minimum, maximum, sum and sum of squares.
     """
     counts = table.reshape(-1)
-    cells = (counts != 0).nonzero()[0]
-    counts, bins = counts[cells], _bins(table.shape[1], first_bin)[cells & (table.shape[1] - 1)]
+    filled = counts.nonzero()[0]
+    counts, bins = counts[filled], _bins(table.shape[1], first_bin)[filled % table.shape[1]]
     counts.flags.writeable = bins.flags.writeable = False
-    cuts = cells.searchsorted(_starts(*table.shape)).tolist()
-    return [
-        histogram(bins[start:end], counts[start:end], beside, line) if line else None
-        for line, start, end, beside in zip(totals, cuts, cuts[1:], nonfinite or [0] * len(totals), strict=False)
-    ]
+    cuts = filled.searchsorted(np.arange(0, table.size + 1, table.shape[1])).tolist()
+    for row, (start, end) in enumerate(pairwise(cuts)):
+        yield Counted(bins[start:end], counts[start:end], int(nonfinite[row]), *extremes_and_sums(totals[row].tolist()))
 
 
-def histogram(bins: NDArray[np.int32], counts: NDArray[np.int64], nonfinite: int, totals: Totals) -> Histogram:
-    """A histogram of arrays that are known to fit, at a third of the price; a negative zero shows as zero."""
+def extremes_and_sums(totals: Sequence[float]) -> tuple[float, float, float, float]:
+    """Minimum, maximum, sum and sum of squares as a histogram holds them: NaN where there is no value, and no -0.0.
+
+    Example:
+        >>> extremes_and_sums([-0.0, 1.0, 1.0, 1.0]), extremes_and_sums([np.inf, -np.inf, 0.0, 0.0])
+        ((0.0, 1.0, 1.0, 1.0), (nan, nan, 0.0, 0.0))
+    """
     low, high, total, squares = totals
-    made = object.__new__(Histogram)
-    held: dict[str, object] = {"bins": bins, "bin_counts": counts, "nonfinite": nonfinite}
-    held.update({"min": low + 0.0, "max": high + 0.0, "sum": total + 0.0, "sum_squares": squares})
-    object.__setattr__(made, "__dict__", held)
-    return made
-
-
-@lru_cache(maxsize=8)
-def _starts(rows: int, places: int) -> NDArray[np.int64]:
-    return np.arange(0, rows * places + 1, places)
+    if low > high:
+        low = high = np.nan
+    return low + 0.0, high + 0.0, total + 0.0, squares
 
 
 @cache
-def _bins(places: int, first_bin: int) -> NDArray[np.int32]:
-    """The bin of each place."""
-    magnitudes = np.arange(places // 2, dtype=np.int32) + first_bin
-    magnitudes[0] = 0  # zeros; denormals have no histogram by place
+def _bins(slots: int, first_bin: int) -> NDArray[np.int32]:
+    """The bin of each slot."""
+    magnitudes = np.arange(slots // 2, dtype=np.int32) + np.int32(first_bin)
+    magnitudes[0] = 0
     return np.concatenate([-magnitudes[::-1], magnitudes])

@@ -1,46 +1,43 @@
-"""The distribution of a tensor as a value: counts in fixed bins, with exact totals."""
+"""The histogram of a tensor as a value: counts in fixed bins, with exact totals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from puffer_callbacks.histogram.bins import LAST_BIN, bins_of, dense_row, lower_edges, merge_lightest
-
-_CHUNK = 1 << 18
+from puffer_callbacks.histogram.bins import dense_row, lower_edges, merge_lightest
+from puffer_callbacks.histogram.count_table import Counted
+from puffer_callbacks.histogram.counting import count_all
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """The distribution of many numbers, on the host.
+    """The histogram of many numbers, on the host.
 
-    Bins are fixed (eight to the octave, zero by itself; see ``puffer_callbacks.histogram.bins``), so histograms of
-    parts add up to the histogram of the whole. Only bins that hold something are stored. ``counts`` and
-    ``edges`` show them as one contiguous row, in which a run of empty bins is one wide empty bin and the
-    outer edges are the minimum and the maximum. An empty histogram is one empty bin from 0 to 1, with a
-    minimum and a maximum of NaN.
-
-    Build one with ``Histogram.of``; for many tensors at once ``puffer_callbacks.histogram.sketch`` is faster.
+    Bins are fixed (eight to the octave, and one for zero; see ``puffer_callbacks.histogram.bins``), so histograms of
+    parts add up to the histogram of the whole. Only bins that are not empty are stored. ``counts`` and ``edges`` show
+    them as contiguous bins, where each run of empty bins is one wide empty bin, and the outer edges are the minimum and
+    the maximum. An empty histogram is one empty bin from 0 to 1, with a minimum and a maximum of NaN.
 
     Args:
-        bins: int32 [K] ascending, the bins that hold something.
-        bin_counts: int64 [K], above 0, how many values each of them holds.
-        nonfinite: how many values were NaN or infinite; they are in nothing else.
+        bins: int32 [K] ascending, the bins that are not empty.
+        bin_counts: int64 [K], above 0, the number of values in each.
+        nonfinite: the number of values that are NaN or infinite; nothing else includes them.
         min: smallest finite value, NaN where there is none.
         max: largest finite value, NaN where there is none.
         sum: sum of the finite values.
         sum_squares: sum of their squares.
 
     Raises:
-        ValueError: if ``bins`` and ``bin_counts`` are not of one length.
+        ValueError: if ``bins`` and ``bin_counts`` differ in length.
 
     Example:
-        >>> histogram = Histogram.of(torch.arange(1, 101)) + Histogram.of(torch.tensor([400.0, float("nan")]))
+        >>> histogram = Histogram.of(range(1, 101)) + Histogram.of([400.0, float("nan")])
         >>> histogram.count, histogram.nonfinite, histogram.min, histogram.max, histogram.sum
         (101, 1, 1.0, 400.0, 5450.0)
     """
@@ -60,44 +57,59 @@ class Histogram:
         self.bins.flags.writeable = False
         self.bin_counts.flags.writeable = False
 
-    @staticmethod
-    def of(tensor: torch.Tensor) -> "Histogram":
-        """The histogram of one tensor.
+    @classmethod
+    def of(cls, values: Tensor | NDArray[Any] | Sequence[float]) -> "Histogram":
+        """The histogram of one tensor, array or list of numbers.
 
         Args:
-            tensor: of any shape, device and dtype. Complex numbers count by their magnitude, in a sparse
-                tensor the zeros count too, and integers beyond 2**53 are rounded to float64.
+            values: of any shape, strides, device and dtype. Complex numbers count by their magnitude, in a sparse
+                tensor the zeros count too, integers beyond 2**53 are rounded to float64. Of a ``DTensor`` the local
+                shard counts, and where it is replicated only on the first replica; see ``over_ranks`` for the whole.
+
+        Returns:
+            Counts, minimum and maximum are exact; sums are added up in float64.
 
         Raises:
-            ValueError: if the tensor is quantized or on the meta device.
+            TypeError: if ``values`` does not hold numbers.
+            ValueError: if it is on the meta device, quantized, freed, or holds partial sums.
 
         Example:
-            >>> Histogram.of(torch.zeros(3)).counts
+            >>> Histogram.of(np.zeros(3)).counts
             array([3])
         """
-        if tensor.is_meta or tensor.is_quantized:
-            given = "a meta tensor" if tensor.is_meta else "a quantized tensor"
-            raise ValueError(f"Histogram: expected a tensor that holds numbers, got {given}; dequantize or load it")
-        dense = tensor.detach().to_dense().reshape(-1)
-        counts = np.zeros(2 * LAST_BIN + 1, np.int64)
-        totals: list[tuple[float, float, float, float]] = []
-        for chunk in torch.split(dense, _CHUNK):
-            real = chunk.to(torch.complex128).abs() if chunk.is_complex() else chunk
-            values = real.to("cpu", torch.float64).numpy()
-            values = values[np.isfinite(values)]
-            if values.size:
-                counts += np.bincount(bins_of(values) + LAST_BIN, minlength=counts.size)
-                totals.append(_totals(values))
-        bins = np.flatnonzero(counts)
-        nonfinite = dense.numel() - int(counts.sum())
-        return Histogram((bins - LAST_BIN).astype(np.int32), counts[bins], nonfinite, *combine(totals))
+        return cls.of_all({"Histogram.of": values})["Histogram.of"]
+
+    @classmethod
+    def of_all(cls, values: Mapping[str, Tensor | NDArray[Any] | Sequence[float]]) -> "dict[str, Histogram]":
+        """The histogram of each of many tensors: one pass over them all, and on an accelerator one copy to the host.
+
+        Args:
+            values: name to what ``of`` takes.
+
+        Raises:
+            TypeError: if one of them does not hold numbers; the message has its name, as for the following.
+            ValueError: if one of them is on the meta device, quantized, freed, or holds partial sums.
+
+        Example:
+            >>> found = Histogram.of_all({"weights": np.ones((3, 2)), "mask": [True, False]})
+            >>> found["weights"].sum, found["mask"].count
+            (6.0, 2)
+        """
+        return {name: cls._of_counted(counted) for name, counted in count_all(values).items()}
+
+    @classmethod
+    def _of_counted(cls, counted: Counted) -> "Histogram":
+        """Without the checks of the constructor, at a third of its price."""
+        histogram = object.__new__(cls)
+        histogram.__dict__.update(zip(Counted._fields, counted, strict=True))
+        return histogram
 
     def __add__(self, other: "Histogram") -> "Histogram":
         if not isinstance(other, Histogram):
             return NotImplemented
-        bins, places = np.unique(np.concatenate([self.bins, other.bins]), return_inverse=True)
+        bins, positions = np.unique(np.concatenate([self.bins, other.bins]), return_inverse=True)
         counts = np.zeros(len(bins), np.int64)
-        np.add.at(counts, places, np.concatenate([self.bin_counts, other.bin_counts]))
+        np.add.at(counts, positions, np.concatenate([self.bin_counts, other.bin_counts]))
         totals = [(h.min, h.max, h.sum, h.sum_squares) for h in (self, other) if h.count]
         return Histogram(bins, counts, self.nonfinite + other.nonfinite, *combine(totals))
 
@@ -111,17 +123,17 @@ class Histogram:
 
     @cached_property
     def count(self) -> int:
-        """How many finite values there are."""
+        """The number of finite values."""
         return int(self.bin_counts.sum())
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """int64 [B], how many values lie between neighboring ``edges``."""
+        """int64 [B], the number of values between neighboring ``edges``."""
         return self._row[0]
 
     @property
     def edges(self) -> NDArray[np.float64]:
-        """float64 [B+1] ascending, from ``min`` to ``max``; a bin holds its left edge, the last one both."""
+        """float64 [B+1] ascending, from ``min`` to ``max``; a bin includes its left edge, the last one both."""
         return self._row[1]
 
     @cached_property
@@ -133,14 +145,14 @@ class Histogram:
     @overload
     def quantile(self, q: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]: ...
     def quantile(self, q: float | Sequence[float] | NDArray[Any]) -> float | NDArray[np.float64]:
-        """The value below which a share ``q`` of the finite values lies, as NumPy's linear quantile.
+        """The value below which a share ``q`` of the finite values is, like the linear method of ``np.quantile``.
 
         Args:
             q: a share from 0 to 1, or several.
 
         Returns:
-            A float, or float64 of the shape of ``q``, within the width of a bin (at most an eighth of the
-            value) of the quantile of the values themselves. NaN where there is no value.
+            A float, or float64 of the shape of ``q``, off from the quantile of the values themselves by at most the
+            width of a bin, an eighth of the value. NaN where there is no value.
 
         Raises:
             ValueError: if a share is outside 0 to 1.
@@ -157,17 +169,17 @@ class Histogram:
         return float(found) if found.ndim == 0 else found
 
     def _ranked(self, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The values at places in ascending order, as if spread evenly within each bin."""
+        """The values at ranks from 0 on in ascending order, as if spread evenly within each bin."""
         ends = np.cumsum(self.bin_counts)
-        place = np.searchsorted(ends, ranks, side="right")
-        bins, counts = self.bins[place], self.bin_counts[place]
+        index = np.searchsorted(ends, ranks, side="right")
+        bins, counts = self.bins[index], self.bin_counts[index]
         left = np.clip(lower_edges(bins), self.min, self.max)
         right = np.where(bins == 0, 0.0, np.clip(lower_edges(bins + 1), self.min, self.max))
-        inside = left + (right - left) * ((ranks - (ends[place] - counts) + 0.5) / counts)
+        inside = left + (right - left) * ((ranks - (ends[index] - counts) + 0.5) / counts)
         return np.where(ranks == 0, self.min, np.where(ranks == self.count - 1, self.max, inside))
 
     def coarsened(self, max_bins: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """``counts`` and ``edges`` of at most ``max_bins`` bins: the lightest neighbors are merged.
+        """``counts`` and ``edges`` of at most ``max_bins`` bins: the neighbors with the lowest counts are merged.
 
         Args:
             max_bins: at least 1.
@@ -180,13 +192,8 @@ class Histogram:
         return merge_lightest(*self._row, max_bins)
 
 
-def _totals(values: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    with np.errstate(over="ignore"):
-        return float(values.min()), float(values.max()), float(values.sum()), float(np.square(values).sum())
-
-
 def combine(totals: Sequence[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
-    """Minimum, maximum, sum and sum of squares of parts, as those of the whole.
+    """Minimum, maximum, sum and sum of squares of the whole, from those of its parts.
 
     Example:
         >>> combine([(1.0, 2.0, 3.0, 5.0), (-1.0, -1.0, -1.0, 1.0)])
@@ -195,5 +202,4 @@ def combine(totals: Sequence[tuple[float, float, float, float]]) -> tuple[float,
     if not totals:
         return math.nan, math.nan, 0.0, 0.0
     lows, highs, sums, squares = zip(*totals, strict=True)
-    # 0.0 is added so that a negative zero shows as zero.
-    return min(lows) + 0.0, max(highs) + 0.0, sum(sums), sum(squares)
+    return min(lows), max(highs), sum(sums), sum(squares)

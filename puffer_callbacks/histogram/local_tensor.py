@@ -1,27 +1,62 @@
-"""What a tensor holds here, as plain real numbers in pieces of bounded size."""
+"""The numbers of a tensor that this process holds, as dense tensors in pieces of bounded size."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import Parameter
 
-_SMALL_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16)
+_SMALL_INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16)
 
 
 class Part(NamedTuple):
-    """The numbers that one process holds of a tensor.
+    """The numbers that this process holds of a tensor.
 
     Attributes:
         values: a dense tensor of any shape and strides, detached.
         zeros: how many more zeros there are, as in a sparse tensor.
-        wide: whether the numbers may not be exact in float32.
+        needs_float64: whether the numbers may not be exact in float32.
     """
 
     values: Tensor
     zeros: int
-    wide: bool
+    needs_float64: bool
+
+
+def as_tensor(name: str, values: Any) -> Tensor:
+    """A tensor as it is; an array, or a list of numbers, as a tensor that shares its memory where it can.
+
+    Args:
+        name: what to call it in an error.
+        values: a tensor, or what NumPy can make an array of.
+
+    Raises:
+        TypeError: if it holds something else than numbers.
+
+    Example:
+        >>> as_tensor("returns", [1.0, 2.5])
+        tensor([1.0000, 2.5000], dtype=torch.float64)
+    """
+    if isinstance(values, Tensor):
+        return values
+    try:
+        array = np.asarray(values)
+        kind = array.dtype.kind
+    except (TypeError, ValueError):  # a ragged list, tensors of a device
+        kind = "O"
+    if kind not in "biufc":
+        given = f"an array of {array.dtype}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise TypeError(f"{name}: expected a tensor or an array of numbers, got {given}")
+    return torch.from_numpy(np.require(array, _known_dtype(array), ["C", "A", "W"]))
+
+
+def _known_dtype(array: NDArray[Any]) -> np.dtype[Any]:
+    """The dtype of an array, or where torch has no such one, the nearest that it has."""
+    if array.dtype.itemsize > (16 if array.dtype.kind == "c" else 8):  # long doubles
+        return np.dtype(np.complex128 if array.dtype.kind == "c" else np.float64)
+    return array.dtype.newbyteorder("=")
 
 
 def local_part(name: str, tensor: Tensor) -> Part:
@@ -34,15 +69,12 @@ def local_part(name: str, tensor: Tensor) -> Part:
         tensor: any tensor.
 
     Raises:
-        TypeError: if it is no tensor.
         ValueError: if it is on the meta device, quantized, a ``DTensor`` that holds partial sums, or freed.
 
     Example:
         >>> local_part("eye", torch.eye(3).to_sparse()).zeros
         6
     """
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if tensor.is_meta:
         raise ValueError(f"{name}: expected a tensor that holds numbers, got one on the meta device; load it first")
     if tensor.is_quantized:
@@ -52,26 +84,15 @@ def local_part(name: str, tensor: Tensor) -> Part:
     values = _dense(tensor.detach())
     if values.numel() and not is_held(values):
         raise ValueError(f"{name}: expected a tensor that holds numbers, got one whose memory is freed; gather it")
-    wide = not values.is_floating_point() or values.itemsize > 4
-    return Part(values, tensor.numel() - values.numel(), wide and values.dtype not in _SMALL_INTEGERS)
+    if values.device.type == "mps":  # it has no float64
+        values = values.cpu()
+    is_exact = values.dtype in _SMALL_INTEGERS or (values.is_floating_point() and values.itemsize <= 4)
+    return Part(values, tensor.numel() - values.numel(), needs_float64=not is_exact)
 
 
 def is_held(tensor: Tensor) -> bool:
     """Whether a dense tensor has memory: a sharded model frees that of its whole parameters between uses."""
     return tensor.untyped_storage().nbytes() > 0
-
-
-def lies_on_host(tensor: Tensor) -> bool:
-    """Whether the numbers of a tensor can be read where it lies in the host's memory, by its strides."""
-    return (
-        type(tensor) in (Parameter, Tensor)
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.numel() > 0
-        and is_held(tensor)
-        and not tensor.is_neg()
-        and not tensor._is_zerotensor()
-    )
 
 
 def _dense(tensor: Tensor) -> Tensor:

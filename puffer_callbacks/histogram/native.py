@@ -1,53 +1,82 @@
-"""The way of the sketch through the compiled loops, where the package was built with them."""
+"""The compiled kernel, where the package was built with it: the fast path for float32 tensors in the host's memory.
 
+It counts in the threads of torch's OpenMP runtime, as many as ``torch.get_num_threads()``. As with torch's own
+operations, a process that was forked after the first use must set that to 1, which torch's ``DataLoader`` does.
+
+Set ``PUFFER_CALLBACKS_NO_KERNEL=1`` before the package is imported to do without the kernel: the histograms are the
+same.
+"""
+
+import logging
+import os
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-from puffer_callbacks.histogram.count_table import histogram
-from puffer_callbacks.histogram.histogram import Histogram
-from puffer_callbacks.histogram.kernels import Float32Counter
-from puffer_callbacks.histogram.local_tensor import lies_on_host
+from puffer_callbacks.histogram.count_table import Counted
+from puffer_callbacks.histogram.local_tensor import is_held
 
 try:
     from puffer_callbacks.histogram import _counting
 except ImportError:  # built without a compiler
     _counting = None  # type: ignore[assignment]
 
-IS_COMPILED = _counting is not None
+IS_COMPILED = _counting is not None and not os.environ.get("PUFFER_CALLBACKS_NO_KERNEL")
 
 _MOST = (1 << 32) - 1
 """Numbers in one tensor, which are counted in 32 bits."""
 
 _WORTH_A_THREAD = 1 << 17
 
+_log = logging.getLogger("puffer_callbacks")
 
-def sketch_compiled(tensors: Mapping[str, Tensor]) -> dict[str, Histogram | None]:
-    """The histograms of the tensors that lie plain in the host's memory.
+
+def count_compiled(tensors: Mapping[str, Tensor]) -> dict[str, Counted | None]:
+    """Count the float32 tensors that are contiguous in the host's memory.
 
     Returns:
-        Name to histogram; ``None`` where some values are denormals or not finite.
+        What was counted by name; ``None`` where there are values that are not finite or denormal. Other tensors are
+        left out, and all of them where there is no kernel.
     """
-    names, addresses, sizes = [], [], []
-    for name, tensor in tensors.items():
-        if _is_plain(tensor):
-            names.append(name)
-            addresses.append(tensor.data_ptr())
-            sizes.append(tensor.numel())
-    threads = min(torch.get_num_threads(), sum(sizes) // _WORTH_A_THREAD)
-    lines, in_bins, in_counts = _counting.sketch(addresses, sizes, Float32Counter.first_bin, threads)
-    bins, counts = np.frombuffer(in_bins, np.int32), np.frombuffer(in_counts, np.int64)
-    found: dict[str, Histogram | None] = dict.fromkeys(names)
-    start = 0
-    for name, line in zip(names, lines, strict=True):
-        if line is not None:
-            end = line[0]
-            found[name] = histogram(bins[start:end], counts[start:end], 0, line[1:])
-            start = end
+    _log_what_is_slower()
+    if not IS_COMPILED:
+        return {}
+    arrays = {name: tensor.detach().numpy() for name, tensor in tensors.items() if _is_countable(tensor)}
+    threads = min(torch.get_num_threads(), sum(array.size for array in arrays.values()) // _WORTH_A_THREAD)
+    found: dict[str, Counted | None] = {}
+    for name, result in zip(arrays, _counting.count(list(arrays.values()), threads), strict=True):
+        if result is None:
+            found[name] = None
+        else:
+            bins, counts = np.frombuffer(result[0], np.int32), np.frombuffer(result[1], np.int64)
+            found[name] = Counted(bins, counts, 0, *result[2:])
     return found
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    return lies_on_host(tensor) and tensor.dtype is torch.float32 and tensor.numel() <= _MOST and tensor.is_contiguous()
+def _is_countable(tensor: Tensor) -> bool:
+    return (
+        tensor.dtype is torch.float32
+        and tensor.is_cpu
+        and type(tensor) in (Parameter, Tensor)
+        and tensor.layout is torch.strided
+        and tensor.is_contiguous()
+        and 0 < tensor.numel() <= _MOST
+        and is_held(tensor)
+        and tensor.data_ptr() % 4 == 0
+        and not tensor.is_neg()
+        and not tensor._is_zerotensor()
+    )
+
+
+@cache
+def _log_what_is_slower() -> None:
+    """One line, once."""
+    if not IS_COMPILED:
+        reason = "PUFFER_CALLBACKS_NO_KERNEL is set" if _counting else "the package was built without a C compiler"
+        _log.warning("Histograms take several times as long: their compiled kernel is missing, as %s.", reason)
+    elif not _counting.HAS_THREADS and torch.get_num_threads() > 1:
+        _log.warning("Histograms of large models take longer: torch has no OpenMP threads here, so one thread counts.")

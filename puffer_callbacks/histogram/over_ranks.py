@@ -12,13 +12,12 @@ from torch import Tensor
 from puffer_callbacks.distributed import all_reduce, gather_json
 from puffer_callbacks.histogram.bins import LAST_BIN, bins_of
 from puffer_callbacks.histogram.histogram import Histogram, combine
-from puffer_callbacks.histogram.sketch import sketch
 
 _TOTALS = 4  # minimum, maximum, sum, sum of squares
 _BEYOND_FLOAT32 = (torch.float64, torch.complex64, torch.complex128)
 
 
-def sketch_over_ranks(
+def histograms_over_ranks(
     tensors: Mapping[str, Tensor], *, replicated: bool, group: "dist.ProcessGroup | None" = None
 ) -> dict[str, Histogram]:
     """The histogram of each tensor over the processes of a group: one all-reduce, and nothing gathered.
@@ -28,23 +27,24 @@ def sketch_over_ranks(
     Args:
         tensors: name to tensor; the same names and dtypes on every rank. A ``DTensor`` counts by its shards,
             each of its elements once.
-        replicated: what tensors of other kinds are: the same on every rank, to be counted once (weights and
-            gradients under data parallelism), or each rank's own (what its environments gave).
+        replicated: whether tensors of other kinds are the same on every rank and count once (weights and gradients
+            under data parallelism), or are different and all count (rollouts).
         group: the processes, all by default.
 
     Returns:
-        Name to histogram, the same on every rank. Without a process group, that of ``sketch``.
+        Name to histogram, the same on every rank. Without a process group, that of ``Histogram.of_all``.
     """
     if not (dist.is_available() and dist.is_initialized()):
-        return sketch(tensors)
+        return Histogram.of_all(tensors)
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
-    local = sketch({n: t for n, t in tensors.items() if hasattr(t, "placements") or not replicated or rank == 0})
-    layouts = {name: _Layout(tensors[name].dtype) for name in sorted(tensors)}
-    packed = [layout.pack(local.get(name), rank, ranks) for name, layout in layouts.items()]
-    summed = all_reduce(torch.from_numpy(np.concatenate([np.zeros(0), *packed])), group).numpy()
-    ends = np.cumsum([len(part) for part in packed])
-    parts = zip(layouts.items(), np.split(summed, ends[:-1]) if packed else (), strict=True)
-    found = {name: layout.unpack(part, ranks) for (name, layout), part in parts}
+    counted_here = {n: t for n, t in tensors.items() if hasattr(t, "placements") or not replicated or rank == 0}
+    local = Histogram.of_all(counted_here)
+    layouts = {name: _RowLayout(tensors[name].dtype) for name in sorted(tensors)}
+    rows = [layout.to_row(local.get(name), rank, ranks) for name, layout in layouts.items()]
+    summed = all_reduce(torch.from_numpy(np.concatenate([np.zeros(0), *rows])), group).numpy()
+    ends = np.cumsum([len(row) for row in rows])
+    summed_rows = zip(layouts.items(), np.split(summed, ends[:-1]) if rows else (), strict=True)
+    found = {name: layout.from_row(row, ranks) for (name, layout), row in summed_rows}
     return {name: found[name] for name in tensors}
 
 
@@ -67,12 +67,11 @@ def _totals(histogram: Histogram) -> tuple[float, ...]:
     return histogram.nonfinite, histogram.min, histogram.max, histogram.sum, histogram.sum_squares
 
 
-class _Layout:
+class _RowLayout:
     """A histogram as a row of float64 of one length on every rank, such that the sum of rows is the whole.
 
-    Counts of every bin that the dtype can fill (exact up to 2**53), the number of non-finite values, and a
-    place for the totals of each rank: the others leave it zero, which an all-reduce by summing keeps as it
-    is.
+    Counts of every bin that the dtype can fill (exact up to 2**53), the number of values that are not finite, and for
+    each rank a slot for its totals, which the other ranks leave at zero, so that summing keeps them.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -82,7 +81,7 @@ class _Layout:
             first, last = 1, LAST_BIN
         self._first, self._span = int(first), int(last - first + 1)
 
-    def pack(self, histogram: Histogram | None, rank: int, ranks: int) -> NDArray[np.float64]:
+    def to_row(self, histogram: Histogram | None, rank: int, ranks: int) -> NDArray[np.float64]:
         counts, totals = np.zeros(2 * self._span + 2), np.zeros((ranks, _TOTALS))
         totals[rank, :2] = math.inf, -math.inf
         if histogram is not None:
@@ -93,12 +92,12 @@ class _Layout:
                 totals[rank] = histogram.min, histogram.max, histogram.sum, histogram.sum_squares
         return np.concatenate([counts, totals.reshape(-1)])
 
-    def unpack(self, packed: NDArray[np.float64], ranks: int) -> Histogram:
-        counts = packed[: 2 * self._span + 1]
+    def from_row(self, row: NDArray[np.float64], ranks: int) -> Histogram:
+        counts = row[: 2 * self._span + 1]
         filled = np.flatnonzero(counts)
         bins = filled - self._span
         bins += np.sign(bins) * (self._first - 1)
-        lines = packed[-ranks * _TOTALS :].reshape(ranks, _TOTALS).tolist()
+        lines = row[-ranks * _TOTALS :].reshape(ranks, _TOTALS).tolist()
         totals = combine([(low, high, total, squares) for low, high, total, squares in lines if low <= high])
-        nonfinite = int(packed[2 * self._span + 1])
+        nonfinite = int(row[2 * self._span + 1])
         return Histogram(bins.astype(np.int32), counts[filled].astype(np.int64), nonfinite, *totals)

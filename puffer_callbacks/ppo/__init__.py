@@ -1,4 +1,4 @@
-"""The reference PPO: a ``LightningModule`` that shows how a module speaks to the callbacks."""
+"""The reference PPO: a ``LightningModule`` that hands its rollouts and metrics to the callbacks."""
 
 from puffer_callbacks.ppo.envs import make_envs, resolve_env_id
 from puffer_callbacks.ppo.module import PPO

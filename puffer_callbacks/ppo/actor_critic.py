@@ -1,4 +1,4 @@
-"""The actor and the critic."""
+"""The networks of actor and critic."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -18,7 +18,7 @@ from puffer_callbacks.ppo.networks import Flatten, OneHot, encoder, perceptron
 
 
 class ActorCritic(nn.Module):
-    """Two separate perceptrons over the same observation.
+    """Actor and critic, two separate perceptrons over the same observation.
 
     Args:
         observation_space: ``Box`` of any shape (flattened) or ``Discrete`` (one-hot).
@@ -74,7 +74,7 @@ class ActorCritic(nn.Module):
         return values.squeeze(-1)
 
     def noise(self, *shape: int, generator: torch.Generator) -> Tensor:
-        """What the distribution's ``sample`` turns into actions: [*shape, num_outputs], on the CPU."""
+        """Noise for the distribution's ``sample``: [*shape, num_outputs], on the CPU."""
         if self.continuous:
             return torch.randn(*shape, self.num_outputs, generator=generator)
         return gumbel_noise((*shape, self.num_outputs), generator)
@@ -90,7 +90,7 @@ class ActorCritic(nn.Module):
 
 
 def _head(space: spaces.Space[Any]) -> tuple[int, tuple[int, ...]]:
-    """How many numbers the actor puts out, and how they split into several choices (none for one)."""
+    """The number of the actor's outputs, and the sizes of its choices where there are several."""
     if isinstance(space, spaces.Discrete):
         return int(space.n), ()
     if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:

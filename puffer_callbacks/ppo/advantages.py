@@ -1,4 +1,4 @@
-"""From what happened to what is learned from: values, advantages and targets of a rollout."""
+"""Values, advantages and returns of a rollout."""
 
 from typing import Any
 
@@ -22,15 +22,15 @@ def evaluate(
     env_steps: int,
     action_space: Any,
 ) -> Rollout:
-    """The rollout that the trajectories make in the eyes of the policy that took them.
+    """The rollout of the trajectories: their values, advantages and returns under the policy that collected them.
 
-    All values, log probabilities and entropies come from one forward pass over the whole rollout, far cheaper
-    than one a step.
+    All values, log probabilities and entropies come from one forward pass over the whole rollout, which is much
+    cheaper than one at each step.
 
     Args:
         policy: unchanged since the trajectories were collected.
         trajectories: T steps of N environments, on the policy's device.
-        rewards: [T, N], as the critic shall see them, perhaps scaled; the rollout keeps the raw ones.
+        rewards: [T, N], that the critic learns, perhaps scaled; the rollout keeps the raw ones.
         gamma: discount factor.
         gae_lambda: of generalized advantage estimation.
         env_steps: environment steps so far, these included.
@@ -62,11 +62,11 @@ def evaluate(
 
 
 def _next_values(policy: ActorCritic, trajectories: Trajectories, values: Tensor) -> Tensor:
-    """The value of what followed each step: 0 after a real end, the last observation's after a time limit."""
+    """The value after each step: 0 after a termination, that of the final observation after a truncation."""
     following = torch.cat([values[1:], policy.value(trajectories.observations[-1]).unsqueeze(0)])
     following = following.masked_fill(trajectories.dones, 0.0)
     if trajectories.final_observations is not None:
-        following[trajectories.cut] = policy.value(trajectories.final_observations)
+        following[trajectories.truncated] = policy.value(trajectories.final_observations)
     return following
 
 
@@ -76,14 +76,14 @@ def generalized_advantages(
     """Advantages by generalized advantage estimation (Schulman et al. 2016, arXiv:1506.02438, equation 16).
 
     With d_t = r_t + gamma * next_value_t - value_t, A_t = d_t + gamma * lambda * (1 - done_t) * A_{t+1}.
-    How an episode ended lies in ``next_values``: 0 where it terminated, the critic's value of the final
-    observation where a time limit cut it, so that the cut does not look like a failure.
+    ``next_values`` carries how an episode ended: 0 where it terminated, the critic's value of the final
+    observation where it was truncated, so that a time limit does not look like a failure.
 
     Args:
         rewards: [T, N].
         values: [T, N], the critic's value of each observation.
-        next_values: [T, N], the value of what followed each action (see above at an episode's end).
-        dones: [T, N], true where the episode ended at this step; nothing flows back over such a step.
+        next_values: [T, N], the value after each action (at the end of an episode, see above).
+        dones: [T, N], true where the episode ended at this step; no advantage flows back over such a step.
         gamma: discount factor.
         gae_lambda: 0 for one-step temporal differences, 1 for Monte Carlo returns.
 

@@ -1,4 +1,4 @@
-"""Steps the environments with the policy and writes down what happens."""
+"""Collection of trajectories: steps the environments with the policy and stores every transition."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +18,16 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Trajectories:
-    """T steps of N environments; E episodes ended meanwhile, C of them cut by a time limit.
+    """T steps of N environments, in which E episodes ended, C of them truncated by a time limit.
 
-    What belongs to steps is on the policy's device, what belongs to episodes on the CPU.
+    Fields per step are on the policy's device, fields per episode on the CPU.
 
     Args:
-        observations: [T + 1, N, *obs]; the last is where the next rollout begins.
+        observations: [T + 1, N, *obs]; the last is the first of the next rollout.
         actions: [T, N, *act], as the policy chose them.
         rewards: [T, N] float32.
         dones: [T, N].
-        cut: ([C], [C]), the steps and environments of episodes that a time limit cut.
+        truncated: ([C], [C]), the steps and environments of the truncated episodes.
         final_observations: [C, *obs], the last observations of those; ``None`` where there are none.
         episode_returns: [E] float64.
         episode_lengths: [E] int64.
@@ -38,25 +38,37 @@ class Trajectories:
     actions: Tensor
     rewards: Tensor
     dones: Tensor
-    cut: tuple[Tensor, Tensor]
+    truncated: tuple[Tensor, Tensor]
     final_observations: Tensor | None
     episode_returns: Tensor
     episode_lengths: Tensor
     infos: dict[str, Tensor]
 
 
+class _Buffers:
+    """One rollout while it is collected, in host memory; new ones each time, as callbacks may keep the last."""
+
+    def __init__(self, num_steps: int, observation: Array) -> None:
+        dtype = np.float32 if observation.dtype == np.float64 else observation.dtype
+        shape = (num_steps, len(observation))
+        self.observations = np.empty((num_steps + 1, *observation.shape), dtype)
+        self.rewards, self.dones = np.empty(shape, np.float32), np.empty(shape, np.bool_)
+        self.actions: list[Tensor] = []
+        self.truncated: list[tuple[int, int, Array]] = []
+
+
 class Collector:
-    """Runs a policy in vectorized environments, rollout after rollout.
+    """Runs a policy in vectorized environments, one rollout after the other.
 
     Args:
         envs: environments that reset in the step that ends an episode (``make_envs``).
         num_steps: T, steps of each environment in a rollout.
-        seed: of the environments and of the policy's choices.
+        seed: of the environments and of the sampled actions.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], *, num_steps: int, seed: int) -> None:
         self.envs, self.num_steps = envs, num_steps
-        self._legal = action_clipper(envs.single_action_space)
+        self._clip = action_clipper(envs.single_action_space)
         self._generator = torch.Generator().manual_seed(seed)
         self._observation: Array = np.asarray(envs.reset(seed=seed)[0])
         self._episodes = EpisodeTracker(envs.num_envs)
@@ -64,34 +76,39 @@ class Collector:
 
     @torch.no_grad()
     def collect(self, policy: ActorCritic, *, device: torch.device) -> Trajectories:
-        """One rollout; the policy lies on ``device``."""
-        steps, num_envs, seen = self.num_steps, self.envs.num_envs, self._observation
-        dtype = np.float32 if seen.dtype == np.float64 else seen.dtype
-        buffer = np.empty((steps + 1, *seen.shape), dtype)  # a new one each time: others may keep the last
-        rewards, dones = np.empty((steps, num_envs), np.float32), np.empty((steps, num_envs), np.bool_)
-        noises = policy.noise(steps, num_envs, generator=self._generator).to(device)
-        actions: list[Tensor] = []
-        cut: list[tuple[int, int, Array]] = []
-        for t, (observation, noise) in enumerate(zip(torch.from_numpy(buffer[:-1]), noises, strict=True)):
-            buffer[t] = seen
+        """Collect one rollout with a policy on ``device``."""
+        buffers = _Buffers(self.num_steps, self._observation)
+        observations = torch.from_numpy(buffers.observations)
+        noises = policy.noise(self.num_steps, self.envs.num_envs, generator=self._generator).to(device)
+        for t, (observation, noise) in enumerate(zip(observations[:-1], noises, strict=True)):
+            buffers.observations[t] = self._observation
             action = policy.distribution(observation.to(device)).sample(noise).cpu()
-            actions.append(action)
-            seen, rewards[t], terminated, truncated, infos = self.envs.step(self._legal(action.numpy()))
-            dones[t] = terminated | truncated
-            if infos:
-                self._infos.add(infos, dones[t])
-                cut += [(t, int(n), infos["final_obs"][n]) for n in np.flatnonzero(truncated & ~terminated)]
-        buffer[steps] = self._observation = seen
-        returns, lengths = self._episodes.add(rewards, dones)
-        times, numbers, finals = zip(*cut, strict=True) if cut else ((), (), ())
+            buffers.actions.append(action)
+            self._step(t, action, buffers)
+        buffers.observations[-1] = self._observation
+        return self._trajectories(buffers, device)
+
+    def _step(self, t: int, action: Tensor, buffers: _Buffers) -> None:
+        actions = self._clip(action.numpy())
+        self._observation, buffers.rewards[t], terminated, truncated, infos = self.envs.step(actions)
+        buffers.dones[t] = terminated | truncated
+        if infos:
+            self._infos.add(infos, buffers.dones[t])
+            ended = np.flatnonzero(truncated & ~terminated)
+            buffers.truncated += [(t, int(n), infos["final_obs"][n]) for n in ended]
+
+    def _trajectories(self, buffers: _Buffers, device: torch.device) -> Trajectories:
+        returns, lengths = self._episodes.add(buffers.rewards, buffers.dones)
+        steps, envs, finals = zip(*buffers.truncated, strict=True) if buffers.truncated else ((), (), ())
+        final_observations = torch.from_numpy(np.array(finals, buffers.observations.dtype)).to(device)
         return Trajectories(
-            observations=torch.from_numpy(buffer).to(device),
-            actions=torch.stack(actions).to(device),
-            rewards=torch.from_numpy(rewards).to(device),
-            dones=torch.from_numpy(dones).to(device),
-            cut=(torch.tensor(times, dtype=torch.long), torch.tensor(numbers, dtype=torch.long)),
-            final_observations=torch.from_numpy(np.array(finals, dtype)).to(device) if cut else None,
+            observations=torch.from_numpy(buffers.observations).to(device),
+            actions=torch.stack(buffers.actions).to(device),
+            rewards=torch.from_numpy(buffers.rewards).to(device),
+            dones=torch.from_numpy(buffers.dones).to(device),
+            truncated=(torch.tensor(steps, dtype=torch.long), torch.tensor(envs, dtype=torch.long)),
+            final_observations=final_observations if buffers.truncated else None,
             episode_returns=torch.from_numpy(returns),
             episode_lengths=torch.from_numpy(lengths),
-            infos={name: torch.tensor(values) for name, values in self._infos.take().items()},
+            infos={name: torch.tensor(values) for name, values in self._infos.pop().items()},
         )

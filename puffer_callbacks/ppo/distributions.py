@@ -1,4 +1,4 @@
-"""Action distributions that a rollout can afford: only what PPO needs, without argument checks.
+"""Light action distributions: only what PPO needs, without argument checks.
 
 Noise is drawn for a whole rollout at once and a sample is a function of it: the Gumbel-max trick for choices,
 ``mean + std * noise`` for real numbers.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class ActionDistribution(Protocol):
-    """What PPO asks of a policy's distribution over actions."""
+    """The interface of a policy's distribution over actions."""
 
     def sample(self, noise: Tensor) -> Tensor:
         """Actions [B, *act] for noise of the distribution's own kind."""
@@ -29,12 +29,12 @@ class ActionDistribution(Protocol):
 
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Standard Gumbel noise: the largest of logits + noise falls on each choice with its probability."""
+    """Standard Gumbel noise: the argmax of logits + noise is a sample of the categorical distribution."""
     return torch.empty(shape).exponential_(generator=generator).log_().neg_()
 
 
 class Categorical:
-    """One choice of n.
+    """A categorical distribution over n choices.
 
     Args:
         logits: [B, n].
@@ -69,7 +69,7 @@ class Categorical:
 
 
 class MultiCategorical:
-    """Several independent choices, as in a ``MultiDiscrete`` space.
+    """Independent categorical distributions, as for a ``MultiDiscrete`` space.
 
     Args:
         logits: [B, sum(sizes)].
@@ -104,7 +104,7 @@ class MultiCategorical:
 
 
 class DiagonalGaussian:
-    """Independent normal numbers; actions are not clipped here, so that their density stays exact.
+    """A normal distribution with a diagonal covariance; actions are not clipped, so that their density is exact.
 
     Args:
         mean: [B, k].

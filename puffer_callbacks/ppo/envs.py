@@ -1,4 +1,4 @@
-"""Environments by name, vectorized, with clear words where a name is unknown or a package is missing."""
+"""Vectorized environments by name, with one clear line where a name is unknown or a package is missing."""
 
 import dataclasses
 import difflib
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def resolve_env_id(env_id: str) -> str:
-    """The registered name that is meant: ``CartPole`` is the newest registered ``CartPole-vN``.
+    """The full registered name of an environment: ``CartPole`` is the newest registered ``CartPole-vN``.
 
     Args:
         env_id: a registered environment, with or without its version; ``module:Name-v0`` imports
@@ -50,10 +50,10 @@ def resolve_env_id(env_id: str) -> str:
 
 
 def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
-    """Environments that step together, each starting a new episode in the very step that ends the old one.
+    """Vectorized environments that reset in the step that ends an episode (``AutoresetMode.SAME_STEP``).
 
-    Gymnasium's default answers the step after an end with a reset: a transition that never was, which every
-    statistic would have to leave out. Vectorized implementations are used where they do without it.
+    Gymnasium's default resets in the step after the end, a transition that no policy took and that every
+    statistic would have to leave out. Vectorized implementations are used where they reset in the same step.
 
     Args:
         env_id: as for ``resolve_env_id``.
@@ -79,7 +79,7 @@ def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
 
 
 def action_clipper(space: spaces.Space[Any]) -> Callable[[Array], Array]:
-    """What turns a policy's actions [B, *act] into legal ones: within bounds, from the space's start on.
+    """A function that clips a policy's actions [B, *act] to the space's bounds, or shifts them by its start.
 
     Example:
         >>> action_clipper(spaces.Box(-1, 1, (1,)))(np.array([[3.0]]))
@@ -93,7 +93,7 @@ def action_clipper(space: spaces.Space[Any]) -> Callable[[Array], Array]:
 
 
 class SameStepCartPole(CartPoleVectorEnv):
-    """Gymnasium's vectorized CartPole, with episodes that start anew in the step that ends the old one."""
+    """Gymnasium's vectorized CartPole, reset in the step that ends an episode."""
 
     state: Any  # an array once reset
 
@@ -133,7 +133,7 @@ def _unversioned(spec: EnvSpec) -> str:
 
 
 def _near(name: str) -> str:
-    """The names most like this one, in words; case and version do not count."""
+    """The end of an error message: similar names, whatever their case and version."""
     by_key: dict[str, str] = {}
     for spec in sorted(gymnasium.registry.values(), key=lambda spec: spec.version or 0):
         by_key[_unversioned(spec).casefold()] = spec.id  # the newest version stays

@@ -1,4 +1,4 @@
-"""Which episodes a rollout finished, and what they brought."""
+"""Returns, lengths and ``info`` numbers of the episodes that end in a rollout."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ class EpisodeTracker:
 
 
 class InfoTracker:
-    """Numbers that environments put into ``info``, one for each episode that ended.
+    """Numbers from the environments' ``info``, one for each episode that ended.
 
     Parts of the reward (names with "reward" in them) are summed over the episode; others are as at its end.
 
@@ -62,15 +62,15 @@ class InfoTracker:
     """
 
     def __init__(self, num_envs: int) -> None:
-        self._sums: dict[str, Array] = {}
         self._num_envs = num_envs
+        self._sums: dict[str, Array] = {}
         self._finished: dict[str, list[float]] = {}
 
     def add(self, infos: Mapping[str, Any], ended: Array) -> None:
         """Take in one step's ``infos`` from environments that reset in the step that ends an episode.
 
         Args:
-            infos: arrays [N] by name; those of ended episodes lie in ``final_info``.
+            infos: arrays [N] by name; those of ended episodes are in ``final_info``.
             ended: [N], which episodes ended.
         """
         final = infos.get("final_info", {})
@@ -84,14 +84,14 @@ class InfoTracker:
         for sums in self._sums.values():
             sums[ended] = 0.0
 
-    def take(self) -> dict[str, list[float]]:
+    def pop(self) -> dict[str, list[float]]:
         """The numbers of the episodes that ended since the last call."""
         finished, self._finished = self._finished, {}
         return finished
 
 
 def _numbers(infos: Mapping[str, Any]) -> list[tuple[str, Array]]:
-    """What is one number for each environment."""
+    """The entries that hold one number for each environment."""
     return [
         (name, value.astype(np.float64))
         for name, value in infos.items()

@@ -1,4 +1,4 @@
-"""The batches of one Lightning epoch: several passes over one rollout, each in a new order."""
+"""Minibatches of one Lightning epoch: several passes over one rollout, each in a new order."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from torch import Tensor
 class Minibatches:
     """Yields shuffled minibatches of a rollout, ``epochs`` times over.
 
-    It knows its length, so that Lightning does not fetch a batch ahead of the rollout.
+    It has a length, so that Lightning does not fetch a batch ahead of the rollout.
 
     Args:
         rollout: called at the start of each iteration; tensors [size, ...] by name.
@@ -18,7 +18,7 @@ class Minibatches:
         batch_size: steps in a minibatch; the last one of a pass holds what is left.
         epochs: passes over the rollout.
         generator: of the order.
-        go_on: asked after each pass but the last; ``False`` ends the iteration.
+        continue_epochs: called after each pass but the last; ``False`` ends the iteration.
 
     Example:
         >>> batches = Minibatches(lambda: {"x": torch.arange(4)}, size=4, batch_size=2, epochs=3)
@@ -36,7 +36,7 @@ class Minibatches:
         generator: torch.Generator | None = None,
         continue_epochs: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._rollout, self._go_on, self._generator = rollout, continue_epochs, generator
+        self._rollout, self._continue_epochs, self._generator = rollout, continue_epochs, generator
         self._size, self._batch_size, self._epochs = size, batch_size, epochs
 
     def __len__(self) -> int:
@@ -45,7 +45,7 @@ class Minibatches:
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         rollout = self._rollout()
         for epoch in range(self._epochs):
-            if epoch and not self._go_on():
+            if epoch and not self._continue_epochs():
                 return
             order = torch.randperm(self._size, generator=self._generator)
             shuffled = (values[order.to(values.device)] for values in rollout.values())

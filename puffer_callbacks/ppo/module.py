@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from puffer_callbacks.ppo.envs import action_clipper, make_envs, resolve_env_id
 from puffer_callbacks.ppo.loss import ppo_loss
 from puffer_callbacks.ppo.normalize import RewardScaler
 from puffer_callbacks.ppo.on_policy import OnPolicyModule
+from puffer_callbacks.ppo.presets import preset
 from puffer_callbacks.ppo.validation import check_hyperparameters
 from puffer_callbacks.rollout import Rollout
 
@@ -27,7 +28,7 @@ class PPO(OnPolicyModule):
     It follows Huang et al. 2022, "The 37 implementation details of proximal policy optimization". One
     Lightning epoch is one rollout and the updates from it; training stops by itself at ``total_timesteps``. A
     checkpoint carries the networks, the optimizer, the running normalizations and ``env_steps`` (see
-    ``OnPolicyModule``).
+    ``OnPolicyModule``). ``PPO.from_preset`` has hyperparameters that are known to learn an environment.
 
     Args:
         env_id: Gymnasium environment, such as CartPole or CartPole-v1.
@@ -111,6 +112,20 @@ class PPO(OnPolicyModule):
         self._approx_kl = torch.zeros(())
         self._learning_rate = torch.tensor(float(learning_rate))
 
+    @classmethod
+    def from_preset(cls, env_id: str = "CartPole-v1", **hyperparameters: Any) -> Self:
+        """PPO with the hyperparameters that are known to learn the environment, as the command line trains it.
+
+        Args:
+            env_id: Gymnasium environment; one without a preset has the defaults of ``PPO``.
+            **hyperparameters: arguments of ``PPO`` that replace those of the preset.
+
+        Example:
+            >>> PPO.from_preset("CartPole", total_timesteps=40_000).hparams["learning_rate"]
+            0.0025
+        """
+        return cls(env_id, **preset(resolve_env_id(env_id)) | hyperparameters)
+
     def _make_policy(self) -> ActorCritic:
         """Networks for the environment's spaces, by the seed alone: the global generator stays as it is."""
         envs = make_envs(self.hparams["env_id"], num_envs=1)
@@ -157,7 +172,7 @@ class PPO(OnPolicyModule):
     def on_train_epoch_start(self) -> None:
         """Set the learning rate and collect a rollout.
 
-        The rate follows the environment steps, so that it holds over resumes and updates that ended early.
+        The rate follows the environment steps, so that it stays right after a resume or updates that ended early.
         """
         optimizer = self.trainer.optimizers[0]
         if self.hparams["anneal_lr"]:
@@ -167,7 +182,7 @@ class PPO(OnPolicyModule):
         super().on_train_epoch_start()
 
     def evaluate(self, trajectories: Trajectories) -> Rollout:
-        """The rollout in the eyes of the policy that took it, rewards scaled where that is asked."""
+        """The rollout with the values and advantages of the present policy; ``norm_reward`` scales its rewards."""
         rewards = trajectories.rewards
         if self.reward_scaler is not None:
             rewards = self.reward_scaler.scale(rewards, trajectories.dones, gather=self.gather)
@@ -190,6 +205,6 @@ class PPO(OnPolicyModule):
         return metrics
 
     def continue_epochs(self) -> bool:
-        """Whether the policy is still within ``target_kl``; all ranks say the same, lest one wait."""
+        """Whether the policy is still within ``target_kl``; the mean over ranks, so that all of them stop together."""
         limit = self.hparams["target_kl"]
         return limit is None or bool(self.gather(self._approx_kl).mean() <= limit)

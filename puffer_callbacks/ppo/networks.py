@@ -1,4 +1,4 @@
-"""The parts of the actor and the critic: encoders of observations, perceptrons."""
+"""Encoders of observations and perceptrons, the parts of actor and critic."""
 
 import itertools
 import math
@@ -27,9 +27,9 @@ def perceptron(
     """A multilayer perceptron, orthogonally initialized with zero biases (Huang et al. 2022, detail 2).
 
     Args:
-        inputs: numbers that go in.
+        inputs: size of the input.
         hidden_sizes: units of each hidden layer, initialized with gain sqrt(2).
-        outputs: numbers that come out.
+        outputs: size of the output.
         activation: a key of ``ACTIVATIONS``, after each hidden layer.
         gain: of the last layer: 0.01 makes a policy begin near uniform.
     """
@@ -47,7 +47,7 @@ def _orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
 
 
 def encoder(space: spaces.Space[Any], *, norm_obs: bool) -> "tuple[Flatten | OneHot, int]":
-    """What turns the observations of a space into a float vector, and the vector's length.
+    """The module that encodes a space's observations as float vectors, and the vectors' length.
 
     Raises:
         ValueError: if the space is neither ``Box`` nor ``Discrete``.

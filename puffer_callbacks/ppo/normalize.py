@@ -1,4 +1,4 @@
-"""Running mean and variance, for observations and rewards whose scale is not known beforehand."""
+"""Running normalization of observations and rewards."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class RunningMoments(nn.Module):
-    """Mean and variance of all that was seen, in buffers, so that a checkpoint carries them.
+    """Running mean and variance, in buffers, so that a checkpoint carries them.
 
     Args:
         shape: of one value.
@@ -36,7 +36,7 @@ class RunningMoments(nn.Module):
 
     @torch.no_grad()
     def update(self, values: Tensor, *, gather: Callable[[Tensor], Tensor] | None = None) -> None:
-        """Take in a batch.
+        """Update the moments with a batch.
 
         Args:
             values: [B, *shape].
@@ -61,7 +61,7 @@ class RewardScaler(RunningMoments):
 
     Args:
         gamma: discount factor of the sums.
-        num_envs: N; the sums of unfinished episodes go on in the next rollout, and start anew after a resume.
+        num_envs: N; the sums of unfinished episodes go on in the next rollout, and start at 0 after a resume.
     """
 
     def __init__(self, *, gamma: float, num_envs: int) -> None:

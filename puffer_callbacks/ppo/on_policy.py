@@ -1,4 +1,4 @@
-"""Rollouts as Lightning epochs: what is the same for every on-policy algorithm."""
+"""Rollouts as Lightning epochs, the base of on-policy algorithms."""
 
 from abc import abstractmethod
 from typing import Any
@@ -16,15 +16,15 @@ from puffer_callbacks.ppo.envs import make_envs
 from puffer_callbacks.ppo.minibatches import Minibatches
 from puffer_callbacks.rollout import Rollout
 
-_LEARNED_FROM = ("observations", "actions", "log_probs", "values", "advantages", "returns")
+_BATCH_FIELDS = ("observations", "actions", "log_probs", "values", "advantages", "returns")
 
 
 class OnPolicyModule(pl.LightningModule):
     """A module whose every epoch collects a rollout and learns from it in shuffled minibatches.
 
     ``env_steps`` counts the environment steps so far, over all ranks; a checkpoint carries it. The
-    environments' own state is not in the checkpoint: a resumed run, from the end or the midst of an epoch,
-    begins with a new rollout of new episodes, from seeds of its own.
+    environments' own state is not in the checkpoint: a resumed run begins with a new rollout of new episodes,
+    also where the checkpoint was saved within an epoch.
 
     A subclass saves its hyperparameters (``env_id``, ``num_envs``, ``num_steps``, ``batch_size``,
     ``update_epochs``, ``total_timesteps``, ``seed`` among them), sets ``policy`` and writes ``evaluate``.
@@ -42,10 +42,10 @@ class OnPolicyModule(pl.LightningModule):
 
     @abstractmethod
     def evaluate(self, trajectories: Trajectories) -> Rollout:
-        """What the trajectories are worth: the rollout with values, advantages and returns."""
+        """The rollout of the trajectories, with values, advantages and returns."""
 
     def continue_epochs(self) -> bool:
-        """Asked between two passes over a rollout: whether to make another."""
+        """Whether to make another pass over the rollout; called between two passes."""
         return True
 
     @property
@@ -63,10 +63,15 @@ class OnPolicyModule(pl.LightningModule):
         """The share of the training that is done, from 0 to 1."""
         return min(1.0, self.env_steps / (self.num_rollouts * self.steps_per_rollout))
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether no further rollout fits into ``total_timesteps``."""
+        return self.env_steps > 0 and self.env_steps + self.steps_per_rollout > self.hparams["total_timesteps"]
+
     def train_dataloader(self) -> Minibatches:
         """The minibatches of each epoch's rollout."""
         return Minibatches(
-            self._experience,
+            self._batch_tensors,
             size=self.hparams["num_envs"] * self.hparams["num_steps"],
             batch_size=self.hparams["batch_size"],
             epochs=self.hparams["update_epochs"],
@@ -75,18 +80,18 @@ class OnPolicyModule(pl.LightningModule):
         )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """The batch as it is: the rollout already lies on the device."""
+        """The batch as it is: the rollout is already on the device."""
         return batch
 
     def on_train_start(self) -> None:
-        """Make the environments; seeds differ by rank, and by progress lest a resumed run repeat itself."""
+        """Make the environments; seeds differ by rank, and by progress so that a resumed run has new episodes."""
         self._world_size = self.trainer.world_size
         entropy = (self.hparams["seed"], self.env_steps, self.global_rank)
         env_seed, order_seed = np.random.SeedSequence(entropy).generate_state(2).tolist()
         envs = make_envs(self.hparams["env_id"], num_envs=self.hparams["num_envs"])
         self._collector = Collector(envs, num_steps=self.hparams["num_steps"], seed=env_seed)
         self._order.manual_seed(order_seed)
-        self._stop_if_done()
+        self._stop_if_complete()
 
     def on_train_epoch_start(self) -> None:
         """Collect a rollout and hand it to the callbacks."""
@@ -97,12 +102,12 @@ class OnPolicyModule(pl.LightningModule):
         emit(self, "on_rollout_end", self.rollout)
 
     def on_train_epoch_end(self) -> None:
-        """Bring the observations' mean and variance up to date, now that no update needs the old ones."""
+        """Update the observations' mean and variance, now that no update needs the old ones."""
         moments = self.policy.encode.moments
         if moments is not None and self.rollout is not None:
             moments.update(self.rollout.observations.flatten(0, 1), gather=self.gather)
         self.rollout = None
-        self._stop_if_done()
+        self._stop_if_complete()
 
     def on_train_end(self) -> None:
         """Close the environments."""
@@ -111,11 +116,11 @@ class OnPolicyModule(pl.LightningModule):
         self._collector = None
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the count of environment steps."""
+        """Save the count of environment steps."""
         checkpoint["env_steps"] = self.env_steps
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the count of environment steps."""
+        """Restore the count of environment steps."""
         self.env_steps = int(checkpoint["env_steps"])
 
     def gather(self, values: Tensor) -> Tensor:
@@ -124,12 +129,12 @@ class OnPolicyModule(pl.LightningModule):
             return values.unsqueeze(0)
         return torch.stack(gather_alike(values))
 
-    def _experience(self) -> dict[str, Tensor]:
-        """What is learned from, each [T * N, ...]; a run resumed within an epoch has yet to collect it."""
+    def _batch_tensors(self) -> dict[str, Tensor]:
+        """The rollout's tensors, each [T * N, ...]; a run resumed within an epoch collects it here."""
         if self.rollout is None:
             self.on_train_epoch_start()
-        return {name: getattr(self.rollout, name).flatten(0, 1) for name in _LEARNED_FROM}
+        return {name: getattr(self.rollout, name).flatten(0, 1) for name in _BATCH_FIELDS}
 
-    def _stop_if_done(self) -> None:
-        if self.env_steps > 0 and self.env_steps + self.steps_per_rollout > self.hparams["total_timesteps"]:
+    def _stop_if_complete(self) -> None:
+        if self.is_complete:
             self.trainer.should_stop = True

@@ -1,4 +1,4 @@
-"""Hyperparameters known to learn an environment; what is not named stays at ``PPO``'s default."""
+"""Hyperparameters that are known to learn an environment; the others stay at ``PPO``'s defaults."""
 
 from typing import Any
 

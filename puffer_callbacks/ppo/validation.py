@@ -1,4 +1,4 @@
-"""What each hyperparameter of PPO may be, checked in one place with one clear line."""
+"""Validation of PPO's hyperparameters: one rule each, one clear line where a value breaks it."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ RULES: dict[str, _Rule] = {
 
 
 def check_hyperparameters(values: Mapping[str, Any]) -> None:
-    """Raise at the first value that PPO cannot work with; names it does not know are passed over.
+    """Check hyperparameters and raise at the first value out of range; unknown names are skipped.
 
     Args:
         values: hyperparameters by the names of ``PPO``'s arguments.

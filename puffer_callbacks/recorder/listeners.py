@@ -14,27 +14,36 @@ class StepListeners:
         callbacks: the trainer's callbacks, in order.
 
     Attributes:
-        due_at: the optimizer step from which on a callback is due. 0 asks at every training batch.
+        due_at: the optimizer step from which on a callback with a schedule is due.
+        at_every_step: callbacks that are called at each training batch.
         readers: callbacks with ``reads_every_step``: the recorder passes each step's outputs to their ``update``.
     """
 
     def __init__(self, callbacks: Iterable[Any] = ()) -> None:
         callbacks = list(callbacks)
-        self._callbacks = [callback for callback in callbacks if callable(getattr(callback, "on_step", None))]
+        listeners = [callback for callback in callbacks if callable(getattr(callback, "on_step", None))]
+        self.at_every_step = [callback for callback in listeners if not _has_schedule(callback)]
         self.readers = [callback for callback in callbacks if getattr(callback, "reads_every_step", False)]
+        self._scheduled = [callback for callback in listeners if _has_schedule(callback)]
+        self._listeners = listeners
         self.due_at = 0
 
     def due(self, optimizer_steps: int) -> list[Any]:
-        """The callbacks to call at this step."""
-        return [callback for callback in self._callbacks if next_step(callback) <= optimizer_steps]
+        """The callbacks to call at this step, in the trainer's order."""
+        later = [callback for callback in self._scheduled if callback.next_step > optimizer_steps]
+        return [callback for callback in self._listeners if callback not in later] if later else self._listeners
+
+    def read_metrics(self, callbacks: Iterable[Any]) -> bool:
+        """Whether one of these callbacks reads the ``metrics`` that it is given."""
+        return any(each in self.at_every_step or getattr(each, "reads_metrics", True) for each in callbacks)
 
     def refresh(self) -> None:
-        """Look for the next step at which a callback is due."""
-        self.due_at = min(map(next_step, self._callbacks), default=sys.maxsize)
+        """Look for the next step at which a callback with a schedule is due."""
+        self.due_at = min([callback.next_step for callback in self._scheduled], default=sys.maxsize)
 
 
-def next_step(callback: Any) -> int:
-    """The optimizer step from which on a callback's ``on_step`` is wanted; 0 for one that does not declare it.
+def _has_schedule(callback: Any) -> bool:
+    """Whether ``next_step`` is for the callback's ``on_step``.
 
     A subclass that overrides ``on_step`` alone is called at every step: ``next_step`` belongs to the hook that it was
     written for.
@@ -42,4 +51,4 @@ def next_step(callback: Any) -> int:
     classes = type(callback).__mro__
     declared = next((at for at, each in enumerate(classes) if "next_step" in vars(each)), len(classes))
     overridden = next((at for at, each in enumerate(classes) if "on_step" in vars(each)), 0)
-    return callback.next_step if declared <= overridden and "on_step" not in vars(callback) else 0
+    return declared <= overridden and "on_step" not in vars(callback) and callback.next_step > 0

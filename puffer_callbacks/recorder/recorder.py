@@ -54,7 +54,7 @@ class Recorder(Callback):
 
     def _begin_run(self, trainer: Any) -> None:
         """Forget everything of an earlier run."""
-        self.faults.restart()
+        self.faults.reset()
         self.run = Run(self.faults, overhead_budget=self.overhead_budget)
         self._trainer = None if trainer is None else ref(trainer)
         self._process = os.getpid()

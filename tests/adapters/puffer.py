@@ -20,7 +20,7 @@ from torch import Tensor, library
 _LIBRARY = library.Library("pufferlib", "FRAGMENT")
 
 
-def _advantage(  # noqa: PLR0917
+def _advantage(
     values: Tensor,
     rewards: Tensor,
     dones: Tensor,

@@ -1,16 +1,18 @@
-"""What histograms cost beside the peers: ``python -m tests.benchmarks.histograms`` prints the tables.
+"""What histograms cost beside the peers: ``python -m tests.benchmarks.histograms [--device cuda] [--seconds 20]``.
 
-Each figure is a median over rounds; the rivals of a round run one after the other in one process, with two
-torch threads, so that the machine's speed drifts out of the ratio.
+The ways take turns in one process with two torch threads. Each cell is a median: milliseconds by the clock, and of the
+processor over all threads, which a busy machine disturbs less, but which takes our two threads for no gain. Bounds are
+judged by the clock.
 
-The statistics by themselves: "ours" is the sketch, "wandb.watch" the hook that it registers, which puts the
-statistics of each parameter into the run's row. All the way into the logger: "ours, in an event" beside
-``SummaryWriter.add_histogram``, both handed to an event file; "ours, in a W&B row" beside "wandb.watch, logged",
-both with the ``Run.log`` that commits the row. Peers know no other way than in the step; our rows go to the
-loggers from a thread of their own, so a step waits for the first column only.
+- of_all: ``Histogram.of_all`` of all tensors. as an event: the same, written to an event file. callback: a step of
+  ``Loop`` in which ``HistogramCallback`` fires; its event is written by a thread, whose processor time counts.
+- add_histogram: ``SummaryWriter.add_histogram`` for each tensor; its event file is written by a thread too.
+- wandb.watch: the hook that it registers, which puts the statistics of each parameter into the run's row.
+- sum: ``torch.sum`` of each tensor, about the price of reading it. no kernel: ``of_all`` without the compiled kernel.
 """
 
 import argparse
+import contextlib
 import os
 import random
 import statistics
@@ -19,20 +21,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from puffer_callbacks import Axes, Histogram, HistogramCallback, writer_for
+from puffer_callbacks.adapters import Loop
 from puffer_callbacks.histogram import native
-from puffer_callbacks.histogram.sketch import sketch
-from puffer_callbacks.values import Histogram
-from puffer_callbacks.writers.tensorboard import protobuf as wire
-from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
-from puffer_callbacks.writers.tensorboard.records import append
-from puffer_callbacks.writers.wandb.writer import MAX_BINS
 
 
 def _layers(width: int, depth: int) -> list[tuple[int, ...]]:
@@ -50,18 +50,39 @@ MODELS = {
     "10 million, 24 tensors": _transformer(640, 2),
     "67 million, 18 tensors": [*_layers(4096, 4), *[(4096,)] * 10],
 }
-NAMES = (
-    *("ours", "ours, in an event", "SummaryWriter", "tensorboardX", "Ignite", "wandb.watch"),
-    *("ours, in a W&B row", "wandb.watch, logged", "torch.sum", "ours, not compiled"),
-)
-_STEPS_BETWEEN = 20
-RATIOS = {
-    "add_histogram / ours": ("SummaryWriter", "ours, in an event"),
-    "wandb.watch / ours": ("wandb.watch", "ours"),
-    "the same, logged": ("wandb.watch, logged", "ours, in a W&B row"),
-    "ours / sum": ("ours", "torch.sum"),
-    "not compiled / ours": ("ours, not compiled", "ours"),
-}
+
+
+Calls = dict[str, Callable[[], object]]
+
+
+class Bound(NamedTuple):
+    """A ratio that is to hold for each model.
+
+    Attributes:
+        above: the way whose time is divided.
+        below: the way whose time it is divided by.
+        limits: for each model the least ratio, or where negative the most; ``None`` for none.
+    """
+
+    above: str
+    below: str
+    limits: tuple[float | None, ...]
+
+
+BOUNDS = [
+    Bound("add_histogram", "as an event", (30, 40, 40, 40)),
+    Bound("add_histogram", "callback", (30, 40, 40, 40)),
+    Bound("wandb.watch", "of_all", (50, 30, 15, 20)),
+    Bound("of_all", "sum", (None, None, -4, -4)),
+    Bound("of, one tensor", "of_all", (None, None, -1.3, None)),
+    Bound("no kernel", "of_all", (None, None, None, None)),
+]
+
+
+class Always(HistogramCallback):
+    """Fires at each step, whatever it costs."""
+
+    expensive = False
 
 
 class Bare(nn.Module):
@@ -76,181 +97,143 @@ class Bare(nn.Module):
         """Only for the hooks."""
 
 
-def event(histograms: dict[str, Histogram]) -> bytes:
-    """All histograms as one event, as ``TensorBoardWriter`` writes them."""
-    return wire.event(1, time.time(), encode_histograms(histograms))
-
-
-def row(histograms: dict[str, Histogram]) -> dict[str, object]:
-    """All histograms as a row of W&B, as ``WandbWriter`` writes them."""
-    import wandb
-
-    return {tag: wandb.Histogram(np_histogram=histogram.coarsened(MAX_BINS)) for tag, histogram in histograms.items()}
-
-
-def not_compiled(tensors: dict[str, Tensor]) -> None:
-    """The sketch where there was no compiler when the package was built."""
+def without_kernel(tensors: dict[str, Tensor]) -> None:
+    """``of_all`` as it is where the package was built without a compiler."""
     native.IS_COMPILED, before = False, native.IS_COMPILED
     try:
-        sketch(tensors)
+        Histogram.of_all(tensors)
     finally:
         native.IS_COMPILED = before
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Swallow what the peers print."""
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
-        yield
+def callback_step(tensors: dict[str, Tensor], loop: Loop) -> tuple[Callable[[], object], Callable[[], object]]:
+    """The optimizer's step that comes before, and a step of a loop in which the callback fires."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.0)
+    loop.fit_start(Bare(tensors), {}, optimizers=optimizer)
+    return optimizer.step, lambda: loop.step({})
 
 
-def rivals(
-    tensors: dict[str, Tensor], folder: Path
-) -> tuple[dict[str, Callable[[], object]], dict[str, Callable[[], object]]]:
-    """Each way to log, as a call without arguments; and for those that write, one that waits for the writer."""
-    import wandb
-    from ignite.engine import Engine, Events
-    from ignite.handlers.tensorboard_logger import TensorboardLogger, WeightsHistHandler
-    from tensorboardX import SummaryWriter as RivalWriter
-
-    ours, torchs = SummaryWriter(str(folder / "ours")), SummaryWriter(str(folder / "torch"))
-    rival, logger = RivalWriter(str(folder / "rival")), TensorboardLogger(log_dir=folder / "ignite")
-    run = wandb.run or wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True))
-    module, watched = Bare(tensors), Bare(tensors)
-    wandb.watch(watched, log="parameters", log_freq=1)
-    engine, handler = Engine(lambda *_: None), WeightsHistHandler(module)
-    writers = {"ours, in an event": ours, "SummaryWriter": torchs, "tensorboardX": rival, "Ignite": logger.writer}
-    calls: dict[str, Callable[[], object]] = {
-        "ours": lambda: sketch(tensors),
-        "ours, in an event": lambda: append(ours._get_file_writer().event_writer, event(sketch(tensors))),
-        "SummaryWriter": lambda: [torchs.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
-        "tensorboardX": lambda: [rival.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
-        "Ignite": lambda: handler(engine, logger, Events.ITERATION_COMPLETED),
-        "wandb.watch": watched,
-        "ours, in a W&B row": lambda: run.log(row(sketch(tensors))),
-        "wandb.watch, logged": lambda: (watched(), run.log({})),
-        "ours, not compiled": lambda: not_compiled(tensors),
-        "torch.sum": lambda: [tensor.sum() for tensor in tensors.values()],
+def ways(tensors: dict[str, Tensor], folder: Path, stack: contextlib.ExitStack) -> tuple[Calls, Calls]:
+    """Each way as a call without arguments, and what comes before a call, outside of what is measured."""
+    peer = stack.enter_context(SummaryWriter(str(folder / "torch")))
+    writer = writer_for(TensorBoardLogger(folder / "ours"))
+    loop = stack.enter_context(Loop(TensorBoardLogger(folder / "callback"), Always(1, gradients=False)))
+    optimizer_step, fire = callback_step(tensors, loop)
+    device, numbers = next(iter(tensors.values())).device, sum(tensor.numel() for tensor in tensors.values())
+    whole = torch.randn(numbers, device=device)
+    calls: Calls = {
+        "of_all": lambda: Histogram.of_all(tensors),
+        "as an event": lambda: writer.write(Histogram.of_all(tensors), Axes(None, 1, time.time())),
+        "callback": fire,
+        "add_histogram": lambda: [peer.add_histogram(name, tensor, 1) for name, tensor in tensors.items()],
+        "sum": lambda: [tensor.sum() for tensor in tensors.values()],
+        "of, one tensor": lambda: Histogram.of(whole),
     }
-    return calls, {name: writer.flush for name, writer in writers.items()}
+    if find_spec("wandb"):
+        import wandb
+
+        wandb.run or wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True))
+        calls["wandb.watch"] = watched = Bare(tensors)
+        wandb.watch(watched, log="parameters", log_freq=1)
+    if device.type == "cpu":
+        calls["no kernel"] = lambda: without_kernel(tensors)
+    return calls, {"callback": optimizer_step, "add_histogram": peer.flush}
 
 
-def training_step() -> Callable[[], object]:
-    """A step of Adam on a small network, about a millisecond."""
-    net = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 2))
-    optimizer, batch = torch.optim.Adam(net.parameters()), torch.randn(256, 4)
-
-    def step() -> None:
-        optimizer.zero_grad()
-        net(batch).square().mean().backward()
-        optimizer.step()
-
-    return step
-
-
-def medians(
-    calls: dict[str, Callable[[], object]],
-    settle: dict[str, Callable[[], object]],
-    seconds: float,
-    *,
-    in_a_row: int,
-) -> dict[str, float]:
-    """The median seconds of each call, taken in rounds until the time is used, at least nine of them.
-
-    After each call its writer's thread is let to finish, and before the next one's turn a small network is trained for
-    some steps, outside of what is measured: W&B's process gets done meanwhile.
+def measure(calls: Calls, prepare: Calls, seconds: float, *, wait: Callable[[], object]) -> dict[str, list[float]]:
+    """The median milliseconds of each call by the clock and of the processor, in rounds until the time is used.
 
     Args:
         calls: by name.
-        settle: waits for the writer, for those that have one.
-        seconds: how long to go on.
-        in_a_row: how often a rival is called before it is the next one's turn; the first is not counted.
+        prepare: what to call before each, for those that need it.
+        seconds: how long to go on; nine rounds at least.
+        wait: waits for the device, at the end of each call.
     """
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    names, shuffled, step = list(calls), random.Random(0), training_step()
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    names, shuffled = list(calls), random.Random(0)
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(taken["ours"]) < 10:
+    while time.perf_counter() < end or len(taken["of_all"]) < 10:
         shuffled.shuffle(names)
         for name in names:
-            for _ in range(_STEPS_BETWEEN):
-                step()
-            for at in range(in_a_row):
-                began = time.perf_counter()
+            for at in range(3):  # the first one has the caches of another way
+                prepare.get(name, bool)()
+                wait()
+                began = time.perf_counter(), time.process_time()
                 calls[name]()
-                took = time.perf_counter() - began
-                settle.get(name, bool)()
-                if at or in_a_row == 1:
-                    taken[name].append(took)
-    return {name: statistics.median(times[1:]) for name, times in taken.items()}
+                wait()
+                ended = time.perf_counter(), time.process_time()
+                taken[name] += [((ended[0] - began[0]) * 1e3, (ended[1] - began[1]) * 1e3)] * bool(at)
+    return {name: [statistics.median(kind) for kind in zip(*times[2:], strict=True)] for name, times in taken.items()}
 
 
-MODES = {
-    "Called again and again: what the code takes by itself": {"in_a_row": 5},
-    "Called once between training steps, which have filled the processor's caches": {"in_a_row": 1},
-}
+def judged(ratio: float, limit: float | None) -> str:
+    """A ratio and whether its bound holds.
+
+    Example:
+        >>> judged(45.0, 40), judged(1.52, -1.3), judged(2.0, None)
+        ('45.0 (≥ 40: held)', '1.5 (≤ 1.3: MISSED)', '2.0')
+    """
+    if limit is None:
+        return f"{ratio:.1f}"
+    is_held = ratio >= limit if limit > 0 else ratio <= -limit
+    return f"{ratio:.1f} ({'≥' if limit > 0 else '≤'} {abs(limit):g}: {'held' if is_held else 'MISSED'})"
 
 
-def speed(seconds: float) -> None:
-    """Print the tables of speed."""
-    for title, mode in MODES.items():
-        print(f"\n{title}\n\n| parameters | " + " | ".join([*NAMES, *RATIOS]) + " |")
-        print("|---" * (1 + len(NAMES) + len(RATIOS)) + "|")
-        for model, shapes in MODELS.items():
-            tensors = {f"layer{i}": torch.randn(shape) / shape[-1] ** 0.5 for i, shape in enumerate(shapes)}
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quiet():
-                took = medians(*rivals(tensors, Path(folder)), seconds, **mode)
-            cells = [f"{took[name] * 1e3:.3f} ms" for name in NAMES]
-            ratios = [took[above] / took[below] for above, below in RATIOS.values()]
-            print(f"| {model} | " + " | ".join([*cells, *(f"{ratio:.1f}" for ratio in ratios)]) + " |", flush=True)
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow what the peers print."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
 
 
-def bytes_in_file() -> None:
-    """Print the bytes of a histogram in the event file."""
-    from torch.utils.tensorboard.summary import histogram
-
-    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
-        default_bins = writer.default_bins
-    normal = torch.randn(1 << 20)
-    kinds = {
-        "normal, 64": normal[:64],
-        "normal, 4096": normal[:4096],
-        "normal, a million": normal,
-        "uniform, a million": torch.rand(1 << 20) * 2 - 1,
-        "ReLU, 65536": normal[:65536].relu(),
-        "gradients of 1e-4, 65536": normal[:65536] * 1e-4,
-        "zeros, 64": torch.zeros(64),
-        "ones, 64": torch.ones(64),
-    }
-    print("\n| tensor | bytes | add_histogram |\n|---|---|---|")
-    for kind, tensor in kinds.items():
-        mine = len(encode_histograms(sketch({"tag": tensor})))
-        print(f"| {kind} | {mine} | {histogram('tag', tensor.numpy(), default_bins).ByteSize()} |")
+def speed(device: str, seconds: float) -> None:
+    """Print a table for each model, and its ratios."""
+    wait = torch.cuda.synchronize if device == "cuda" else bool
+    for at, (model, shapes) in enumerate(MODELS.items()):
+        tensors = {f"layer{i}": torch.randn(s, device=device) / s[-1] ** 0.5 for i, s in enumerate(shapes)}
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+            quiet(),
+            contextlib.ExitStack() as stack,
+        ):
+            took = measure(*ways(tensors, Path(folder), stack), seconds, wait=wait)
+        print(f"\n{model} on {device}\n\n| way | clock | processor |\n|---|---:|---:|")
+        for name, (clock, processor) in took.items():
+            print(f"| {name} | {clock:.3f} ms | {processor:.3f} ms |")
+        print("\n| ratio | clock | processor |\n|---|---|---:|")
+        for above, below, limits in BOUNDS:
+            if {above, below} <= set(took):
+                clock, processor = (took[above][kind] / took[below][kind] for kind in (0, 1))
+                limit = limits[at] if device == "cpu" else None
+                print(f"| {above} / {below} | {judged(clock, limit)} | {processor:.1f} |", flush=True)
 
 
 _MEMORY = """
 import torch
-from puffer_callbacks.histogram.sketch import sketch
+from puffer_callbacks import Histogram
 def status(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key)) / 1024
 torch.set_num_threads(2)
-sketch({"warm": torch.randn(1 << 21)})
+Histogram.of(torch.randn(1 << 21))
 tensors = {str(i): torch.randn(4096, 4096) for i in range(4)}
 open("/proc/self/clear_refs", "w").write("5")
 before = status("VmRSS")
-sketch(tensors)
-print(f"{status('VmHWM') - before:.0f} MB more at the peak for 67 million parameters")
+Histogram.of_all(tensors)
+print(f"{status('VmHWM') - before:.0f} MB more at the peak for 67 million parameters on the host")
 """
 
 
 def main() -> None:
     """Print everything."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the tensors are")
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure each model")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     torch.manual_seed(0)
-    speed(arguments.seconds)
-    bytes_in_file()
+    if arguments.device == "cuda":
+        print(torch.cuda.get_device_name())
+    speed(arguments.device, arguments.seconds)
     print("\n" + subprocess.run([sys.executable, "-c", _MEMORY], check=True, capture_output=True, text=True).stdout)
 
 

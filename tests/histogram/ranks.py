@@ -1,4 +1,4 @@
-"""One of two processes that hold a model in shards: run by ``test_sketch_ranks.py``."""
+"""One of two processes that hold a model in shards: run by ``test_over_ranks.py``."""
 
 import os
 import sys
@@ -13,8 +13,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
-from puffer_callbacks.values.checkpointing import to_state
+from puffer_callbacks.histogram.over_ranks import histograms_over_ranks
+from puffer_callbacks.values.checkpointing import pack
 
 
 def model() -> nn.Module:
@@ -53,7 +53,7 @@ def mesh() -> DeviceMesh:
 
 
 def distributed(rank: int) -> dict[str, dict[str, Tensor]]:
-    """What there is to sketch on this rank."""
+    """The tensors of this rank."""
     sharded, data_parallel = model(), DistributedDataParallel(model())
     fully_shard(sharded, mesh=mesh())
     for net in (sharded, data_parallel):
@@ -71,16 +71,18 @@ def distributed(rank: int) -> dict[str, dict[str, Tensor]]:
 
 
 def main(rank: int, folder: Path) -> None:
-    """Sketch over both ranks and leave the result in a file."""
+    """Count over both ranks and save the result to a file."""
     warnings.simplefilter("ignore")
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
-    found = {name: sketch_over_ranks(tensors, replicated=name != "own") for name, tensors in distributed(rank).items()}
+    found = {
+        name: histograms_over_ranks(tensors, replicated=name != "own") for name, tensors in distributed(rank).items()
+    }
     try:
-        sketch_over_ranks({"sums": DTensor.from_local(torch.ones(2), mesh(), [Partial()])}, replicated=True)
+        histograms_over_ranks({"sums": DTensor.from_local(torch.ones(2), mesh(), [Partial()])}, replicated=True)
     except ValueError as error:
         (folder / f"{rank}.txt").write_text(str(error))
-    packed = {case: {name: to_state(value) for name, value in each.items()} for case, each in found.items()}
+    packed = {case: {name: pack(value) for name, value in each.items()} for case, each in found.items()}
     torch.save(packed, folder / f"{rank}.pt")
     dist.destroy_process_group()
 

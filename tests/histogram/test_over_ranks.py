@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_callbacks.histogram.over_ranks import sketch_over_ranks
-from puffer_callbacks.histogram.sketch import sketch
+from puffer_callbacks.histogram.over_ranks import histograms_over_ranks
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.values.checkpointing import from_state
 from tests.histogram import ranks
@@ -50,14 +49,14 @@ def test_both_ranks_find_the_same(both: list[Found]) -> None:
 
 
 def test_shards_are_the_whole_model_bit_for_bit(both: list[Found]) -> None:
-    whole = sketch(ranks.weights(ranks.model()))
+    whole = Histogram.of_all(ranks.weights(ranks.model()))
     for name, histogram in whole.items():
         same_bits(both[0]["fsdp"][name], histogram)
 
 
 def test_data_parallel_weights_and_gradients_count_once(both: list[Found]) -> None:
     net = ranks.model()
-    for name, histogram in sketch(ranks.weights(net)).items():
+    for name, histogram in Histogram.of_all(ranks.weights(net)).items():
         same_bits(both[0]["ddp"][name], histogram)
     for name, tensor in ranks.plain().items():
         for case in ("ddp", "fsdp"):
@@ -77,8 +76,8 @@ def test_what_each_rank_has_of_its_own_adds_up(both: list[Found]) -> None:
     assert both[0]["own"]["odd"].nonfinite == 4
 
 
-def test_without_processes_it_is_a_sketch() -> None:
-    assert sketch_over_ranks({"x": torch.ones(3)}, replicated=True) == sketch({"x": torch.ones(3)})
+def test_without_processes_it_is_of_all() -> None:
+    assert histograms_over_ranks({"x": torch.ones(3)}, replicated=True) == Histogram.of_all({"x": torch.ones(3)})
 
 
 @pytest.mark.usefixtures("both")

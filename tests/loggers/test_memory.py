@@ -61,3 +61,24 @@ def test_hyperparameters_are_kept_whoever_logs_them(quiet_trainer):
         module.save_hyperparameters({"gamma": 0.99})
         quiet_trainer(logger=logger, callbacks=callbacks).fit(module)
         assert logger.hparams["gamma"] == 0.99
+
+
+def test_scalars_become_a_tidy_table():
+    logger = MemoryLogger()
+    logger.log_values({"b": 1.0, "words": Text("x"), "h": Histogram.of(torch.ones(3))}, 64)
+    logger.log_values({"b": 2.0, "a": 3.0}, 128)
+    frame = logger.to_pandas()
+    assert list(frame.columns) == ["tag", "step", "value"]
+    assert frame.values.tolist() == [["a", 128, 3.0], ["b", 64, 1.0], ["b", 128, 2.0]]
+
+
+def test_a_notebook_shows_the_last_values_and_a_curve_of_each():
+    logger = MemoryLogger()
+    for step in range(1000):
+        logger.log_values({"train/reward": float(step), "train/<nan>": float("nan")}, step)
+    html = logger._repr_html_()
+    assert "train/reward" in html
+    assert ">999<" in html
+    assert "train/&lt;nan&gt;" in html
+    assert html.count("<svg") == 2
+    assert len(html) < 5000

@@ -20,7 +20,7 @@ def test_a_module_to_import_stays_in_the_name():
     assert make_envs(name, num_envs=1).single_observation_space.shape == (4,)
 
 
-def test_an_old_version_is_taken_at_its_word():
+def test_an_old_version_can_be_asked_for():
     assert resolve_env_id("CartPole-v0") == "CartPole-v0"
 
 
@@ -105,7 +105,7 @@ def test_cart_pole_is_cut_at_its_time_limit():
     assert rewards.tolist() == [1.0, 1.0] and not (terminated | truncated).any() and not infos
 
 
-def test_actions_are_made_legal():
+def test_actions_are_clipped_to_the_space():
     low, high = np.array([[-1, 0], [1, np.inf]], np.float32)
     box = action_clipper(spaces.Box(low, high))
     assert box(np.array([[-3.0, -3.0], [0.5, 9.0]])).tolist() == [[-1.0, 0.0], [0.5, 9.0]]

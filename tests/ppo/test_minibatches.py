@@ -19,7 +19,7 @@ def test_every_pass_shows_every_step_once_in_a_new_order():
     assert all(batch["y"].equal(batch["x"] * 2) for batch in seen)
 
 
-def test_passes_end_when_they_shall_not_go_on():
+def test_passes_end_where_continue_epochs_is_false():
     answers = iter([True, False])
     assert len(list(batches(continue_epochs=lambda: next(answers)))) == 6
 

@@ -126,8 +126,8 @@ def test_observations_that_are_choices(fit):
 
 
 def test_an_observation_space_that_is_not_known():
-    words = "expected a Box or Discrete observation space"
-    with registered("Unseeable-v0", Unseeable), pytest.raises(ValueError, match=words):
+    message = "expected a Box or Discrete observation space"
+    with registered("Unseeable-v0", Unseeable), pytest.raises(ValueError, match=message):
         PPO("Unseeable")
 
 
@@ -200,4 +200,4 @@ def test_environments_are_closed_after_training(fit, monkeypatch):
     close = lambda envs, **_: closed.append(envs.num_envs)  # noqa: E731
     monkeypatch.setattr(gymnasium.vector.SyncVectorEnv, "close_extras", close)
     fit(PPO("Pendulum", **SMALL))
-    assert closed == [1, 2]  # the one that told the spaces, and those of the training
+    assert closed == [1, 2]  # the one that gave the spaces, and those of the training

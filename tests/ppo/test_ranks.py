@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 
 
 class Watch(pl.Callback):
-    # writes down what one rank has seen
+    # records what one rank sees
 
     def __init__(self, folder):
         self.folder, self.rollouts, self.updates = folder, [], 0
@@ -56,7 +56,7 @@ def two_ranks(folder: Path, **arguments):
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
-def test_ranks_meet_different_episodes_learn_the_same_and_end_together(tmp_path):
+def test_ranks_have_different_episodes_learn_the_same_and_end_together(tmp_path):
     first, second = two_ranks(tmp_path, norm_obs=True, norm_reward=True, target_kl=1e-12)
     assert first["env_steps"] == second["env_steps"] == 384  # three rollouts of 2 x 2 x 32 steps
     assert [steps for steps, _ in first["rollouts"]] == [128, 256, 384]

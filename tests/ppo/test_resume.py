@@ -65,7 +65,7 @@ def test_networks_and_normalizations_are_restored(saved):
     assert loaded.policy.encode.moments.count.item() == loaded.reward_scaler.count.item() == 128
 
 
-def test_a_resumed_run_meets_new_episodes_and_does_so_again(fit, saved):
+def test_a_resumed_run_has_new_episodes_and_is_reproducible(fit, saved):
     _, path = saved()
     fresh = fit(PPO("Pendulum", **SMALL))
 
@@ -79,7 +79,7 @@ def test_a_resumed_run_meets_new_episodes_and_does_so_again(fit, saved):
     assert all(a.equal(b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
-def test_a_checkpoint_from_the_midst_of_an_epoch(fit, tmp_path):
+def test_a_checkpoint_saved_within_an_epoch(fit, tmp_path):
     keep = ModelCheckpoint(tmp_path, every_n_train_steps=11, save_top_k=-1, filename="{step}")
     fit(PPO("Pendulum", **SMALL), keep, max_epochs=2, enable_checkpointing=True)
     module = PPO("Pendulum", **SMALL)
@@ -97,7 +97,7 @@ def test_after_updates_that_ended_early(fit, saved):
     assert watch.seen == [(192, 0.3, 8), (256, 0.2, 12), (320, 0.1, 16)]
 
 
-def test_a_complete_run_stays_as_it_is_and_a_longer_one_goes_on(fit, tmp_path):
+def test_a_complete_run_stays_as_it_is_and_a_longer_one_continues(fit, tmp_path):
     keep = ModelCheckpoint(tmp_path, filename="end")
     done = PPO("Pendulum", **SMALL)
     fit(done, keep, enable_checkpointing=True)

@@ -67,4 +67,4 @@ def test_the_package_does_not_warn_in_its_own_right():
     """The fuzz turns the warnings of the package's own lines into exceptions, so a record would be missing."""
     with pytest.raises(RuntimeWarning), warnings.catch_warnings():
         warnings.filterwarnings("error", module=r"puffer_callbacks\b")
-        warnings.warn_explicit("overflow", RuntimeWarning, "x.py", 1, module="puffer_callbacks.histogram.sketch")
+        warnings.warn_explicit("overflow", RuntimeWarning, "x.py", 1, module="puffer_callbacks.histogram.counting")

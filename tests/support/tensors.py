@@ -1,4 +1,4 @@
-"""Tensors of every kind, and when two histograms of them are the same."""
+"""Tensors of every kind, their histograms by NumPy alone, and whether two histograms are the same."""
 
 import math
 import warnings
@@ -8,8 +8,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from puffer_callbacks.histogram.kernels import CHUNK, SMALL
+from puffer_callbacks.histogram.bins import LAST_BIN, lower_edges
+from puffer_callbacks.histogram.kernels import CHUNK
 from puffer_callbacks.values import Histogram
+
+SMALL = 1 << 14
+"""The compiled kernel counts fewer numbers into one table, and more into four."""
+
+EDGES = lower_edges(np.arange(-LAST_BIN, LAST_BIN + 2))
+
+
+def by_numpy(tensor: Tensor) -> Histogram:
+    """The histogram of a tensor by the definition: each value is searched among the edges of the bins."""
+    dense = tensor.detach().to_dense().resolve_neg().reshape(-1)
+    values = (dense.to(torch.complex128).abs() if dense.is_complex() else dense).double().numpy()
+    finite = values[np.isfinite(values)]
+    bins, counts = np.unique(np.searchsorted(EDGES, finite, side="right") - 1 - LAST_BIN, return_counts=True)
+    extremes = (float(finite.min()) + 0.0, float(finite.max()) + 0.0) if len(finite) else (math.nan, math.nan)
+    with np.errstate(over="ignore"):
+        sums = float(finite.sum()), float(np.square(finite).sum())
+    return Histogram(bins.astype(np.int32), counts, len(values) - len(finite), *extremes, *sums)
 
 
 def sparse() -> dict[str, Tensor]:

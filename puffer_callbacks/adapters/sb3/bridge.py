@@ -4,10 +4,9 @@ import inspect
 from collections.abc import Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from torch.optim import Optimizer
-from typing_extensions import Self
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.sb3.metrics import train_metrics, unlogged_scalars

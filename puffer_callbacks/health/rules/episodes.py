@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 
@@ -41,7 +40,7 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
 )
 def return_fell(evidence: Evidence) -> Verdict | None:
     """A return that ends below where it began, or that has lost most of what it had won."""
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     series = returns.series
@@ -65,7 +64,7 @@ def return_fell(evidence: Evidence) -> Verdict | None:
 )
 def return_stalled(evidence: Evidence) -> Verdict | None:
     """A return that has not risen since the run began."""
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     series = returns.series
@@ -82,7 +81,7 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
 @rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")
 def episodes_at_limit(evidence: Evidence) -> Verdict | None:
     """Episodes that all end at the time limit, while the return does not rise."""
-    share, returns = evidence.judged(LIMIT), returns_of(evidence)
+    share, returns = evidence.judged(LIMIT), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     if np.mean(share.values == 1) < 0.9 or returns.improved:

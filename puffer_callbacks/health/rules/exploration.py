@@ -3,21 +3,26 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 
 EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
 
 
-@rule("exploration_stays", severity="warning", source="Mnih et al. 2015 (annealed epsilon)", explains=SYMPTOMS)
-def exploration_stays(evidence: Evidence) -> Verdict | None:
-    """An exploration rate above a half in the second half of the run."""
+@rule(
+    "exploration_stays",
+    severity="warning",
+    source="Mnih et al. 2015 (annealed epsilon)",
+    explains=SYMPTOMS,
+    threshold=0.5,
+)
+def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
+    """An exploration rate above ``threshold`` in the second half of the run."""
     rate = evidence.get(EPSILON, points=8)
     late = rate.after(0.5 * evidence.total_steps).values
     if len(late) < 4:
         raise NotJudged("needs the second half of the run")
-    if np.median(late) <= 0.5:
+    if np.median(late) <= threshold:
         return None
     begin, end = int(rate.steps[0]), int(rate.steps[-1])
     message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."
@@ -32,7 +37,7 @@ def exploration_stays(evidence: Evidence) -> Verdict | None:
 )
 def temperature_high(evidence: Evidence) -> Verdict | None:
     """A temperature that makes a nat of entropy worth more than the rewards, while the return does not rise."""
-    temperature, returns = evidence.get(TEMPERATURE, points=5), returns_of(evidence)
+    temperature, returns = evidence.get(TEMPERATURE, points=5), evidence.returns
     reward = evidence.median("diagnostics/reward_scale")
     if returns is None or reward is None:
         raise NotJudged("needs train/reward and the scale of the rewards")
@@ -56,7 +61,7 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
 )
 def no_updates(evidence: Evidence) -> Verdict | None:
     """Half a run without an update."""
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if returns is None or evidence.facts.total_steps is None:
         raise NotJudged("needs the length of the run and 8 points of train/reward")
     learned = [s for tag, s in evidence.raw.items() if tag.startswith(("train/loss", "losses/", "gradient_norm/"))]

@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import persistent_spell
@@ -43,7 +42,7 @@ def gradient_explodes(evidence: Evidence) -> Verdict | None:
     """A gradient norm far above its own history, while the return does not rise."""
     norm = evidence.get(TOTAL, points=10)
     early = float(np.median(norm.values[: max(5, len(norm.values) // 10)]))
-    returns = returns_of(evidence)
+    returns = evidence.returns
     spell = persistent_spell(norm.smoothed().values > 100 * max(early, 1e-12), points=4)
     if spell is None or (returns is not None and returns.healthy):
         return None
@@ -82,7 +81,7 @@ def gradient_vanishes(evidence: Evidence) -> Verdict | None:
     }
     if not layers:
         raise NotJudged("needs 8 points of gradient_norm/<module>")
-    returns = returns_of(evidence)
+    returns = evidence.returns
     if returns is not None and returns.healthy:
         return None
     total = evidence.get(TOTAL)

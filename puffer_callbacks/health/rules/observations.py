@@ -3,7 +3,6 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
@@ -46,13 +45,14 @@ def observation_late(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.3 (observation normalization)",
     explains=(*SYMPTOMS, "initialization_saturates", "reward_scale_large"),
+    threshold=100.0,
 )
-def observation_scale(evidence: Evidence) -> Verdict | None:
-    """Observations of hundreds and more that nobody normalizes, where units saturate or the run does not do well."""
+def observation_scale(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Observations above ``threshold`` that are not normalized, where units saturate or the run does not do well."""
     scale, facts = evidence.get(SCALE, points=3), evidence.facts
-    if facts.normalizes_observations or np.median(scale.values) < 100:
+    if facts.normalizes_observations or np.median(scale.values) < threshold:
         return None
-    returns = returns_of(evidence)
+    returns = evidence.returns
     saturated = evidence.matching("plasticity/saturated_ratio/").values()
     if not any(np.median(s.values) > 0.5 for s in saturated) and (returns is None or returns.healthy):
         return None

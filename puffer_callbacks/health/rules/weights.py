@@ -5,7 +5,6 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import role_of
-from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell, rank_correlation
@@ -81,20 +80,21 @@ def _units_are_dead(evidence: Evidence) -> bool:
     severity="warning",
     source="Loshchilov and Hutter 2019, arXiv:1711.05101 (decay apart from the gradient)",
     explains=SYMPTOMS,
+    threshold=0.5,
 )
-def weights_decay(evidence: Evidence) -> Verdict | None:
-    """Weights that shrink to a part of what they were."""
+def weights_decay(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Weights that shrink to less than ``threshold`` of what they were."""
     norms = {n: s for n, s in evidence.matching(NORM).items() if len(s.values) >= 8 and s.values[0] > 0}
     hidden = {n: s for n, s in norms.items() if role_of(n) != "target"}
     if not hidden:
         raise NotJudged(f"needs 8 points of {NORM}*: a callback in the training loop")
     # log standard deviations and output layers may well shrink; most of the network may not
-    fallen = {n: s for n, s in hidden.items() if np.median(s.values[-4:]) < 0.5 * s.values[0]}
+    fallen = {n: s for n, s in hidden.items() if np.median(s.values[-4:]) < threshold * s.values[0]}
     if len(fallen) < 2 or len(fallen) < 0.5 * len(hidden):
         return None
     if all(rank_correlation(s.values[: len(s.values) // 2]) > -0.3 for s in fallen.values()):
         return None
-    returns = returns_of(evidence)
+    returns = evidence.returns
     worst = min(fallen, key=lambda n: fallen[n].values[-1] / fallen[n].values[0])
     series = fallen[worst]
     begin, end = int(series.steps[series.values < 0.9 * series.values[0]][0]), int(series.steps[-1])

@@ -19,27 +19,28 @@ def action_statistics(sample: Sample, action_space: Any) -> dict[str, float]:
         Of bounded real actions ``diagnostics/saturated_action_fraction``, the share at a bound or beyond; and
         ``diagnostics/action_spread``, the standard deviation of the actions in units of half the range.
     """
-    if not np.isfinite(sample.actions).all():
+    actions = sample.actions
+    if actions is None or not actions.size or not np.isfinite(actions).all():
         return {}
     num_actions = getattr(action_space, "n", None)
     if num_actions is not None:
-        return _choices(sample, int(num_actions), int(getattr(action_space, "start", 0)))
+        return _choices(actions, sample.log_probs, int(num_actions), int(getattr(action_space, "start", 0)))
     low, high = getattr(action_space, "low", None), getattr(action_space, "high", None)
     if low is None or high is None or not (np.isfinite(low).all() and np.isfinite(high).all()):
         return {}
-    return _bounded(sample.actions, np.ravel(low).astype(float), np.ravel(high).astype(float))
+    return _bounded(actions, np.ravel(low).astype(float), np.ravel(high).astype(float))
 
 
-def _choices(sample: Sample, num_actions: int, start: int) -> dict[str, float]:
-    chosen = sample.actions.astype(np.int64).ravel()
+def _choices(actions: Floats, log_probs: Floats | None, num_actions: int, start: int) -> dict[str, float]:
+    chosen = actions.astype(np.int64).ravel()
     first = 0 if chosen.min() < start else start  # some policies count from 0 and shift what they hand on
     frequencies = np.bincount(np.clip(chosen - first, 0, num_actions - 1), minlength=num_actions) / chosen.size
     used = frequencies[frequencies > 0]
     values = {"diagnostics/dominant_action_fraction": float(frequencies.max())}
     if num_actions > 1:
         values["diagnostics/action_entropy"] = float(-(used * np.log(used)).sum() / math.log(num_actions))
-    if sample.log_probs is not None and np.isfinite(sample.log_probs).all():
-        log_probs = sample.log_probs.ravel()
+    if log_probs is not None and np.isfinite(log_probs).all():
+        log_probs = log_probs.ravel()
         values["diagnostics/max_probability"] = float(np.exp(log_probs.max()))
         spreads = [(log_probs[chosen == action].std(), (chosen == action).mean()) for action in np.unique(chosen)]
         values["diagnostics/log_prob_spread"] = float(sum(spread * share for spread, share in spreads))

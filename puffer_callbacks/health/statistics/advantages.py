@@ -21,13 +21,13 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
         ``diagnostics/leak_fraction``, the share of episode ends over which the recurrence runs on, as if the episode
         had not ended (0 in a correct one). None of them where advantages or values do not vary.
     """
-    advantages, values = sample.advantages, sample.values
-    if advantages is None or values is None or len(advantages) < 2:
+    advantages, values, rewards, dones = sample.advantages, sample.values, sample.rewards, sample.dones
+    if advantages is None or values is None or rewards is None or dones is None or len(advantages) < 2:
         return {}
-    columns = np.stack([advantages[1:], values[1:], values[:-1], sample.rewards[:-1]], -1)
+    columns = np.stack([advantages[1:], values[1:], values[:-1], rewards[:-1]], -1)
     if not (np.isfinite(columns).all() and np.isfinite(advantages).all()):
         return {}
-    inside = ~sample.dones[:-1]
+    inside = ~dones[:-1]
     rows, targets = columns[inside], advantages[:-1][inside]
     # below this, float32 itself decides
     if len(rows) < _MIN_ROWS or min(targets.std(), rows[:, 2].std()) <= 1e-5 * (1 + np.abs(rows).max()):
@@ -37,7 +37,7 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
     if fit > 0.99 and coefficients[2] != 0:
         statistics["diagnostics/advantage_sign"] = float(-np.sign(coefficients[2]))
         statistics["diagnostics/estimated_gamma"] = float(-coefficients[1] / coefficients[2])
-        ends = sample.dones[:-1]
+        ends = dones[:-1]
         if ends.sum() >= 3:
             errors = advantages[:-1][ends] - _predict(columns[ends], rows, coefficients, constant)
             leaks = np.abs(errors) < 1e-2 * targets.std()

@@ -39,7 +39,7 @@ def reset_delay_fraction(sample: Sample) -> float | None:
         A share in [0, 1]; ``None`` where fewer than three ends show a jump at all.
     """
     observations, dones = sample.observations, sample.dones
-    if observations is None or len(observations) < 4 or not dones[:-2].any():
+    if observations is None or dones is None or len(observations) < 4 or not dones[:-2].any():
         return None
     spread = observations.std(axis=(0, 1))
     scaled = observations[..., spread > 1e-12] / spread[spread > 1e-12]

@@ -53,7 +53,7 @@ def nonfinite_counts(rollout: Rollout) -> dict[str, float]:
 def reward_statistics(sample: Sample) -> dict[str, float]:
     """``diagnostics/reward_scale`` (root mean square) and ``diagnostics/nonzero_reward_fraction``."""
     rewards = sample.rewards
-    if not np.isfinite(rewards).all():
+    if rewards is None or not rewards.size or not np.isfinite(rewards).all():
         return {}
     return {
         "diagnostics/reward_scale": float(np.sqrt(np.square(rewards).mean())),
@@ -82,7 +82,9 @@ def critic_statistics(sample: Sample) -> dict[str, float]:
 
 def episode_statistics(rollout: Rollout, *, max_episode_steps: int | None = None) -> dict[str, float]:
     """``diagnostics/done_fraction`` of all steps; ``diagnostics/time_limit_fraction`` of the finished episodes."""
-    found = {"diagnostics/done_fraction": float(rollout.dones.double().mean())}
+    dones, found = rollout.dones, {}
+    if dones is not None and dones.numel():
+        found["diagnostics/done_fraction"] = float(dones.double().mean())
     lengths = rollout.episode_lengths
     if lengths is not None and len(lengths) and max_episode_steps:
         found["diagnostics/time_limit_fraction"] = float((lengths >= max_episode_steps).double().mean())

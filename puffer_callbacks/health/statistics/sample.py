@@ -21,16 +21,20 @@ class Sample:
 
     Args:
         observations: [T, M, D] flattened, or ``None`` where they are no single tensor of numbers.
-        actions: [T, M, A] flattened.
-        rewards: [T, M].
+        actions: [T, M, A] flattened, or ``None``.
+        rewards: [T, M] or ``None``; so are all that follow.
         dones: [T, M] bool.
-        values: [T, M] or ``None``; so are ``log_probs``, ``advantages``, ``returns`` and ``entropy``.
+        values: [T, M].
+        log_probs: [T, M].
+        advantages: [T, M].
+        returns: [T, M].
+        entropy: [T, M].
     """
 
     observations: Floats | None
-    actions: Floats
-    rewards: Floats
-    dones: npt.NDArray[np.bool_]
+    actions: Floats | None
+    rewards: Floats | None
+    dones: npt.NDArray[np.bool_] | None
     values: Floats | None
     log_probs: Floats | None
     advantages: Floats | None
@@ -45,18 +49,20 @@ def sample_of(rollout: Rollout, *, max_steps: int = MAX_STEPS) -> Sample:
     """
     num_envs = max(1, min(rollout.num_envs, max_steps // max(1, rollout.num_steps)))
 
-    def flat(tensor: Tensor) -> Floats:
-        array = _to_numpy(tensor[:, :num_envs])
-        return array.reshape(*array.shape[:2], -1)
+    def plain(tensor: Any) -> Floats | None:
+        return _to_numpy(tensor[:, :num_envs]) if isinstance(tensor, Tensor) else None
 
-    def plain(tensor: Tensor | None) -> Floats | None:
-        return None if tensor is None else _to_numpy(tensor[:, :num_envs])
+    def flat(tensor: Any) -> Floats | None:
+        array = plain(tensor)
+        return None if array is None else array.reshape(*array.shape[:2], -1)
+
+    dones = plain(rollout.dones)
 
     return Sample(
-        observations=flat(rollout.observations) if isinstance(rollout.observations, Tensor) else None,
+        observations=flat(rollout.observations),
         actions=flat(rollout.actions),
-        rewards=_to_numpy(rollout.rewards[:, :num_envs]),
-        dones=_to_numpy(rollout.dones[:, :num_envs]).astype(np.bool_),
+        rewards=plain(rollout.rewards),
+        dones=None if dones is None else dones.astype(np.bool_),
         values=plain(rollout.values),
         log_probs=plain(rollout.log_probs),
         advantages=plain(rollout.advantages),

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from puffer_callbacks.health.statistics import Collector, rollout_statistics
-from puffer_callbacks.ppo.gae import generalized_advantages
+from puffer_callbacks.ppo.advantages import generalized_advantages
 from puffer_callbacks.rollout import Rollout
 
 GAMMA, LAMBDA, T, N = 0.97, 0.9, 64, 4
@@ -154,3 +154,14 @@ def test_collector_sees_the_first_minibatch_of_each_rollout() -> None:
     assert found["diagnostics/first_kl"] == 0.25
     assert found["diagnostics/batch_coverage"] == 128 / (T * N)
     assert found["diagnostics/repeated_rollout"] == 1.0
+
+
+def test_a_rollout_of_any_fields_gives_what_they_allow() -> None:
+    full = _rollout()
+    for field in dataclasses.fields(full):
+        if isinstance(getattr(full, field.name), Tensor):
+            alone = Rollout(**{field.name: getattr(full, field.name)}, action_space=full.action_space)
+            assert Collector().add_rollout(alone)["diagnostics/repeated_rollout"] == 0.0
+            without = dataclasses.replace(full, **{field.name: None})
+            assert rollout_statistics(without).keys() < rollout_statistics(full).keys(), field.name
+    assert rollout_statistics(Rollout(episode_returns=torch.ones(2))) == {}

@@ -1,4 +1,4 @@
-"""The fast way against the plain one and NumPy, for every kind of tensor."""
+"""Histograms of every kind of tensor, with the compiled kernel and without, against NumPy."""
 
 import shutil
 import warnings
@@ -11,19 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puffer_callbacks.histogram import native
-from puffer_callbacks.histogram.assembly import narrow
-from puffer_callbacks.histogram.kernels import CHUNK, SMALL, Float32Counter
-from puffer_callbacks.histogram.local_tensor import local_part, pieces
-from puffer_callbacks.histogram.sketch import sketch
-from puffer_callbacks.histogram.small_tensors import sketch_on_host
+from puffer_callbacks.histogram.kernels import CHUNK, Float32Counter
+from puffer_callbacks.histogram.local_tensor import pieces
 from puffer_callbacks.values import Histogram
-from tests.support.tensors import assert_same, tensors
+from tests.support.tensors import SMALL, assert_same, by_numpy, tensors
 
 FLOATS = st.floats(width=32)
 
 
 @pytest.fixture(scope="module", autouse=True, params=["compiled", "not compiled"])
-def loops(request: pytest.FixtureRequest) -> Iterator[str]:
+def kernel(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "compiled" and not native.IS_COMPILED:
         assert shutil.which("cc") is None, "there is a compiler, but the package was built without"
         pytest.skip("no compiler")
@@ -34,17 +31,18 @@ def loops(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_all_at_once_as_one_by_one() -> None:
     given_tensors = tensors()
-    found = sketch(given_tensors)
+    found = Histogram.of_all(given_tensors)
     assert list(found) == list(given_tensors)
     for name, tensor in given_tensors.items():
-        assert_same(found[name], Histogram.of(tensor))
+        assert_same(found[name], by_numpy(tensor))
         assert found[name].count + found[name].nonfinite == tensor.numel()
 
 
 @pytest.mark.parametrize("name", tensors())
 def test_one_by_one(name: str) -> None:
     tensor = tensors()[name]
-    assert_same(sketch({name: tensor})[name], Histogram.of(tensor))
+    assert_same(Histogram.of(tensor), by_numpy(tensor))
+    assert Histogram.of_all({name: tensor})[name] == Histogram.of(tensor)
 
 
 @given(st.lists(st.lists(FLOATS, max_size=40), max_size=4))
@@ -52,7 +50,7 @@ def test_any_floats(lists: list[list[float]]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         given_tensors = {str(i): torch.tensor(values) for i, values in enumerate(lists)}
-    for name, found in sketch(given_tensors).items():
+    for name, found in Histogram.of_all(given_tensors).items():
         values = given_tensors[name].double().numpy()
         finite = values[np.isfinite(values)]
         assert (found.count, found.nonfinite) == (len(finite), len(values) - len(finite))
@@ -63,11 +61,11 @@ def test_any_floats(lists: list[list[float]]) -> None:
 
 
 def test_nothing_at_all() -> None:
-    assert sketch({}) == {}
+    assert Histogram.of_all({}) == {}
 
 
 def test_many_tensors_take_several_transfers() -> None:
-    found = sketch({str(i): torch.full((2,), float(i)) for i in range(1100)})
+    found = Histogram.of_all({str(i): torch.full((2,), float(i)) for i in range(1100)})
     assert [found[str(i)].max for i in range(1100)] == list(range(1100))
 
 
@@ -78,7 +76,7 @@ def test_the_number_of_threads_changes_no_digit() -> None:
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append(sketch({"x": tensor, "y": tensor[:100_000]}))
+            found.append(Histogram.of_all({"x": tensor, "y": tensor[:100_000]}))
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(threads)
@@ -92,7 +90,7 @@ def test_a_fault_in_a_chunk_comes_out_and_threads_stay_as_they_were(monkeypatch:
     monkeypatch.setattr(Float32Counter, "add", fail)
     threads = torch.get_num_threads()
     with pytest.raises(RuntimeError, match="no memory"):
-        sketch({"x": torch.zeros(9 * CHUNK).bfloat16()})
+        Histogram.of_all({"x": torch.zeros(9 * CHUNK).bfloat16()})
     assert torch.get_num_threads() == threads
 
 
@@ -100,7 +98,7 @@ def test_a_fault_in_a_chunk_comes_out_and_threads_stay_as_they_were(monkeypatch:
 def test_under_any_mode(mode: type) -> None:
     with mode():
         tensor = torch.randn(9 * CHUNK)
-        found = sketch({"large": tensor, "small": tensor[:9], "wide": tensor[:9].double()})
+        found = Histogram.of_all({"large": tensor, "small": tensor[:9], "wide": tensor[:9].double()})
     assert found["large"].sum == pytest.approx(tensor.double().sum().item())
     assert np.array_equal(found["small"].bins, found["wide"].bins)
 
@@ -108,7 +106,9 @@ def test_under_any_mode(mode: type) -> None:
 def test_under_deterministic_algorithms() -> None:
     torch.use_deterministic_algorithms(True)
     try:
-        found = sketch({"large": torch.ones(9 * CHUNK), "small": torch.ones(3), "wide": torch.ones(3).double()})
+        found = Histogram.of_all(
+            {"large": torch.ones(9 * CHUNK), "small": torch.ones(3), "wide": torch.ones(3).double()}
+        )
     finally:
         torch.use_deterministic_algorithms(False)
     assert [histogram.sum for histogram in found.values()] == [9 * CHUNK, 3, 3]
@@ -118,7 +118,7 @@ def test_leaves_tensors_and_graph_alone() -> None:
     weight = torch.randn(40_000, requires_grad=True)
     loss = (weight * 2).sum()
     before = weight.detach().clone()
-    sketch({"weight": weight, "loss": loss})
+    Histogram.of_all({"weight": weight, "loss": loss})
     loss.backward()
     assert torch.equal(weight, before)
     assert weight.grad is not None
@@ -147,14 +147,6 @@ def test_a_large_transposed_tensor_is_not_copied() -> None:
     )
 
 
-def test_the_way_of_accelerators_is_that_of_the_host() -> None:
-    given_tensors = {str(size): torch.randn(size) for size in (1, 9, 90, 900)}
-    parts = {name: local_part(name, tensor) for name, tensor in given_tensors.items()}
-    host, device = sketch_on_host(given_tensors), narrow(parts)
-    for name in given_tensors:
-        assert_same(host[name], device[name])
-
-
 PLAIN = {
     "normal": torch.randn(1000),
     "one": torch.tensor([3.0]),
@@ -170,40 +162,35 @@ PLAIN = {
 }
 
 
-def test_together_on_the_host_as_each_alone() -> None:
-    found = sketch_on_host(PLAIN)
-    assert [name for name, histogram in found.items() if histogram is None] == ["ends"]
+def test_all_of_them_together_as_each_alone() -> None:
+    found = Histogram.of_all(PLAIN)
     for name, tensor in PLAIN.items():
-        if histogram := found[name]:
-            assert_same(histogram, Histogram.of(tensor))
-            assert histogram == sketch_on_host({name: tensor})[name]
-            assert not histogram.bins.flags.writeable
-            assert not histogram.bin_counts.flags.writeable
+        histogram = found[name]
+        assert_same(histogram, by_numpy(tensor))
+        assert histogram == Histogram.of(tensor)
+        assert not histogram.bins.flags.writeable
+        assert not histogram.bin_counts.flags.writeable
 
 
 @given(st.lists(FLOATS, min_size=1, max_size=60))
-def test_the_host_counts_right_or_not_at_all(values: list[float]) -> None:
+def test_one_tensor_of_any_floats(values: list[float]) -> None:
     tensor = torch.tensor(np.array(values, np.float32))
-    found = sketch_on_host({"x": tensor})["x"]
-    if found is None:
-        magnitudes = tensor.abs()
-        assert not ((magnitudes > 2.0**-43) & (magnitudes < 2.0**20) | (magnitudes == 0)).all()
-    else:
-        assert_same(found, Histogram.of(tensor))
+    assert_same(Histogram.of(tensor), by_numpy(tensor))
 
 
-@pytest.mark.parametrize("name", tensors())
-def test_the_host_leaves_what_it_cannot_count(name: str) -> None:
-    tensor = tensors()[name]
-    if found := sketch_on_host({name: tensor}).get(name):
-        assert_same(found, Histogram.of(tensor))
-    else:
-        assert_same(sketch({name: tensor})[name], Histogram.of(tensor))
+@given(st.lists(st.floats(), min_size=1, max_size=60))
+def test_any_float64(values: list[float]) -> None:
+    tensor = torch.tensor(values, dtype=torch.float64)
+    found, expected = Histogram.of(tensor), by_numpy(tensor)
+    assert np.array_equal(found.bins, expected.bins)
+    assert np.array_equal(found.bin_counts, expected.bin_counts)
+    assert found.nonfinite == expected.nonfinite
+    assert np.array_equal([found.min, found.max], [expected.min, expected.max], equal_nan=True)
 
 
 def test_more_small_tensors_than_a_batch_holds() -> None:
     few_large = {str(i): torch.full((SMALL,), float(i)) for i in range(CHUNK // SMALL + 3)}
-    found = sketch(few_large)
+    found = Histogram.of_all(few_large)
     assert [histogram.max for histogram in found.values()] == list(range(len(few_large)))
     assert all(histogram.count == SMALL for histogram in found.values())
 
@@ -212,16 +199,18 @@ def test_bad_tensors_are_named() -> None:
     with pytest.raises(
         ValueError, match=r"head.weight: expected a tensor that holds numbers, got one on the meta device"
     ):
-        sketch({"head.weight": torch.zeros(2, device="meta")})
-    with pytest.raises(TypeError, match=r"head.weight: expected a tensor, got list"):
-        sketch({"head.weight": [1.0]})  # type: ignore[dict-item]
+        Histogram.of_all({"head.weight": torch.zeros(2, device="meta")})
+    with pytest.raises(TypeError, match=r"head.weight: expected a tensor or an array of numbers, got str"):
+        Histogram.of_all({"head.weight": "1.0"})
+    with pytest.raises(TypeError, match=r"head.weight: expected a tensor or an array of numbers, got an array of <U1"):
+        Histogram.of_all({"head.weight": np.array(["a"])})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantized = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
     with pytest.raises(
         ValueError, match=r"head.weight: expected real numbers, got torch.qint8; call dequantize\(\) first"
     ):
-        sketch({"head.weight": quantized})
+        Histogram.of_all({"head.weight": quantized})
 
 
 def test_a_tensor_whose_memory_is_freed_is_named() -> None:
@@ -229,4 +218,42 @@ def test_a_tensor_whose_memory_is_freed_is_named() -> None:
     part = whole[5:]
     whole.untyped_storage().resize_(0)
     with pytest.raises(ValueError, match=r"layer\.weight: expected a tensor that holds numbers, got one whose memory"):
-        sketch({"layer.weight": part})
+        Histogram.of_all({"layer.weight": part})
+
+
+READ_ONLY = np.arange(6.0)
+READ_ONLY.flags.writeable = False
+ARRAYS = {
+    "list": [1.0, -2.5, 0.0],
+    "nested list": [[1, 2], [3, 4]],
+    "number": 3.0,
+    "range": range(7),
+    "float64": np.linspace(-1.0, 2.0, 301),
+    "float32": np.linspace(-1.0, 2.0, 301, dtype=np.float32),
+    "float16": np.array([0.1, -6e-8], np.float16),
+    "long double": np.array([0.5, 1e300], np.longdouble),
+    "uint16": np.array([0, 65535], np.uint16),
+    "uint32": np.array([1, 2**32 - 1], np.uint32),
+    "uint64": np.array([1, 2**63], np.uint64),
+    "booleans": np.array([True, False]),
+    "complex": np.array([3 + 4j]),
+    "big-endian": np.array([1.0, 2.0], ">f4"),
+    "reversed": np.arange(6, dtype=np.float32)[::-1],
+    "strided": np.arange(60.0, dtype=np.float32).reshape(6, 10)[::2, ::3],
+    "read-only": READ_ONLY,
+    "not aligned": np.frombuffer(b"x" + np.arange(6, dtype=np.float32).tobytes(), np.float32, offset=1),
+    "empty": np.zeros((0, 3)),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_and_lists(name: str) -> None:
+    array = np.asarray(ARRAYS[name])
+    values = np.abs(array) if array.dtype.kind == "c" else array.astype(np.float64)
+    assert_same(Histogram.of(ARRAYS[name]), by_numpy(torch.tensor(values)))
+
+
+def test_a_tensor_that_is_not_aligned() -> None:
+    memory = bytearray(b"x" + np.arange(6, dtype=np.float32).tobytes())
+    tensor = torch.frombuffer(memory, dtype=torch.float32, offset=1)
+    assert_same(Histogram.of(tensor), by_numpy(torch.arange(6.0)))

@@ -1,0 +1,67 @@
+"""What the command line prints when a run ends."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from puffer_callbacks.cli.curve import braille_curve
+from puffer_callbacks.cli.next_commands import next_commands
+from puffer_callbacks.cli.progress import ProgressCallback
+from puffer_callbacks.cli.run import Run
+
+
+def print_summary(run: Run) -> None:
+    """Print how a run ended: its return, time and speed, findings, where it is logged, what to do next.
+
+    A character that the output's encoding lacks becomes a question mark.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    text = "\n".join((*_results(run), "", *_commands(run)))
+    print(text.encode(encoding, errors="replace").decode(encoding))
+
+
+def _results(run: Run) -> Iterator[str]:
+    progress = run.progress
+    yield f"── Return over {progress.env_steps:,} env steps ".ljust(60, "─")
+    yield from _returns(progress)
+    status = "interrupted" if run.trainer.interrupted else "complete"
+    speed = f"{_duration(progress.seconds)}, {progress.steps_per_second:,.0f} steps per second"
+    yield f"Training: {status} at {progress.env_steps:,} env steps ({speed})"
+    yield from _findings(run)
+    if run.tensorboard is not None:
+        yield f"Logs: {run.folder.path}"
+    if run.checkpoint.path.exists():
+        yield f"Checkpoint: {run.checkpoint.path}"
+
+
+def _returns(progress: ProgressCallback) -> Iterator[str]:
+    if len(progress.curve) > 1:
+        yield from braille_curve(progress.curve)
+    if progress.episodes:
+        yield f"Mean return of the last {progress.episodes} episodes: {progress.mean_return:.1f}"
+    else:
+        yield "Mean return: none, as no episode has ended"
+
+
+def _findings(run: Run) -> Iterator[str]:
+    """The findings of each callback that diagnoses the run; no line where none does."""
+    trainer: Any = run.trainer  # whose callbacks are an attribute that Lightning does not declare
+    lists = [callback.findings for callback in trainer.callbacks if hasattr(callback, "findings")]
+    findings = [finding for found in lists for finding in found]
+    if lists:
+        yield f"Findings: {len(findings) or 'none'}"
+    yield from (f"  {finding.severity}: {finding.message}" for finding in findings)
+
+
+def _commands(run: Run) -> Iterator[str]:
+    commands = next_commands(run)
+    margin = max(map(len, commands), default=0) + 1
+    for purpose, line in commands.items():
+        yield f"{purpose + ':':<{margin}} {line}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, hours = int(seconds) // 60, int(seconds) // 3600
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"

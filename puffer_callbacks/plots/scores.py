@@ -1,0 +1,142 @@
+"""From runs to arrays of scores: groups of runs, curves on common steps, final scores."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from puffer_callbacks.runs import Run
+
+Groups = Mapping[str, "Sequence[Run]"]
+
+
+def group_runs(runs: Sequence[Run] | Groups, by: str | None = None) -> dict[str, list[Run]]:
+    """Runs by a hyperparameter, or all in one group; runs that are grouped already stay so.
+
+    Args:
+        runs: the runs of one group, or name to runs.
+        by: a hyperparameter, such as ``learning_rate`` or ``ppo/learning_rate``.
+
+    Raises:
+        ValueError: if there is no run, or a run lacks the hyperparameter; the message offers near names.
+    """
+    if isinstance(runs, Mapping):
+        groups = {name: list(members) for name, members in runs.items()}
+    elif by is None:
+        groups = {f"{len(runs)} runs" if len(runs) > 1 else "run": list(runs)}
+    else:
+        groups = {}
+        for value, run in sorted(((hyperparameter(run, by), run) for run in runs), key=lambda pair: _order(pair[0])):
+            groups.setdefault(f"{by} = {value}", []).append(run)
+    if not groups or not all(groups.values()):
+        raise ValueError(f"runs: expected at least one run in each group, got {groups or 'none'}")
+    return groups
+
+
+def hyperparameter(run: Run, name: str) -> object:
+    """The value of a hyperparameter by its full name, or by its last part where only one ends so.
+
+    Raises:
+        ValueError: if there is none of that name; the message offers near names.
+    """
+    settings = run.hyperparameters
+    ending = [full for full in settings if full == name or full.endswith(f"/{name}")]
+    if name in settings or len(ending) == 1:
+        return settings[name if name in settings else ending[0]]
+    raise ValueError(f"hyperparameter: expected one of {near(name, ending or settings)}, got {name!r}")
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """A name for each run: its file or folder, with as much of the path as tells the runs apart."""
+    paths = [run.path.resolve() for run in runs]
+    plain = [path.with_suffix("") if path.is_file() else path for path in paths]
+    if len({path.name for path in plain}) == len(plain):
+        return [path.name for path in plain]
+    shared = Path(os.path.commonpath([path.parent for path in plain]))
+    return [path.relative_to(shared).as_posix() for path in plain]
+
+
+def near(name: str, known: Sequence[str] | Mapping[str, object]) -> list[str]:
+    """Up to five known names that resemble ``name``, or the first five where none does.
+
+    Example:
+        >>> near("train/rewrd", ["train/reward", "time/elapsed"])
+        ['train/reward']
+    """
+    return difflib.get_close_matches(name, list(known), n=5, cutoff=0.6) or sorted(known)[:5]
+
+
+def series(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Steps and values of a tag by our name for it, or by the one in the run's files; finite values only.
+
+    Raises:
+        ValueError: if the run has no such tag, or no finite value of it; the message offers near names.
+    """
+    known = {**run.canonical, **dict.fromkeys(run.tags)}
+    if tag not in known:
+        raise ValueError(f"tag: expected one of {near(tag, known)}, got {tag!r}")
+    steps, values = run.canonical[tag] if tag in run.canonical else run.series(tag)
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise ValueError(f"tag: expected finite values of {tag!r}, got {len(values)} that are NaN or infinite")
+    return steps[finite].astype(np.float64), values[finite]
+
+
+def curves(runs: Sequence[Run], tag: str, *, points: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The tag of several runs on common steps, interpolated linearly.
+
+    Args:
+        runs: at least one.
+        tag: which series.
+        points: how many steps, at even distances over the range that **all** runs cover.
+
+    Returns:
+        Steps [points] and scores [runs, 1, points].
+
+    Raises:
+        ValueError: if a run lacks the tag, or there is no step that all runs cover.
+    """
+    each = [series(run, tag) for run in runs]
+    first, last = max(steps[0] for steps, _ in each), min(steps[-1] for steps, _ in each)
+    if first > last:
+        raise ValueError(
+            f"runs: expected steps in common, got a run that begins at {first:g} and one that ends at {last:g}"
+        )
+    grid = np.linspace(first, last, points)
+    return grid, np.stack([np.interp(grid, steps, values) for steps, values in each])[:, None]
+
+
+def final_scores(runs: Sequence[Run], tag: str, *, fraction: float = 0.1) -> NDArray[np.float64]:
+    """One score a run: the mean of the tag over the last part of its steps.
+
+    Args:
+        runs: at least one.
+        tag: which series.
+        fraction: the last part, above 0 and at most 1.
+
+    Returns:
+        float64 [runs, 1].
+
+    Raises:
+        ValueError: if a run lacks the tag, or ``fraction`` is out of range.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"fraction: expected a number above 0 and at most 1, got {fraction}")
+    scores = []
+    for steps, values in (series(run, tag) for run in runs):
+        begin = steps[-1] - fraction * (steps[-1] - steps[0])
+        scores.append(values[steps >= begin].mean())
+    return np.array(scores)[:, None]
+
+
+def _order(value: object) -> tuple[bool, float, str]:
+    """Numbers by size, before everything else by name."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return not number, float(value) if number else 0.0, str(value)  # type: ignore[arg-type]

@@ -1,0 +1,168 @@
+"use strict";
+// One chart: smoothed curves over the raw ones, findings as bands, a histogram as a heat map behind its quantiles.
+
+const SMOOTHING = { share: 0.04 };
+const POINTED = { chart: null };
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const faded = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
+const runColor = (run) => color(`--run-${run % 7}`);
+
+function decode(text, Type) {
+  return new Type(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+}
+
+// NaN ends a line
+const numbers = (text) => Array.from(decode(text, Float32Array), (value) => (Number.isFinite(value) ? value : null));
+
+function short(value) {
+  if (value === null || value === undefined) return "–";
+  const size = Math.abs(value);
+  for (const [unit, prefix] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
+    if (size >= 0.9995 * unit) return +(value / unit).toPrecision(4) + prefix;
+  }
+  return size !== 0 && size < 1e-3 ? (+value.toPrecision(3)).toExponential() : String(+value.toPrecision(4));
+}
+
+// triangular mean over the neighbors within half of the window
+function smoothed(values, share) {
+  const reach = Math.round((share * values.length) / 2);
+  if (reach < 1) return values;
+  return values.map((value, at) => {
+    if (value === null) return null;
+    let sum = 0, weight = 0;
+    for (let other = Math.max(0, at - reach); other <= Math.min(values.length - 1, at + reach); other++) {
+      if (values[other] === null) continue;
+      const part = reach + 1 - Math.abs(at - other);
+      sum += part * values[other];
+      weight += part;
+    }
+    return sum / weight;
+  });
+}
+
+function unpack(curve) {
+  const mean = numbers(curve.mean);
+  return {
+    run: curve.run,
+    x: Array.from(decode(curve.x, Float64Array)),
+    mean,
+    low: curve.low ? numbers(curve.low) : mean,
+    high: curve.high ? numbers(curve.high) : mean,
+  };
+}
+
+// series of each run: low, high (equal where every point is shown), smoothed
+function columns(curves, log) {
+  const positive = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
+  const tables = curves.map((curve) => [
+    curve.x, positive(curve.low), positive(curve.high), positive(smoothed(curve.mean, SMOOTHING.share)),
+  ]);
+  return tables.length > 1 ? uPlot.join(tables) : tables[0];
+}
+
+function curveSeries(curves) {
+  return curves.flatMap((curve) => {
+    const line = () => runColor(curve.run);
+    const raw = { stroke: () => faded(line(), 0.38), width: 1, points: { show: curve.x.length === 1 } };
+    return [raw, { ...raw }, { stroke: line, width: 2, points: { show: curve.x.length === 1, fill: line } }];
+  });
+}
+
+function axes(grid) {
+  const shared = {
+    stroke: () => color("--muted"), font: "11px system-ui, sans-serif", ticks: { show: false },
+    grid: { show: grid, stroke: () => color("--grid"), width: 1 }, values: (_, ticks) => ticks.map(short),
+  };
+  const width = (_, values) => 12 + 6.4 * Math.max(...(values ?? [""]).map((text) => (text ?? "").length));
+  return [{ ...shared, size: 26, space: 56 }, { ...shared, size: width, space: 32, gap: 6 }];
+}
+
+// runs log at different steps: each series answers with its own nearest point
+function nearest(u, series, at) {
+  const values = u.data[series];
+  for (let far = 0; far < values.length; far++) {
+    if (values[at - far] != null) return at - far;
+    if (values[at + far] != null) return at + far;
+  }
+  return at;
+}
+
+function shadeFindings(u, marks) {
+  for (const mark of marks) {
+    const left = u.valToPos(Math.max(mark.from, u.scales.x.min), "x", true);
+    const right = u.valToPos(Math.min(mark.to, u.scales.x.max), "x", true);
+    if (right < u.bbox.left || left > u.bbox.left + u.bbox.width) continue;
+    u.ctx.fillStyle = faded(color(`--${mark.severity}`), 0.13);
+    u.ctx.fillRect(left, u.bbox.top, Math.max(right - left, 2), u.bbox.height);
+    u.ctx.fillStyle = color(`--${mark.severity}`);
+    u.ctx.fillRect(left, u.bbox.top, 2, u.bbox.height);
+    u.ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    u.ctx.textBaseline = "top";
+    u.ctx.fillText(mark.rule.replaceAll("_", " "), left + 6 * devicePixelRatio, u.bbox.top + 2);
+  }
+}
+
+function curveTip(curves, names) {
+  return (u) => curves.map((curve, place) => {
+    const at = u.cursor.idxs[3 * place + 3];
+    const [low, high, value] = [1, 2, 3].map((offset) => u.data[3 * place + offset][at]);
+    const raw = low === high ? (low === value ? "" : `raw ${short(low)}`) : `${short(low)} … ${short(high)}`;
+    return { step: u.data[0][at], color: runColor(curve.run), name: names.length > 1 ? names[curve.run] : "", value: short(value), raw };
+  });
+}
+
+// the chart under the pointer has a tip; the others show the same step beside their names
+function follow(u, rows, unit, now) {
+  const inside = u.cursor.left >= 0 && u.cursor.idx !== null;
+  const tip = u.root.querySelector(".tip");
+  tip.hidden = !inside || POINTED.chart !== u;
+  if (!tip.hidden) showTip(u, tip, rows(u), unit);
+  if (!now) return;
+  now.dataset.last ??= now.textContent;
+  now.textContent = inside ? rows(u)[0].value + (unit ? ` ${unit}` : "") : now.dataset.last;
+}
+
+function showTip(u, tip, rows, unit) {
+  const line = (row) => {
+    const parts = [["span", ""], ["span", row.name], ["small", row.raw], ["b", `${row.value}${unit ? ` ${unit}` : ""}`]];
+    const elements = parts.map(([kind, text]) => Object.assign(document.createElement(kind), { textContent: text }));
+    elements[0].className = "swatch";
+    elements[0].style.background = row.color;
+    const div = document.createElement("div");
+    div.append(...elements);
+    return div;
+  };
+  const step = Object.assign(document.createElement("small"), { textContent: `step ${rows[0].step.toLocaleString("en")}` });
+  tip.replaceChildren(step, ...rows.map(line));
+  const room = u.over.clientWidth;
+  const { left } = u.cursor;
+  const at = left > room / 2 ? left - tip.offsetWidth - 12 : left + 12;
+  tip.style.left = `${u.over.offsetLeft + Math.max(-u.over.offsetLeft, Math.min(at, room - tip.offsetWidth))}px`;
+}
+
+// a constant gets room around it
+function valueRange(u, low, high) {
+  if (low === null) return [0, 1];
+  return low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : uPlot.rangeNum(low, high, 0.08, true);
+}
+
+function draw(plot, { data, series, bands = [], behind, tip, unit, now, log = false, range = valueRange, grid = true }) {
+  const options = {
+    width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 10, 0, 0], bands, series: [{}, ...series], axes: axes(grid),
+    scales: { x: { time: false, range: () => VIEW.zoom ?? VIEW.full }, y: log ? { distr: 3 } : { range } },
+    cursor: { y: false, points: { show: false }, dataIdx: nearest, drag: { x: true, y: false, setScale: false }, sync: { key: "step", scales: ["x", null] } },
+    hooks: {
+      drawClear: [behind],
+      setCursor: [(u) => follow(u, tip, unit, now)],
+      setSelect: [(u) => { if (u.select.width > 6) zoom(u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")); u.setSelect({ width: 0, left: 0, top: 0, height: 0 }, false); }],
+      init: [(u) => u.root.append(Object.assign(document.createElement("div"), { className: "tip", hidden: true }))],
+    },
+    plugins: [fingers()],
+  };
+  const u = new uPlot(options, data, plot);
+  u.over.addEventListener("dblclick", () => zoom(null));
+  for (const event of ["mouseenter", "pointerdown"]) u.over.addEventListener(event, () => { POINTED.chart = u; });
+  CHARTS.add(u);
+  return u;
+}

@@ -1,0 +1,125 @@
+"use strict";
+// The page: sections of chart cards from the report's data, built when they come near the screen.
+
+const REPORT = JSON.parse(document.getElementById("report-data").textContent);
+VIEW.full = REPORT.range;
+
+function element(kind, { children = [], ...properties } = {}) {
+  const made = Object.assign(document.createElement(kind), properties);
+  made.append(...children.filter(Boolean));
+  return made;
+}
+
+function drawCurves(plot, chart, curves, log, now) {
+  return draw(plot, {
+    data: columns(curves, log),
+    series: curveSeries(curves),
+    bands: curves.map((curve, place) => ({ series: [3 * place + 2, 3 * place + 1], fill: () => faded(runColor(curve.run), 0.16) })),
+    behind: (u) => shadeFindings(u, chart.marks),
+    tip: curveTip(curves, REPORT.runs),
+    unit: chart.unit,
+    log,
+    now,
+  });
+}
+
+function drawHistogram(plot, chart) {
+  const x = Array.from(decode(chart.steps, Float64Array));
+  const quantiles = chart.quantiles.map(numbers);
+  const shares = decode(chart.shares, Uint8Array);
+  const width = [1, 2, 1];
+  return draw(plot, {
+    data: [x, ...quantiles],
+    series: width.map((thick) => ({ stroke: () => color("--heat-line"), width: thick, points: { show: false } })),
+    behind: (u) => paintShares(u, x, shares, chart),
+    tip: (u) => ["75 %", "median", "25 %"].map((name, place) => ({
+      step: x[u.cursor.idx], color: color("--heat-line"), name, value: short(quantiles[2 - place][u.cursor.idx]), raw: "",
+    })),
+    range: [chart.low, chart.high],
+    grid: false,
+  });
+}
+
+function paintShares(u, x, shares, chart) {
+  const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+  const [low, high] = [channels(color("--heat-low")), channels(color("--heat-high"))];
+  const edge = (at) => (at <= 0 ? x[0] - (x[1] - x[0] || 1) / 2 : at >= x.length ? x[at - 1] + (x[at - 1] - x[at - 2] || 1) / 2 : (x[at - 1] + x[at]) / 2);
+  const height = (u.valToPos(chart.low, "y", true) - u.valToPos(chart.high, "y", true)) / chart.bins;
+  const bottom = u.valToPos(chart.low, "y", true);
+  u.ctx.save();
+  u.ctx.beginPath();
+  u.ctx.rect(u.bbox.left, u.bbox.top, u.bbox.width, u.bbox.height);
+  u.ctx.clip();
+  for (let column = 0; column < x.length; column++) {
+    const left = Math.floor(u.valToPos(edge(column), "x", true));
+    const right = Math.floor(u.valToPos(edge(column + 1), "x", true));
+    for (let bin = 0; bin < chart.bins; bin++) {
+      const share = shares[column * chart.bins + bin] / 255;
+      if (share === 0) continue;
+      u.ctx.fillStyle = `rgb(${low.map((part, at) => Math.round(part + share * (high[at] - part))).join()})`;
+      const top = Math.floor(bottom - (bin + 1) * height);
+      u.ctx.fillRect(left, top, right - left, Math.floor(bottom - bin * height) - top);
+    }
+  }
+  u.ctx.restore();
+}
+
+function card(chart, hero) {
+  const curves = chart.curves?.map(unpack);
+  const now = curves?.length === 1 ? element("span", { className: "now", textContent: short(curves[0].mean.findLast((value) => value !== null)) + (chart.unit ? ` ${chart.unit}` : "") }) : null;
+  const plot = element("div", { className: "plot" });
+  let u = null;
+  const build = () => {
+    if (u) { CHARTS.delete(u); u.destroy(); }
+    u = curves ? drawCurves(plot, chart, curves, log?.ariaPressed === "true", now) : drawHistogram(plot, chart);
+  };
+  const log = chart.spread ? element("button", { textContent: "log", ariaPressed: "false", title: "logarithmic values" }) : null;
+  log?.addEventListener("click", () => { log.ariaPressed = String(log.ariaPressed !== "true"); build(); });
+  const head = element("header", { children: [element("h3", { textContent: chart.tag }), now, log] });
+  const made = element("article", { className: hero ? "chart hero" : "chart", id: `chart-${chart.tag}`, children: [head, element("p", { textContent: chart.about }), plot] });
+  made.rebuild = () => { if (u) build(); };
+  made.show = () => {
+    if (u) return;
+    build();
+    new ResizeObserver(() => u.setSize({ width: plot.clientWidth, height: plot.clientHeight })).observe(plot);
+  };
+  return made;
+}
+
+function section({ title, charts, first }) {
+  const cards = (some, hero) => element("div", { className: "grid", children: some.map((chart, at) => card(chart, hero && at === 0)) });
+  const rest = charts.slice(first);
+  const more = rest.length ? element("details", { children: [element("summary", { textContent: first ? `${rest.length} more` : `${rest.length} charts` }), cards(rest, false)] }) : null;
+  const hero = title === REPORT.sections[0].title && charts[0]?.curves;
+  return [element("h2", { textContent: title, id: title }), first ? cards(charts.slice(0, first), hero) : null, more];
+}
+
+const links = document.querySelector("nav > div");
+for (const each of REPORT.sections) {
+  document.getElementById("charts").append(...section(each).filter(Boolean));
+}
+const near = new IntersectionObserver((seen) => {
+  for (const entry of seen) if (entry.isIntersecting) entry.target.show();
+}, { rootMargin: "600px" });
+for (const made of document.querySelectorAll(".chart")) {
+  if (made.checkVisibility() && made.getBoundingClientRect().top < innerHeight) made.show();
+  else near.observe(made);
+}
+for (const heading of [...document.querySelectorAll("h2")].reverse()) {
+  links.prepend(element("a", { href: `#${heading.id}`, textContent: heading.textContent }));
+}
+for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.background = `var(--run-${swatch.dataset.run % 7})`;
+
+document.getElementById("reset").addEventListener("click", () => zoom(null));
+document.getElementById("smoothing").addEventListener("input", (event) => {
+  SMOOTHING.share = event.target.value / 100;
+  for (const made of document.querySelectorAll(".chart")) made.rebuild();
+});
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("a[data-tag]") && document.getElementById(`chart-${event.target.dataset.tag}`);
+  if (!target) return;
+  event.preventDefault();
+  target.closest("details")?.setAttribute("open", "");
+  target.scrollIntoView({ behavior: "smooth", block: "center" });
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const u of CHARTS) u.redraw(false); });

@@ -1,0 +1,128 @@
+"""What the page's scripts draw: charts as plain data, arrays as base64."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from puffer_callbacks.plots.densities import common_edges, shares
+from puffer_callbacks.report.envelope import envelope
+from puffer_callbacks.report.sections import Chart
+from puffer_callbacks.values import Histogram
+from puffer_callbacks.values.vocabulary import describe
+
+if TYPE_CHECKING:
+    from puffer_callbacks.health import Finding
+    from puffer_callbacks.runs import Run
+
+Findings = Sequence["Sequence[Finding]"]
+
+_ALL_POINTS = 60_000  # of all charts together: about 1.5 MB of text
+_FEWEST_POINTS, _MOST_POINTS = 40, 600  # of one curve; a chart is rarely wider in pixels than 600
+_MOST_HISTOGRAMS, _MOST_STEPS, _BINS = 60, 80, 48
+_OPEN_CHARTS = 6
+_LOG_SPREAD = 100.0
+
+
+def curve_sections(charts: Mapping[str, Sequence[Chart]], findings: Findings) -> list[dict[str, Any]]:
+    """The sections of curves, with the findings marked in those that are their evidence.
+
+    Args:
+        charts: title to charts, as ``sections`` gives them.
+        findings: of each run, in the order of the runs.
+    """
+    curves = sum(len(chart.series) for each in charts.values() for chart in each)
+    max_points = int(np.clip(_ALL_POINTS // max(curves, 1), _FEWEST_POINTS, _MOST_POINTS))
+    return [
+        {
+            "title": title,
+            "first": _shown(title),
+            "charts": [_curve_chart(chart, findings, max_points) for chart in each],
+        }
+        for title, each in charts.items()
+    ]
+
+
+def _shown(title: str) -> int:
+    """How many charts are shown before the rest, which is folded."""
+    return 0 if title in ("Return quantiles", "Gradients", "Other") else _OPEN_CHARTS
+
+
+def _curve_chart(chart: Chart, findings: Findings, max_points: int) -> dict[str, Any]:
+    description = describe(chart.tag)
+    about = [description.meaning, f"Good: {description.good}." if description.good else ""] if description else []
+    about += [f"Also logged as {', '.join(chart.copies)}."] if chart.copies else []
+    curves, nonfinite = [], 0
+    for run, (steps, values) in chart.series.items():
+        short = envelope(steps, values, max_points=max_points)
+        nonfinite += short.nonfinite
+        curve = {"run": run, "x": _encode(short.steps, np.float64), "mean": _encode(short.mean)}
+        extremes = {} if short.is_exact else {"low": _encode(short.low), "high": _encode(short.high)}
+        curves.append(curve | extremes)
+    about += [f"{nonfinite} values are NaN or infinite."] if nonfinite else []
+    return {
+        "tag": chart.tag,
+        "about": " ".join(filter(None, about)),
+        "unit": description.unit if description else "",
+        "spread": _wide(chart),
+        "curves": curves,
+        "marks": [mark for run in chart.series if run < len(findings) for mark in _marks(chart, findings[run])],
+    }
+
+
+def _wide(chart: Chart) -> bool:
+    """Whether the values are positive over several orders of magnitude, so that a logarithm helps."""
+    finite = np.concatenate([values[np.isfinite(values)] for _, values in chart.series.values()])
+    return bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > _LOG_SPREAD)
+
+
+def _marks(chart: Chart, findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """The findings whose evidence is in the chart: from which step to which."""
+    return [
+        {"from": finding.first_step, "to": finding.last_step, "severity": finding.severity, "rule": finding.rule}
+        for finding in findings
+        if any(evidence.tag in chart.names for evidence in finding.evidence)
+    ]
+
+
+def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The section of histograms over time; empty where no run has any."""
+    found = [(tag, place, run) for place, run in enumerate(runs) for tag in run.histograms]
+    found.sort(key=lambda each: (not each[0].startswith("rollout/"), each[0], each[1]))
+    charts = []
+    for tag, place, run in found[:_MOST_HISTOGRAMS]:
+        points = [point for point in run.histograms[tag] if point[1].count]
+        if points:
+            name = f"{tag} · {names[place]}" if len(runs) > 1 else tag
+            charts.append(_histogram_chart(name, describe(tag), points))
+    left_out = len(found) - _MOST_HISTOGRAMS
+    title = "Histograms" + (f" (the first {_MOST_HISTOGRAMS} of {len(found)})" if left_out > 0 else "")
+    return [{"title": title, "first": _OPEN_CHARTS, "charts": charts}] if charts else []
+
+
+def _histogram_chart(name: str, description: Any, points: Sequence[tuple[int, Histogram]]) -> dict[str, Any]:
+    places = np.unique(np.linspace(0, len(points) - 1, min(_MOST_STEPS, len(points))).round().astype(int))
+    chosen = [points[place] for place in places]
+    edges = common_edges(chosen, num_bins=_BINS)
+    darkness = np.sqrt(shares(chosen, edges))  # the tails of a narrow distribution stay visible
+    quartiles = np.array([histogram.quantile([0.25, 0.5, 0.75]) for _, histogram in chosen])
+    return {
+        "tag": name,
+        "about": description.meaning if description else "",
+        "steps": _encode([step for step, _ in chosen], np.float64),
+        "low": float(edges[0]),
+        "high": float(edges[-1]),
+        "bins": _BINS,
+        "shares": _encode(np.ceil(255 * darkness / (darkness.max() or 1.0)), np.uint8),
+        "quantiles": [_encode(column) for column in quartiles.T],
+    }
+
+
+def _encode(values: Sequence[float] | NDArray[Any], dtype: type[np.generic] = np.float32) -> str:
+    """Little-endian numbers as base64."""
+    with np.errstate(over="ignore"):  # what float32 cannot hold is drawn as a gap
+        return base64.b64encode(np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<")).tobytes()).decode()

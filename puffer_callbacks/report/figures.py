@@ -1,0 +1,77 @@
+"""Every figure of a report as PNG and PDF."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from puffer_callbacks import plots
+from puffer_callbacks.plots.diagnostics import draw_panel
+from puffer_callbacks.plots.scores import run_names
+from puffer_callbacks.plots.style import figure_of, new_axes
+from puffer_callbacks.report.sections import sections
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from puffer_callbacks.runs import Run
+
+_FORMATS = ("png", "pdf")
+_DPI = 160
+
+
+def save_figures(
+    runs: Sequence[Run], folder: str | os.PathLike[str], *, tags: Sequence[str] | None = None
+) -> list[Path]:
+    """Save each curve, the overview and the histograms as PNG and PDF.
+
+    Args:
+        runs: at least one; several are overlaid, and compared by their interquartile mean.
+        folder: made where it is missing.
+        tags: only these curves, or those that match patterns such as ``train/*``.
+
+    Returns:
+        The files, two for each figure.
+
+    Raises:
+        ValueError: if one of ``tags`` matches nothing, or the folder cannot be written.
+        ImportError: if matplotlib is not installed; the message names the extra.
+    """
+    target = Path(folder).expanduser()
+    saved = []
+    for name, figure in _figures(runs, tags):
+        stem = name.replace("/", "_")
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            for kind in _FORMATS:
+                saved.append(target / f"{stem}.{kind}")
+                figure.savefig(saved[-1], dpi=_DPI)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ValueError(
+                f"figures: expected a folder that can be written, got {str(folder)!r} ({reason})"
+            ) from None
+    return saved
+
+
+def _figures(runs: Sequence[Run], tags: Sequence[str] | None) -> Iterator[tuple[str, Figure]]:
+    """Name and figure, one after the other, so that one at a time is in memory."""
+    shown = [chart.tag for charts in sections(runs, tags).values() for chart in charts]
+    if tags is None and any(tag in plots.PANELS for tag in shown):
+        yield "diagnostics", plots.diagnostics(runs)
+    if len(runs) > 1 and "train/reward" in shown and all("train/reward" in run.canonical for run in runs):
+        yield "compare_train_reward", plots.compare(runs, "train/reward")
+    for tag in shown:
+        ax = new_axes()
+        draw_panel(ax, runs, tag)
+        if ax.lines:
+            yield tag, figure_of(ax)
+    for run, run_name in zip(runs, run_names(runs), strict=True) if tags is None else ():
+        for tag, points in run.histograms.items():
+            filled = [point for point in points if point[1].count]
+            if filled:
+                name = f"{tag}_{run_name}" if len(runs) > 1 else tag
+                yield f"{name}_heatmap", plots.histogram_heatmap(filled, title=tag)
+                yield f"{name}_ridges", plots.histogram_ridges(filled, title=tag)

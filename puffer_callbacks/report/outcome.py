@@ -1,0 +1,112 @@
+"""What happened in a run, in numbers: returns, length, speed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from puffer_callbacks.plots.diagnostics import steps_label
+
+if TYPE_CHECKING:
+    from puffer_callbacks.runs import Run
+
+Array = NDArray[np.float64]
+_ENV_NAMES = ("env_id", "env", "env_name", "environment")
+PART = 0.1
+"""The first and the last tenth of a run are compared."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened in one run; NaN where the run does not tell.
+
+    Args:
+        name: what the page calls the run.
+        environment: from the hyperparameters, empty where they do not name it.
+        steps: the last step.
+        steps_name: what a step counts.
+        seconds: how long the run took.
+        speed: steps per second.
+        first_return: mean over the first tenth of the run.
+        final_return: mean over its last tenth.
+        best_return: the highest logged.
+        best_step: where that was.
+        episode_length: mean over the last tenth, in steps.
+        nonfinite: tags with a NaN or infinite value.
+    """
+
+    name: str
+    environment: str
+    steps: int
+    steps_name: str
+    seconds: float
+    speed: float
+    first_return: float
+    final_return: float
+    best_return: float
+    best_step: int
+    episode_length: float
+    nonfinite: tuple[str, ...]
+
+
+def outcome(run: Run, name: str) -> Outcome:
+    """The outcome of a run as it was read, under the name that the page calls it by."""
+    steps, returns = _finite(run, "train/reward")
+    lengths = _finite(run, "train/episode_length")
+    speeds = _finite(run, "throughput/sps")[1]
+    seconds = _seconds(run)
+    counts_steps = seconds > 0 and run.x_axis == "env_steps"
+    best = int(returns.argmax()) if returns.size else None
+    return Outcome(
+        name=name,
+        environment=_environment(run),
+        steps=run.last_step,
+        steps_name=steps_label([run]),
+        seconds=seconds,
+        speed=float(speeds.mean()) if speeds.size else run.last_step / seconds if counts_steps else math.nan,
+        first_return=_mean(steps, returns, last=False),
+        final_return=_mean(steps, returns, last=True),
+        best_return=math.nan if best is None else float(returns[best]),
+        best_step=0 if best is None else int(steps[best]),
+        episode_length=_mean(*lengths, last=True),
+        nonfinite=tuple(tag for tag in run.tags if not np.isfinite(run.series(tag)[1]).all()),
+    )
+
+
+def _finite(run: Run, tag: str) -> tuple[Array, Array]:
+    """Steps and finite values of one of our tags, empty where the run has none."""
+    steps, values = run.canonical.get(tag, (np.empty(0), np.empty(0)))
+    finite = np.isfinite(values)
+    return steps[finite].astype(np.float64), values[finite]
+
+
+def _mean(steps: Array, values: Array, *, last: bool) -> float:
+    """Mean over the first or the last tenth of the steps, NaN where there is no value."""
+    if not values.size:
+        return math.nan
+    reach = PART * (steps.max() - steps.min())
+    part = steps >= steps.max() - reach if last else steps <= steps.min() + reach
+    return float(values[part].mean())
+
+
+def _seconds(run: Run) -> float:
+    """How long the run took, by its own clock or by the time between its first and its last row."""
+    elapsed = _finite(run, "time/elapsed")[1]
+    if elapsed.size and elapsed.max() > 0:
+        return float(elapsed.max())
+    columns = [np.asarray(column.wall_times) for column in run.contents.scalars.values() if len(column.wall_times)]
+    times = np.concatenate(columns) if columns else np.empty(0)
+    times = times[np.isfinite(times)]
+    return float(times.max() - times.min()) if times.size else math.nan
+
+
+def _environment(run: Run) -> str:
+    """The environment's name in the hyperparameters."""
+    last_parts = {name.rsplit("/", 1)[-1]: value for name, value in run.hyperparameters.items()}
+    nested = run.hyperparameters.get("env/name")  # as PufferLib has it
+    found = next((last_parts[name] for name in _ENV_NAMES if isinstance(last_parts.get(name), str)), nested)
+    return str(found) if isinstance(found, str) else ""

@@ -1,0 +1,153 @@
+"""Which series a page shows, in which order: what people look at first comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from puffer_callbacks.plots.scores import near
+from puffer_callbacks.values.vocabulary import describe
+
+if TYPE_CHECKING:
+    from puffer_callbacks.runs import Run
+    from puffer_callbacks.runs.aliases import Series
+
+SECTIONS = {
+    "Returns": (
+        "train/reward",
+        "train/episode_length",
+        "rollout/success_rate",
+        "evaluation/*",
+        "rollout/return_mean",
+        "rollout/episode_*",
+    ),
+    "Policy and critic": (
+        "train/entropy",
+        "diagnostics/approx_kl",
+        "diagnostics/clip_fraction",
+        "diagnostics/explained_variance",
+        "train/value_loss",
+        "train/q_values",
+        "train/std",
+        "train/epsilon",
+        "train/ent_coef",
+    ),
+    "Optimization": (
+        "train/loss",
+        "train/policy_loss",
+        "train/learning_rate",
+        "gradient_norm/total",
+        "train/*",
+        "losses/*",
+        "diagnostics/*",
+    ),
+    "Rewards and environment": ("rollout/info/*", "environment/*", "env/*"),
+    "Plasticity": ("plasticity/*",),
+    "Speed": ("throughput/sps", "logging/overhead_pct"),
+    "Return quantiles": ("rollout/return_median", "rollout/return_*"),
+    "Gradients": ("gradient_norm/*", "gradient_noise_scale", "update_ratio/*"),
+    "Health": ("health/*", "nonfinite/*"),
+}
+"""Title of a section to the tags in it; a tag is in the first that fits. Everything else is in ``Other``."""
+
+_HIDDEN = ("time/*", "axes/*")  # the x axis itself
+
+
+@dataclass
+class Chart:
+    """One chart: a tag and its series in each run.
+
+    Args:
+        tag: our name for it, or the run's own where there is none.
+        series: place of the run to its series.
+        copies: further tags with the same numbers, or with the same numbers below zero.
+    """
+
+    tag: str
+    series: dict[int, Series] = field(default_factory=dict)
+    copies: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The tag and its copies."""
+        return [self.tag, *self.copies]
+
+
+def sections(runs: Sequence[Run], tags: Sequence[str] | None = None) -> dict[str, list[Chart]]:
+    """Title of a section to its charts, without the empty ones.
+
+    Args:
+        runs: at least one.
+        tags: only these, or those that match patterns such as ``train/*``.
+
+    Raises:
+        ValueError: if one of ``tags`` matches nothing; the message offers near names.
+
+    Example:
+        ``sections([read_run("runs/exp1")])["Returns"][0].tag`` is ``"train/reward"``
+    """
+    charts = [chart for chart in _charts(runs).values() if not _matches([chart.tag], _HIDDEN)]
+    for pattern in tags or ():
+        if not any(_matches(chart.names, [pattern]) for chart in charts):
+            known = [name for chart in charts for name in chart.names]
+            raise ValueError(f"tag: expected one of {near(pattern, known)}, got {pattern!r}")
+    shown = charts if tags is None else [chart for chart in charts if _matches(chart.names, tags)]
+    titles = [*SECTIONS, "Other"]
+    found: dict[str, list[Chart]] = {}
+    for chart in sorted(shown, key=lambda chart: (_place(chart.tag), chart.tag)):
+        found.setdefault(titles[_place(chart.tag)[0]], []).append(chart)
+    return found
+
+
+def _charts(runs: Sequence[Run]) -> dict[str, Chart]:
+    charts: dict[str, Chart] = {}
+    for place, run in enumerate(runs):
+        for tag, (points, copies) in _distinct(run).items():
+            chart = charts.setdefault(tag, Chart(tag))
+            chart.series[place] = points
+            chart.copies += [copy for copy in copies if copy not in chart.copies]
+    return charts
+
+
+def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
+    """Each series once, under its first name, with its further names; the steps themselves are left out."""
+    named = {**run.canonical, **{tag: run.series(tag) for tag in run.tags if tag not in run.canonical}}
+    found: dict[str, tuple[Series, list[str]]] = {}
+    same: dict[bytes, list[str]] = {}
+    for tag in sorted(named, key=lambda tag: (tag not in run.canonical, *_place(tag), tag)):
+        steps, values = named[tag]
+        if np.array_equal(steps, values):
+            continue
+        twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])
+        first = next((twin for twin in twins if _is_copy(tag, twin, values)), None)
+        if first is None:
+            twins.append(tag)
+            found[tag] = (steps, values), []
+        else:
+            found[first][1].append(tag)
+    return found
+
+
+def _is_copy(tag: str, twin: str, values: NDArray[np.float64]) -> bool:
+    """Whether two tags of the same numbers mean the same; constants and other units may agree by chance."""
+    description, other = describe(tag), describe(twin)
+    same_unit = description is None or (other is not None and description.unit == other.unit)
+    return same_unit and not bool(np.all(values == values[0]))
+
+
+def _place(tag: str) -> tuple[int, int]:
+    """Section and place in it, for sorting."""
+    for section, patterns in enumerate(SECTIONS.values()):
+        for place, pattern in enumerate(patterns):
+            if fnmatch(tag, pattern):
+                return section, place
+    return len(SECTIONS), 0
+
+
+def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch(name, pattern) for name in names for pattern in patterns)

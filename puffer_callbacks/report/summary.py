@@ -1,0 +1,89 @@
+"""What happened, in one paragraph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from puffer_callbacks.plots.style import short_number
+from puffer_callbacks.report.outcome import Outcome
+
+if TYPE_CHECKING:
+    from puffer_callbacks.health import Finding
+
+
+def describe_run(outcome: Outcome, findings: Sequence[Finding] | None) -> str:
+    """The outcome of one run as a paragraph."""
+    on = f" on {outcome.environment}" if outcome.environment else ""
+    seconds = f" in {duration(outcome.seconds)}" if outcome.seconds > 0 else ""
+    speed = f", at {short_number(outcome.speed)} steps per second" if outcome.speed > 0 else ""
+    sentences = [f"The run trained{on} for {short_number(outcome.steps)} {outcome.steps_name}{seconds}{speed}."]
+    if not math.isnan(outcome.final_return):
+        best = f"the best was {short_number(outcome.best_return)}, at step {short_number(outcome.best_step)}"
+        sentences.append(f"The mean return {_course(outcome)}; {best}.")
+    if not math.isnan(outcome.episode_length):
+        sentences.append(f"Episodes took {short_number(outcome.episode_length)} steps at the end.")
+    return " ".join([*sentences, *_warnings(outcome), *_verdict(findings)])
+
+
+def describe_runs(
+    outcomes: Sequence[Outcome], differing: Sequence[str], findings: Sequence[Sequence[Finding]] | None
+) -> str:
+    """The outcomes of several runs as a paragraph; ``differing`` names the hyperparameters that differ."""
+    environments = ", ".join(dict.fromkeys(each.environment for each in outcomes if each.environment))
+    on = f" on {environments}" if environments else ""
+    names = (
+        f", which differ in {', '.join(differing[:5])}{' and more' if len(differing) > 5 else ''}" if differing else ""
+    )
+    sentences = [f"{len(outcomes)} runs{on}{names}."]
+    known = [outcome for outcome in outcomes if not math.isnan(outcome.final_return)]
+    if known:
+        best, worst = (pick(known, key=lambda each: each.final_return) for pick in (max, min))
+        sentences.append(
+            f"The mean return of the last tenth was highest in {best.name} ({short_number(best.final_return)}) "
+            f"and lowest in {worst.name} ({short_number(worst.final_return)})."
+        )
+    return " ".join([*sentences, *_verdict(None if findings is None else [each for run in findings for each in run])])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them.
+
+    Example:
+        >>> duration(3.84), duration(75), duration(7500)
+        ('3.8 s', '1 min 15 s', '2 h 5 min')
+    """
+    if round(seconds) < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _course(outcome: Outcome) -> str:
+    first, final = (short_number(value) for value in (outcome.first_return, outcome.final_return))
+    change = abs(outcome.final_return - outcome.first_return)
+    if change <= 0.05 * max(abs(outcome.final_return), abs(outcome.first_return)):
+        return f"stayed near {final}"
+    verb = "rose" if outcome.final_return > outcome.first_return else "fell"
+    return f"{verb} from {first} over the first tenth of the run to {final} over the last"
+
+
+def _warnings(outcome: Outcome) -> list[str]:
+    if not outcome.nonfinite:
+        return []
+    shown, more = ", ".join(outcome.nonfinite[:3]), len(outcome.nonfinite) - 3
+    return [f"NaN or infinite values appear in {shown}{f' and {more} more' if more > 0 else ''}."]
+
+
+def _verdict(findings: Sequence[Finding] | None) -> list[str]:
+    if findings is None:
+        return []
+    if not findings:
+        return ["The health rules found nothing."]
+    counts = {kind: sum(finding.severity == kind for finding in findings) for kind in ("critical", "warning", "info")}
+    listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    rules = ", ".join(dict.fromkeys(finding.rule.replace("_", " ") for finding in findings))
+    return [f"Health rules found {listed}: {rules}."]

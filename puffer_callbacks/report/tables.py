@@ -1,0 +1,94 @@
+"""Numbers of the runs as HTML: tiles for one run, a table for several, and their hyperparameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from puffer_callbacks.plots.style import short_number
+from puffer_callbacks.report.outcome import Outcome
+from puffer_callbacks.report.summary import duration
+
+if TYPE_CHECKING:
+    from puffer_callbacks.runs import Run
+
+_MISSING = "–"
+
+
+def tiles_html(outcome: Outcome) -> str:
+    """The numbers of one run as tiles; what the run does not tell is left out."""
+    tiles = [
+        ("final return", _number(outcome.final_return), "last tenth"),
+        ("best return", _number(outcome.best_return), f"at {short_number(outcome.best_step)}"),
+        ("episode length", _number(outcome.episode_length), "steps"),
+        (outcome.steps_name, short_number(outcome.steps), ""),
+        ("speed", _number(outcome.speed), "steps/s"),
+        ("duration", duration(outcome.seconds) if outcome.seconds > 0 else _MISSING, ""),
+    ]
+    shown = [
+        f'<div class="tile"><dt>{escape(name)}</dt><dd>{value}{f"<small>{unit}</small>" if unit else ""}</dd></div>'
+        for name, value, unit in tiles
+        if value != _MISSING
+    ]
+    return f'<dl class="tiles">{"".join(shown)}</dl>'
+
+
+def runs_html(outcomes: Sequence[Outcome], findings: Sequence[Sequence[object]] | None) -> str:
+    """The numbers of several runs as a table, a row each."""
+    heads = ["run", "final return", "best return", "episode length", "steps", "steps/s", "duration"]
+    heads += ["findings"] if findings is not None else []
+    rows = []
+    for place, outcome in enumerate(outcomes):
+        numbers = (outcome.final_return, outcome.best_return, outcome.episode_length, outcome.steps, outcome.speed)
+        cells = [_number(number) for number in numbers]
+        cells.append(duration(outcome.seconds) if outcome.seconds > 0 else _MISSING)
+        cells += [str(len(findings[place]))] if findings is not None else []
+        name = f'<span class="swatch" data-run="{place}"></span>{escape(outcome.name)}'
+        rows.append(_row(name, cells))
+    return _table(heads, rows)
+
+
+def hyperparameters_html(runs: Sequence[Run], names: Sequence[str]) -> str:
+    """The hyperparameters: of several runs first those that differ, the rest folded."""
+    if not any(run.hyperparameters for run in runs):
+        return ""
+    differing, shared = split_settings(runs)
+    parts = ['<h2 id="hyperparameters">Hyperparameters</h2>']
+    if differing:
+        rows = [_row(escape(name), [_setting(run.hyperparameters.get(name)) for run in runs]) for name in differing]
+        parts.append(_table(["differing between the runs", *map(escape, names)], rows))
+    if shared:
+        rows = [_row(escape(name), [_setting(runs[0].hyperparameters[name])]) for name in shared]
+        table = _table(["name", "value"], rows)
+        folded = f"<details><summary>{len(shared)} that all runs share</summary>{table}</details>"
+        parts.append(table if len(runs) == 1 else folded)
+    return f'<div class="{"settings" if len(runs) == 1 else ""}">{"".join(parts)}</div>'
+
+
+def split_settings(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+    """The names of the hyperparameters that differ between the runs, and of those that all share."""
+    names = sorted({name for run in runs for name in run.hyperparameters}, key=lambda name: ("/" in name, name))
+    same = {name: len({repr(run.hyperparameters.get(name)) for run in runs}) == 1 for name in names}
+    return [name for name in names if not same[name]], [name for name in names if same[name]]
+
+
+def _number(value: float) -> str:
+    return _MISSING if math.isnan(value) else short_number(value)
+
+
+def _setting(value: object) -> str:
+    if value is None:
+        return _MISSING
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+    return f"<code>{escape(text)}</code>"
+
+
+def _row(name: str, cells: Sequence[str]) -> str:
+    return f'<tr><th scope="row">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'

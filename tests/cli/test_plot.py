@@ -1,0 +1,47 @@
+"""``puffer-callbacks plot``, as a person types it."""
+
+import json
+
+import pytest
+
+from puffer_callbacks.cli.plot import main
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        rows = [{"agent_steps": 64 * i, "env/episode_return": float(i), "loss/entropy": 1 / (i + 1)} for i in range(9)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "runs"
+
+
+def test_a_page_is_written_and_named(log, capsys):
+    assert main([str(log / "a"), "--out", "pages/report.html"]) == 0
+    assert capsys.readouterr().out == "Report: pages/report.html\n"
+    assert "<h1>a</h1>" in (log.parent / "pages" / "report.html").read_text()
+
+
+def test_several_runs_by_a_pattern_with_their_figures(log, capsys):
+    assert main(["runs/*", "--figures", "figures", "--tags", "train/reward"]) == 0
+    assert "<h1>2 runs</h1>" in (log.parent / "report.html").read_text()
+    assert capsys.readouterr().out.splitlines()[1] == "Figures: 4 files in figures"
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["nowhere"], "expected a pattern that matches the files or folders of runs, got nowhere"),
+        (["runs/a", "--tags", "train/rewrd"], "tag: expected one of ['train/reward'"),
+        (["runs/a", "--out", "runs/a/a.jsonl/report.html"], "out: expected a file that can be written"),
+        (["runs/a", "--figures", "runs/a/a.jsonl"], "figures: expected a folder that can be written"),
+    ],
+)
+def test_bad_input_is_one_clear_line(log, capsys, argv, line):
+    assert main(argv) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("puffer-callbacks: error: ")
+    assert line in error
+    assert error.count("\n") == 1

@@ -1,0 +1,187 @@
+"""What is drawn is what was computed; axes can be given; labels and legends are there."""
+
+import itertools
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgb
+
+from puffer_callbacks import Histogram, plots
+from puffer_callbacks.plots.densities import common_edges, shares
+from puffer_callbacks.plots.statistics import bootstrap_interval, interquartile_mean
+from puffer_callbacks.plots.style import PALETTE, short_number
+from tests.support.runs import run_of
+
+RNG = np.random.default_rng(0)
+SCORES = {"PPO": RNG.normal(480, 20, (6, 2)), "A2C": RNG.normal(400, 50, (5, 2))}
+HISTOGRAMS = [(step, Histogram.of(torch.full((100,), float(step)) + torch.linspace(0, 1, 100))) for step in range(4)]
+
+
+def seeds(number=4, **options):
+    noise = np.random.default_rng(1).normal(size=(number, 30))
+    return [
+        run_of(
+            {"train/reward": [(64 * i, float(i + noise[seed, i])) for i in range(30)]}, name=f"seed{seed}", **options
+        )
+        for seed in range(number)
+    ]
+
+
+FIGURES = {
+    "compare": lambda **ax: plots.compare(seeds(), repetitions=20, **ax),
+    "profiles": lambda **ax: plots.performance_profiles(SCORES, repetitions=20, **ax),
+    "improvement": lambda **ax: plots.probability_of_improvement(SCORES, repetitions=20, **ax),
+    "ridges": lambda **ax: plots.histogram_ridges(HISTOGRAMS, title="weights", **ax),
+    "heatmap": lambda **ax: plots.histogram_heatmap(HISTOGRAMS, title="weights", **ax),
+    "sweep": lambda **ax: plots.by_hyperparameter(seeds(hyperparameters={"lr": 0.1}), "lr", **ax),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_has_a_title_and_names_its_axes(name):
+    (ax, *_) = FIGURES[name]().axes
+    assert ax.get_title(loc="left")
+    assert ax.get_xlabel()
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_given_axes_are_drawn_in(name):
+    figure, ax = plt.subplots()
+    assert FIGURES[name](ax=ax) is figure
+    assert ax.has_data()
+    plt.close(figure)
+
+
+def test_no_figure_stays_open_to_be_shown_twice():
+    before = plt.get_fignums()
+    FIGURES["compare"]()
+    assert plt.get_fignums() == before
+
+
+def test_a_curve_is_the_interquartile_mean_with_its_bootstrap_band():
+    runs = seeds()
+    (ax,) = plots.compare(runs, points=30, repetitions=200, seed=3).axes
+    scores = np.stack([run.series("train/reward")[1] for run in runs])[:, None]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), interquartile_mean(scores))
+    low, high = bootstrap_interval(interquartile_mean, scores, repetitions=200, seed=3)
+    drawn = ax.collections[0].get_paths()[0].vertices
+    assert drawn[:, 1].min() == low.min()
+    assert drawn[:, 1].max() == high.max()
+
+
+def test_the_mean_is_one_word_away():
+    runs = seeds()
+    (ax,) = plots.compare(runs, points=30, statistic="mean", repetitions=20).axes
+    np.testing.assert_allclose(
+        ax.lines[0].get_ydata(), np.mean([run.series("train/reward")[1] for run in runs], axis=0)
+    )
+    with pytest.raises(ValueError, match=r"statistic: expected one of \['iqm', 'mean'\], got 'median'"):
+        plots.compare(runs, statistic="median")
+
+
+def test_groups_are_named_with_their_number_of_runs():
+    (ax,) = plots.compare({"PPO": seeds(4), "A2C": seeds(3)}, repetitions=20).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["PPO (4)", "A2C (3)"]
+
+
+def test_one_run_has_a_curve_and_no_band():
+    (ax,) = plots.compare(seeds(1)).axes
+    assert len(ax.lines) == 1
+    assert not ax.collections
+
+
+def test_scores_and_steps_have_to_fit():
+    with pytest.raises(ValueError, match=r"scores: expected \[runs, tasks, 4\] for 'PPO', got \(3, 1, 5\)"):
+        plots.learning_curves({"PPO": np.zeros((3, 1, 5))}, np.arange(4))
+
+
+def test_improvement_is_drawn_against_the_baseline():
+    (ax,) = plots.probability_of_improvement(SCORES, baseline="A2C", repetitions=20).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["PPO > A2C"]
+    with pytest.raises(ValueError, match=r"baseline: expected one of \['PPO', 'A2C'\]"):
+        plots.probability_of_improvement(SCORES, baseline="DQN")
+
+
+def test_diagnostics_have_a_panel_for_each_tag_that_a_run_has():
+    run = run_of({"train/reward": [(0, 1.0), (9, 2.0)], "train/entropy_loss": [(0, -0.7), (9, -0.5)]})
+    panels = [ax for ax in plots.diagnostics(run).axes if ax.get_visible()]
+    assert [ax.get_title(loc="left") for ax in panels] == ["train/reward", "train/entropy"]
+    assert panels[1].lines[0].get_ydata().tolist() == [0.7, 0.5]
+    assert panels[1].get_ylabel() == "nats"
+    with pytest.raises(ValueError, match="tags: expected one that a run has"):
+        plots.diagnostics(run, tags=["train/value_loss"])
+
+
+def test_shares_of_a_histogram_add_up_and_lie_where_the_values_are():
+    edges = np.linspace(0, 5, 11)
+    found = shares(HISTOGRAMS, edges)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    for (step, _), row in zip(HISTOGRAMS, found, strict=True):
+        assert set(np.flatnonzero(row)) <= {2 * step, 2 * step + 1, 2 * step + 2}
+
+
+def test_discrete_values_keep_their_shares_at_both_ends():
+    points = [(0, Histogram.of(torch.tensor([0.0, 0.0, 0.0, 1.0])))]
+    (row,) = shares(points, common_edges(points, num_bins=10))
+    np.testing.assert_allclose(row, [0.75, *[0.0] * 8, 0.25])
+
+
+def test_common_edges_leave_single_extremes_outside():
+    values = torch.cat([torch.linspace(-1, 1, 10_000), torch.tensor([1e9])])
+    low, *_, high = common_edges([(0, Histogram.of(values))], num_bins=10)
+    assert -1.2 < low < -0.9
+    assert 0.9 < high < 1.2
+
+
+def test_a_constant_and_an_empty_histogram_are_drawn():
+    points = [(0, Histogram.of(torch.ones(5))), (1, Histogram.of(torch.ones(0))), (2, Histogram.of(torch.ones(5)))]
+    edges = common_edges(points, num_bins=5)
+    assert shares(points, edges).tolist() == [[0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]]
+    assert plots.histogram_heatmap(points).axes
+    with pytest.raises(ValueError, match="expected a histogram that holds finite values, got 1 empty"):
+        plots.histogram_ridges(points[1:2])
+
+
+def test_colors_differ_for_people_with_any_color_vision():
+    """As simulated by Machado et al. 2009 at full severity, with a gamma of 2."""
+    matrices = {
+        "protanopia": [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        "deuteranopia": [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.01182, 0.04294, 0.968881],
+        ],
+        "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+    }
+    for matrix in matrices.values():
+        seen = [np.asarray(matrix) @ np.square(to_rgb(color)) for color in PALETTE]
+        assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (999.6, "1k"), (58368, "58.4k"), (1e6, "1M"), (-2.5e9, "-2.5G"), (0.00025, "0.00025"), (120, "120")],
+)
+def test_short_numbers(value, text):
+    assert short_number(value) == text
+
+
+def test_without_matplotlib_one_line_names_the_extra(tmp_path):
+    script = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from puffer_callbacks import plots\n"
+        "try:\n    plots.learning_curves({'a': [[[1.0]]]}, [0])\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == (
+        'figures: expected the package matplotlib, which is not installed; run: pip install "puffer_callbacks[report]"'
+    )

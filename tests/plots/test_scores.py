@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from puffer_callbacks.plots.scores import curves, final_scores, group_runs, hyperparameter, run_names
+from tests.support.runs import run_of
+
+REWARD = "train/reward"
+
+
+def line(first, last, slope=1.0, **options):
+    return run_of({REWARD: [(step, slope * step) for step in range(first, last + 1, 10)]}, **options)
+
+
+def test_curves_are_interpolated_on_the_steps_that_all_runs_cover():
+    steps, scores = curves([line(0, 100), line(20, 60, slope=2.0)], REWARD, points=5)
+    assert steps.tolist() == [20, 30, 40, 50, 60]
+    np.testing.assert_allclose(scores[:, 0], [steps, 2 * steps])
+
+
+def test_points_that_are_not_finite_are_left_out():
+    run = run_of({REWARD: [(0, 0.0), (10, float("nan")), (20, 20.0)]})
+    assert curves([run], REWARD, points=3)[1].tolist() == [[[0.0, 10.0, 20.0]]]
+
+
+def test_the_final_score_is_the_mean_of_the_last_part():
+    run = run_of({REWARD: [(step, float(step)) for step in range(101)]})
+    assert final_scores([run], REWARD, fraction=0.1).tolist() == [[95.0]]
+    assert final_scores([run], REWARD, fraction=1.0).tolist() == [[50.0]]
+
+
+def test_a_tag_of_another_library_answers_to_our_name():
+    run = run_of({"rollout/ep_rew_mean": [(0, 1.0), (10, 3.0)]})
+    assert final_scores([run], REWARD).tolist() == [[3.0]]
+    assert final_scores([run], "rollout/ep_rew_mean").tolist() == [[3.0]]
+
+
+def test_runs_are_grouped_by_a_hyperparameter_in_the_order_of_its_values():
+    runs = [line(0, 10, hyperparameters={"ppo/lr": lr, "name": name}) for lr, name in ((0.01, "b"), (0.001, "a"))]
+    assert list(group_runs([*runs, runs[0]], "lr")) == ["lr = 0.001", "lr = 0.01"]
+    assert [len(each) for each in group_runs([*runs, runs[0]], "lr").values()] == [1, 2]
+    assert list(group_runs(runs, "name")) == ["name = a", "name = b"]
+
+
+def test_names_tell_runs_apart():
+    assert run_names([line(0, 10, name="logs/a"), line(0, 10, name="logs/b")]) == ["a", "b"]
+    assert run_names([line(0, 10, name="logs/1/PPO"), line(0, 10, name="logs/2/PPO")]) == ["1/PPO", "2/PPO"]
+
+
+def test_unknown_names_are_answered_with_near_ones():
+    run = line(0, 10, hyperparameters={"ppo/learning_rate": 0.1, "gamma": 0.9})
+    with pytest.raises(ValueError, match=r"tag: expected one of \['train/reward'\], got 'train/rewrd'"):
+        curves([run], "train/rewrd")
+    with pytest.raises(ValueError, match=r"expected one of \['ppo/learning_rate'\], got 'learning_rte'"):
+        hyperparameter(run, "learning_rte")
+
+
+def test_a_name_that_stands_for_two_hyperparameters_is_not_guessed():
+    run = line(0, 10, hyperparameters={"actor/lr": 0.1, "critic/lr": 0.2})
+    with pytest.raises(ValueError, match=r"expected one of \['actor/lr', 'critic/lr'\], got 'lr'"):
+        hyperparameter(run, "lr")
+    assert hyperparameter(run, "critic/lr") == 0.2
+
+
+def test_bad_input_is_one_clear_line():
+    with pytest.raises(ValueError, match="expected at least one run in each group"):
+        group_runs([])
+    with pytest.raises(ValueError, match="expected at least one run in each group"):
+        group_runs({"PPO": []})
+    with pytest.raises(
+        ValueError, match="expected steps in common, got a run that begins at 50 and one that ends at 20"
+    ):
+        curves([line(0, 20), line(50, 90)], REWARD)
+    with pytest.raises(ValueError, match="expected finite values of 'train/reward', got 1"):
+        curves([run_of({REWARD: [(0, float("inf"))]})], REWARD)
+    with pytest.raises(ValueError, match="fraction: expected a number above 0 and at most 1, got 0"):
+        final_scores([line(0, 10)], REWARD, fraction=0)

@@ -1,0 +1,67 @@
+"""Figures as files, and the live view in a real kernel."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbclient import NotebookClient
+
+import puffer_callbacks
+from puffer_callbacks import Histogram
+from puffer_callbacks.report import LiveLogger, save_figures
+from tests.support.runs import run_of
+
+
+def test_each_figure_is_saved_as_png_and_pdf(tmp_path):
+    points = [(step, Histogram.of(torch.randn(10))) for step in range(3)]
+    runs = [
+        run_of({"train/reward": [(0, 1.0), (9, 2.0)]}, name=name, histograms={"weights/a": points}) for name in "ab"
+    ]
+    files = save_figures(runs, tmp_path / "figures")
+    assert {file.stem for file in files} == {
+        "diagnostics",
+        "compare_train_reward",
+        "train_reward",
+        *(f"weights_a_{run}_{kind}" for run in "ab" for kind in ("heatmap", "ridges")),
+    }
+    heads = {file.suffix: file.read_bytes()[:4] for file in files}
+    assert heads == {".png": b"\x89PNG", ".pdf": b"%PDF"}
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"figures: expected a folder that can be written, got '.*file/figures'"):
+        save_figures([run_of({"train/reward": [(0, 1.0), (9, 2.0)]})], tmp_path / "file" / "figures")
+
+
+def test_the_live_view_follows_a_run_in_place(tmp_path, monkeypatch):
+    monkeypatch.setenv(
+        "PYTHONPATH", str(Path(puffer_callbacks.__file__).parents[1])
+    )  # the kernel's package is this one
+    cell = """
+import warnings; warnings.filterwarnings("ignore")
+import lightning.pytorch as pl
+from puffer_callbacks import default_callbacks
+from puffer_callbacks.ppo import PPO
+from puffer_callbacks.report import LiveLogger
+view = LiveLogger(every_seconds=0)
+trainer = pl.Trainer(accelerator="cpu", max_epochs=-1, logger=view, callbacks=default_callbacks(),
+                     enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False)
+trainer.fit(PPO("CartPole-v1", total_timesteps=512, num_envs=4, num_steps=64, batch_size=64))
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = [output for output in notebook.cells[0].outputs if output.output_type == "display_data"]
+    assert len(shown) == 1
+    assert "step 512" in shown[0].data["text/html"]
+    assert "train/reward" in shown[0].data["text/html"]
+
+
+def test_outside_a_notebook_the_live_view_only_keeps_values(capsys):
+    logger = LiveLogger(["train/*"])
+    logger.log_metrics({"train/loss": 0.5}, step=3)
+    assert logger.series("train/loss") == [(3, 0.5)]
+    assert capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match="expected every_seconds of at least 0, got -1"):
+        LiveLogger(every_seconds=-1)

@@ -1,0 +1,62 @@
+import pytest
+
+from puffer_callbacks.report.sections import sections
+from tests.support.runs import run_of
+
+RISING = [(0, 1.0), (64, 2.0)]
+FALLING = [(0, -1.0), (64, -2.0)]
+
+
+def titles(runs, tags=None):
+    return {title: [chart.tag for chart in charts] for title, charts in sections(runs, tags).items()}
+
+
+def test_returns_come_first_whoever_wrote_the_run():
+    run = run_of(
+        {"train/value_loss": [(0, 4.0), (64, 5.0)], "rollout/ep_rew_mean": RISING, "mine/x": [(0, 7.0), (64, 9.0)]}
+    )
+    assert titles([run]) == {
+        "Returns": ["train/reward"],
+        "Policy and critic": ["train/value_loss"],
+        "Other": ["mine/x"],
+    }
+
+
+def test_numbers_that_are_logged_twice_are_shown_once():
+    run = run_of(
+        {"train/reward": RISING, "rollout/return_mean": RISING, "train/entropy": RISING, "losses/entropy": FALLING}
+    )
+    shown = sections([run])
+    assert [(chart.tag, chart.copies) for chart in shown["Returns"]] == [("train/reward", ["rollout/return_mean"])]
+    assert [(chart.tag, chart.copies) for chart in shown["Policy and critic"]] == [
+        ("train/entropy", ["losses/entropy"])
+    ]
+
+
+def test_numbers_that_agree_by_chance_are_shown_twice():
+    length_is_return = run_of({"train/reward": RISING, "train/episode_length": RISING})
+    assert titles([length_is_return])["Returns"] == ["train/reward", "train/episode_length"]
+    zeros = [(0, 0.0), (64, 0.0)]
+    constants = run_of({"diagnostics/clip_fraction": zeros, "diagnostics/explained_variance": zeros})
+    assert len(titles([constants])["Policy and critic"]) == 2
+
+
+def test_the_steps_themselves_are_no_curve():
+    run = run_of(
+        {"train/reward": RISING, "time/env_steps": [(0, 0.0), (64, 64.0)], "agent_steps": [(0, 0.0), (64, 64.0)]}
+    )
+    assert titles([run]) == {"Returns": ["train/reward"]}
+
+
+def test_runs_are_overlaid_by_our_names():
+    ours, theirs = run_of({"train/reward": RISING}), run_of({"rollout/ep_rew_mean": FALLING})
+    (chart,) = sections([ours, theirs])["Returns"]
+    assert [values.tolist() for _, values in chart.series.values()] == [[1.0, 2.0], [-1.0, -2.0]]
+
+
+def test_tags_choose_the_curves():
+    run = run_of({"train/reward": RISING, "rollout/return_mean": RISING, "train/value_loss": [(0, 3.0), (64, 5.0)]})
+    assert titles([run], ["train/v*"]) == {"Policy and critic": ["train/value_loss"]}
+    assert titles([run], ["rollout/return_mean"]) == {"Returns": ["train/reward"]}
+    with pytest.raises(ValueError, match=r"tag: expected one of \['train/value_loss'.*\], got 'train/value_los'"):
+        sections([run], ["train/value_los"])
