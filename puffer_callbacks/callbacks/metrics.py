@@ -24,10 +24,10 @@ _DIAGNOSTICS = {"approx_kl", "old_approx_kl", "clip_fraction", "explained_varian
 class MetricsCallback(PufferCallback):
     """Logs every scalar of the ``training_step`` dict: the exact mean over all steps of the interval.
 
-    ``train/<name>`` for each of them; ``losses/{policy,value,entropy}`` and ``diagnostics/…`` for the names
-    that RL shares; ``train/learning_rate`` from the optimizer where the module does not return it. Steps with
-    a NaN or infinite value are left out of the mean and counted: ``nonfinite/train/<name>`` is how many there
-    were so far.
+    ``train/<name>`` for each of them, and ``losses/{policy,value,entropy}`` besides; PPO's diagnostics are
+    ``diagnostics/{approx_kl,old_approx_kl,clip_fraction,explained_variance}`` alone. ``train/learning_rate`` comes
+    from the optimizer where the module does not return it. Steps with a NaN or infinite value are left out of the
+    mean and counted: ``nonfinite/<tag>`` is how many there were so far.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -124,7 +124,7 @@ class MetricsCallback(PufferCallback):
                 row[tag] = sign * mean
             if nonfinite:
                 self._nonfinite[name] += nonfinite
-                recorder.record({f"nonfinite/train/{name}": float(self._nonfinite[name])})
+                recorder.record({f"nonfinite/{tags(name)[0][0]}": float(self._nonfinite[name])})
         for count, values in rows.items():
             recorder.record(values, count=count)
 
@@ -136,9 +136,7 @@ class MetricsCallback(PufferCallback):
 @lru_cache(maxsize=1024)
 def tags(name: str) -> list[tuple[str, float]]:
     """The tags of a training step's scalar, each with the sign it has there."""
+    if name in _DIAGNOSTICS:
+        return [(f"diagnostics/{name}", 1.0)]
     named = [(f"train/{name}", 1.0)]
-    if name in _LOSSES:
-        named.append(_LOSSES[name])
-    elif name in _DIAGNOSTICS:
-        named.append((f"diagnostics/{name}", 1.0))
-    return named
+    return [*named, _LOSSES[name]] if name in _LOSSES else named
