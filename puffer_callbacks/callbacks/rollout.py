@@ -1,7 +1,8 @@
 """Returns, lengths, reward components and the critic's fit of each rollout."""
 
+import math
 import sys
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -16,6 +17,9 @@ from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 
+_LAST = 100
+"""Episodes that runs are compared by, as Stable-Baselines3's ``stats_window_size`` is by default."""
+
 
 class RolloutCallback(PufferCallback):
     """Logs statistics of finished episodes: returns, lengths, reward components, success, explained variance.
@@ -23,7 +27,8 @@ class RolloutCallback(PufferCallback):
     In one process a rollout is logged as it ends; several rollouts at one x are one row over all their episodes. With
     several ranks they are gathered at the first training step after each rollout, and what is logged is what one
     process would log for the rollouts of all ranks. NaN and infinite values are left out of every statistic and
-    counted: ``nonfinite/rollout/return`` is the number of such returns so far.
+    counted: ``nonfinite/rollout/return`` is the number of such returns so far. ``rollout/return_last_100`` is the mean
+    return of the last hundred episodes, by which runs are compared.
 
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
@@ -41,6 +46,7 @@ class RolloutCallback(PufferCallback):
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
+        self._last_returns: deque[float] = deque(maxlen=_LAST)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Begin a run."""
@@ -81,18 +87,19 @@ class RolloutCallback(PufferCallback):
             self._gather(Recorder.of(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of values so far that were not finite."""
-        return {"nonfinite": dict(self._nonfinite)}
+        """The number of values so far that were not finite, and the returns of the last episodes."""
+        return {"nonfinite": dict(self._nonfinite), "last_returns": list(self._last_returns)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
+        self._last_returns.extend(state_dict.get("last_returns", ()))
 
     def _record(self, rollout: RolloutStatistics, recorder: Recorder) -> None:
         x, before = self._at_one_x
         rollouts = [*before, rollout] if x == recorder.run.x else [rollout]
         self._at_one_x = (recorder.run.x, rollouts)
-        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])))
+        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])) | self._over_last_episodes([rollout]))
 
     def _gather(self, recorder: Recorder) -> None:
         """Pool the rollouts of all ranks on rank 0. Every rank calls this at the same training step."""
@@ -109,8 +116,17 @@ class RolloutCallback(PufferCallback):
         for axes, statistics in rollouts:
             steps.setdefault(axes[1], []).append((axes, RolloutStatistics.from_json(statistics)))
         rows = [steps[step] for step in sorted(steps)]
-        pooled = [(row[-1][0], pool([statistics for _, statistics in row])) for row in rows]
-        return [[axes, self._counted(statistics, fresh=statistics)] for axes, statistics in pooled]
+        return [[row[-1][0], self._row([statistics for _, statistics in row])] for row in rows]
+
+    def _row(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
+        statistics = pool(rollouts)
+        return self._counted(statistics, fresh=statistics) | self._over_last_episodes(rollouts)
+
+    def _over_last_episodes(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
+        """The mean return over the last hundred episodes, these included."""
+        returns = [value for rollout in rollouts for value in rollout.episodes.returns.tolist() if math.isfinite(value)]
+        self._last_returns.extend(returns)
+        return {"rollout/return_last_100": math.fsum(self._last_returns) / len(self._last_returns)} if returns else {}
 
     def _counted(self, statistics: dict[str, float], *, fresh: dict[str, float]) -> dict[str, float]:
         """The statistics, with non-finite values counted since the start."""
