@@ -8,10 +8,12 @@ if TYPE_CHECKING:
     from puffer_callbacks.callbacks import (
         AttentionCallback,
         GradientCallback,
+        HealthCallback,
         HistogramCallback,
         HyperparametersCallback,
         ImageCallback,
         MetricsCallback,
+        PlasticityCallback,
         PufferCallback,
         RolloutCallback,
         VideoCallback,
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
         emit,
         log,
     )
+    from puffer_callbacks.health import Finding
     from puffer_callbacks.loggers import ConsoleLogger, MemoryLogger
     from puffer_callbacks.recorder.recorder import Recorder
     from puffer_callbacks.rollout import Rollout
@@ -31,7 +34,9 @@ __all__ = [
     "Axes",
     "ConsoleLogger",
     "Every",
+    "Finding",
     "GradientCallback",
+    "HealthCallback",
     "Histogram",
     "HistogramCallback",
     "Hyperparameters",
@@ -40,6 +45,7 @@ __all__ = [
     "ImageCallback",
     "MemoryLogger",
     "MetricsCallback",
+    "PlasticityCallback",
     "PufferCallback",
     "Recorder",
     "Rollout",
@@ -58,8 +64,10 @@ _HOMES = {
     name: f"puffer_callbacks.{home}"
     for home, names in {
         "axes": "Axes",
-        "callbacks": "AttentionCallback GradientCallback HistogramCallback HyperparametersCallback ImageCallback "
-        "MetricsCallback PufferCallback RolloutCallback VideoCallback default_callbacks emit log",
+        "callbacks": "AttentionCallback GradientCallback HealthCallback HistogramCallback HyperparametersCallback "
+        "ImageCallback MetricsCallback PlasticityCallback PufferCallback RolloutCallback VideoCallback "
+        "default_callbacks emit log",
+        "health": "Finding",
         "loggers": "ConsoleLogger MemoryLogger",
         "recorder": "Recorder",
         "rollout": "Rollout",

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "recorder": LEAVES | {"backends", "config", "overhead", "values"},
     "health": {"rollout", "values"},
     "runs": {"health", "values"},
-    "callbacks": LEAVES | {"config", "evaluation", "histogram", "measure", "pictures", "recorder", "values"},
+    "callbacks": LEAVES | {"config", "evaluation", "health", "histogram", "measure", "pictures", "recorder", "values"},
     "adapters": LEAVES | {"callbacks", "config", "measure", "recorder", "values"},
     "ppo": LEAVES | {"callbacks", "config", "recorder"},
     "plots": {"runs", "values"},

@@ -16,6 +16,7 @@ BeforeStep = Callable[[Optimizer], None]
 
 _BASES = {"lightning.pytorch.callbacks.callback", "pytorch_lightning.callbacks.callback"}
 _UNCHANGED = nullcontext()
+_is_autocast = torch.is_autocast_enabled
 
 
 def is_callback(candidate: object) -> bool:
@@ -43,11 +44,10 @@ def overriding(callbacks: Iterable[Any], hook: str) -> list[Hook]:
 
 def full_precision() -> AbstractContextManager[Any]:
     """A block outside of autocast: measures are exact, also in a trainer that never leaves it, as PuffeRL."""
-    active = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
-    if not active:
+    if not (_is_autocast("cpu") or _is_autocast("cuda")):  # at every step
         return _UNCHANGED
     stack = ExitStack()
-    for device in active:
+    for device in filter(_is_autocast, ("cpu", "cuda")):
         stack.enter_context(torch.autocast(device, enabled=False))
     return stack
 

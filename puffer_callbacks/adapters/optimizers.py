@@ -69,6 +69,7 @@ class OptimizerWatch:
         self._before_clip: BeforeStep | None = None
         self._owned: dict[Optimizer, set[int]] = {}  # the identities of its parameters
         self._foreign: WeakSet[Optimizer] = WeakSet()
+        self._finds = False
         self._handles: list[Any] = []
         self._stepped: set[Optimizer] = set()
         self._clipped: set[Optimizer] = set()
@@ -95,7 +96,7 @@ class OptimizerWatch:
             before_step: called with an optimizer right before its step, its gradients complete.
             before_clip: called once with an optimizer before each step, its gradients complete and not yet clipped.
         """
-        self._before_step, self._before_clip = before_step, before_clip
+        self._before_step, self._before_clip, self._finds = before_step, before_clip, find
         for optimizer in optimizers:
             self._add(optimizer)
         if find:
@@ -105,8 +106,9 @@ class OptimizerWatch:
 
     def step_reported(self) -> None:
         """The training step is over; a step that a gradient scaler skipped too."""
-        self._stepped.clear()
-        self._clipped.clear()
+        if self._stepped or self._clipped:
+            self._stepped.clear()
+            self._clipped.clear()
 
     def close(self) -> None:
         """Remove every hook."""
@@ -118,12 +120,13 @@ class OptimizerWatch:
 
     def _add(self, optimizer: Optimizer) -> None:
         self._owned[optimizer] = _parameters(optimizer)
-        self._handles.append(optimizer.register_step_pre_hook(self._on_step))
-        self._handles.append(optimizer.register_step_post_hook(self._after_step))
+        if not self._finds:
+            self._handles.append(optimizer.register_step_pre_hook(self._on_step))
 
-    def _on_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    def _on_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if optimizer not in self._owned and optimizer not in self._foreign:
             self._on_new_optimizer(optimizer)
+        return self._on_step(optimizer, args, kwargs) if optimizer in self._owned else None
 
     def _on_new_optimizer(self, optimizer: Optimizer) -> None:
         if _parameters(optimizer) & self._parameters:
@@ -133,24 +136,30 @@ class OptimizerWatch:
             self._foreign.add(optimizer)
 
     def _on_clip(self, parameters: list[Tensor]) -> None:
+        before_clip = self._before_clip
+        if before_clip is None:
+            return
         clipped = {id(parameter) for parameter in parameters}
         for optimizer, owned in self._owned.items():
             if optimizer not in self._clipped and optimizer not in self._evaluated and clipped & owned:
                 self._end_earlier_step(optimizer)
-                self._notify_before_clip(optimizer)
+                before_clip(optimizer)
                 self._clipped.add(optimizer)  # a second clip is of other parameters, or an inner function's
 
     def _on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if torch.compiler.is_compiling():
             return None
-        if optimizer in self._stepped:
+        if self._stepped:
             self._end_earlier_step(optimizer)
+        if self._evaluated:
+            self._evaluated.discard(optimizer)
         # a closure computes the gradients itself, so they are complete after its first call
         if len(args) > 1 and callable(args[1]):
             return (optimizer, self._observed(args[1], optimizer), *args[2:]), kwargs
         if kwargs and callable(kwargs.get("closure")):
             return args, {**kwargs, "closure": self._observed(kwargs["closure"], optimizer)}
         self._notify(optimizer)
+        self._stepped.add(optimizer)
         return None
 
     def _observed(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
@@ -159,25 +168,18 @@ class OptimizerWatch:
             if optimizer not in self._evaluated:  # a line search calls it again
                 self._notify(optimizer)
                 self._evaluated.add(optimizer)
+                self._stepped.add(optimizer)
             return loss
 
         return run
 
-    def _after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        self._stepped.add(optimizer)
-        self._evaluated.discard(optimizer)
-
     def _notify(self, optimizer: Optimizer) -> None:
-        if optimizer in self._clipped:
+        if self._clipped and optimizer in self._clipped:
             self._clipped.remove(optimizer)
-        else:
-            self._notify_before_clip(optimizer)
+        elif self._before_clip is not None:
+            self._before_clip(optimizer)
         if self._before_step is not None:
             self._before_step(optimizer)
-
-    def _notify_before_clip(self, optimizer: Optimizer) -> None:
-        if self._before_clip is not None:
-            self._before_clip(optimizer)
 
     def _end_earlier_step(self, optimizer: Optimizer) -> None:
         if optimizer in self._stepped:

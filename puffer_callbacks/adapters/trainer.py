@@ -40,6 +40,7 @@ class TrainerAdapter(TrainerAttributes):
         self._module: Any = None
         self._count_env_steps: Callable[[], int] | None = None
         self._watch: OptimizerWatch | None = None
+        self._recorder: Any = None
         self._loaded: dict[str, Any] = {}
         self._saw_batch = False
         self._last_env_steps = self._steps_before = 0
@@ -85,7 +86,7 @@ class TrainerAdapter(TrainerAttributes):
         self.hparams, self.optimizers, self._count_env_steps = hparams, list(optimizers), env_steps
         self._steps_before = global_step
         self._module, self.lightning_module, self._saw_batch = module, as_lightning_module(module, self), False
-        Recorder.of(self)  # joins the callbacks where there is none yet
+        self._recorder = Recorder.of(self)  # joins the callbacks where there is none yet
         self._watch = OptimizerWatch(module, found=self._add_optimizer, step_end=self._unreported_step)
         self.call_hook("setup", "fit")
         self._warn_of_second_run()
@@ -99,12 +100,12 @@ class TrainerAdapter(TrainerAttributes):
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
         """A training step is over: call ``on_step`` of every callback."""
-        recorder = Recorder.of(self)
-        self.first_batch(batch)
+        if batch is not None and not self._saw_batch:
+            self.first_batch(batch)
         if self._watch is not None:
             self._watch.step_reported()
         with full_precision():
-            recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
+            self._recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
 
     def update_end(self, metrics: Mapping[str, Scalar]) -> None:
         """A library's own update is over, of which these are the metrics."""

@@ -7,6 +7,8 @@ from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
+from puffer_callbacks.writers.fallback import ValuesWriter
+from puffer_callbacks.writers.last_steps import last_step_of
 
 
 class MultiWriter(Writer):
@@ -46,8 +48,19 @@ class MultiWriter(Writer):
         """CPU seconds spent on threads of the writers: the most that they can have taken from the run."""
         return sum(writer.busy for writer in self.writers)
 
+    def add_listener(self, listener: Any) -> None:
+        """Give whole rows to one more object, on this thread.
+
+        Args:
+            listener: any with ``log_values(values, step)``; it is no logger of the run and has no part in a checkpoint.
+        """
+        writer = ValuesWriter(listener)
+        writer.x_axis = self.x_axis
+        self.writers.append(writer)
+
     def begin(self, first_step: int) -> None:
-        """Begin a run in every logger."""
+        """Begin a run in every logger, and warn if one has later rows of an earlier run."""
+        self._report_later_rows(first_step)
         for writer in self.writers:
             writer.begin(first_step)
         self.faults.report_deferred()
@@ -88,3 +101,11 @@ class MultiWriter(Writer):
             at = next((at for at, state in enumerate(states) if state["kind"] == kind), None)
             if at is not None:
                 writer.load_state_dict(states.pop(at))
+
+    def _report_later_rows(self, first_step: int) -> None:
+        last_steps = {writer.name: last_step_of(writer.logger) or 0 for writer in self.writers}
+        names = [name for name, step in last_steps.items() if step > first_step]
+        if names:
+            have = f"expected no rows after step {first_step}, where this run begins, got rows up to step"
+            advice = "both runs are kept; give each run a logger, or a version, of its own"
+            self.faults.report(", ".join(names), f"{have} {max(last_steps.values())} of an earlier run; {advice}")

@@ -11,6 +11,7 @@ from puffer_callbacks.backends.unsaved_rows import UnsavedRow, UnsavedRows, rows
 from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
+from puffer_callbacks.writers.last_steps import keep_last_step
 
 
 class RetryingWriter(Writer):
@@ -75,6 +76,7 @@ class RetryingWriter(Writer):
             self._is_failing = bool(failed)
         row.lost, row.written = bool(failed), monotonic()
         self.add_loss(rows=int(row.lost))
+        keep_last_step(self.logger, self.writer.step(row.axes))
         self._has_new_rows = True
 
     def call(self, action: Callable[[], Any], *, is_row: bool = False) -> Any:

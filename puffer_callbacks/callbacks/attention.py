@@ -55,11 +55,14 @@ class AttentionCallback(PufferCallback):
         self._probe = probe
         self._refused = False
 
-    @guarded
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batch, where no probe was given."""
         if self._probe is None:
-            self._probe = first_samples(batch, pl_module, count=self.num_samples)
+            self._keep_probe(trainer, pl_module, batch)
+
+    @guarded
+    def _keep_probe(self, trainer: Any, pl_module: Any, batch: Any) -> None:
+        self._probe = first_samples(batch, pl_module, count=self.num_samples)
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:

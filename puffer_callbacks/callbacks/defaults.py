@@ -6,52 +6,71 @@ from lightning.pytorch import Callback
 
 from puffer_callbacks.callbacks.attention import AttentionCallback
 from puffer_callbacks.callbacks.gradient import GradientCallback
+from puffer_callbacks.callbacks.health import HealthCallback
 from puffer_callbacks.callbacks.histogram import HistogramCallback
 from puffer_callbacks.callbacks.hyperparameters import HyperparametersCallback
 from puffer_callbacks.callbacks.image import ImageCallback
 from puffer_callbacks.callbacks.metrics import MetricsCallback
+from puffer_callbacks.callbacks.plasticity import PlasticityCallback
 from puffer_callbacks.callbacks.rollout import RolloutCallback
 from puffer_callbacks.callbacks.video import VideoCallback
 
-_CALLBACKS: dict[str, tuple[type[Callback], str, bool]] = {
-    "metrics": (MetricsCallback, "every_n_steps", True),
-    "rollout": (RolloutCallback, "", True),
-    "histograms": (HistogramCallback, "every_n_steps", True),
-    "gradients": (GradientCallback, "every_n_steps", True),
-    "images": (ImageCallback, "every_n_rollouts", False),
-    "attention": (AttentionCallback, "every_n_steps", False),
-    "videos": (VideoCallback, "every_n_rollouts", False),
-    "hyperparameters": (HyperparametersCallback, "", True),
-}
-"""Name to the callback, its interval's argument, and whether it is there unasked."""
+Choice = bool | int | dict[str, Any] | Callback
+"""Whether to have a callback, its interval, its arguments, or the callback itself."""
 
 
-def default_callbacks(**overrides: bool | int | dict[str, Any] | Callback) -> list[Callback]:
-    """The callbacks that most people want: metrics, rollout, histograms, gradients and hyperparameters.
+def default_callbacks(
+    *,
+    metrics: Choice = True,
+    rollout: Choice = True,
+    histograms: Choice = True,
+    gradients: Choice = True,
+    hyperparameters: Choice = True,
+    health: Choice = True,
+    images: Choice = False,
+    attention: Choice = False,
+    videos: Choice = False,
+    plasticity: Choice = False,
+) -> list[Callback]:
+    """The callbacks that most people want.
+
+    ``False`` leaves one out, ``True`` puts one in, an integer is its interval, a dict its arguments, and a callback
+    stands in its place.
 
     Args:
-        **overrides: by name: ``metrics``, ``rollout``, ``histograms``, ``gradients``, ``hyperparameters``,
-            and unless asked for left out ``images``, ``attention``, ``videos``. ``False`` leaves one out,
-            ``True`` puts one in, an integer is its interval, a dict its arguments, a callback stands in its
-            place.
+        metrics: ``MetricsCallback``; its interval is ``every_n_steps``.
+        rollout: ``RolloutCallback``; it has no interval.
+        histograms: ``HistogramCallback``; ``every_n_steps``.
+        gradients: ``GradientCallback``; ``every_n_steps``.
+        hyperparameters: ``HyperparametersCallback``; it has no interval.
+        health: ``HealthCallback``; ``every_n_rollouts``.
+        images: ``ImageCallback``; ``every_n_rollouts``.
+        attention: ``AttentionCallback``; ``every_n_steps``.
+        videos: ``VideoCallback``; ``every_n_rollouts``.
+        plasticity: ``PlasticityCallback``; ``every_n_steps``.
 
     Raises:
-        TypeError: if a name is unknown or an override is of another kind.
+        TypeError: if a choice is of another kind.
 
     Example:
         >>> callbacks = default_callbacks(histograms=False, metrics=100, images=True)
         >>> [type(callback).__name__.removesuffix("Callback") for callback in callbacks]
-        ['Metrics', 'Rollout', 'Gradient', 'Image', 'Hyperparameters']
+        ['Metrics', 'Rollout', 'Gradient', 'Image', 'Hyperparameters', 'Health']
     """
-    unknown = sorted(set(overrides) - set(_CALLBACKS))
-    if unknown:
-        raise TypeError(f"default_callbacks: expected some of {', '.join(_CALLBACKS)}; got {', '.join(unknown)}")
-    callbacks = []
-    for name, (kind, interval, default) in _CALLBACKS.items():
-        callback = _build(name, kind, interval, overrides.get(name, default))
-        if callback is not None:
-            callbacks.append(callback)
-    return callbacks
+    steps, rollouts = "every_n_steps", "every_n_rollouts"
+    chosen = [
+        _build("metrics", MetricsCallback, steps, metrics),
+        _build("rollout", RolloutCallback, "", rollout),
+        _build("histograms", HistogramCallback, steps, histograms),
+        _build("gradients", GradientCallback, steps, gradients),
+        _build("images", ImageCallback, rollouts, images),
+        _build("attention", AttentionCallback, steps, attention),
+        _build("videos", VideoCallback, rollouts, videos),
+        _build("plasticity", PlasticityCallback, steps, plasticity),
+        _build("hyperparameters", HyperparametersCallback, "", hyperparameters),
+        _build("health", HealthCallback, rollouts, health),  # last: it judges what the others log
+    ]
+    return [callback for callback in chosen if callback is not None]
 
 
 def _build(name: str, kind: type[Callback], interval: str, override: object) -> Callback | None:

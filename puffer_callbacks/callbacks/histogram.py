@@ -52,6 +52,7 @@ class HistogramCallback(PufferCallback):
 
     expensive = True
     uses_collectives = True
+    reads_metrics = False
 
     def __init__(
         self,
@@ -112,15 +113,20 @@ class HistogramCallback(PufferCallback):
             reason = f"the pattern {pattern!r} matches no parameter; expected one such as {names[:3]}"
             Recorder.of(trainer).faults.report(f"HistogramCallback({pattern!r})", reason)
 
-    @guarded
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batch, for activations."""
         if self.activations and self._probe is None:
-            self._probe = first_samples(batch, pl_module, count=_SAMPLES)
+            self._keep_probe(trainer, pl_module, batch)
+
+    @guarded
+    def _keep_probe(self, trainer: Any, pl_module: Any, batch: Any) -> None:
+        self._probe = first_samples(batch, pl_module, count=_SAMPLES)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Keep the rollout where the next firing is near: its memory is wanted for the rollouts that follow."""
+        if all(getattr(rollout, name) is None for name in _ROLLOUT):  # of finished episodes alone
+            return
         recorder = Recorder.of(trainer)
         before, self._rollout_at = self._rollout_at, recorder.counters.optimizer_steps
         steps_between = sys.maxsize if before is None else self._rollout_at - before

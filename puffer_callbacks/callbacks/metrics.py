@@ -41,6 +41,7 @@ class MetricsCallback(PufferCallback):
     """
 
     reads_every_step = True
+    reads_metrics = False
 
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)

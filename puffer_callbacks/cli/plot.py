@@ -1,10 +1,11 @@
 """``puffer-callbacks plot``: a run, or several, as one HTML page."""
 
 import sys
-from argparse import ArgumentError, ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from puffer_callbacks.cli.parser import CommandParser
 from puffer_callbacks.report import report, save_figures
 from puffer_callbacks.runs import Run, read_run, read_runs
 
@@ -23,18 +24,17 @@ def main(argv: Sequence[str]) -> int:
         2
     """
     try:
-        return _plot(_parser().parse_args(list(argv)))
-    except (ArgumentError, ImportError, OSError, ValueError) as error:
+        return _plot(_parser().parse(argv))
+    except (ImportError, OSError, ValueError) as error:
         print(f"puffer-callbacks: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="puffer-callbacks plot",
         description="Write a run, or several overlaid, as one HTML page that opens without a network.",
         epilog="Example: puffer-callbacks plot runs/exp1 runs/exp2 --out report.html",
-        exit_on_error=False,
     )
     parser.add_argument("logs", nargs="+", metavar="LOG", help="file or folder of a run, or a pattern such as 'runs/*'")
     parser.add_argument("--out", default="report.html", help="the page (default: report.html)")

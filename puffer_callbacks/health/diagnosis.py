@@ -13,7 +13,11 @@ from puffer_callbacks.health.rules import RULES
 
 
 def diagnose(
-    series: Mapping[str, tuple[Any, Any]], facts: Facts | None = None, *, rules: Iterable[Rule] = RULES
+    series: Mapping[str, tuple[Any, Any]],
+    facts: Facts | None = None,
+    *,
+    rules: Iterable[Rule] = RULES,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Diagnosis:
     """Judge a run.
 
@@ -21,6 +25,7 @@ def diagnose(
         series: tag to (steps [n], values [n]), under the tags of this package.
         facts: what else is known of the run; the more, the more can be judged.
         rules: those to apply; a rule may explain those that come after it.
+        thresholds: rule to the threshold in place of its own.
 
     Example:
         >>> import numpy as np
@@ -29,12 +34,12 @@ def diagnose(
         >>> [(finding.rule, finding.first_step) for finding in found.findings]
         [('learning_rate_zero', 100)]
     """
-    evidence = Evidence(series, facts or Facts())
+    evidence = Evidence(series, (facts or Facts()).completed(series))
     findings: list[tuple[Rule, Finding]] = []
     judged, not_judged = [], {}
     for each in rules:
         try:
-            verdict = each.check(evidence)
+            verdict = each.apply(evidence, threshold=(thresholds or {}).get(each.name))
         except NotJudged as reason:
             not_judged[each.name] = str(reason)
             continue

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -19,6 +19,8 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "target_update_interval": ("target_update_interval",),
 }
 """Field to the hyperparameter names that trainers give it."""
+AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout")
+"""Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,19 @@ class Facts:
         found["anneal_learning_rate"] = _boolean(plain.get("anneal_lr"))
         found["normalizes_observations"] = _boolean(plain.get("norm_obs"))
         return cls(**found | {name: value for name, value in known.items() if value is not None})
+
+    def completed(self, series: Mapping[str, tuple[Any, Any]]) -> "Facts":
+        """With what a run's own series tell: ``diagnostics/num_actions`` and its like.
+
+        Example:
+            >>> Facts().completed({"diagnostics/num_actions": ([1], [4.0])}).num_actions
+            4
+        """
+        told = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
+        known: dict[str, Any] = {
+            name: int(values[-1]) for name, values in told.items() if len(values) and math.isfinite(values[-1])
+        }
+        return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
 
     @property
     def max_entropy(self) -> float | None:

@@ -28,7 +28,8 @@ class Verdict(NamedTuple):
     severity: Severity | None = None
 
 
-Check = Callable[[Evidence], Verdict | None]
+Check = Callable[..., Verdict | None]
+"""Called with the evidence and, where the rule has one, its threshold."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Rule:
         severity: of its finding.
         source: where the rule comes from.
         explains: names of rules whose findings follow from this one's, where they begin no earlier; ``"*"`` for all.
+        threshold: the number that decides, where users may change it; its unit is in the check's description.
     """
 
     name: str
@@ -48,14 +50,31 @@ class Rule:
     severity: Severity
     source: str
     explains: tuple[str, ...] = ()
+    threshold: float | None = None
 
     @property
     def description(self) -> str:
         """What it looks at, in one line."""
         return (self.check.__doc__ or "").strip().split("\n")[0]
 
+    def apply(self, evidence: Evidence, *, threshold: float | None = None) -> Verdict | None:
+        """What the rule finds.
 
-def rule(name: str, *, severity: Severity, source: str, explains: tuple[str, ...] = ()) -> Callable[[Check], Rule]:
+        Args:
+            evidence: the run.
+            threshold: in place of the rule's own.
+
+        Raises:
+            NotJudged: if evidence is missing.
+        """
+        if self.threshold is None:
+            return self.check(evidence)
+        return self.check(evidence, self.threshold if threshold is None else threshold)
+
+
+def rule(
+    name: str, *, severity: Severity, source: str, explains: tuple[str, ...] = (), threshold: float | None = None
+) -> Callable[[Check], Rule]:
     """Decorate a check, which makes it a ``Rule``.
 
     Args:
@@ -63,5 +82,6 @@ def rule(name: str, *, severity: Severity, source: str, explains: tuple[str, ...
         severity: ``"info"``, ``"warning"`` or ``"critical"``.
         source: a paper, page or report.
         explains: rules that this one explains.
+        threshold: passed to the check as its second argument.
     """
-    return lambda check: Rule(name, check, severity, source, explains)
+    return lambda check: Rule(name, check, severity, source, explains, threshold)

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from puffer_callbacks.loggers.lines import metric_lines
 from puffer_callbacks.loggers.table import metric_table, progress_title
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values import Hyperparameters, Text, Value
+from puffer_callbacks.values import Alert, Hyperparameters, Text, Value
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters, which a terminal would execute instead of print."""
@@ -92,7 +92,7 @@ class ConsoleLogger(Logger):
         """Print the scalars and texts of a row."""
         self.log_metrics({tag: value for tag, value in values.items() if isinstance(value, float)}, step)
         for tag, value in values.items():
-            if isinstance(value, Text):
+            if isinstance(value, Text) and not isinstance(value, Alert):  # which its callback prints itself
                 self._print_line(f"{tag}: {value.text}")
             elif isinstance(value, Hyperparameters):
                 self._find_total(value.settings)

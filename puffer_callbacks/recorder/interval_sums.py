@@ -133,7 +133,7 @@ class IntervalSums:
 
 
 def _total(column: Sequence[float]) -> Total:
-    with suppress(OverflowError, ValueError):  # beyond the range of a float; infinities of both signs
+    with suppress(OverflowError, ValueError, TypeError):  # too large; infinities of both signs; a complex number
         total = math.fsum(column)
         if math.isfinite(total):
             return total, len(column), 0
@@ -145,5 +145,9 @@ def _total(column: Sequence[float]) -> Total:
 def _are_plain(outputs: dict[Any, Any], rates: Mapping[str, Scalar]) -> bool:
     """Whether every value is a number, or a 0-d tensor or NumPy number on the host."""
     values = (*outputs.values(), *rates.values())
-    are_numbers = all(type(value) in _NUMBERS or (hasattr(value, "item") and value.ndim == 0) for value in values)
+    are_numbers = all(type(value) in _NUMBERS or _is_plain_number(value) for value in values)
     return are_numbers and all(type(name) is str for name in outputs)
+
+
+def _is_plain_number(value: object) -> bool:
+    return hasattr(value, "item") and getattr(value, "ndim", None) == 0 and as_scalar(value) is not None

@@ -48,6 +48,11 @@ class Run:
         backends = default_writer(loggers, self.faults)
         self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
 
+    def add_listener(self, listener: Any) -> None:
+        """Give whole rows to one more object, with ``log_values(values, step)``, on every rank."""
+        if self.row_log is not None:
+            self.row_log.backends.add_listener(listener)
+
     def start(self, trainer: Any, pl_module: Any) -> None:
         """Start to record a fit: every checkpoint is loaded by now."""
         if not self.counters.optimizer_steps and trainer.global_step:  # a checkpoint without our state

@@ -1,6 +1,6 @@
 """The training steps of a fit: each is added up, and the callbacks that are due are called."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -60,7 +60,7 @@ class TrainingSteps:
             if callable(getattr(callback, "resume_at", None)):
                 callback.resume_at(self._counters.optimizer_steps)
         self._optimizer_steps = OptimizerSteps(
-            self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self._wake
+            self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self.wake
         )
         self._optimizer_steps.open(trainer, pl_module)
         for callback in self._callbacks:
@@ -114,7 +114,7 @@ class TrainingSteps:
     def publish_later(self, values: Mapping[str, Value]) -> None:
         """Show numbers to Lightning's callbacks at the end of this training batch."""
         self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
-        self._wake()
+        self.wake()
 
     def publish(self, *, with_open_intervals: bool = False) -> None:
         """Show what was logged to Lightning's callbacks.
@@ -138,26 +138,27 @@ class TrainingSteps:
         for callback in self._callbacks:
             show_idle_hooks(callback)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Look at the callbacks at the end of this training batch, whatever step they declared."""
         self._due_at = 0
 
     def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
         with self._guard:
             self._row_log.advance(self._counters)
-            if perf_counter() >= self._run.budget.due_at:
-                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
         self._call(self._listeners.due(self._counters.optimizer_steps), outputs, batch, loss_scale)
         with self._guard:
+            if perf_counter() >= self._run.budget.due_at:  # after the callbacks: an interval never changes in a step
+                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
             self._listeners.refresh()
             self._due_at = self._listeners.due_at
             self.publish(with_open_intervals=self._is_first)
             self._is_first = False
 
-    def _call(self, callbacks: Iterable[Any], outputs: Any, batch: Any, loss_scale: int) -> None:
+    def _call(self, callbacks: Sequence[Any], outputs: Any, batch: Any, loss_scale: int) -> None:
         self._batch, metrics = batch, {}
-        with self._guard:
-            metrics = scalars_of(outputs, loss_scale=loss_scale)
+        if self._listeners.read_metrics(callbacks):
+            with self._guard:
+                metrics = scalars_of(outputs, loss_scale=loss_scale)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
         self._batch = None

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from puffer_callbacks.values import Histogram, Hyperparameters, Image, Text, Value, Video
+from puffer_callbacks.values import Alert, Histogram, Hyperparameters, Image, Text, Value, Video
 
-_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Histogram, Hyperparameters, Image, Text, Video)}
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Alert, Histogram, Hyperparameters, Image, Text, Video)}
 
 
 def to_state(value: Value) -> Any:

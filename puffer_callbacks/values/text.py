@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 Setting = float | int | str | bool
 """What a hyperparameter can be, once flattened."""
@@ -27,6 +28,32 @@ class Text:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise TypeError(f"Text: expected a string, got {type(self.text).__name__}")
+
+
+@dataclass(frozen=True)
+class Alert(Text):
+    """A text that wants attention: W&B notifies of it, other backends show it as any text.
+
+    Args:
+        text: one line or several.
+        title: one line.
+        severity: ``"info"``, ``"warning"`` or ``"critical"``.
+
+    Raises:
+        ValueError: if ``severity`` is none of the three.
+
+    Example:
+        >>> Alert("KL up to 0.5 nats", title="kl_large", severity="warning").severity
+        'warning'
+    """
+
+    title: str = ""
+    severity: Literal["info", "warning", "critical"] = "info"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.severity not in ("info", "warning", "critical"):
+            raise ValueError(f"Alert: expected info, warning or critical, got {self.severity!r}")
 
 
 @dataclass(frozen=True)

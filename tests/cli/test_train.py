@@ -257,3 +257,12 @@ def test_is_a_program(tmp_path: Path) -> None:
     ).stdout
     assert "--total-timesteps" in shown and "--num-envs" in shown
     assert "--gae-lambda" in shown and "of generalized advantage estimation" in shown
+
+
+def test_ppo_from_python_learns_as_the_command_line_does(tmp_path: Path, quiet_trainer) -> None:
+    assert main(["train", "--env", "Acrobot", "--log-dir", "runs", "--total-timesteps", "2048"]) == 0
+    module = PPO.from_preset("Acrobot", total_timesteps=2048)
+    quiet_trainer(max_epochs=-1).fit(module)
+    saved = torch.load(tmp_path / "runs" / "checkpoints" / "last.ckpt")
+    assert dict(module.hparams) == saved["hyper_parameters"] and module.hparams["learning_rate"] == 1e-3
+    assert all(value.equal(saved["state_dict"][name]) for name, value in module.state_dict().items())

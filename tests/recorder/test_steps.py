@@ -152,16 +152,19 @@ def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger):
     assert written == [0] * 17 + [1] * 16 + [2] * 16 + [3] * 15
 
 
-def test_a_callback_that_wants_every_step_gets_every_step(quiet_trainer, asked):
+def test_a_callback_without_a_schedule_is_called_at_every_step(quiet_trainer, asked):
     class Counts(PufferCallback):
-        steps = 0
+        steps, losses = 0, 0.0
 
         def on_step(self, trainer, pl_module, metrics):
             self.steps += 1
+            self.losses += float(metrics["loss"])
 
     counts = Counts()
     quiet_trainer(callbacks=[MetricsCallback(16), counts]).fit(Supervised(SCRIPT))
-    assert counts.steps == len(asked) == 64
+    assert counts.steps == 64
+    assert counts.losses == pytest.approx(VALUES.sum(), rel=1e-6)
+    assert len(asked) <= 2 + 2 * 64 // 16  # the others are still called where they are due
 
 
 def test_a_recorder_of_one_s_own_gets_every_step(quiet_trainer):

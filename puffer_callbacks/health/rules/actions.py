@@ -15,17 +15,18 @@ SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/domi
     severity="warning",
     source="Fujimoto et al. 2018, arXiv:1802.09477",
     explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "weights_unchanged"),
+    threshold=0.9,
 )
-def actions_saturated(evidence: Evidence) -> Verdict | None:
-    """Continuous actions at their bounds at nearly every step, while the return does not rise."""
+def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Continuous actions at their bounds at more than ``threshold`` of all steps, while the return does not rise."""
     saturated, returns = evidence.judged(SATURATED), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
-    spell = persistent_spell(saturated.smoothed().values > 0.9, points=8, share=0.3)
+    spell = persistent_spell(saturated.smoothed().values > threshold, points=8, share=0.3)
     if spell is None or returns.healthy:
         return None
     series = evidence.get(SATURATED)
-    at_once = bool(np.median(series.values[:3]) > 0.9)
+    at_once = bool(np.median(series.values[:3]) > threshold)
     begin = int(series.steps[0]) if at_once else int(saturated.steps[spell.first])
     end = int(saturated.steps[spell.last])
     message = f"{saturated.values[spell.last]:.0%} of the actions lie at their bounds, and the return does not rise."
@@ -39,17 +40,18 @@ def actions_saturated(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="Ahmed et al. 2019, arXiv:1811.11214",
     explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "weights_unchanged"),
+    threshold=0.99,
 )
-def action_dominates(evidence: Evidence) -> Verdict | None:
-    """One discrete action at every step, while the return does not rise."""
+def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
+    """One discrete action at more than ``threshold`` of all steps, while the return does not rise."""
     dominant, returns = evidence.judged(DOMINANT), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
-    spell = persistent_spell(dominant.smoothed().values > 0.99, points=8)
+    spell = persistent_spell(dominant.smoothed().values > threshold, points=8)
     if spell is None or returns.healthy:
         return None
     series = evidence.get(DOMINANT)
-    at_once = bool(np.median(series.values[:3]) > 0.99)
+    at_once = bool(np.median(series.values[:3]) > threshold)
     begin = int(series.steps[0]) if at_once else int(dominant.steps[spell.first])
     end = int(dominant.steps[spell.last])
     message = f"One action is taken at {dominant.values[spell.last]:.1%} of all steps, and the return does not rise."

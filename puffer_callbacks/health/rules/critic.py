@@ -53,15 +53,16 @@ def _by_reward(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="Huang et al. 2022, The 37 implementation details of PPO (explained variance)",
     explains=LEARNING,
+    threshold=0.05,
 )
-def critic_misfit(evidence: Evidence) -> Verdict | None:
-    """An explained variance at or below 0 where returns vary and the run does not do well."""
+def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
+    """An explained variance that stays below ``threshold`` where returns vary and the run does not do well."""
     fit, spread = evidence.judged(FIT), evidence.find(RETURN_STD)
     returns = evidence.returns
     if spread is None and returns is None:
         raise NotJudged(f"needs {RETURN_STD} or train/reward: where returns do not vary nothing can be explained")
     half = fit.after(evidence.total_steps * 0.4)
-    if len(half.values) < 5 or np.median(half.values) > 0.05 or np.quantile(half.values, 0.8) > 0.2:
+    if len(half.values) < 5 or np.median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None
     if spread is not None and np.median(spread.values) < 1e-3:
         return None
@@ -78,9 +79,10 @@ def critic_misfit(evidence: Evidence) -> Verdict | None:
     severity="critical",
     source="van Hasselt et al. 2018, arXiv:1812.02648 (the deadly triad)",
     explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "nonfinite_values"),
+    threshold=1000.0,
 )
-def value_explodes(evidence: Evidence) -> Verdict | None:
-    """A value loss that grows a thousandfold and more over its early level, while the return does not rise."""
+def value_explodes(evidence: Evidence, threshold: float) -> Verdict | None:
+    """A value loss that grows to more than ``threshold`` times its early level, while the return does not rise."""
     tag = next((t for t in (LOSS, "train/critic_loss", "train/loss") if evidence.find(t) is not None), None)
     if tag is None:
         raise NotJudged(f"needs {LOSS}")
@@ -88,7 +90,7 @@ def value_explodes(evidence: Evidence) -> Verdict | None:
     early = float(np.median(loss.values[: max(5, len(loss.values) // 10)]))
     late = float(np.median(loss.values[-max(3, len(loss.values) // 10) :]))
     returns = evidence.returns
-    if early <= 0 or late < 1e3 * early or (returns is not None and returns.healthy):
+    if early <= 0 or late < threshold * early or (returns is not None and returns.healthy):
         return None
     begin = int(loss.steps[loss.values > 30 * early][0])
     message = f"The value loss explodes: from {early:.3g} to {late:.3g}."

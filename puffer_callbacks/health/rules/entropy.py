@@ -47,14 +47,20 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("double_softmax",), begin, end, evidence.numbers([MAX_PROBABILITY, ENTROPY], end))
 
 
-@rule("entropy_collapsed", severity="warning", source="Ahmed et al. 2019, arXiv:1811.11214", explains=LEARNING)
-def entropy_collapsed(evidence: Evidence) -> Verdict | None:
-    """An entropy near 0, while the return stands still below its best or never rose."""
+@rule(
+    "entropy_collapsed",
+    severity="warning",
+    source="Ahmed et al. 2019, arXiv:1811.11214",
+    explains=LEARNING,
+    threshold=0.1,
+)
+def entropy_collapsed(evidence: Evidence, threshold: float) -> Verdict | None:
+    """An entropy below ``threshold`` of its maximum, while the return stands still below its best or never rose."""
     entropy = relative_entropy(evidence)
     returns = evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward: falling entropy alone is what success looks like")
-    spell = persistent_spell(entropy.smoothed().values < 0.1, points=8)
+    spell = persistent_spell(entropy.smoothed().values < threshold, points=8)
     if spell is None:
         return None
     begin, end = int(entropy.steps[spell.first]), int(entropy.steps[spell.last])
@@ -78,14 +84,15 @@ def _stands_still(returns: Returns, begin: int) -> bool:
     severity="warning",
     source="DLR-RM/stable-baselines3#2240; Andrychowicz et al. 2021, arXiv:2006.05990, section 3.6",
     explains=(*LEARNING, "critic_misfit"),
+    threshold=0.95,
 )
-def entropy_high(evidence: Evidence) -> Verdict | None:
-    """An entropy that stays at its maximum, while the return does not rise."""
+def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
+    """An entropy that stays above ``threshold`` of its maximum, while the return does not rise."""
     entropy = relative_entropy(evidence)
     returns = evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
-    if returns.improved or float(np.median(entropy.values[len(entropy.values) // 2 :])) < 0.95:
+    if returns.improved or float(np.median(entropy.values[len(entropy.values) // 2 :])) < threshold:
         return None
     begin, end = int(entropy.steps[0]), int(entropy.steps[-1])
     message = (

@@ -9,14 +9,20 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
 
 
-@rule("exploration_stays", severity="warning", source="Mnih et al. 2015 (annealed epsilon)", explains=SYMPTOMS)
-def exploration_stays(evidence: Evidence) -> Verdict | None:
-    """An exploration rate above a half in the second half of the run."""
+@rule(
+    "exploration_stays",
+    severity="warning",
+    source="Mnih et al. 2015 (annealed epsilon)",
+    explains=SYMPTOMS,
+    threshold=0.5,
+)
+def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
+    """An exploration rate above ``threshold`` in the second half of the run."""
     rate = evidence.get(EPSILON, points=8)
     late = rate.after(0.5 * evidence.total_steps).values
     if len(late) < 4:
         raise NotJudged("needs the second half of the run")
-    if np.median(late) <= 0.5:
+    if np.median(late) <= threshold:
         return None
     begin, end = int(rate.steps[0]), int(rate.steps[-1])
     message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."

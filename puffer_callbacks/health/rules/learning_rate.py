@@ -60,9 +60,10 @@ def schedule_not_applied(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="Karpathy, CS231n notes: |update| / |weight| of about 1e-3",
     explains=(*LEARNING, *POLICY, *NETWORK, *CRITIC, "gradient_explodes", "weights_unchanged"),
+    threshold=0.03,
 )
-def update_ratio_large(evidence: Evidence) -> Verdict | None:
-    """Steps that change weights by a large part of themselves, while the return does not rise."""
+def update_ratio_large(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Steps that change weights by more than ``threshold`` of themselves, while the return does not rise."""
     ratios = {
         name: series.after(evidence.burn_in)
         for name, series in evidence.matching("update_ratio/").items()
@@ -71,7 +72,7 @@ def update_ratio_large(evidence: Evidence) -> Verdict | None:
     if not ratios:
         raise NotJudged("needs 8 points of update_ratio/*.weight")
     early = {name: float(np.median(evidence.matching("update_ratio/")[name].values[:5])) for name in ratios}
-    large = {name: value for name, value in early.items() if value > 0.03}
+    large = {name: value for name, value in early.items() if value > threshold}
     returns = evidence.returns
     if len(large) < max(1, 0.5 * len(early)) or (returns is not None and returns.healthy):
         return None

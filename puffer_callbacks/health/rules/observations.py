@@ -45,11 +45,12 @@ def observation_late(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.3 (observation normalization)",
     explains=(*SYMPTOMS, "initialization_saturates", "reward_scale_large"),
+    threshold=100.0,
 )
-def observation_scale(evidence: Evidence) -> Verdict | None:
-    """Observations of hundreds and more that nobody normalizes, where units saturate or the run does not do well."""
+def observation_scale(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Observations above ``threshold`` that are not normalized, where units saturate or the run does not do well."""
     scale, facts = evidence.get(SCALE, points=3), evidence.facts
-    if facts.normalizes_observations or np.median(scale.values) < 100:
+    if facts.normalizes_observations or np.median(scale.values) < threshold:
         return None
     returns = evidence.returns
     saturated = evidence.matching("plasticity/saturated_ratio/").values()

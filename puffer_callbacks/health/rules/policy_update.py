@@ -90,13 +90,14 @@ def clip_fraction_zero(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="Schulman, Approximating KL divergence (joschu.net/blog/kl-approx.html); Huang et al. 2022 (target KL 0.01)",
     explains=(*SYMPTOMS, "weights_unchanged"),
+    threshold=10.0,
 )
-def kl_large(evidence: Evidence) -> Verdict | None:
-    """A KL far beyond what the clip range allows."""
+def kl_large(evidence: Evidence, threshold: float) -> Verdict | None:
+    """A KL more than ``threshold`` times what the clip range allows."""
     kl = evidence.get(KL, points=3)
     scale = kl_scale(evidence)
-    spell = persistent_spell(kl.smoothed(3).values > 10 * scale, points=5)
-    burst = np.flatnonzero(kl.values > 100 * scale)
+    spell = persistent_spell(kl.smoothed(3).values > threshold * scale, points=5)
+    burst = np.flatnonzero(kl.values > 10 * threshold * scale)
     if spell is None and not len(burst):
         return None
     first = int(kl.steps[burst[0] if spell is None else min([spell.first, *burst[:1]])])

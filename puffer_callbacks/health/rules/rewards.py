@@ -34,9 +34,10 @@ def reward_zero(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="effective horizon 1 / (1 − γ); Andrychowicz et al. 2021, arXiv:2006.05990, section 3.4",
     explains=(*LEARNING, "advantage_unused", "critic_misfit", "entropy_high", "entropy_collapsed"),
+    threshold=5.0,
 )
-def gamma_low(evidence: Evidence) -> Verdict | None:
-    """A discount factor whose horizon is a few steps of much longer episodes."""
+def gamma_low(evidence: Evidence, threshold: float) -> Verdict | None:
+    """A discount factor whose horizon, 1 / (1 − γ), is at most ``threshold`` steps of much longer episodes."""
     gamma = evidence.facts.gamma
     if gamma is None:
         estimated = evidence.find(GAMMA)
@@ -46,7 +47,7 @@ def gamma_low(evidence: Evidence) -> Verdict | None:
     lengths = evidence.find("train/episode_length")
     length = None if lengths is None else float(np.median(lengths.values))
     horizon = 1 / max(1 - gamma, 1e-9)
-    if horizon > 5 or gamma <= 0 or (length is not None and length < 4 * horizon):
+    if horizon > threshold or gamma <= 0 or (length is not None and length < 4 * horizon):
         return None
     returns = evidence.returns
     begin, end = evidence.first_step, evidence.last_step

@@ -10,12 +10,12 @@ SPS = "throughput/sps"
 _BLOCKS = 12
 
 
-@rule("throughput_falls", severity="warning", source="invariant: a step costs the same late as early")
-def throughput_falls(evidence: Evidence) -> Verdict | None:
-    """Steps a second that fall and fall, to less than 40 %."""
+@rule("throughput_falls", severity="warning", source="invariant: a step costs the same late as early", threshold=0.4)
+def throughput_falls(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Steps a second that fall and fall, to less than ``threshold`` of what they were."""
     speed = evidence.judged(SPS, points=3 * _BLOCKS)
     blocks = np.array([np.median(block) for block in np.array_split(speed.values, _BLOCKS)])
-    if blocks[-3:].max() > 0.4 * np.median(blocks[:3]) or rank_correlation(blocks) > -0.95:
+    if blocks[-3:].max() > threshold * np.median(blocks[:3]) or rank_correlation(blocks) > -0.95:
         return None
     begin = int(speed.steps[np.argmax(speed.smoothed().values < 0.7 * np.median(blocks[:3]))])
     end = int(speed.steps[-1])

@@ -52,18 +52,19 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
         "plasticity_lost",
         "gradient_vanishes",
     ),
+    threshold=0.9,
 )
-def units_saturated(evidence: Evidence) -> Verdict | None:
-    """Bounded units that have come to lie at their bounds, while the return does not rise."""
+def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Layers with more than ``threshold`` of their activations saturated in time, while the return does not rise."""
     layers, returns = _layers(evidence, SATURATED), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward: a good policy may well saturate")
-    later = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.9}
+    later = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > threshold}
     if returns.healthy or not later:
         return None
     name = max(later, key=lambda n: later[n].values[-1])
     series = later[name]
-    begin, end = int(series.steps[series.values > 0.9][0]), int(series.steps[-1])
+    begin, end = int(series.steps[series.values > threshold][0]), int(series.steps[-1])
     message = (
         f"{series.values[-1]:.0%} of the activations of {name} have become saturated, and the return does not rise."
     )
@@ -76,20 +77,21 @@ def units_saturated(evidence: Evidence) -> Verdict | None:
     severity="warning",
     source="Sokar et al. 2023, arXiv:2302.12902",
     explains=(*LEARNING, *POLICY, "weights_unchanged", "critic_misfit", "plasticity_lost", "gradient_vanishes"),
+    threshold=0.8,
 )
-def units_dormant(evidence: Evidence) -> Verdict | None:
-    """Layers of dormant units, while the return does not rise."""
+def units_dormant(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Layers with more than ``threshold`` of their units dormant, while the return does not rise."""
     layers, returns = _layers(evidence, DORMANT), evidence.returns
     dead = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.95}
-    many = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.8}
+    many = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > threshold}
     found = dead or many
     if not found or returns is None or returns.healthy:
         return None
     name = max(found, key=lambda n: found[n].values[-1])
     series = found[name]
-    begin, end = int(series.steps[series.values > 0.8][0]), int(series.steps[-1])
+    begin, end = int(series.steps[series.values > threshold][0]), int(series.steps[-1])
     message = f"{series.values[-1]:.0%} of the units of {name} are dormant, and the return does not rise."
-    causes = ("dead_units", "plasticity_lost") if np.median(series.values[:3]) > 0.8 else (
+    causes = ("dead_units", "plasticity_lost") if np.median(series.values[:3]) > threshold else (
         "plasticity_lost", "dead_units")  # fmt: skip
     return Verdict(message, (*causes, "learning_rate_high"), begin, end, evidence.numbers([DORMANT + name], end))
 

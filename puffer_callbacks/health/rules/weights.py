@@ -80,15 +80,16 @@ def _units_are_dead(evidence: Evidence) -> bool:
     severity="warning",
     source="Loshchilov and Hutter 2019, arXiv:1711.05101 (decay apart from the gradient)",
     explains=SYMPTOMS,
+    threshold=0.5,
 )
-def weights_decay(evidence: Evidence) -> Verdict | None:
-    """Weights that shrink to a part of what they were."""
+def weights_decay(evidence: Evidence, threshold: float) -> Verdict | None:
+    """Weights that shrink to less than ``threshold`` of what they were."""
     norms = {n: s for n, s in evidence.matching(NORM).items() if len(s.values) >= 8 and s.values[0] > 0}
     hidden = {n: s for n, s in norms.items() if role_of(n) != "target"}
     if not hidden:
         raise NotJudged(f"needs 8 points of {NORM}*: a callback in the training loop")
     # log standard deviations and output layers may well shrink; most of the network may not
-    fallen = {n: s for n, s in hidden.items() if np.median(s.values[-4:]) < 0.5 * s.values[0]}
+    fallen = {n: s for n, s in hidden.items() if np.median(s.values[-4:]) < threshold * s.values[0]}
     if len(fallen) < 2 or len(fallen) < 0.5 * len(hidden):
         return None
     if all(rank_correlation(s.values[: len(s.values) // 2]) > -0.3 for s in fallen.values()):

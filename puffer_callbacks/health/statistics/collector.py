@@ -8,16 +8,20 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.health.statistics.batches import BatchTracker
-from puffer_callbacks.health.statistics.log_probs import policy_log_probs, steps_of
+from puffer_callbacks.health.statistics.log_probs import PolicySample, policy_log_probs
 from puffer_callbacks.health.statistics.rollout import rollout_statistics
 from puffer_callbacks.health.statistics.weights import WeightTracker
 from puffer_callbacks.rollout import Rollout
 
 _REMEMBERED = 32
+Parameters = Iterable[tuple[str, Tensor]]
 
 
 class Collector:
     """Gathers every statistic that the rules look at, while a run trains.
+
+    A look at the run is ``add_rollout``, an ``add_step`` for each training step, and at the next rollout
+    ``finish_update``, or ``add_rollout`` again.
 
     Args:
         max_episode_steps: the environment's time limit, where it is known.
@@ -35,17 +39,15 @@ class Collector:
     def __init__(self, *, max_episode_steps: int | None = None) -> None:
         self.max_episode_steps = max_episode_steps
         self._batches, self._weights = BatchTracker(), WeightTracker()
-        self._previous: dict[str, Tensor] | None = None
-        self._previous_size = 0
+        self._before: PolicySample | None = None
+        self._size = 0
         self._seen: deque[tuple[float, ...]] = deque(maxlen=_REMEMBERED)
 
     def add_step(self, metrics: Mapping[str, Any], batch: Any = None) -> None:
         """Add a training step: its metrics (``approx_kl``, ``clip_fraction``) and, where it is known, its batch."""
         self._batches.add(metrics, batch)
 
-    def add_rollout(
-        self, rollout: Rollout, *, module: Any = None, parameters: Iterable[tuple[str, Tensor]] = ()
-    ) -> dict[str, float]:
+    def add_rollout(self, rollout: Rollout, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
         """Statistics of a rollout and of the update before it.
 
         Args:
@@ -53,13 +55,19 @@ class Collector:
             module: whose policy it is, where log-probabilities shall be recomputed.
             parameters: names and tensors of the weights to follow.
         """
-        values = self._batches.pop(self._previous_size)
+        values = self._batches.pop(self._size)
         values |= rollout_statistics(rollout, max_episode_steps=self.max_episode_steps)
         values |= self._weights.update(parameters)
         values["diagnostics/repeated_rollout"] = float(self._is_repeated(rollout))
-        if module is not None:
-            values |= self._compare_log_probs(module, rollout)
-        self._previous_size = rollout.num_steps * rollout.num_envs
+        current = PolicySample.of(rollout) if module is not None else None
+        values |= _compare(module, self._before, current)
+        self._before, self._size = current, rollout.num_steps * rollout.num_envs
+        return values
+
+    def finish_update(self, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
+        """Statistics of the update since ``add_rollout``, without a look at the rollout that has come meanwhile."""
+        values = self._batches.pop(self._size) | self._weights.update(parameters) | _compare(module, self._before, None)
+        self._weights, self._before, self._size = WeightTracker(), None, 0
         return values
 
     def _is_repeated(self, rollout: Rollout) -> bool:
@@ -75,24 +83,25 @@ class Collector:
         self._seen.append(mark)
         return repeated
 
-    def _compare_log_probs(self, module: Any, rollout: Rollout) -> dict[str, float]:
-        values, current = {}, steps_of(rollout)
-        if self._previous is not None:
-            now = policy_log_probs(module, self._previous["observations"], self._previous["actions"])
-            alignment = (
-                None
-                if now is None
-                else _correlation(now - self._previous["log_probs"].flatten(), self._previous["advantages"].flatten())
-            )
-            if alignment is not None:
-                values["diagnostics/advantage_alignment"] = alignment
-        if current is not None:
-            now = policy_log_probs(module, current["observations"], current["actions"])
-            if now is not None:
-                errors = (now - current["log_probs"].flatten()).abs()
-                values["diagnostics/log_prob_error"] = float(errors.mean())
-        self._previous = current
-        return values
+
+def _compare(module: Any, before: PolicySample | None, current: PolicySample | None) -> dict[str, float]:
+    """Log-probabilities as the policy gives them now, against those stored in the last rollout and in this one.
+
+    Returns:
+        ``diagnostics/advantage_alignment``, the correlation of their change over the update with the advantages; and
+        ``diagnostics/log_prob_error``, their mean absolute error in this rollout, in nats.
+    """
+    samples = [sample for sample in (before, current) if sample is not None]
+    now = policy_log_probs(module, samples) if samples else None
+    if now is None:
+        return {}
+    values: dict[str, float] = {}
+    if before is not None:
+        alignment = _correlation(now[0] - before.log_probs, before.advantages)
+        values |= {} if alignment is None else {"diagnostics/advantage_alignment": alignment}
+    if current is not None:
+        values["diagnostics/log_prob_error"] = float((now[-1] - current.log_probs).abs().mean())
+    return values
 
 
 def _correlation(first: Tensor, second: Tensor) -> float | None:

@@ -22,6 +22,7 @@ class WeightTracker:
 
     def __init__(self) -> None:
         self._previous: dict[str, Tensor] = {}
+        self._norms: dict[str, float] = {}
 
     @torch.no_grad()
     def update(self, parameters: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
@@ -40,13 +41,23 @@ class WeightTracker:
         for name, parameter in named:
             parts[name.rpartition(".")[0] or name].append(parameter.reshape(-1)[::stride].float())
         current = {module: torch.cat(tensors) for module, tensors in parts.items()}
-        norms = {module: float(weights.norm()) for module, weights in current.items()}
-        changes = {}
-        for module, before in self._previous.items():
-            if module in current and before.shape == current[module].shape:
-                changes[module] = float((current[module] - before).norm()) / max(float(before.norm()), 1e-12)
-        self._previous = {module: weights.clone() for module, weights in current.items()}
+        known = [
+            module for module, before in self._previous.items()
+            if module in current and before.shape == current[module].shape
+        ]  # fmt: skip
+        moved = [current[module] - self._previous[module] for module in known]
+        norms = _norms(current)
+        moves = _norms(dict(zip(known, moved, strict=True)))
+        changes = {module: moves[module] / max(self._norms[module], 1e-12) for module in known}
+        self._previous, self._norms = current, norms
         return {
             **{f"diagnostics/weight_norm/{module}": norm for module, norm in norms.items()},
             **{f"diagnostics/weight_change/{module}": change for module, change in changes.items()},
         }
+
+
+def _norms(tensors: dict[str, Tensor]) -> dict[str, float]:
+    """The Euclidean norms, brought to the host together."""
+    if not tensors:
+        return {}
+    return dict(zip(tensors, torch.stack([tensor.norm() for tensor in tensors.values()]).tolist(), strict=True))

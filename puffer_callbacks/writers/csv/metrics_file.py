@@ -41,6 +41,7 @@ class MetricsFile:
         self._second_name = folder / ".metrics.csv"
         self._lock = Lock()
         self._columns: list[str] = []
+        self.hparams: dict[str, Any] = {}
         self.reopen()
 
     @classmethod
@@ -71,8 +72,9 @@ class MetricsFile:
             self._append(to_lines([[row.get(column, "") for column in self._columns]]))
 
     def log_hparams(self, params: Mapping[str, Any]) -> None:
-        """Write ``hparams.yaml``."""
-        replace_file(self.folder / "hparams.yaml", to_yaml(params))
+        """Write ``hparams.yaml``: all hyperparameters that were ever logged."""
+        self.hparams.update(params)
+        replace_file(self.folder / "hparams.yaml", to_yaml(self.hparams))
 
     def save(self) -> None:
         """Nothing to do: no rows wait."""
@@ -106,6 +108,11 @@ class MetricsFile:
         rows = to_rows(body)
         kept = [row for row in rows if len(row) > step and (not any(row[mark:][:1]) or _up_to(row[step], last_step))]
         self._replace_rows(to_lines([self._columns, *kept]))
+
+    def restore(self) -> None:
+        """Bring back the earlier run's rows, which Lightning has removed, where this run wrote none."""
+        if not self._columns and self._second_name.is_file() and not self._path.exists():
+            os.link(self._second_name, self._path)
 
     def _append(self, line: bytes) -> None:
         size = self._path.stat().st_size

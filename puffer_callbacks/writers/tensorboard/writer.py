@@ -1,14 +1,13 @@
 """TensorBoard: one event for each row."""
 
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Hashable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from tempfile import TemporaryFile
 from time import sleep
 from typing import Any
 
-from lightning.pytorch.core.saving import save_hparams_to_yaml
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -38,6 +37,12 @@ class TensorBoardWriter(Writer):
         super().__init__(logger)
         self._known: set[str] = set()
         """The tags that have a point."""
+
+    @property
+    def destination(self) -> Hashable:
+        """The folder, and the prefix of the tags."""
+        folder = str(self.logger.log_dir)
+        return "TensorBoard", os.path.abspath(folder) if self._is_local else folder, self.tag("")
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row as one event; the operating system has it on return."""
@@ -132,12 +137,8 @@ class TensorBoardWriter(Writer):
         return encoded
 
     def _hyperparameters(self, value: Hyperparameters) -> list[Summary.Value]:
-        if value.status == "running":
-            # the logger keeps them for hparams.yaml; its own entry in the HParams tab would be hp_metric = -1
-            self.logger._default_hp_metric = False
-            if hasattr(self.logger, "hparams"):  # Fabric's logger has none
-                self.logger.hparams.update(value.settings)
-                # anew: Lightning's own save at the start of the fit was empty, or is of the run before a resume
-                save_hparams_to_yaml(os.path.join(self.logger.log_dir, "hparams.yaml"), self.logger.hparams)
+        if value.status == "running" and not os.path.isfile(os.path.join(self.logger.log_dir, "hparams.yaml")):
+            # which the logger writes when it is saved; Lightning's ``Trainer`` has done that already
+            getattr(self.logger, "hparams", {}).update(value.settings)
         metrics = {self.tag(tag): number for tag, number in value.metrics.items()}
         return hparams_summaries(replace(value, metrics=metrics))

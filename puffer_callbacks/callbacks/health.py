@@ -1,0 +1,217 @@
+"""What is wrong with a run, while it trains."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.flight_recorder import FlightRecorder, log_folder, nonfinite_tag, rollout_fields
+from puffer_callbacks.callbacks.rollout_looks import RolloutLooks
+from puffer_callbacks.callbacks.run_facts import as_scalars, facts_of_run, with_action_space
+from puffer_callbacks.faults import format_error
+from puffer_callbacks.health import Diagnosis, Finding, selected_rules
+from puffer_callbacks.health.finding import Severity
+from puffer_callbacks.health.monitor import Monitor
+from puffer_callbacks.health.panel import panel
+from puffer_callbacks.health.tracker import Change
+from puffer_callbacks.measure.nonfinite import nonfinite_names
+from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.schedule import Every
+from puffer_callbacks.values import Alert
+
+
+class HealthCallback(PufferCallback):
+    """Says what is wrong with a run, with likely causes and what to change (see ``puffer_callbacks.health``).
+
+    Statistics of rollouts and updates are logged as ``diagnostics/…``, and rules judge them together with all other
+    series of the run. A finding is printed once, and its end once. It is logged as the text
+    ``health/<rule>/finding``, which W&B notifies of; ``health/<rule>`` is 1 while it lasts and 0 after, and
+    ``health/findings`` counts those that last.
+
+    When values become NaN or infinite, the batch and the state before the update are saved in
+    ``flight_recorder/nonfinite_step_<step>.pt`` beside the logs, once in a run.
+
+    With several ranks rank 0 judges by its own rollouts, and the policy is not evaluated.
+
+    Args:
+        stop_on: ``"critical"`` or ``"warning"`` ends training with the first finding of this severity or a graver
+            one; ``None`` never does.
+        rules: rule to ``False`` to switch it off.
+        thresholds: rule to the threshold in place of its own, for those that have one.
+        every_n_rollouts: looks at every n-th rollout at most; as a run goes on it looks more rarely
+            (see ``puffer_callbacks.health.look_schedule``).
+        flight_recorder: whether to save what is needed to reproduce an update with NaN.
+        max_bytes: of the file that is saved, and of the copy of the state in memory.
+
+    Raises:
+        ValueError: if a rule is unknown or has no threshold, a number is below 1, or ``stop_on`` is another word.
+
+    Example:
+        >>> HealthCallback(stop_on="critical", rules={"gamma_low": False}, thresholds={"kl_large": 20}).findings
+        []
+    """
+
+    expensive = True
+    interval_unit = "rollouts"
+    reads_every_step = True
+
+    def __init__(
+        self,
+        *,
+        stop_on: Literal["warning", "critical"] | None = None,
+        rules: Mapping[str, bool] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        every_n_rollouts: int = 1,
+        flight_recorder: bool = True,
+        max_bytes: int = 64 * 2**20,
+    ) -> None:
+        if stop_on not in (None, "warning", "critical"):
+            raise ValueError(f"stop_on: expected 'warning', 'critical' or None, got {stop_on!r}")
+        if max_bytes < 1:
+            raise ValueError(f"max_bytes: expected at least 1, got {max_bytes}")
+        self.stop_on, self.every_n_rollouts = stop_on, every_n_rollouts
+        self._every = Every(every_n_rollouts)
+        self._rules, self._thresholds = selected_rules(rules or {}, thresholds or {}), dict(thresholds or {})
+        self._max_bytes = max_bytes if flight_recorder else 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._monitor = Monitor(rules=self._rules, thresholds=self._thresholds)
+        self._looks = RolloutLooks(self._every)
+        self._flight = FlightRecorder(max_bytes=self._max_bytes)
+        self._is_armed = self._max_bytes > 0
+        self._knows_action_space = self._loss_is_nonfinite = False
+        self._steps: Any = None
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every trouble of the run so far, those that have ended included; the gravest first."""
+        return self._monitor.findings
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """The latest verdict: findings, the rules that could be judged, and the others with the reason."""
+        return self._monitor.diagnosis
+
+    @property
+    def next_step(self) -> int:
+        """Each training step while an update is followed, none otherwise."""
+        return 0 if self._looks.is_following or self._loss_is_nonfinite else sys.maxsize
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Begin a run."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._reset()
+            Recorder.of(trainer).run.add_listener(self._monitor)
+
+    @guarded
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        """Gather what is known of the run."""
+        self._monitor.facts = facts = facts_of_run(trainer, pl_module)
+        self._looks.max_episode_steps = facts.max_episode_steps
+
+    def update(self, outputs: object, learning_rates: Mapping[str, Any], *, loss_scale: int = 1) -> None:
+        """Check the loss of a training step. The recorder calls it at every step."""
+        if self._is_armed and self._flight.add_loss(outputs) and self._steps is not None:
+            self._loss_is_nonfinite = True
+            self._steps.wake()
+
+    def open_means(self) -> dict[str, float]:
+        """Nothing: the loss is only checked."""
+        return {}
+
+    @guarded
+    def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
+        """Follow an update, and save the batch of a step whose loss is not finite."""
+        batch = None if self._steps is None else self._steps.batch
+        if self._loss_is_nonfinite:
+            self._loss_is_nonfinite = False
+            names = nonfinite_names(batch) if isinstance(batch, Mapping) else []
+            self._save(trainer, names or ["loss"], metrics=dict(metrics), batch=batch)
+        if self._looks.is_following:
+            self._looks.add_step(metrics, batch)
+
+    @guarded
+    def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
+        """Look at the rollout and the update before it where it is time, and judge the run."""
+        if not trainer.is_global_zero:
+            return
+        recorder = Recorder.of(trainer)
+        self._steps = recorder.run.steps
+        if not self._knows_action_space:
+            self._knows_action_space = True
+            self._monitor.facts = with_action_space(self._monitor.facts, rollout)
+            recorder.record(as_scalars(self._monitor.facts))
+        if self._is_armed:
+            self._check(trainer, pl_module, rollout)
+        # a forward pass may need every rank
+        recorder.record(self._looks.add_rollout(rollout, pl_module, evaluates_policy=trainer.world_size == 1))
+        if self._looks.verdict_is_due:
+            self._judge(trainer)
+
+    @guarded
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """Stop on every rank where rank 0 stops."""
+        if trainer.world_size > 1 and self.stop_on is not None:
+            trainer.should_stop = trainer.strategy.reduce_boolean_decision(trainer.should_stop, all=False)
+
+    @guarded
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """Judge the whole run."""
+        self._judge(trainer)
+
+    @guarded
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Judge the run that the exception ended."""
+        self._monitor.facts = replace(self._monitor.facts, error=format_error(exception))
+        self._judge(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The series so far, the troubles, and the number of rollouts."""
+        return {"monitor": self._monitor.state_dict(), "looks": self._looks.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self._monitor.load_state_dict(state_dict["monitor"])
+        self._looks.load_state_dict(state_dict["looks"])
+
+    def _judge(self, trainer: Any) -> None:
+        """Judge the run so far, and report what is new."""
+        if not trainer.is_global_zero:
+            return
+        changes, recorder = self._monitor.judge(), Recorder.of(trainer)
+        recorder.record(self._monitor.scalars())
+        for change in changes:
+            self._report(change, recorder)
+        if self.stop_on is not None and self._monitor.has(self.stop_on):
+            trainer.should_stop = True
+
+    def _report(self, change: Change, recorder: Recorder) -> None:
+        finding = change.finding
+        text = panel(finding, ended=change.kind == "ends")
+        if finding.rule == "nonfinite_values" and self._flight.saved is not None:
+            text += f"\nThe data and the state before the update are in {self._flight.saved}"
+        print(text, file=sys.stderr, flush=True)
+        severity: Severity = "info" if change.kind == "ends" else finding.severity
+        title = f"{finding.rule} {change.kind} at step {finding.first_step}"
+        recorder.record({f"health/{finding.rule}/finding": Alert(text, title=title, severity=severity)})
+
+    def _check(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
+        """Look for NaN in the rollout, and keep the state before the update that follows."""
+        names = self._flight.check(rollout)
+        if names:
+            self._save(trainer, names, rollout=rollout_fields(rollout))
+        else:
+            self._flight.remember(pl_module, trainer.optimizers)
+
+    def _save(self, trainer: Any, names: list[str], **parts: Any) -> None:
+        """Save what is needed to reproduce the update, once in a run, and judge at once."""
+        folder, step = log_folder(trainer), Recorder.of(trainer).run.x
+        self._is_armed = False
+        if folder is not None:
+            self._flight.save(folder / "flight_recorder", step=step, nonfinite=names, **parts)
+        self._monitor.log_values({nonfinite_tag(name): 1.0 for name in names}, step)
+        self._judge(trainer)

@@ -1,0 +1,99 @@
+"""Whether the networks can still learn: dormant units, rank and norm of the features, layer by layer."""
+
+import sys
+from typing import Any
+
+from torch import Tensor
+
+from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.measure.forward_pass.call import first_samples
+from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
+from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.schedule import Every
+
+
+class PlasticityCallback(PufferCallback):
+    """Logs the plasticity of each layer, by a forward pass over observations of the latest rollout.
+
+    ``plasticity/dormant_ratio/<layer>`` (Sokar et al. 2023, arXiv:2302.12902), ``plasticity/effective_rank/<layer>``
+    (Kumar et al. 2021, arXiv:2010.14498), ``plasticity/feature_norm/<layer>`` (Moalla et al. 2024, arXiv:2405.00662)
+    and, where the output is bounded as tanh's, ``plasticity/saturated_ratio/<layer>``, for each activation layer; and
+    ``plasticity/weight_norm/<module>``. The same names without a layer are the mean over layers, and the norm of all
+    weights.
+
+    It measures at the first rollout, and at the first one after each interval. Without rollouts the first
+    training batch is the probe. The pass leaves no trace: no hook, gradient, random number, buffer or mode is different
+    after it. With several ranks the policy is not evaluated.
+
+    Args:
+        every_n_steps: the interval, in optimizer steps.
+        num_samples: the most observations of a rollout that are used.
+
+    Raises:
+        ValueError: if a number is below 1.
+
+    Example:
+        >>> PlasticityCallback(every_n_steps=500).every_n_steps
+        500
+    """
+
+    expensive = True
+
+    def __init__(self, every_n_steps: int = 1000, *, num_samples: int = 512) -> None:
+        if num_samples < 1:
+            raise ValueError(f"PlasticityCallback: expected num_samples of at least 1, got {num_samples}")
+        self._every = Every(every_n_steps)
+        self.every_n_steps, self.num_samples = every_n_steps, num_samples
+        self._reset()
+
+    def _reset(self) -> None:
+        self._probe: Any = None
+        self._saw_rollout = self._failed = False
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Begin a run."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self._reset()
+
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Begin the interval that this step lies in."""
+        self._every.resume_at(optimizer_steps)
+
+    @property
+    def next_step(self) -> int:
+        """The optimizer step at which the interval ends; with rollouts it is asked at their ends instead."""
+        return sys.maxsize if self._saw_rollout else self._every.next
+
+    @guarded
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Keep the first batch, in case no rollout comes."""
+        if self._probe is None and not self._saw_rollout:
+            self._probe = first_samples(batch, pl_module, count=self.num_samples)
+
+    @guarded
+    def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
+        """Measure at the first rollout, and at the first one after each interval."""
+        is_first, self._saw_rollout = not self._saw_rollout, True
+        is_due = self._every.fires(Recorder.of(trainer).counters.optimizer_steps)
+        if (is_first or is_due) and isinstance(rollout.observations, Tensor):
+            stride = -(-rollout.num_steps * rollout.num_envs // self.num_samples) or 1
+            self._probe = rollout.observations.detach().flatten(0, 1)[::stride]
+            self._record(trainer, pl_module)
+            self._probe = None
+
+    @guarded
+    def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
+        """Measure with the first batch at the end of each interval, where there are no rollouts."""
+        if not self._saw_rollout and self._every.fires(Recorder.of(trainer).counters.optimizer_steps):
+            self._record(trainer, pl_module)
+
+    def _record(self, trainer: Any, module: Any) -> None:
+        recorder = Recorder.of(trainer)
+        recorder.record(weight_norms(module))
+        if self._probe is None or self._failed or trainer.world_size > 1:
+            return
+        self._failed = True  # a model that fails once is not asked again
+        recorder.record(layer_plasticity(module, self._probe))
+        self._failed = False

@@ -1,0 +1,80 @@
+"""Plasticity of every layer of a module, by one forward pass."""
+
+import math
+from statistics import fmean
+from typing import Any
+
+from torch import Tensor, nn
+
+from puffer_callbacks.measure.forward_pass.activations import activations
+from puffer_callbacks.measure.norms import norms
+from puffer_callbacks.measure.parameter_names import by_module, plain_name
+from puffer_callbacks.measure.plasticity import dormant_ratio, effective_rank, feature_norm, saturated_ratio
+
+_ACTIVATIONS = "torch.nn.modules.activation"
+_MAX_UNITS = 4096
+"""Units of a layer up to which its rank is measured: the time of a decomposition grows with their cube."""
+
+
+def layer_plasticity(module: nn.Module, batch: Any) -> dict[str, float]:
+    """``plasticity/<name>/<layer>`` of every activation layer that a forward pass reaches, and the mean over layers.
+
+    Args:
+        module: any; where it has a ``policy`` that is a module, the policy alone is called.
+        batch: as for ``puffer_callbacks.measure.forward_pass.call.forward``.
+
+    Returns:
+        ``dormant_ratio``; ``effective_rank`` and ``feature_norm`` of layers of vectors; ``saturated_ratio`` of layers
+        that are bounded by 1. Layers whose output is not finite are left out.
+
+    Raises:
+        ValueError: if the forward pass fails with the batch.
+
+    Example:
+        >>> import torch
+        >>> net = nn.Sequential(nn.Linear(2, 4), nn.ReLU())
+        >>> sorted(layer_plasticity(net, torch.ones(8, 2)))[1:3]
+        ['plasticity/dormant_ratio/1', 'plasticity/effective_rank']
+    """
+    policy, prefix = getattr(module, "policy", None), "policy."
+    if not isinstance(policy, nn.Module):
+        policy, prefix = module, ""
+    layers = {plain_name(n) for n, part in policy.named_modules() if type(part).__module__ == _ACTIVATIONS}
+    outputs = {prefix + name: out for name, out in activations(policy, batch).items() if name in layers}
+    values: dict[str, dict[str, float]] = {}
+    for layer, output in outputs.items():
+        for name, value in _of_layer(output).items():
+            values.setdefault(name, {})[layer] = value
+    means = {f"plasticity/{name}": fmean(each.values()) for name, each in values.items()}
+    return means | {f"plasticity/{name}/{layer}": v for name, each in values.items() for layer, v in each.items()}
+
+
+def _of_layer(output: Tensor) -> dict[str, float]:
+    if output.ndim < 2 or not output.numel() or not output.isfinite().all():
+        return {}
+    if output.ndim > 3:  # channels of pictures are units, wherever they fire
+        return {"dormant_ratio": dormant_ratio(output.movedim(1, -1))}
+    found = {"dormant_ratio": dormant_ratio(output), "feature_norm": feature_norm(output)}
+    if output.shape[-1] <= _MAX_UNITS:
+        found["effective_rank"] = float(effective_rank(output))
+    if output.abs().max() <= 1:
+        found["saturated_ratio"] = saturated_ratio(output)
+    return found
+
+
+def weight_norms(module: nn.Module) -> dict[str, float]:
+    """``plasticity/weight_norm`` of all weights, and ``plasticity/weight_norm/<module>`` of each module's own.
+
+    Args:
+        module: any; the shards of a ``DTensor`` are left out.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 1, bias=False))
+        >>> _ = nn.init.constant_(net[0].weight, 2.0)
+        >>> weight_norms(net)["plasticity/weight_norm/0"]
+        2.8284270763397217
+    """
+    named = {plain_name(n): p for n, p in module.named_parameters() if not hasattr(p, "placements")}
+    each = dict(zip(named, (norm.item() for norm in norms(p.detach() for p in named.values())), strict=True))
+    modules = {f"plasticity/weight_norm/{name}": math.hypot(*parts) for name, parts in by_module(each).items()}
+    return {"plasticity/weight_norm": math.hypot(*each.values()), **modules}
