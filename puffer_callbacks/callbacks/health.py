@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.flight_recorder import FlightRecorder, log_folder, nonfinite_tag, rollout_fields
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.callbacks.rollout_looks import RolloutLooks
 from puffer_callbacks.callbacks.run_facts import as_scalars, facts_of_run, with_action_space
 from puffer_callbacks.faults import format_error
@@ -169,10 +170,12 @@ class HealthCallback(PufferCallback):
         self._monitor.facts = replace(self._monitor.facts, error=format_error(exception))
         self._judge(trainer)
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The series so far, the troubles, and the number of rollouts."""
         return {"monitor": self._monitor.state_dict(), "looks": self._looks.state_dict()}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._monitor.load_state_dict(state_dict["monitor"])

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.gather_schedule import GatherSchedule
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.distributed import broadcast_json, gather_json
 from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
@@ -81,6 +82,7 @@ class RolloutCallback(PufferCallback):
         if trainer.world_size > 1:
             self._gather(Recorder.of(trainer))
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The number of values so far that were not finite, unfinished episodes, and the rollouts of the open row."""
         x, rollouts = self._at_one_x
@@ -91,6 +93,7 @@ class RolloutCallback(PufferCallback):
             "at_one_x": open_row,
         }
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
