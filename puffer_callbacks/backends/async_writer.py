@@ -7,8 +7,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.announce import announced_if_slow
-from puffer_callbacks.backends.retrying_writer import FLUSH_SECONDS as FLUSH_SECONDS
-from puffer_callbacks.backends.retrying_writer import RetryingWriter
+from puffer_callbacks.backends.retrying_writer import FLUSH_SECONDS, RetryingWriter
 from puffer_callbacks.backends.worker import Worker
 from puffer_callbacks.values import Image, Value, Video
 from puffer_callbacks.writers import Writer

@@ -18,7 +18,7 @@ _TRAINER = (
     "precision",
     "world_size",
 )
-_RL_METRICS = ("train/reward", "rollout/return_mean", "train/episode_length")
+_RL_METRICS = ("rollout/return_last_100", "train/reward", "train/episode_length")
 _METRICS = ("train/loss",)
 
 
@@ -28,8 +28,8 @@ class HyperparametersCallback(PufferCallback):
 
     Nested names are joined by ``/``. What looks like a secret, by its name or by its form, is redacted, also in
     what Lightning itself logs (``hparams.yaml``), and there is no ``hp_metric`` of −1.
-    TensorBoard's HParams tab shows the last ``train/reward`` and its kind (``train/loss`` for a module
-    without ``env_steps``) beside the configuration.
+    TensorBoard's HParams tab shows the return over the last hundred episodes (``train/loss`` for a module without
+    ``env_steps``) beside the configuration, of which it lists first what people compare first.
 
     Args:
         redact: regular expressions of further secret names, on top of ``api_key``, ``token``, ``password``,

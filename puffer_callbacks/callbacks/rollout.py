@@ -1,7 +1,8 @@
 """Returns, lengths, reward components and the critic's fit of each rollout."""
 
+import math
 import sys
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -18,6 +19,9 @@ from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 
+_LAST = 100
+"""Episodes that runs are compared by, as Stable-Baselines3's ``stats_window_size`` is by default."""
+
 
 class RolloutCallback(PufferCallback):
     """Logs statistics of finished episodes: returns, lengths, reward components, success, explained variance.
@@ -27,6 +31,7 @@ class RolloutCallback(PufferCallback):
     process would log for the rollouts of all ranks. Where a rollout has no ``episode_returns``, episodes are counted
     from its rewards and dones, environment by environment, across rollouts. NaN and infinite values are left out of
     every statistic and counted: ``nonfinite/rollout/return`` is the number of such returns so far.
+    ``rollout/return_last_100`` is the mean return of the last hundred episodes, by which runs are compared.
 
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
@@ -34,6 +39,7 @@ class RolloutCallback(PufferCallback):
     """
 
     uses_collectives = True
+    reads_metrics = False
 
     def __init__(self) -> None:
         self._gathers = GatherSchedule()
@@ -45,6 +51,7 @@ class RolloutCallback(PufferCallback):
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
+        self._last_returns: deque[float] = deque(maxlen=_LAST)
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
@@ -84,19 +91,20 @@ class RolloutCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The number of values so far that were not finite, unfinished episodes, and the rollouts of the open row."""
+        """What is counted so far: non-finite values, unfinished episodes, the open row, the last returns."""
         x, rollouts = self._at_one_x
-        open_row = [x, [rollout.to_json() for rollout in rollouts]]
         return {
             "nonfinite": dict(self._nonfinite),
             "unfinished": self._unfinished.state_dict(),
-            "at_one_x": open_row,
+            "at_one_x": [x, [rollout.to_json() for rollout in rollouts]],
+            "last_returns": list(self._last_returns),
         }
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
+        self._last_returns.extend(state_dict.get("last_returns", ()))
         if self._is_first_rank and "unfinished" in state_dict:  # which saved its own
             self._unfinished.load_state_dict(state_dict["unfinished"])
             x, rollouts = state_dict["at_one_x"]
@@ -106,7 +114,7 @@ class RolloutCallback(PufferCallback):
         x, before = self._at_one_x
         rollouts = [*before, rollout] if x == recorder.run.x else [rollout]
         self._at_one_x = (recorder.run.x, rollouts)
-        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])))
+        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])) | self._over_last_episodes([rollout]))
 
     def _gather(self, recorder: Recorder) -> None:
         """Pool the rollouts of all ranks on rank 0. Every rank calls this at the same training step."""
@@ -123,8 +131,17 @@ class RolloutCallback(PufferCallback):
         for axes, statistics in rollouts:
             steps.setdefault(axes[1], []).append((axes, RolloutStatistics.from_json(statistics)))
         rows = [steps[step] for step in sorted(steps)]
-        pooled = [(row[-1][0], pool([statistics for _, statistics in row])) for row in rows]
-        return [[axes, self._counted(statistics, fresh=statistics)] for axes, statistics in pooled]
+        return [[row[-1][0], self._row([statistics for _, statistics in row])] for row in rows]
+
+    def _row(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
+        statistics = pool(rollouts)
+        return self._counted(statistics, fresh=statistics) | self._over_last_episodes(rollouts)
+
+    def _over_last_episodes(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
+        """The mean return over the last hundred episodes, these included."""
+        returns = [value for rollout in rollouts for value in rollout.episodes.returns.tolist() if math.isfinite(value)]
+        self._last_returns.extend(returns)
+        return {"rollout/return_last_100": math.fsum(self._last_returns) / len(self._last_returns)} if returns else {}
 
     def _counted(self, statistics: dict[str, float], *, fresh: dict[str, float]) -> dict[str, float]:
         """The statistics, with non-finite values counted since the start."""

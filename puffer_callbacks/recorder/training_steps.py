@@ -1,6 +1,6 @@
 """The training steps of a fit: each is added up, and the callbacks that are due are called."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -161,10 +161,11 @@ class TrainingSteps:
             self.publish(with_open_intervals=self._is_first)
             self._is_first = False
 
-    def _call(self, callbacks: Iterable[Any], outputs: Any, batch: Any, loss_scale: int) -> None:
+    def _call(self, callbacks: Sequence[Any], outputs: Any, batch: Any, loss_scale: int) -> None:
         self._batch, metrics = batch, {}
-        with self._guard:
-            metrics = scalars_of(outputs, loss_scale=loss_scale)
+        if self._listeners.read_metrics(callbacks):
+            with self._guard:
+                metrics = scalars_of(outputs, loss_scale=loss_scale)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
         self._batch = None
