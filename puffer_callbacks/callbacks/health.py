@@ -183,6 +183,9 @@ class HealthCallback(PufferCallback):
         self._monitor.load_state_dict(state_dict["monitor"])
         self._looks.load_state_dict(state_dict["looks"])
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_steps": None}
+
     def _judge(self, trainer: Any) -> None:
         """Judge the run so far, and report what is new."""
         if not trainer.is_global_zero:
