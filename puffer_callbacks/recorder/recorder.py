@@ -138,7 +138,7 @@ class Recorder(Callback):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the open intervals to ``EarlyStopping`` and its kind, which Lightning calls after all others."""
         if self.run.steps is not None:
-            self.run.steps.publish(with_open_intervals=True)
+            self.run.steps.epoch_end()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the last intervals."""

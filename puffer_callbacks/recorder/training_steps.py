@@ -53,7 +53,7 @@ class TrainingSteps:
         self._callbacks = list(trainer.callbacks)
         self._listeners = StepListeners(self._callbacks)
         self._due_at = 0
-        self._is_first = True
+        self._is_first, self._is_between_epochs = True, False
         self._batch: Any = None
         self._unpublished: dict[str, float] = {}
         for callback in self._callbacks:
@@ -116,9 +116,17 @@ class TrainingSteps:
         elif self._listeners.at_every_step:
             self._call(self._listeners.at_every_step, outputs, batch, loss_scale)
 
+    def epoch_end(self) -> None:
+        """An epoch of training is over: ``EarlyStopping`` and its kind look at the means of open intervals."""
+        self._is_between_epochs = True
+        self.publish(with_open_intervals=True)
+        self.wake()
+
     def publish_later(self, values: Mapping[str, Value]) -> None:
-        """Show numbers to Lightning's callbacks at the end of this training batch."""
+        """Show numbers to Lightning's callbacks: at the end of this training batch, at once between batches."""
         self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
+        if self._is_between_epochs or not self._trainer.training:  # in validation
+            self.publish()
         self.wake()
 
     def publish(self, *, with_open_intervals: bool = False) -> None:
@@ -148,6 +156,7 @@ class TrainingSteps:
         self._due_at = 0
 
     def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
+        self._is_between_epochs = False
         due: list[Any] = []
         with self._guard:
             self._row_log.advance(self._counters)
