@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from puffer_callbacks.faults import Faults
+from puffer_callbacks.recorder.hooks import PER_BATCH_HOOKS
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -58,6 +59,9 @@ class PufferCallback(Callback):
         """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a
         second ``fit`` of one trainer continues its run."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not (name in PER_BATCH_HOOKS and value is None)}
+
     @property
     def state_key(self) -> str:
         """The key in checkpoints: callbacks of one kind stand side by side if their intervals differ."""
@@ -71,6 +75,10 @@ class PufferCallback(Callback):
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Start to train at this optimizer step, after a checkpoint was loaded."""
+
+    def open_means(self) -> dict[str, float]:
+        """The means so far of intervals that have not ended, by tag, for callbacks with ``reads_every_step``."""
+        return {}
 
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Called once after each training batch.
