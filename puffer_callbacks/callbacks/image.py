@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.pictures.figures import action_figure, reward_figure
 from puffer_callbacks.pictures.observations import observation_image
 from puffer_callbacks.pictures.space_leaves import flatten_space
@@ -92,10 +93,12 @@ class ImageCallback(PufferCallback):
                     {tag: shrink_to_bytes(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()}
                 )
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""
         return {"last": self._every.last}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._every.resume_at(state_dict["last"])
