@@ -117,7 +117,7 @@ def test_wandb_gets_rows_and_an_alert(tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     path = write_lines(tmp_path / "run.jsonl", puffer_rows(entropy_collapses=True))
-    status, out, err = watch(path, "--wandb")
+    status, _, err = watch(path, "--wandb")
     assert status == 1, err
     from tests.support.reading import wandb_records, wandb_rows
 

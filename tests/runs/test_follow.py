@@ -51,7 +51,7 @@ def test_a_file_that_began_anew_is_an_error(tmp_path):
 
 
 def test_what_cannot_be_followed_is_one_clear_line(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected a log to follow, got .*nothing"):
+    with pytest.raises(FileNotFoundError, match=r"expected a log to follow, got .*nothing"):
         RowFollower(tmp_path / "nothing")
-    with pytest.raises(ValueError, match="expected one file of JSON lines or CSV .*, got none"):
+    with pytest.raises(ValueError, match=r"expected one file of JSON lines or CSV .*, got none"):
         RowFollower(tmp_path)
