@@ -13,6 +13,6 @@ def callback_states(callbacks: Iterable[Any]) -> dict[str, Any]:
 def load_callback_states(callbacks: Iterable[Any], states: Mapping[str, Any]) -> None:
     """Give each callback what it kept."""
     for callback in callbacks:
-        key = getattr(callback, "state_key", None)
-        if key in states:
-            callback.load_state_dict(states[key])
+        state = states.get(getattr(callback, "state_key", ""))
+        if state is not None:
+            callback.load_state_dict(state)

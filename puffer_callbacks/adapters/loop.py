@@ -120,7 +120,8 @@ class Loop(TrainerAdapter):
         Raises:
             RuntimeError: if no fit is open.
         """
-        self._require_open("step")
+        if self._watch is None:
+            self._require_open("step")
         self.step_end(metrics, batch)
 
     def rollout_end(self, rollout: Rollout) -> None:

@@ -50,4 +50,4 @@ def as_module(trained: Any) -> nn.Module:
     Raises:
         TypeError: if it is neither a module nor a mapping of modules and tensors.
     """
-    return ModuleGroup(trained) if isinstance(trained, Mapping) else unwrap(trained)
+    return ModuleGroup(trained) if isinstance(trained, Mapping) and trained else unwrap(trained)

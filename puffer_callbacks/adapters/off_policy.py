@@ -1,5 +1,6 @@
 """What a loop without rollouts of its own collects: finished episodes and replay batches, as ``Rollout``."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -30,11 +31,12 @@ def episodes_rollout(returns: Any, lengths: Any = None) -> Rollout:
     return Rollout(episode_returns=flat_returns, episode_lengths=flat_lengths)
 
 
-def replay_rollout(fields: dict[str, Any]) -> Rollout:
+def replay_rollout(fields: Mapping[str, Any]) -> Rollout:
     """A batch of transitions, each [B, …] or [B, 1], as a rollout of one step of B environments."""
     steps = {name: torch.as_tensor(value).detach() for name, value in fields.items() if value is not None}
     flat = {name: value if name == "actions" else value.reshape(-1) for name, value in steps.items()}
-    return Rollout(**{name: value.unsqueeze(0) for name, value in flat.items()})
+    arguments: dict[str, Any] = {name: value.unsqueeze(0) for name, value in flat.items()}
+    return Rollout(**arguments)
 
 
 def _flat(numbers: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -34,7 +35,7 @@ class TrainerAttributes:
     def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
         self.loggers = _listed(loggers)
         if log_dir is not None:
-            self.loggers.append(TensorBoardLogger(log_dir, name=""))
+            self.loggers.append(TensorBoardLogger(Path(log_dir), name=""))
         if callbacks is None or isinstance(callbacks, Mapping):
             callbacks = default_callbacks(**(callbacks or {}))
         self.callbacks = _listed(callbacks)

@@ -140,5 +140,5 @@ def _checkpoint(args: Any, state: Any) -> Path:
 
 
 def _config(model: Any) -> Mapping[str, Any]:
-    config = getattr(model, "config", None)
-    return dict(config.to_dict()) if hasattr(config, "to_dict") else {}
+    to_dict = getattr(getattr(model, "config", None), "to_dict", dict)
+    return dict(to_dict())

@@ -1,12 +1,12 @@
 """The writer of a run, composed."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.backends.async_writer import AsyncWriter
-from puffer_callbacks.backends.logger_calls import restore_calls, route_calls
+from puffer_callbacks.backends.logger_calls import LoggerCalls, restore_calls
 from puffer_callbacks.backends.multi_writer import MultiWriter
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.faults import Faults
@@ -31,24 +31,27 @@ def default_writer(loggers: Iterable[Any], faults: Faults) -> MultiWriter:
         >>> logger.series("train/loss")
         [(10, 0.5)]
     """
-    writers: list[Writer] = []
+    calls: dict[Hashable, LoggerCalls] = {}
     for name, logger in _named(loggers):
         restore_calls(logger)  # a fit that was cut short may have left them routed
-        retrying = RetryingWriter(_open(logger), name=name, faults=faults)
-        writer = retrying if retrying.immediate or faults.strict else AsyncWriter(retrying)
-        route_calls(logger, writer, after=faults.report_deferred)
-        writers.append(writer)
-    return MultiWriter(writers, faults)
+        writer = _open(logger)
+        if writer.destination not in calls:
+            retrying = RetryingWriter(writer, name=name, faults=faults)
+            is_immediate = writer.immediate or faults.strict
+            calls[writer.destination] = LoggerCalls(retrying if is_immediate else AsyncWriter(retrying), faults)
+        calls[writer.destination].route(logger, name)
+    return MultiWriter([each.writer for each in calls.values()], faults)
 
 
 def _named(loggers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Each logger once, by its class, numbered where there are several of one."""
-    distinct = list({id(logger): logger for logger in loggers if type(logger).__name__ != "DummyLogger"}.values())
-    totals, counts = Counter(type(logger).__name__ for logger in distinct), Counter[str]()
-    for logger in distinct:
-        kind = type(logger).__name__
+    """Each logger with its class as its name, numbered where there are several of one class."""
+    listed = [logger for logger in loggers if type(logger).__name__ != "DummyLogger"]
+    distinct = {id(logger): type(logger).__name__ for logger in listed}
+    totals, names, counts = Counter(distinct.values()), dict[int, str](), Counter[str]()
+    for key, kind in distinct.items():
         counts[kind] += 1
-        yield kind if totals[kind] == 1 else f"{kind} #{counts[kind]}", logger
+        names[key] = kind if totals[kind] == 1 else f"{kind} #{counts[kind]}"
+    return ((names[id(logger)], logger) for logger in listed)
 
 
 def _open(logger: Any) -> Writer:
@@ -57,6 +60,7 @@ def _open(logger: Any) -> Writer:
         writer = writer_for(logger)
         if not writer.immediate:
             getattr(logger, "experiment", None)
+        hash(writer.destination)
     except Exception as error:
         return _UnopenedWriter(logger, error)
     return writer

@@ -8,8 +8,10 @@ from typing import Any
 from puffer_callbacks.backends.announce import announced_if_slow
 from puffer_callbacks.backends.async_writer import AsyncWriter
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
+from puffer_callbacks.faults import Faults
 
-_ENQUEUE = ("log_metrics", "save")
+_ROW = "log_metrics"
+_ENQUEUE = (_ROW, "save")
 """Done after the rows that came before, on the writer's thread."""
 _WAIT = ("log_hyperparams",)
 """The same, and waited for, as Lightning goes on with what they leave."""
@@ -20,74 +22,92 @@ _LAST = ("finalize",)
 _ABSENT = object()
 
 
-def route_calls(logger: Any, writer: AsyncWriter | RetryingWriter, *, after: Callable[[], object]) -> None:
-    """Route a logger's methods by its writer until it is finalized: a full disk must not end the run.
+class LoggerCalls:
+    """Routes the methods of the loggers of one destination by their writer, until they are finalized.
 
     Args:
-        logger: the logger; ``restore_calls`` leaves it as it was.
-        writer: what brings rows to it.
-        after: called on the caller's thread after each call, to report faults.
+        writer: what brings rows to the destination.
+        faults: reported after each call, on the caller's thread.
     """
-    for name in (*_ENQUEUE, *_WAIT, *_IMMEDIATE, *_LAST):
-        method = getattr(logger, name, None)
-        if callable(method) and hasattr(logger, "__dict__"):
-            # past a class's own ``__setattr__``, so that the attribute can be taken off without a trace
-            vars(logger)[name] = RoutedCall(logger, name, method, writer, after)
 
+    def __init__(self, writer: AsyncWriter | RetryingWriter, faults: Faults) -> None:
+        self.writer = writer
+        self._faults = faults
+        self._loggers: list[Any] = []
+        self._last_row: tuple[Any, ...] | None = None
 
-def restore_calls(logger: Any) -> None:
-    """Give a logger its own methods back, exactly as they were."""
-    attributes = getattr(logger, "__dict__", {})
-    for name, call in list(attributes.items()):
-        if isinstance(call, RoutedCall):
-            if call.replaced is _ABSENT:
-                del attributes[name]
-            else:
-                attributes[name] = call.replaced
+    def route(self, logger: Any, name: str) -> None:
+        """Route a logger's methods; ``restore_calls`` leaves it as it was.
+
+        Args:
+            logger: the logger.
+            name: its name in reports.
+        """
+        if self._loggers and all(logger is not known for known in self._loggers):
+            reason = f"writes to the same place as {self.writer.name}; each row is written once"
+            self._faults.report(name, reason)
+        self._loggers.append(logger)
+        for method_name in (*_ENQUEUE, *_WAIT, *_IMMEDIATE, *_LAST):
+            method = getattr(logger, method_name, None)
+            if callable(method) and hasattr(logger, "__dict__"):
+                # past a class's own ``__setattr__``, so that the attribute can be taken off without a trace
+                vars(logger)[method_name] = RoutedCall(logger, method_name, method, self)
+
+    def call(self, name: str, action: "partial[Any]") -> Any:
+        """Have a logger's method called, and report what failed.
+
+        Args:
+            name: of the method.
+            action: the method with its arguments.
+        """
+        if self.writer.is_here:  # one method that calls another
+            return action()
+        returned = self._call(name, action)
+        self._faults.report_deferred()
+        return returned
+
+    def _call(self, name: str, action: "partial[Any]") -> Any:
+        if name in _IMMEDIATE:
+            return self.writer.call(action)
+        if name in _LAST and self.writer.drain():
+            with announced_if_slow(f"{self.writer.name}.{name}"):
+                return self.writer.call(action)
+        if name == _ROW:
+            if self._is_repeated(action):
+                return None
+            if isinstance(self.writer, AsyncWriter):
+                action = partial(action.func, *_snapshot(action.args), **_snapshot(action.keywords))
+        return self.writer.enqueue(action, is_row=name == _ROW, wait=name in _WAIT)
+
+    def _is_repeated(self, action: "partial[Any]") -> bool:
+        """Whether a row was just given to another logger of this destination: Lightning gives it to each in turn."""
+        row = (*action.args, *action.keywords.values())
+        before, self._last_row = self._last_row, row if len(self._loggers) > 1 else None
+        return before is not None and len(before) == len(row) and all(map(_is_same, before, row))
 
 
 class RoutedCall:
-    """A logger's method, routed by its writer. In a copy of the logger it is the plain method again.
+    """A logger's method, routed. In a copy of the logger it is the plain method again.
 
     Args:
         logger: the logger.
         name: of the method.
         method: the method, bound.
-        writer: what brings rows to the logger.
-        after: called after each call.
+        calls: the logger's calls.
     """
 
-    def __init__(
-        self,
-        logger: Any,
-        name: str,
-        method: Callable[..., Any],
-        writer: AsyncWriter | RetryingWriter,
-        after: Callable[[], object],
-    ) -> None:
+    def __init__(self, logger: Any, name: str, method: Callable[..., Any], calls: LoggerCalls) -> None:
         self.replaced = vars(logger).get(name, _ABSENT)
         """What the instance itself had under this name."""
-        self._logger, self._name, self._method, self._writer, self._after = logger, name, method, writer, after
+        if isinstance(self.replaced, RoutedCall):  # listed twice
+            self.replaced, method = self.replaced.replaced, self.replaced._method
+        self._logger, self._name, self._method, self._calls = logger, name, method, calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the method by way of the writer."""
-        if self._writer.is_here:  # one method that calls another
-            return self._method(*args, **kwargs)
-        if self._name == "log_metrics" and isinstance(self._writer, AsyncWriter):
-            args, kwargs = _snapshot(args), _snapshot(kwargs)
-        returned = self._route(partial(self._method, *args, **kwargs))
-        self._after()
-        return returned
-
-    def _route(self, action: Callable[[], Any]) -> Any:
-        if self._name in _IMMEDIATE:
-            return self._writer.call(action)
-        if self._name in _LAST:
+        """Call the method by way of the logger's writer."""
+        if self._name in _LAST and not self._calls.writer.is_here:
             restore_calls(self._logger)
-            if self._writer.drain():
-                with announced_if_slow(f"{self._writer.name}.{self._name}"):
-                    return self._writer.call(action)
-        return self._writer.enqueue(action, is_row=self._name == "log_metrics", wait=self._name in _WAIT)
+        return self._calls.call(self._name, partial(self._method, *args, **kwargs))
 
     def __getattr__(self, name: str) -> Any:
         """All else is the method's: a mock can still be asked for its calls."""
@@ -102,16 +122,35 @@ class RoutedCall:
         return deepcopy(self._method, memo)
 
 
+def restore_calls(logger: Any) -> None:
+    """Give a logger its own methods back, exactly as they were.
+
+    Args:
+        logger: any logger.
+    """
+    attributes = getattr(logger, "__dict__", {})
+    for name, call in list(attributes.items()):
+        if isinstance(call, RoutedCall):
+            if call.replaced is _ABSENT:
+                del attributes[name]
+            else:
+                attributes[name] = call.replaced
+
+
 def _plain(method: Any) -> Any:
     return method
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, int) and one == other)
 
 
 def _snapshot(value: Any) -> Any:
     """Tensors and arrays as they are now: the caller may change them before they are written."""
     if isinstance(value, Mapping):
         return {key: _snapshot(entry) for key, entry in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(map(_snapshot, value)) if type(value) in (tuple, list) else value
+    if type(value) in (tuple, list):
+        return type(value)(map(_snapshot, value))
     if hasattr(value, "detach") and hasattr(value, "clone"):  # a tensor
         return value.detach().clone()
     if hasattr(value, "__array__") and hasattr(value, "copy"):

@@ -8,6 +8,7 @@ from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
 from puffer_callbacks.writers.fallback import ValuesWriter
+from puffer_callbacks.writers.last_steps import last_step_of
 
 
 class MultiWriter(Writer):
@@ -58,7 +59,8 @@ class MultiWriter(Writer):
         self.writers.append(writer)
 
     def begin(self, first_step: int) -> None:
-        """Begin a run in every logger."""
+        """Begin a run in every logger, and warn if one has later rows of an earlier run."""
+        self._report_later_rows(first_step)
         for writer in self.writers:
             writer.begin(first_step)
         self.faults.report_deferred()
@@ -99,3 +101,11 @@ class MultiWriter(Writer):
             at = next((at for at, state in enumerate(states) if state["kind"] == kind), None)
             if at is not None:
                 writer.load_state_dict(states.pop(at))
+
+    def _report_later_rows(self, first_step: int) -> None:
+        last_steps = {writer.name: last_step_of(writer.logger) or 0 for writer in self.writers}
+        names = [name for name, step in last_steps.items() if step > first_step]
+        if names:
+            have = f"expected no rows after step {first_step}, where this run begins, got rows up to step"
+            advice = "both runs are kept; give each run a logger, or a version, of its own"
+            self.faults.report(", ".join(names), f"{have} {max(last_steps.values())} of an earlier run; {advice}")

@@ -1,9 +1,15 @@
 """Redaction of secrets before they reach a log."""
 
 import re
-from collections.abc import Iterable
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import is_dataclass
+from typing import Any
 
 REDACTED = "<redacted>"
+_MAX_DEPTH = 16
+"""Levels of a nested configuration that are searched; one that contains itself has no end."""
 
 _COUNTED = ("max", "min", "num", "new", "total", "pad", "bos", "eos", "unk", "sep", "cls", "mask", "special")
 _NO_SECRET = "".join(f"(?<!{word})(?<!{word}[_-])" for word in _COUNTED)
@@ -81,6 +87,28 @@ class Redactor:
         is_count = isinstance(value, bool) or "tokens" in name.rpartition("/")[2].lower()
         return REDACTED if self._is_secret(name) and not is_count else value
 
+    def redact_all(self, config: Any, name: str = "") -> Any:
+        """A nested configuration with every secret in it replaced; each part without a secret is the same object.
+
+        Args:
+            config: a value, or a mapping, ``Namespace``, dataclass, list or tuple of values.
+            name: of ``config``.
+
+        Example:
+            >>> Redactor().redact_all({"gamma": 0.99, "wandb": {"api_key": "abc"}})
+            {'gamma': 0.99, 'wandb': {'api_key': '<redacted>'}}
+        """
+        return self._redact_all(config, name, _MAX_DEPTH)
+
+    def _redact_all(self, config: Any, name: str, depth: int) -> Any:
+        if isinstance(config, str | int | float):
+            value = self(name, config)
+            return config if value == config else value
+        parts = _parts(config) if depth else {}
+        redacted = {key: self._redact_all(part, f"{name}/{key}", depth - 1) for key, part in parts.items()}
+        changed = {key: part for key, part in redacted.items() if part is not parts[key]}
+        return _with_parts(config, changed) if changed else config
+
     def _is_secret(self, name: str) -> bool:
         return self._names.search(name) is not None
 
@@ -95,3 +123,26 @@ class Redactor:
 
     def _pair(self, pair: re.Match[str]) -> str:
         return f"{pair['name']}{REDACTED}" if self._is_secret(pair["name"].strip(" \t\n'\"=:")) else pair[0]
+
+
+def _parts(config: Any) -> dict[Any, Any]:
+    """The values that a configuration holds, by their names or positions."""
+    if isinstance(config, Mapping):
+        return dict(config)
+    if isinstance(config, list | tuple):
+        return dict(enumerate(config))
+    if isinstance(config, Namespace) or (is_dataclass(config) and not isinstance(config, type)):
+        return dict(vars(config))
+    return {}
+
+
+def _with_parts(config: Any, changed: dict[Any, Any]) -> Any:
+    """A copy of the configuration with some of its parts changed."""
+    if isinstance(config, Mapping):
+        parts = {**config, **changed}
+        return type(config)(parts) if isinstance(config, dict) else parts
+    if isinstance(config, list | tuple):
+        return [changed.get(at, part) for at, part in enumerate(config)]
+    other = copy(config)
+    vars(other).update(changed)
+    return other

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -132,8 +132,23 @@ class IntervalSums:
         self._totals[name] = (before[0] + total, before[1] + count, before[2] + nonfinite)
 
 
+def merge_totals(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, Total]:
+    """The totals of several ranks, added up.
+
+    Example:
+        >>> merge_totals([{"loss": (3.0, 2, 0)}, {"loss": (1.0, 1, 1), "kl": (0.5, 1, 0)}])
+        {'loss': (4.0, 3, 1), 'kl': (0.5, 1, 0)}
+    """
+    by_name: dict[str, list[Sequence[float]]] = defaultdict(list)
+    for part in parts:
+        for name, total in part.items():
+            by_name[name].append(total)
+    columns = {name: list(zip(*totals, strict=True)) for name, totals in by_name.items()}
+    return {name: (math.fsum(sums), int(sum(n)), int(sum(others))) for name, (sums, n, others) in columns.items()}
+
+
 def _total(column: Sequence[float]) -> Total:
-    with suppress(OverflowError, ValueError):  # beyond the range of a float; infinities of both signs
+    with suppress(OverflowError, ValueError, TypeError):  # too large; infinities of both signs; a complex number
         total = math.fsum(column)
         if math.isfinite(total):
             return total, len(column), 0
@@ -145,5 +160,9 @@ def _total(column: Sequence[float]) -> Total:
 def _are_plain(outputs: dict[Any, Any], rates: Mapping[str, Scalar]) -> bool:
     """Whether every value is a number, or a 0-d tensor or NumPy number on the host."""
     values = (*outputs.values(), *rates.values())
-    are_numbers = all(type(value) in _NUMBERS or (hasattr(value, "item") and value.ndim == 0) for value in values)
+    are_numbers = all(type(value) in _NUMBERS or _is_plain_number(value) for value in values)
     return are_numbers and all(type(name) is str for name in outputs)
+
+
+def _is_plain_number(value: object) -> bool:
+    return hasattr(value, "item") and getattr(value, "ndim", None) == 0 and as_scalar(value) is not None

@@ -1,6 +1,6 @@
 """The training steps of a fit: each is added up, and the callbacks that are due are called."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -145,19 +145,20 @@ class TrainingSteps:
     def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
         with self._guard:
             self._row_log.advance(self._counters)
-            if perf_counter() >= self._run.budget.due_at:
-                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
         self._call(self._listeners.due(self._counters.optimizer_steps), outputs, batch, loss_scale)
         with self._guard:
+            if perf_counter() >= self._run.budget.due_at:  # after the callbacks: an interval never changes in a step
+                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
             self._listeners.refresh()
             self._due_at = self._listeners.due_at
             self.publish(with_open_intervals=self._is_first)
             self._is_first = False
 
-    def _call(self, callbacks: Iterable[Any], outputs: Any, batch: Any, loss_scale: int) -> None:
+    def _call(self, callbacks: Sequence[Any], outputs: Any, batch: Any, loss_scale: int) -> None:
         self._batch, metrics = batch, {}
-        with self._guard:
-            metrics = scalars_of(outputs, loss_scale=loss_scale)
+        if self._listeners.read_metrics(callbacks):
+            with self._guard:
+                metrics = scalars_of(outputs, loss_scale=loss_scale)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
         self._batch = None

@@ -75,6 +75,7 @@ _ENTRIES = (
     ("losses/value", "The critic's regression loss; the same as train/value_loss.", "reward²", "falling"),
     ("losses/entropy", "The entropy as a loss: minus the mean entropy of the policy.", "nats", "rises slowly"),
     ("rollout/return_mean", "Mean undiscounted return of the finished episodes.", "reward", "rising"),
+    ("rollout/return_last_100", "Mean undiscounted return of the last 100 episodes.", "reward", "rising"),
     ("rollout/return_min", "Lowest return among the finished episodes.", "reward", "rising"),
     ("rollout/return_p10", "Return that 10 % of the finished episodes stay below.", "reward", "rising"),
     ("rollout/return_median", "Median return of the finished episodes.", "reward", "rising"),
@@ -169,6 +170,7 @@ _ENTRIES = (
     ("time/elapsed", "Seconds of training so far, resumes included.", "s", "rising"),
     ("throughput/sps", "Environment steps per second.", "steps/s", "steady"),
     ("logging/overhead_pct", "Share of the run's time that logging takes.", "%", "below 3"),
+    ("logging/every_n_steps/<callback>", "Interval of a callback that the budget has widened.", "steps"),
     ("nonfinite/<tag>", "How many values of that tag were NaN or infinite so far.", "", "0"),
 )
 

@@ -1,7 +1,7 @@
 """The one interface between a run and a logger."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
@@ -45,6 +45,11 @@ class Writer(ABC):
         """The logger's name in reports: its class, numbered where a run has several of one class."""
         self.faults = Faults()
         """Where the writer reports what it leaves out, by ``defer``: the run's own, once it belongs to a run."""
+
+    @property
+    def destination(self) -> Hashable:
+        """Where rows go: of several writers with one destination only the first is given rows."""
+        return id(self.logger)
 
     @abstractmethod
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:

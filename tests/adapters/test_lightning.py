@@ -115,7 +115,7 @@ def test_both_namespaces(pl, tmp_path, rollouts):
     assert memory.series("train/index") == [(step * scale, step - 1.5) for step in (2, 4, 6, 8)]
     assert tensorboard_scalars(tensorboard.log_dir)["train/index"] == memory.series("train/index")
     assert "train/index" in (tmp_path / "csv" / "version_0" / "metrics.csv").read_text()
-    assert steps(memory, "gradients/net.0.weight") == [4 * scale, 8 * scale]
+    assert steps(memory, "gradients/net.0.weight") == [scale, 4 * scale, 8 * scale]
     no_step_twice(memory)
 
 
@@ -139,7 +139,7 @@ def test_gradient_accumulation(pl, memory_logger):
 
 def test_mixed_precision(pl, memory_logger):
     make_trainer(pl, memory_logger, callbacks(), precision="bf16-mixed", gradient_clip_val=1e-3).fit(make_module(pl))
-    assert steps(memory_logger, "gradients/net.0.weight") == [4, 8]
+    assert steps(memory_logger, "gradients/net.0.weight") == [1, 4, 8]
     before = dict(memory_logger.series("gradient_norm/total"))
     after = dict(memory_logger.series("gradient_norm/clipped"))
     assert all(before[step] > after[step] for step in before)
@@ -173,7 +173,8 @@ def test_several_optimizers_with_manual_optimization(pl, memory_logger):
 
     make_trainer(pl, memory_logger, callbacks()).fit(Two())
     assert memory_logger.series("train/critic_loss") == [(2, 0.5), (4, 2.5), (6, 4.5), (8, 6.5)]
-    assert steps(memory_logger, "gradients/critic.weight") == [4, 8]
+    assert steps(memory_logger, "gradients/critic.weight") == [1, 4, 8]
+    assert steps(memory_logger, "gradients/actor.weight") == [1, 5]  # it steps at every second batch
     assert memory_logger.series("train/learning_rate")[0][1] == 0.1
     assert memory_logger.series("train/learning_rate/1")[0][1] == 0.2
 
@@ -183,7 +184,7 @@ def test_compiled_modules(pl, memory_logger, whole):
     module = make_module(pl, compiled=not whole)
     fitted = torch.compile(module, backend="eager") if whole else module
     make_trainer(pl, memory_logger, callbacks()).fit(fitted)
-    assert steps(memory_logger, "weights/net.0.weight") == [4, 8]
+    assert steps(memory_logger, "weights/net.0.weight") == [1, 4, 8]
     assert not [tag for tag in memory_logger.tags if "_orig_mod" in tag]
 
 

@@ -1,9 +1,9 @@
-"""What the adapters cost: ``python -m tests.benchmarks.adapters [pufferl] [loop] [ppo] [dqn] [sac]`` prints the ratios.
+"""What the adapters cost: ``python -m tests.benchmarks.adapters [NAME …]`` prints the times with over those without.
 
 Each trainer runs with and without its adapter in turn, in one process with one torch thread: with all default
-callbacks, TensorBoard and, for PuffeRL, W&B offline. A ratio is the speed with the adapter over that without: by the
-clock, the median over rounds; and by the processor time of all threads of the process, in all rounds together, which
-every rare cost is part of and a busy machine is not.
+callbacks, TensorBoard and, for PuffeRL, W&B offline. By the clock, the median over rounds; and by the processor time
+of all threads of the process, in all rounds together, which every rare cost is part of and a busy machine is not.
+``empty`` is a loop without callbacks around the updates of a DQN.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from puffer_callbacks import default_callbacks
+from tests.benchmarks.turns import trimmed
 
 ROUNDS = 10
 
@@ -51,8 +52,8 @@ def alternate(name: str, rounds: int, run: Callable[[bool, Watch], object]) -> N
         for recorded in (False, True) if at % 2 else (True, False):
             run(recorded, watches[recorded])
     bare, ours = watches[False], watches[True]
-    ratios = [without / recorded for without, recorded in zip(bare.clock, ours.clock, strict=True)]
-    processor = sum(bare.processor) / sum(ours.processor)
+    ratios = [recorded / without for without, recorded in zip(bare.clock, ours.clock, strict=True)]
+    processor = sum(ours.processor) / sum(bare.processor)
     cells = (f"{statistics.median(ratios):.3f}", f"{min(ratios):.3f} … {max(ratios):.3f}", f"{processor:.3f}")
     print(f"| {name} | {' | '.join(cells)} | {statistics.median(bare.clock):.2f} s |", flush=True)
 
@@ -116,6 +117,95 @@ def stable_baselines(name: str, env: str, total: int, **arguments: Any) -> Calla
     return compare
 
 
+def empty(rounds: int) -> None:
+    """CleanRL's DQN update on CartPole, with a loop without callbacks."""
+    from puffer_callbacks.adapters import Loop
+
+    compare_updates("Loop without callbacks, DQN updates", lambda: Loop([], []), blocks=rounds * 30, updates=50)
+
+
+def dqn_loop(rounds: int) -> None:
+    """The same with all default callbacks."""
+    from puffer_callbacks.adapters import Loop
+
+    folder = tempfile.mkdtemp()
+    compare_updates("Loop, DQN updates", lambda: Loop(log_dir=folder), blocks=rounds, updates=2000)
+
+
+def compare_updates(name: str, make_loop: Callable[[], Any], *, blocks: int, updates: int) -> None:
+    """Blocks of updates of one network, with and without in turn; a loop opens and closes outside of the time.
+
+    Two networks of one kind differ by some hundredths, by where their weights lie in memory.
+    """
+    network, update = dqn()
+    watches = {False: Watch(), True: Watch()}
+    for at in range(blocks):
+        for recorded in (False, True) if at % 2 else (True, False):
+            loop = make_loop() if recorded else None
+            if loop is not None:
+                loop.fit_start(network, {"gamma": 0.99})
+            for _ in range(5):  # warm
+                update(loop)
+            with watches[recorded]:
+                for _ in range(updates):
+                    update(loop)
+            if loop is not None:
+                loop.close()
+    bare, ours = watches[False], watches[True]
+    ratios = sorted(with_loop / without for without, with_loop in zip(bare.clock, ours.clock, strict=True))
+    (without, _), (with_loop, error) = trimmed(bare.processor), trimmed(ours.processor)
+    middle = f"{ratios[len(ratios) // 4]:.3f} … {ratios[3 * len(ratios) // 4]:.3f} (quartiles)"
+    processor = f"{with_loop / without:.4f} ± {error / without:.4f}"
+    print(f"| {name} | {statistics.median(ratios):.3f} | {middle} | {processor} | {without / updates * 1e6:.0f} µs |")
+
+
+def dqn() -> tuple[torch.nn.Module, Callable[[Any], None]]:
+    """CleanRL's network for CartPole, and an update of it."""
+    nn = torch.nn
+    network, target = (
+        nn.Sequential(nn.Linear(4, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 2)) for _ in range(2)
+    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=2.5e-4)
+    observations, rewards = torch.randn(128, 4), torch.randn(128)
+    actions, dones = torch.randint(0, 2, (128, 1)), torch.zeros(128)
+
+    def update(loop: Any) -> None:
+        with torch.no_grad():
+            td_target = rewards + 0.99 * target(observations).max(dim=1)[0] * (1 - dones)
+        loss = nn.functional.mse_loss(td_target, network(observations).gather(1, actions).squeeze())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loop is not None:
+            loop.step({"td_loss": loss})
+
+    return network, update
+
+
+def transformers(rounds: int) -> None:
+    """``transformers.Trainer`` on a GPT-2 of two layers."""
+    import transformers as hf
+
+    from puffer_callbacks.adapters import TransformersCallback
+
+    hf.logging.set_verbosity_error()
+    config = hf.GPT2Config(vocab_size=256, n_positions=64, n_embd=64, n_layer=2, n_head=2)
+    tokens = torch.randint(0, 256, (512, 64))
+    data = [{"input_ids": row, "labels": row} for row in tokens]
+
+    def run(recorded: bool, watch: Watch) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            options = {"max_steps": 100, "per_device_train_batch_size": 8, "logging_steps": 10}
+            quiet_options = {"use_cpu": True, "report_to": [], "disable_tqdm": True, "save_strategy": "no"}
+            arguments = hf.TrainingArguments(folder, **options, **quiet_options)
+            callbacks = [TransformersCallback(TensorBoardLogger(folder))] if recorded else []
+            trainer = hf.Trainer(hf.GPT2LMHeadModel(config), arguments, train_dataset=data, callbacks=callbacks)
+            with quiet(), watch:
+                trainer.train()
+
+    alternate("transformers.Trainer, GPT-2 of two layers", rounds, run)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Without PufferLib's dashboard."""
@@ -124,11 +214,14 @@ def quiet() -> Iterator[None]:
 
 
 COMPARISONS: dict[str, Callable[[int], None]] = {
+    "empty": empty,
+    "dqn_loop": dqn_loop,
     "loop": loop,
     "ppo": stable_baselines("PPO", "CartPole-v1", 8192),
     "a2c": stable_baselines("A2C", "CartPole-v1", 8000),
     "dqn": stable_baselines("DQN", "CartPole-v1", 10_000),
     "sac": stable_baselines("SAC", "Pendulum-v1", 1500),
+    "transformers": transformers,
     "pufferl": pufferl,  # the last: importing PufferLib changes the process
 }
 
@@ -144,7 +237,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     os.environ["WANDB_SILENT"] = "true"
     os.chdir(Path(tempfile.mkdtemp()))
-    print("| trainer | speed ratio, median | least … most | by processor time | bare |\n|---|---|---|---|---|")
+    print("| trainer | time with / without, median | least … most | by processor time | bare |\n|---|---|---|---|---|")
     for name, compare in COMPARISONS.items():
         if not options.names or name in options.names:
             compare(options.rounds)

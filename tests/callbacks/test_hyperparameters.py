@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams.backend_context import _sort_and_reduce_to_hparams_limit
 
 from puffer_callbacks import (
     ConsoleLogger,
@@ -223,7 +224,7 @@ def test_tensorboard_s_hparams_tab_shows_real_final_metrics(quiet_trainer, tmp_p
     module.save_hyperparameters({"gamma": 0.99, "name": "ppo", "anneal": True})
     fit(quiet_trainer, logger, module, MetricsCallback(1), RolloutCallback())
     shown = HParams(tmp_path)
-    assert {"train/reward", "train/episode_length"} <= set(shown.metrics)
+    assert shown.metrics == ["rollout/return_last_100", "train/reward", "train/episode_length"]
     assert shown.settings["gamma"] == 0.99
     assert shown.settings["name"] == "ppo"
     assert shown.settings["anneal"] is True
@@ -231,6 +232,16 @@ def test_tensorboard_s_hparams_tab_shows_real_final_metrics(quiet_trainer, tmp_p
     final = shown.found.Scalars("train/reward")[-1].value
     assert final == pytest.approx(module.rollouts[-1].episode_returns.mean().item())
     assert set(shown.metrics) <= set(shown.found.Tags()["scalars"])
+
+
+def test_what_people_compare_first_comes_first(quiet_trainer, tmp_path):
+    """As TensorBoard's own backend sorts the columns: by ``differs``, then by the alphabet."""
+    module = Agent(losses(0.0, 0.0))
+    module.save_hyperparameters({"anneal_lr": True, "env_id": "CartPole-v1", "learning_rate": 0.1, "seed": 1, "T": 8})
+    fit(quiet_trainer, TensorBoardLogger(tmp_path, name="", version=""), module)
+    experiment = HParams(tmp_path).read(metadata.EXPERIMENT_TAG, "experiment")
+    _sort_and_reduce_to_hparams_limit(experiment)
+    assert [info.name for info in experiment.hparam_infos][:4] == ["env_id", "learning_rate", "seed", "T"]
 
 
 def test_there_is_no_hp_metric_of_minus_one(quiet_trainer, tmp_path):
@@ -303,3 +314,77 @@ def test_a_configuration_that_contains_itself_ends(quiet_trainer, memory_logger)
     module._set_hparams(loop)
     fit(quiet_trainer, memory_logger, module)
     assert settings_of(memory_logger)["gamma"] == 0.99
+
+
+class Data(pl.LightningDataModule):
+    def __init__(self, **config):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def train_dataloader(self):
+        return range(2)
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_hyperparameters_that_collide_are_refused_by_lightning_as_ever(quiet_trainer, memory_logger, ours):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[HyperparametersCallback()] if ours else [])
+    module, data = Configured(gamma=0.99), Data(gamma=0.9)
+    with pytest.raises(RuntimeError, match=r"Error while merging hparams: the keys .'gamma'. are present"):
+        trainer.fit(module, datamodule=data)
+    assert (module.hparams_initial, data.hparams_initial) == ({"gamma": 0.99}, {"gamma": 0.9})
+
+
+@pytest.mark.parametrize("base", [TensorBoardLogger, CSVLogger])
+def test_a_logger_s_own_log_hyperparams_is_called_without_secrets(quiet_trainer, tmp_path, base):
+    called = []
+
+    class Mine(base):
+        def log_hyperparams(self, params, *args, **kwargs):
+            called.append(dict(params))
+            super().log_hyperparams(params, *args, **kwargs)
+
+    logger = Mine(tmp_path, name="", version="")
+    module = Configured(gamma=0.99, net={"hidden": (8, 8)}, token="hush")
+    fit(quiet_trainer, logger, module)
+    assert called == [{"gamma": 0.99, "net": {"hidden": (8, 8)}, "token": "<redacted>"}]
+    assert module.hparams_initial["token"] == "hush"
+
+
+@pytest.mark.parametrize("stage", ["fit", "test"])
+@pytest.mark.parametrize("base", [TensorBoardLogger, CSVLogger])
+def test_hparams_yaml_is_as_without_us(quiet_trainer, tmp_path, base, stage):
+    written = []
+    for callbacks in ([], [HyperparametersCallback(), MetricsCallback(1)]):
+        logger = base(tmp_path, name="", version=f"{len(callbacks)}")
+        module = Configured(gamma=0.99, net={"hidden": (8, 8)})
+        module.test_step = lambda batch, batch_idx: None
+        trainer = quiet_trainer(logger=logger, callbacks=callbacks)
+        if stage == "fit":
+            trainer.fit(module)
+        else:
+            trainer.test(module, range(1), verbose=False)
+        written.append((Path(logger.log_dir) / "hparams.yaml").read_text())
+    assert written[0] == written[1]
+
+
+def test_hyperparameters_that_are_not_for_loggers_stay_out(quiet_trainer, memory_logger):
+    class Private(Supervised):
+        def __init__(self, cluster):
+            super().__init__(losses(1.0))
+            self.save_hyperparameters(logger=False)
+
+    fit(quiet_trainer, memory_logger, Private("10.1.2.3"))
+    assert "cluster" not in settings_of(memory_logger)
+    assert settings_of(memory_logger)["optimizer/lr"] == 0.1
+
+
+def test_nothing_stays_changed_where_the_fit_fails_early(quiet_trainer, tmp_path):
+    class Fails(Configured):
+        def on_fit_start(self):
+            raise ZeroDivisionError
+
+    logger, module = TensorBoardLogger(tmp_path, name="", version=""), Fails(token="hush")
+    with pytest.raises(ZeroDivisionError):
+        fit(quiet_trainer, logger, module)
+    assert module.hparams_initial["token"] == "hush"
+    assert logger._default_hp_metric

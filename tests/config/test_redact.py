@@ -1,3 +1,5 @@
+from argparse import Namespace
+
 import pytest
 
 from puffer_callbacks.config.redact import REDACTED, Redactor
@@ -126,3 +128,25 @@ def test_names_can_be_given(quiet_trainer):
 def test_an_invalid_pattern_raises():
     with pytest.raises(ValueError, match="redact: expected regular expressions"):
         Redactor(["["])
+
+
+def test_a_nested_configuration_keeps_its_form():
+    open_part = {"hidden": (64, 64)}
+    config = {
+        "gamma": 0.99,
+        "net": open_part,
+        "services": [{"name": "tracker", "api_key": "hush"}],
+        "wandb": Namespace(token="hush", project="p"),
+    }
+    redacted = Redactor().redact_all(config)
+    assert redacted["services"] == [{"name": "tracker", "api_key": REDACTED}]
+    assert redacted["wandb"] == Namespace(token=REDACTED, project="p")
+    assert redacted["gamma"] == 0.99
+    assert redacted["net"] is open_part
+    assert config["wandb"].token == "hush"
+
+
+def test_a_configuration_without_a_secret_is_the_same_object():
+    config = {"gamma": 0.99, "nan": float("nan"), "deep": [{"er": ("x", None)}]}
+    config["self"] = config
+    assert Redactor().redact_all(config) is config

@@ -64,8 +64,7 @@ def test_intervals_end_where_they_should_on_the_short_way(quiet_trainer, memory_
     class Renamed(MetricsCallback):
         """With tags of its own."""
 
-        def _record(self, recorder):
-            sums = self._pop()
+        def _record(self, recorder, sums):
             recorder.record({f"every_{self.every_n_steps}/kl": sums["kl"][0] / sums["kl"][1]})
 
     callbacks = [MetricsCallback(intervals[0]), *map(Renamed, intervals[1:])]
@@ -99,7 +98,7 @@ def test_a_step_that_says_nothing_ends_no_later_interval(memory_logger):
 
 def test_an_interval_that_fails_harms_no_other(quiet_trainer, memory_logger):
     class Fails(MetricsCallback):
-        def _record(self, recorder):
+        def _record(self, recorder, sums):
             raise OSError("nothing there")
 
     callbacks = [Fails(10), MetricsCallback(16)]
@@ -152,16 +151,19 @@ def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger):
     assert written == [0] * 17 + [1] * 16 + [2] * 16 + [3] * 15
 
 
-def test_a_callback_that_wants_every_step_gets_every_step(quiet_trainer, asked):
+def test_a_callback_without_a_schedule_is_called_at_every_step(quiet_trainer, asked):
     class Counts(PufferCallback):
-        steps = 0
+        steps, losses = 0, 0.0
 
         def on_step(self, trainer, pl_module, metrics):
             self.steps += 1
+            self.losses += float(metrics["loss"])
 
     counts = Counts()
     quiet_trainer(callbacks=[MetricsCallback(16), counts]).fit(Supervised(SCRIPT))
-    assert counts.steps == len(asked) == 64
+    assert counts.steps == 64
+    assert counts.losses == pytest.approx(VALUES.sum(), rel=1e-6)
+    assert len(asked) <= 2 + 2 * 64 // 16  # the others are still called where they are due
 
 
 def test_a_recorder_of_one_s_own_gets_every_step(quiet_trainer):

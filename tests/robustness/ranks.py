@@ -25,9 +25,9 @@ from puffer_callbacks import (
     Recorder,
     Rollout,
     RolloutCallback,
-    budget,
 )
 from puffer_callbacks.adapters import Loop
+from puffer_callbacks.overhead import budget
 from puffer_callbacks.values.checkpointing import to_state
 from tests.support.models import Agent, losses, random_rollout
 
@@ -36,7 +36,7 @@ BATCHES = 40
 ENV_STEPS = 16
 """Of a rollout of one rank."""
 UPDATES = {"even": (16, 16), "unfinished": (16, 16), "none": (16, None), "uneven": (5, 7)}
-"""Batches from rollout to rollout of each rank, if it has any; they gather at every 16th batch, and at the end."""
+"""Batches from rollout to rollout of each rank, if it has any."""
 UNFINISHED: dict[str, Any] = {"episode_returns": None, "episode_lengths": None, "infos": {}}
 
 

@@ -27,7 +27,8 @@ class _Handler:
         """Remove an action; with the last one the package's own handler is back."""
         if action in self.actions:
             self.actions.remove(action)
-        if not self.actions and signal.getsignal(signal.SIGINT) is self and _in_main_thread():
+        is_ours = signal.getsignal(signal.SIGINT) == self
+        if not self.actions and is_ours and _in_main_thread():
             signal.signal(signal.SIGINT, self.previous)
 
 

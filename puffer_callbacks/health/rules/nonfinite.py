@@ -16,6 +16,7 @@ _STAGES: tuple[tuple[str, str, str], ...] = (
     ("nonfinite/rollout/advantages", "an advantage", "nonfinite_activation"),
     ("nonfinite/rollout/returns", "a return", "nonfinite_activation"),
     ("nonfinite/train/", "a term of the loss", "nonfinite_loss"),
+    ("nonfinite/diagnostics/approx_kl", "the KL of the policy", "nonfinite_loss"),
     ("losses/", "a term of the loss", "nonfinite_loss"),
     ("train/", "a term of the loss", "nonfinite_loss"),
     ("gradient_norm/", "a gradient", "nonfinite_gradient"),

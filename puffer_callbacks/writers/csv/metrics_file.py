@@ -41,6 +41,7 @@ class MetricsFile:
         self._second_name = folder / ".metrics.csv"
         self._lock = Lock()
         self._columns: list[str] = []
+        self.hparams: dict[str, Any] = {}
         self.reopen()
 
     @classmethod
@@ -71,8 +72,9 @@ class MetricsFile:
             self._append(to_lines([[row.get(column, "") for column in self._columns]]))
 
     def log_hparams(self, params: Mapping[str, Any]) -> None:
-        """Write ``hparams.yaml``."""
-        replace_file(self.folder / "hparams.yaml", to_yaml(params))
+        """Write ``hparams.yaml``: all hyperparameters that were ever logged."""
+        self.hparams.update(params)
+        replace_file(self.folder / "hparams.yaml", to_yaml(self.hparams))
 
     def save(self) -> None:
         """Nothing to do: no rows wait."""

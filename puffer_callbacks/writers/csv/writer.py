@@ -1,6 +1,6 @@
 """CSV: one line for each row, pictures as files beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -33,12 +33,18 @@ class CSVWriter(Writer):
         # the logger's own writer deletes the file when it opens it and rewrites it at every new column
         logger._experiment = self._file
 
+    @property
+    def destination(self) -> Hashable:
+        """The folder, and the prefix of the tags."""
+        return "CSV", self._file.folder, self.tag("")
+
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Append the row."""
         cells: dict[str, float | str] = {}
         for tag, value in values.items():
             if isinstance(value, Hyperparameters):
-                self._file.log_hparams(dict(value.settings))
+                if not self._file.hparams:  # Lightning's ``Trainer`` logs them itself where a module has some
+                    self._file.log_hparams(dict(value.settings))
             else:
                 cells.update(self._cells(self.tag(tag), value, self.step(axes)))
         if cells:

@@ -1,5 +1,6 @@
 """Hyperparameters for TensorBoard's HParams tab: settings at the start, the outcome at the end."""
 
+from collections.abc import Iterable
 from time import time
 from typing import Any
 
@@ -15,6 +16,18 @@ _KINDS = {
     str: ("string_value", api_pb2.DATA_TYPE_STRING),
     float: ("number_value", api_pb2.DATA_TYPE_FLOAT64),
 }
+
+_FIRST = (
+    ("env_id", "env_name", "environment", "env", "task"),
+    ("learning_rate", "lr"),
+    ("seed",),
+    ("algorithm", "algo"),
+    ("batch_size", "minibatch_size"),
+    ("num_envs", "n_envs"),
+)
+"""What people compare first, each under the names that libraries give it."""
+_SHOWN = 5
+"""Columns that the HParams tab opens with."""
 
 
 def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
@@ -35,16 +48,37 @@ def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
         return [_summary(metadata.SESSION_END_INFO_TAG, session_end_info=end)]
     start = SessionStartInfo(start_time_secs=time())
     experiment = api_pb2.Experiment()
+    first = compared_first(value.settings)
     for name, setting in value.settings.items():
         field, kind = _kind(setting)
         setattr(start.hparams[name], field, setting)
-        experiment.hparam_infos.add(name=name, type=kind)
+        # the tab lists those that differ between runs first, and then goes by the alphabet
+        experiment.hparam_infos.add(name=name, type=kind, differs=name in first)
     for tag in value.metrics:
         experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag))
     return [
         _summary(metadata.EXPERIMENT_TAG, experiment=experiment),
         _summary(metadata.SESSION_START_INFO_TAG, session_start_info=start),
     ]
+
+
+def compared_first(names: Iterable[str]) -> set[str]:
+    """The five hyperparameters that people compare first: environment, learning rate, seed, ….
+
+    Args:
+        names: of all hyperparameters; nested names are joined by ``/``.
+
+    Example:
+        >>> sorted(compared_first(["anneal_lr", "env_id", "learning_rate", "optimizer/lr", "seed"]))
+        ['env_id', 'learning_rate', 'seed']
+    """
+    names = list(names)
+    found = (next((name for alias in aliases for name in names if _is_alias(name, alias)), None) for aliases in _FIRST)
+    return set([name for name in found if name is not None][:_SHOWN])
+
+
+def _is_alias(name: str, alias: str) -> bool:
+    return name == alias or name.endswith(f"/{alias}")
 
 
 def _kind(setting: Setting) -> tuple[str, int]:

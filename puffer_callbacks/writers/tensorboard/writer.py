@@ -1,22 +1,23 @@
 """TensorBoard: one event for each row."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from tempfile import TemporaryFile
 from time import sleep
 from typing import Any
 
-from lightning.pytorch.core.saving import save_hparams_to_yaml
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.tensorboard.descriptions import with_descriptions
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 from puffer_callbacks.writers.tensorboard.hparams import hparams_summaries
+from puffer_callbacks.writers.tensorboard.layout import layout_summary
 from puffer_callbacks.writers.tensorboard.protobuf import event
 from puffer_callbacks.writers.tensorboard.records import append
 from puffer_callbacks.writers.tensorboard.summaries import encode
@@ -31,6 +32,17 @@ class TensorBoardWriter(Writer):
     Args:
         logger: a ``TensorBoardLogger`` of either Lightning namespace, or Fabric's.
     """
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logger)
+        self._known: set[str] = set()
+        """The tags that have a point."""
+
+    @property
+    def destination(self) -> Hashable:
+        """The folder, and the prefix of the tags."""
+        folder = str(self.logger.log_dir)
+        return "TensorBoard", os.path.abspath(folder) if self._is_local else folder, self.tag("")
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row as one event; the operating system has it on return."""
@@ -47,7 +59,10 @@ class TensorBoardWriter(Writer):
             else:
                 entries.append(encode(prefix + tag, value))
         encoded = summary.SerializeToString() + encode_histograms(histograms)
+        if new := values.keys() - self._known:
+            encoded = self._with_first_points(encoded, new, axes)
         append(self._file.event_writer, event(self.step(axes), axes.wall_time, encoded))
+        self._known |= new
 
     def flush(self) -> None:
         """Flush what TensorBoard's own thread has, and check that the event file is still there.
@@ -61,6 +76,7 @@ class TensorBoardWriter(Writer):
 
     def recover(self) -> bool:
         """Begin a new event file, as the thread that writes the old one may have died."""
+        self._known.clear()  # the old file may be gone
         broken, self.logger._experiment = self.logger._experiment, None
         with suppress(Exception):
             broken.close()
@@ -77,6 +93,7 @@ class TensorBoardWriter(Writer):
         folder = str(self.logger.log_dir)
         if folder not in _BEGUN and self._is_local and len(self._event_files()) > 1:
             self.resume(first_step - 1)
+        self._be_last()
         _BEGUN.add(folder)
 
     def resume(self, last_step: int) -> None:
@@ -89,8 +106,8 @@ class TensorBoardWriter(Writer):
     def _be_last(self) -> None:
         """Begin another file where this one would be read before an earlier one.
 
-        Readers take files in the order of their names: second, host, process. One that an earlier process began
-        in the same second may come after this one.
+        Readers take files in the order of their names: second, host, process, number, of which 10 comes before 9.
+        One that was begun in the same second may come after this one.
         """
         last = max(self._event_files(), default="") if self._is_local else ""
         if os.path.basename(getattr(self._file.event_writer, "_file_name", last)) < last:
@@ -111,13 +128,18 @@ class TensorBoardWriter(Writer):
     def _file(self) -> Any:  # torch's FileWriter is untyped
         return self.logger.experiment._get_file_writer()
 
+    def _with_first_points(self, encoded: bytes, new: Set[str], axes: Axes) -> bytes:
+        """The row with what TensorBoard reads once: descriptions of new tags and, with the first row, the layout."""
+        prefix = self.tag("")
+        encoded = with_descriptions(encoded, new, prefix=prefix)
+        if "time/elapsed" in new:  # every row has it
+            layout = layout_summary(prefix, has_environment=axes.env_steps is not None)
+            encoded += Summary(value=[layout]).SerializeToString()
+        return encoded
+
     def _hyperparameters(self, value: Hyperparameters) -> list[Summary.Value]:
-        if value.status == "running":
-            # the logger keeps them for hparams.yaml; its own entry in the HParams tab would be hp_metric = -1
-            self.logger._default_hp_metric = False
-            if hasattr(self.logger, "hparams"):  # Fabric's logger has none
-                self.logger.hparams.update(value.settings)
-                # anew: Lightning's own save at the start of the fit was empty, or is of the run before a resume
-                save_hparams_to_yaml(os.path.join(self.logger.log_dir, "hparams.yaml"), self.logger.hparams)
+        if value.status == "running" and not os.path.isfile(os.path.join(self.logger.log_dir, "hparams.yaml")):
+            # which the logger writes when it is saved; Lightning's ``Trainer`` has done that already
+            getattr(self.logger, "hparams", {}).update(value.settings)
         metrics = {self.tag(tag): number for tag, number in value.metrics.items()}
         return hparams_summaries(replace(value, metrics=metrics))

@@ -1,7 +1,7 @@
 """Weights & Biases: one history row for each row, the axes as columns."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from typing import Any
@@ -10,6 +10,7 @@ from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Alert, Histogram, Hyperparameters, Image, Text, Value, Video
 from puffer_callbacks.values.image_files import to_gif
 from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.last_steps import last_step_of
 from puffer_callbacks.writers.wandb.run_file import last_logged_step
 
 _log = logging.getLogger("puffer_callbacks")
@@ -18,6 +19,9 @@ _DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "Wan
 _LEVELS = {"info": "INFO", "warning": "WARN", "critical": "ERROR"}
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
+_BEST = ("rollout/return_mean", "rollout/success_rate", "eval/mean_reward")
+"""Tags whose largest value a run's summary shows beside the last one."""
+_EPISODES = "episodes"
 
 
 class WandbWriter(Writer):
@@ -34,12 +38,19 @@ class WandbWriter(Writer):
         super().__init__(logger)
         self._logged_to: int | None = None
         self._defined = self._service_died = False
+        self._episodes: dict[int, str] = {}
+        """Evaluation episodes so far: step to caption."""
 
     @property
     def durability_delay(self) -> float:  # type: ignore[override]  # it is a setting of the run
         """Seconds after which W&B's own process has written what it was given."""
         settings = getattr(self.logger.experiment, "settings", None)
         return 5.0 + float(getattr(settings, "x_transaction_log_flush_interval", None) or 15.0)
+
+    @property
+    def destination(self) -> Hashable:
+        """The run, and the prefix of the tags."""
+        return "W&B", self.logger.experiment.id, self.tag("")
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the row; hyperparameters go to the run's config and summary."""
@@ -54,6 +65,8 @@ class WandbWriter(Writer):
                     self._hyperparameters(run, value)
                 else:
                     row[self.tag(tag)] = self._encode(value)
+                if tag == _EPISODES and isinstance(value, Video):
+                    row[self.tag(f"{tag}_table")] = self._episode_table(value, self.step(axes))
                 if isinstance(value, Alert):
                     run.alert(title=value.title, text=value.text, level=_LEVELS[value.severity])
             if row:
@@ -80,19 +93,17 @@ class WandbWriter(Writer):
         """Nothing to do: W&B's own process has the rows already."""
 
     def begin(self, first_step: int) -> None:
-        """Continue the run of the same id, if there is one: a series cannot go back."""
-        self.resume(first_step - 1)
+        """Continue the run of the same id if an earlier process has begun it: its rows stay and are not repeated."""
+        if last_step_of(self.logger) is None:
+            self.resume(first_step - 1)
         if self._logged_to is not None:
-            run = self.logger.experiment.id
-            _log.warning(
-                "W&B has rows of the run %s up to %d already; its series go on after that",
-                run,
-                self._logged_to,
-            )
+            text = "W&B has rows of the run %s up to step %d already; its series continue after that"
+            _log.warning(text, self.logger.experiment.id, self._logged_to)
 
     def resume(self, last_step: int) -> None:
         """Continue the run of the same id: rows that W&B has stay, and only later ones are logged."""
-        self._logged_to = last_logged_step(self.logger.experiment, self._axis)
+        logged = last_logged_step(self.logger.experiment, self._axis), last_step_of(self.logger)
+        self._logged_to = max((step for step in logged if step is not None), default=None)
 
     @property
     def _axis(self) -> str:
@@ -104,6 +115,8 @@ class WandbWriter(Writer):
             return
         run.define_metric(self._axis)
         run.define_metric("*", step_metric=self._axis, step_sync=True)
+        for tag in _BEST:
+            run.define_metric(self.tag(tag), step_metric=self._axis, step_sync=True, summary="max,last")
         self._defined = True
 
     def _hyperparameters(self, run: Any, value: Hyperparameters) -> None:
@@ -111,6 +124,13 @@ class WandbWriter(Writer):
             run.config.update(dict(value.settings), allow_val_change=True)
         else:
             run.summary.update({self.tag(tag): number for tag, number in value.metrics.items() if number is not None})
+
+    def _episode_table(self, episode: Video, step: int) -> Any:
+        """All evaluation episodes so far; the videos themselves are in their panel, at the same steps."""
+        import wandb  # noqa: PLC0415  # an optional extra
+
+        self._episodes[step] = episode.caption
+        return wandb.Table(columns=[self._axis, "episode"], data=[list(entry) for entry in self._episodes.items()])
 
     def _encode(self, value: float | Histogram | Image | Video | Text) -> Any:
         import wandb  # noqa: PLC0415  # an optional extra

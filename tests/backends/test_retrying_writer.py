@@ -1,0 +1,212 @@
+import pytest
+
+from puffer_callbacks import Text, Writer
+from puffer_callbacks.backends import retrying_writer as module
+from puffer_callbacks.backends.retrying_writer import RetryingWriter
+from puffer_callbacks.faults import Faults
+from tests.backends.fakes import Recording, at
+from tests.support.warned import warned
+
+
+class Failing(Recording):
+    """Fails while ``fails(values)`` says so; ``recover`` is recorded and returns ``must_rewrite``."""
+
+    must_rewrite = False
+
+    def __init__(self, fails):
+        super().__init__()
+        self.fails = fails
+
+    def write(self, values, axes):
+        if self.fails(values):
+            raise OSError(28, "No space left on device")
+        super().write(values, axes)
+
+    def recover(self):
+        self.calls.append("recover")
+        return self.must_rewrite
+
+
+class Times:
+    """True so many times, then false."""
+
+    def __init__(self, times):
+        self.left = times
+
+    def __call__(self, values):
+        self.left -= 1
+        return self.left >= 0
+
+
+def reports(writer):
+    """What is reported when the writer closes."""
+    with warned() as said:
+        writer.close()
+        writer.faults.report_deferred()
+    return said
+
+
+def test_a_healthy_writer_gets_each_row_once_and_nothing_is_reported():
+    inner = Recording()
+    writer = RetryingWriter(inner)
+    writer.write({"a": 1.0}, at(1))
+    writer.flush()
+    assert reports(writer) == []
+    assert inner.calls == [(1, {"a": 1.0}), "flush", "close"]
+    assert (writer.report.rows, writer.report.lost) == (1, 0)
+
+
+def test_a_row_that_fails_once_is_written_all_the_same():
+    writer = RetryingWriter(Failing(Times(1)))
+    writer.write({"a": 1.0}, at(1))
+    assert writer.writer.rows == [(1, {"a": 1.0})]
+    reason, in_all = reports(writer)
+    assert reason.startswith("NoneType: could not record (OSError: [Errno 28] No space left on device)")
+    assert in_all == "NoneType, in all: all 1 rows of this run were recorded all the same"
+
+
+def test_one_bad_value_costs_no_other():
+    writer = RetryingWriter(Failing(lambda values: any(isinstance(value, Text) for value in values.values())))
+    writer.write({"a": 1.0, "words": Text("bad"), "b": 2.0}, at(1))
+    writer.write({"a": 3.0}, at(2))
+    assert writer.writer.calls == [(1, {"a": 1.0, "b": 2.0}), (2, {"a": 3.0})]
+    assert reports(writer)[-1].endswith("1 of 2 rows of this run could not be recorded whole")
+
+
+def test_where_every_part_fails_the_backend_is_reopened_and_the_row_tried_again():
+    writer = RetryingWriter(Failing(Times(4)))  # whole and in parts, twice each
+    writer.write({"a": 1.0}, at(1))
+    assert writer.writer.calls == ["recover", (1, {"a": 1.0})]
+    assert reports(writer)[-1].endswith("all 1 rows of this run were recorded all the same")
+
+
+def test_what_a_backend_lost_with_its_buffer_is_written_again():
+    inner = Failing(Times(0))
+    inner.must_rewrite = True
+    writer = RetryingWriter(inner)
+    for step in (1, 2, 3):
+        writer.write({"a": float(step)}, at(step))
+        if step == 1:
+            writer.flush()  # and durable
+    inner.fails = Times(4)
+    writer.write({"a": 4.0}, at(4))
+    assert [row[0] for row in inner.rows] == [1, 2, 3, 2, 3, 4]
+
+
+def test_a_writer_that_failed_is_reopened_before_each_row_until_it_works():
+    writer = RetryingWriter(Failing(lambda values: True))
+    for step in (1, 2, 3):
+        writer.write({"a": 1.0}, at(step))
+    assert writer.writer.calls == ["recover"] * 3
+    writer.writer.fails = lambda values: False
+    writer.write({"a": 1.0}, at(4))
+    assert writer.writer.rows == [(4, {"a": 1.0})]
+    assert (writer.report.rows, writer.report.lost) == (4, 3)
+
+
+def test_a_failing_flush_leaves_rows_unsaved():
+    class Flushes(Recording):
+        def flush(self):
+            raise OSError(5, "Input/output error")
+
+    writer = RetryingWriter(Flushes())
+    writer.write({"a": 1.0}, at(1))
+    writer.flush()
+    assert len(writer.unsaved.rows()) == 1
+    assert "Input/output error" in reports(writer)[0]
+
+
+def test_only_new_rows_are_flushed_in_time():
+    writer = RetryingWriter(Recording())
+    writer.flush_new()
+    writer.write({"a": 1.0}, at(1))
+    writer.flush_new()
+    writer.flush_new()
+    assert writer.writer.calls.count("flush") == 1
+
+
+def test_without_a_thread_rows_are_flushed_from_time_to_time(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+    writer = RetryingWriter(Recording())
+    for step in range(4):
+        writer.write({"a": 1.0}, at(step))
+    assert "flush" in writer.writer.calls
+    assert len(writer.unsaved.rows()) < 4
+
+
+def test_an_exception_that_is_none_of_the_logger_s_gets_through():
+    def interrupt(values):
+        raise KeyboardInterrupt
+
+    writer = RetryingWriter(Failing(interrupt))
+    with pytest.raises(KeyboardInterrupt):
+        writer.write({"a": 1.0}, at(1))
+    writer.catches = BaseException  # as on a thread
+    writer.write({"a": 1.0}, at(2))
+    assert "KeyboardInterrupt" in reports(writer)[0]
+
+
+def test_calls_return_what_the_logger_returns_and_count_their_rows():
+    writer = RetryingWriter(Recording())
+    assert writer.enqueue(lambda: "returned") == "returned"
+    assert writer.enqueue(lambda: 1 / 0, is_row=True) is None
+    assert writer.enqueue(lambda: None, is_row=True) is None
+    assert reports(writer)[-1].endswith("1 of 2 rows of this run could not be recorded whole")
+
+
+def test_the_logger_s_own_calls_are_known_by_their_thread():
+    writer = RetryingWriter(Recording())
+    inside = []
+    writer.call(lambda: inside.append(writer.is_here))
+    assert inside == [True]
+    assert not writer.is_here
+
+
+def test_a_run_resumes_after_its_durable_rows_and_writes_the_others_again():
+    class Rewinds(Recording):
+        def resume(self, last_step):
+            self.calls.append(("resume", last_step))
+
+        def state_dict(self):
+            return {"size": 7}
+
+        def load_state_dict(self, state_dict):
+            self.calls.append(("load", state_dict))
+
+    before = RetryingWriter(Rewinds())
+    for step in (1, 2, 3):
+        before.write({"a": float(step)}, at(step))
+        if step == 1:
+            before.flush()
+    after = RetryingWriter(Rewinds())
+    after.load_state_dict(before.state_dict())
+    after.resume(3)
+    assert after.writer.calls == [("load", {"size": 7}), ("resume", 1), (2, {"a": 2.0}), (3, {"a": 3.0})]
+
+
+def test_a_writer_that_cannot_go_back_is_given_nothing_again():
+    before, after = RetryingWriter(Recording()), RetryingWriter(Recording())
+    before.write({"a": 1.0}, at(1))
+    after.load_state_dict(before.state_dict())
+    after.resume(1)
+    assert after.writer.calls == []
+
+
+def test_strict_raises_the_reason_and_no_sum():
+    writer = RetryingWriter(Failing(lambda values: True), faults=Faults(strict=True))
+    writer.write({"a": 1.0}, at(1))
+    with pytest.raises(OSError, match="No space left"):
+        writer.faults.report_deferred()
+    writer.faults.reset()
+    writer.close()
+    writer.faults.report_deferred()
+
+
+def test_the_axis_is_the_writer_s():
+    class Least(Writer):
+        def write(self, values, axes): ...
+
+    inner = Least(logger=None)
+    RetryingWriter(inner).x_axis = "env_steps"
+    assert inner.x_axis == "env_steps"
