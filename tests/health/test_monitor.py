@@ -105,8 +105,8 @@ def test_looks_thin_out_and_verdicts_with_them():
         if schedule.fires(rollout):
             looks.append(rollout)
             verdicts += [rollout] * schedule.verdict_is_due
-    assert looks[:15] == list(range(1, 16))
+    assert looks[:8] == list(range(1, 9))
     for end in (64, 128, 1024):
-        assert len([rollout for rollout in looks if end / 2 < rollout <= end]) == 8
-    assert verdicts[:4] == [8, 12, 16, 24]
+        assert len([rollout for rollout in looks if end / 2 < rollout <= end]) == 4
+    assert verdicts[:4] == [8, 16, 32, 64]
     assert len(verdicts) == len(looks) // 4 - 1
