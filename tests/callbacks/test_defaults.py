@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 
 from puffer_callbacks import (
@@ -43,9 +45,20 @@ def test_a_callback_stands_in_the_place_of_the_default():
     assert [callback for callback in found if isinstance(callback, MetricsCallback)] == [mine]
 
 
-def test_an_unknown_name_is_refused_with_those_that_exist():
-    with pytest.raises(TypeError, match=r"expected some of metrics, .*got metric$"):
+def test_an_unknown_name_is_refused():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'metric'"):
         default_callbacks(metric=5)
+
+
+def test_names_and_defaults_are_those_of_the_contract():
+    parameters = inspect.signature(default_callbacks).parameters
+    on, off = ("metrics", "rollout", "histograms", "gradients", "hyperparameters", "health"), (
+        "images", "attention", "videos", "plasticity")  # fmt: skip
+    assert {name: parameter.default for name, parameter in parameters.items()} == {
+        **dict.fromkeys(on, True),
+        **dict.fromkeys(off, False),
+    }
+    assert len(default_callbacks(**dict.fromkeys(off, True))) == len(parameters)
 
 
 @pytest.mark.parametrize("override", [None, "50", 2.5, [50]])
