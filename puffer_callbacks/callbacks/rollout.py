@@ -1,7 +1,8 @@
 """Returns, lengths, reward components and the critic's fit of each rollout."""
 
+import math
 import sys
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -12,9 +13,13 @@ from puffer_callbacks.axes import Axes
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.callbacks.gather_schedule import GatherSchedule
 from puffer_callbacks.distributed import broadcast_json, gather_json
+from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
+
+_LAST = 100
+"""Episodes that runs are compared by, as Stable-Baselines3's ``stats_window_size`` is by default."""
 
 
 class RolloutCallback(PufferCallback):
@@ -22,8 +27,10 @@ class RolloutCallback(PufferCallback):
 
     In one process a rollout is logged as it ends; several rollouts at one x are one row over all their episodes. With
     several ranks they are gathered at the first training step after each rollout, and what is logged is what one
-    process would log for the rollouts of all ranks. NaN and infinite values are left out of every statistic and
-    counted: ``nonfinite/rollout/return`` is the number of such returns so far.
+    process would log for the rollouts of all ranks. Where a rollout has no ``episode_returns``, episodes are counted
+    from its rewards and dones, environment by environment, across rollouts. NaN and infinite values are left out of
+    every statistic and counted: ``nonfinite/rollout/return`` is the number of such returns so far.
+    ``rollout/return_last_100`` is the mean return of the last hundred episodes, by which runs are compared.
 
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
@@ -35,19 +42,19 @@ class RolloutCallback(PufferCallback):
 
     def __init__(self) -> None:
         self._gathers = GatherSchedule()
-        self._reset(1)
+        self._reset(world_size=1, is_first_rank=True)
 
-    def _reset(self, world_size: int) -> None:
-        self._world_size = world_size
+    def _reset(self, *, world_size: int, is_first_rank: bool) -> None:
+        self._world_size, self._is_first_rank = world_size, is_first_rank
+        self._unfinished = EpisodeCounter()
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
+        self._last_returns: deque[float] = deque(maxlen=_LAST)
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            self._reset(trainer.world_size)
+        self._reset(world_size=trainer.world_size, is_first_rank=trainer.is_global_zero)
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin to gather at the first training step."""
@@ -57,7 +64,7 @@ class RolloutCallback(PufferCallback):
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log the rollout where there is one process, else keep it for the next training step."""
         recorder = Recorder.of(trainer)
-        statistics = RolloutStatistics.of(replace(rollout, infos=_readable(rollout, recorder)))
+        statistics = RolloutStatistics.of(replace(rollout, infos=_readable(rollout, recorder)), self._unfinished)
         if trainer.world_size == 1:
             self._record(statistics, recorder)
         else:
@@ -82,18 +89,29 @@ class RolloutCallback(PufferCallback):
             self._gather(Recorder.of(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of values so far that were not finite."""
-        return {"nonfinite": dict(self._nonfinite)}
+        """What is counted so far: non-finite values, unfinished episodes, the open row, the last returns."""
+        x, rollouts = self._at_one_x
+        return {
+            "nonfinite": dict(self._nonfinite),
+            "unfinished": self._unfinished.state_dict(),
+            "at_one_x": [x, [rollout.to_json() for rollout in rollouts]],
+            "last_returns": list(self._last_returns),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
+        self._last_returns.extend(state_dict.get("last_returns", ()))
+        if self._is_first_rank and "unfinished" in state_dict:  # which saved its own
+            self._unfinished.load_state_dict(state_dict["unfinished"])
+            x, rollouts = state_dict["at_one_x"]
+            self._at_one_x = (x, [RolloutStatistics.from_json(rollout) for rollout in rollouts])
 
     def _record(self, rollout: RolloutStatistics, recorder: Recorder) -> None:
         x, before = self._at_one_x
         rollouts = [*before, rollout] if x == recorder.run.x else [rollout]
         self._at_one_x = (recorder.run.x, rollouts)
-        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])))
+        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])) | self._over_last_episodes([rollout]))
 
     def _gather(self, recorder: Recorder) -> None:
         """Pool the rollouts of all ranks on rank 0. Every rank calls this at the same training step."""
@@ -110,8 +128,17 @@ class RolloutCallback(PufferCallback):
         for axes, statistics in rollouts:
             steps.setdefault(axes[1], []).append((axes, RolloutStatistics.from_json(statistics)))
         rows = [steps[step] for step in sorted(steps)]
-        pooled = [(row[-1][0], pool([statistics for _, statistics in row])) for row in rows]
-        return [[axes, self._counted(statistics, fresh=statistics)] for axes, statistics in pooled]
+        return [[row[-1][0], self._row([statistics for _, statistics in row])] for row in rows]
+
+    def _row(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
+        statistics = pool(rollouts)
+        return self._counted(statistics, fresh=statistics) | self._over_last_episodes(rollouts)
+
+    def _over_last_episodes(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
+        """The mean return over the last hundred episodes, these included."""
+        returns = [value for rollout in rollouts for value in rollout.episodes.returns.tolist() if math.isfinite(value)]
+        self._last_returns.extend(returns)
+        return {"rollout/return_last_100": math.fsum(self._last_returns) / len(self._last_returns)} if returns else {}
 
     def _counted(self, statistics: dict[str, float], *, fresh: dict[str, float]) -> dict[str, float]:
         """The statistics, with non-finite values counted since the start."""

@@ -59,6 +59,17 @@ def near(name: str, names: Sequence[str] | dict[str, Any]) -> str:
     return f"; near: {', '.join(matches)}" if matches else ""
 
 
+def hyphenated(argument: str) -> str:
+    """An argument as its option is spelled: W&B's sweeps, and people, write the names of hyperparameters.
+
+    Example:
+        >>> hyphenated("--learning_rate=0.1"), hyphenated("my_runs")
+        ('--learning-rate=0.1', 'my_runs')
+    """
+    name, equals, value = argument.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else argument
+
+
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Turn the ``ValueError`` or ``TypeError`` of a bad argument into the user's line, with the option's name.

@@ -14,7 +14,7 @@ from puffer_callbacks.cli.arguments import hyperparameters, train_parser
 from puffer_callbacks.cli.checkpoint import check_against, restore
 from puffer_callbacks.cli.config_file import configuration, with_config
 from puffer_callbacks.cli.defaults import Defaults, defaults_for
-from puffer_callbacks.cli.parser import usage_errors
+from puffer_callbacks.cli.parser import hyphenated, usage_errors
 from puffer_callbacks.cli.progress import lines_above_the_bar
 from puffer_callbacks.cli.run import Run, open_run
 from puffer_callbacks.cli.summary import print_summary
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UsageError: for bad input, before anything is written.
     """
-    arguments = with_config(argv)
+    arguments = with_config([hyphenated(argument) for argument in argv])
     defaults = defaults_for(arguments)
     options = train_parser(defaults).parse(arguments)
     with _quiet():

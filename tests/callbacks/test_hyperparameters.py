@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams.backend_context import _sort_and_reduce_to_hparams_limit
 
 from puffer_callbacks import (
     ConsoleLogger,
@@ -223,7 +224,7 @@ def test_tensorboard_s_hparams_tab_shows_real_final_metrics(quiet_trainer, tmp_p
     module.save_hyperparameters({"gamma": 0.99, "name": "ppo", "anneal": True})
     fit(quiet_trainer, logger, module, MetricsCallback(1), RolloutCallback())
     shown = HParams(tmp_path)
-    assert {"train/reward", "train/episode_length"} <= set(shown.metrics)
+    assert shown.metrics == ["rollout/return_last_100", "train/reward", "train/episode_length"]
     assert shown.settings["gamma"] == 0.99
     assert shown.settings["name"] == "ppo"
     assert shown.settings["anneal"] is True
@@ -231,6 +232,16 @@ def test_tensorboard_s_hparams_tab_shows_real_final_metrics(quiet_trainer, tmp_p
     final = shown.found.Scalars("train/reward")[-1].value
     assert final == pytest.approx(module.rollouts[-1].episode_returns.mean().item())
     assert set(shown.metrics) <= set(shown.found.Tags()["scalars"])
+
+
+def test_what_people_compare_first_comes_first(quiet_trainer, tmp_path):
+    """As TensorBoard's own backend sorts the columns: by ``differs``, then by the alphabet."""
+    module = Agent(losses(0.0, 0.0))
+    module.save_hyperparameters({"anneal_lr": True, "env_id": "CartPole-v1", "learning_rate": 0.1, "seed": 1, "T": 8})
+    fit(quiet_trainer, TensorBoardLogger(tmp_path, name="", version=""), module)
+    experiment = HParams(tmp_path).read(metadata.EXPERIMENT_TAG, "experiment")
+    _sort_and_reduce_to_hparams_limit(experiment)
+    assert [info.name for info in experiment.hparam_infos][:4] == ["env_id", "learning_rate", "seed", "T"]
 
 
 def test_there_is_no_hp_metric_of_minus_one(quiet_trainer, tmp_path):

@@ -16,6 +16,7 @@ TAGS = [
     "rollout/episode_length_mean",
     "rollout/info/reward_forward",
     "rollout/info/success",
+    "rollout/return_last_100",
     "rollout/return_max",
     "rollout/return_mean",
     "rollout/return_median",
@@ -53,6 +54,15 @@ def test_each_rollout_speaks_for_itself(quiet_trainer, memory_logger):
         assert found["rollout/success_rate"] == pytest.approx(rollout.infos["success"].mean().item())
         explained = 1 - (rollout.returns - rollout.values).var(correction=0) / rollout.returns.var(correction=0)
         assert found["diagnostics/explained_variance"] == pytest.approx(explained.item(), rel=1e-5)
+
+
+def test_runs_are_compared_by_the_mean_return_of_the_last_hundred_episodes(quiet_trainer, memory_logger):
+    draw = lambda at: torch.randn(40, generator=torch.Generator().manual_seed(at))  # noqa: E731
+    make = lambda at, steps: random_rollout(at, steps, episode_returns=draw(at), episode_lengths=None, infos={})  # noqa: E731
+    fit(quiet_trainer, memory_logger, make, batches=16)
+    returns = np.concatenate([draw(at).numpy() for at in range(4)])
+    expected = [(16 * (at + 1), pytest.approx(returns[: 40 * (at + 1)][-100:].mean(), rel=1e-5)) for at in range(4)]
+    assert memory_logger.series("rollout/return_last_100") == expected
 
 
 def test_throughput_is_environment_steps_per_second(quiet_trainer, memory_logger):
@@ -149,6 +159,7 @@ def test_statistics_are_those_of_all_ranks_episodes_together(tmp_path):
     assert steps == sorted(set(steps))
     ends = [batch for batch in range(ranks.BATCHES) if any(batch % every == 0 for every in ranks.UPDATES)]
     assert len(steps) == len(ends)  # each is a point of its own
+    episodes = np.zeros(0)
     for at, batch in enumerate(ends):
         met = [ranks.rollout(rank, batch // every, 0) for rank, every in enumerate(ranks.UPDATES) if batch % every == 0]
         returns = torch.cat([rollout.episode_returns for rollout in met]).numpy()
@@ -157,6 +168,8 @@ def test_statistics_are_those_of_all_ranks_episodes_together(tmp_path):
         found = {tag: points[at][1] for tag, points in series.items() if tag.startswith(("rollout", "diagnostics"))}
         assert found["rollout/return_mean"] == pytest.approx(returns.mean(), rel=1e-6)
         assert found["rollout/return_p10"] == pytest.approx(np.quantile(returns, 0.1), rel=1e-6)
+        episodes = np.concatenate([episodes, returns])
+        assert found["rollout/return_last_100"] == pytest.approx(episodes[-100:].mean(), rel=1e-6)
         assert found["rollout/info/reward_forward"] == pytest.approx(
             torch.cat([rollout.infos["reward_forward"] for rollout in met]).mean().item(), rel=1e-5
         )

@@ -2,12 +2,22 @@
 
 from collections.abc import Set
 
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import (
+    DATA_CLASS_BLOB_SEQUENCE,
+    DATA_CLASS_SCALAR,
+    DATA_CLASS_TENSOR,
+    Summary,
+    SummaryMetadata,
+)
 
 from puffer_callbacks.values.vocabulary import describe
 
-_PLUGINS = {"simple_value": "scalars", "histo": "histograms", "image": "images"}
-"""Kind of a value to the plugin that shows it."""
+_PLUGINS = {
+    "simple_value": ("scalars", DATA_CLASS_SCALAR),
+    "histo": ("histograms", DATA_CLASS_TENSOR),
+    "image": ("images", DATA_CLASS_BLOB_SEQUENCE),
+}
+"""Kind of a value to its plugin and the data's class: TensorBoard's server reads no metadata without one."""
 
 
 def with_descriptions(summary: bytes, tags: Set[str], *, prefix: str = "") -> bytes:
@@ -29,10 +39,13 @@ def with_descriptions(summary: bytes, tags: Set[str], *, prefix: str = "") -> by
     described = Summary.FromString(summary)
     for value in described.value:
         tag = value.tag.removeprefix(prefix)
-        plugin = _PLUGINS.get(value.WhichOneof("value"))
-        description = describe(tag) if plugin and tag in tags else None
+        kind = value.WhichOneof("value")
+        description = describe(tag) if kind in _PLUGINS and tag in tags else None
         if description is not None:
-            value.metadata.summary_description = str(description)
-            value.metadata.plugin_data.plugin_name = plugin
+            plugin, data_class = _PLUGINS[kind]
+            plugin_data = SummaryMetadata.PluginData(plugin_name=plugin)
+            value.metadata.CopyFrom(
+                SummaryMetadata(plugin_data=plugin_data, summary_description=str(description), data_class=data_class)
+            )
     serialized: bytes = described.SerializeToString()
     return serialized

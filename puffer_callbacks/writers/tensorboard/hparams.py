@@ -19,14 +19,15 @@ _KINDS = {
 
 _FIRST = (
     ("env_id", "env_name", "environment", "env", "task"),
-    ("algorithm", "algo"),
     ("learning_rate", "lr"),
     ("seed",),
+    ("algorithm", "algo"),
     ("batch_size", "minibatch_size"),
-    ("gamma",),
-    ("ent_coef",),
+    ("num_envs", "n_envs"),
 )
 """What people compare first, each under the names that libraries give it."""
+_SHOWN = 5
+"""Columns that the HParams tab opens with."""
 
 
 def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
@@ -62,7 +63,7 @@ def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
 
 
 def compared_first(names: Iterable[str]) -> set[str]:
-    """The hyperparameters that people compare first: environment, algorithm, learning rate, seed and their kind.
+    """The five hyperparameters that people compare first: environment, learning rate, seed, ….
 
     Args:
         names: of all hyperparameters; nested names are joined by ``/``.
@@ -73,7 +74,7 @@ def compared_first(names: Iterable[str]) -> set[str]:
     """
     names = list(names)
     found = (next((name for alias in aliases for name in names if _is_alias(name, alias)), None) for aliases in _FIRST)
-    return {name for name in found if name is not None}
+    return set([name for name in found if name is not None][:_SHOWN])
 
 
 def _is_alias(name: str, alias: str) -> bool:

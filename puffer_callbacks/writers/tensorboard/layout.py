@@ -20,10 +20,10 @@ _SPEED: _Charts = {
     "Env steps per second": ("throughput/sps",),
     "Logging, % of the run's time": ("logging/overhead_pct",),
 }
-_SPREAD = "Return: median, 10th and 90th percentile"
+_SPREAD = "Return of each rollout: median, 10th to 90th percentile"
 _CATEGORIES: dict[str, _Charts] = {
     "Returns": {
-        "Return: last 100 episodes, each rollout": ("rollout/return_last_100", "train/reward"),
+        "Return of the last 100 episodes": ("rollout/return_last_100",),
         _SPREAD: ("rollout/return_median", "rollout/return_p10", "rollout/return_p90"),
         "Episode length [steps]": ("train/episode_length",),
     },

@@ -19,6 +19,9 @@ _DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "Wan
 _LEVELS = {"info": "INFO", "warning": "WARN", "critical": "ERROR"}
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
+_BEST = ("rollout/return_mean", "rollout/success_rate", "eval/mean_reward")
+"""Tags whose largest value a run's summary shows beside the last one."""
+_EPISODES = "episodes"
 
 
 class WandbWriter(Writer):
@@ -35,6 +38,8 @@ class WandbWriter(Writer):
         super().__init__(logger)
         self._logged_to: int | None = None
         self._defined = self._service_died = False
+        self._episodes: dict[int, str] = {}
+        """Evaluation episodes so far: step to caption."""
 
     @property
     def durability_delay(self) -> float:  # type: ignore[override]  # it is a setting of the run
@@ -60,6 +65,8 @@ class WandbWriter(Writer):
                     self._hyperparameters(run, value)
                 else:
                     row[self.tag(tag)] = self._encode(value)
+                if tag == _EPISODES and isinstance(value, Video):
+                    row[self.tag(f"{tag}_table")] = self._episode_table(value, self.step(axes))
                 if isinstance(value, Alert):
                     run.alert(title=value.title, text=value.text, level=_LEVELS[value.severity])
             if row:
@@ -108,6 +115,8 @@ class WandbWriter(Writer):
             return
         run.define_metric(self._axis)
         run.define_metric("*", step_metric=self._axis, step_sync=True)
+        for tag in _BEST:
+            run.define_metric(self.tag(tag), step_metric=self._axis, step_sync=True, summary="max,last")
         self._defined = True
 
     def _hyperparameters(self, run: Any, value: Hyperparameters) -> None:
@@ -115,6 +124,13 @@ class WandbWriter(Writer):
             run.config.update(dict(value.settings), allow_val_change=True)
         else:
             run.summary.update({self.tag(tag): number for tag, number in value.metrics.items() if number is not None})
+
+    def _episode_table(self, episode: Video, step: int) -> Any:
+        """All evaluation episodes so far; the videos themselves are in their panel, at the same steps."""
+        import wandb  # noqa: PLC0415  # an optional extra
+
+        self._episodes[step] = episode.caption
+        return wandb.Table(columns=[self._axis, "episode"], data=[list(entry) for entry in self._episodes.items()])
 
     def _encode(self, value: float | Histogram | Image | Video | Text) -> Any:
         import wandb  # noqa: PLC0415  # an optional extra

@@ -1,5 +1,6 @@
 """One offline run for all: W&B's service takes a second to start."""
 
+import json
 import math
 
 import numpy as np
@@ -29,6 +30,10 @@ WIDE = Histogram.of(torch.randn(100_000, generator=torch.Generator().manual_seed
 
 
 class Says(PufferCallback):
+    def on_rollout_end(self, trainer, pl_module, rollout):
+        episode = Video(np.stack([PIXELS] * 3), fps=10, caption=f"return {rollout.env_steps}")
+        log(trainer, {"episodes": episode})
+
     def on_step(self, trainer, pl_module, metrics):
         if pl_module.step == 1:
             log(
@@ -114,6 +119,24 @@ def test_pictures_are_media_files(run):
     media = {path.suffix: path for path in run.folder.rglob("media/**/*") if path.is_file()}
     assert media[".png"].read_bytes()[:4] == b"\x89PNG"
     assert media[".gif"].read_bytes()[:6] == b"GIF89a"
+
+
+def test_the_summary_shows_the_best_return_beside_the_last(run):
+    returns = [value for _, value in run.memory.series("rollout/return_mean")]
+    expected = {"max": pytest.approx(max(returns)), "last": pytest.approx(returns[-1])}
+    assert wandb_summary(run.folder)["rollout/return_mean"] == expected
+    assert max(returns) != returns[-1]
+    metrics = {record.metric.name: record.metric for record in wandb_records(run.folder) if record.HasField("metric")}
+    assert metrics["rollout/return_mean"].step_metric == "time/env_steps"
+
+
+def test_evaluation_episodes_are_videos_and_rows_of_a_table(run):
+    rows = [row for row in run.rows if "episodes/path" in row]
+    assert [row["time/env_steps"] for row in rows] == [16, 32, 48, 64]
+    assert all(row["episodes/_type"] == "video-file" for row in rows)
+    table = json.loads((next(run.folder.rglob(rows[-1]["episodes_table/path"]))).read_text())
+    assert table["columns"] == ["time/env_steps", "episode"]
+    assert table["data"] == [[step, f"return {step}"] for step in (16, 32, 48, 64)]
 
 
 def test_oddities_are_recorded_as_they_are(run):
