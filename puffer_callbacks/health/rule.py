@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from puffer_callbacks.health.evidence import Evidence
 from puffer_callbacks.health.finding import Number, Severity
@@ -71,6 +72,11 @@ class Rule:
             return self.check(evidence)
         return self.check(evidence, self.threshold if threshold is None else threshold)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by the name of its check, under which the module has the rule in the function's place."""
+        settings = self.severity, self.source, self.explains, self.threshold
+        return _unpickled, (self.check.__module__, self.check.__name__, self.name, *settings)
+
 
 def rule(
     name: str, *, severity: Severity, source: str, explains: tuple[str, ...] = (), threshold: float | None = None
@@ -85,3 +91,8 @@ def rule(
         threshold: passed to the check as its second argument.
     """
     return lambda check: Rule(name, check, severity, source, explains, threshold)
+
+
+def _unpickled(module: str, check: str, name: str, *settings: Any) -> Rule:
+    found = getattr(import_module(module), check)
+    return Rule(name, found.check if isinstance(found, Rule) else found, *settings)
