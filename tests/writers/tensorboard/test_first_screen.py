@@ -18,7 +18,9 @@ ROWS = [dict.fromkeys(("loss", *EVERY_SCALAR), float(at)) for at in range(8)]
 
 def fit(quiet_trainer, folder, module, *, prefix="", callbacks=None):
     logger = TensorBoardLogger(folder, name="", version="", prefix=prefix)
-    quiet_trainer(logger=logger, callbacks=callbacks or default_callbacks(metrics=4, histograms=4, gradients=4)).fit(module)
+    quiet_trainer(logger=logger, callbacks=callbacks or default_callbacks(metrics=4, histograms=4, gradients=4)).fit(
+        module
+    )
 
 
 def layouts(folder):

@@ -16,7 +16,7 @@ from tests.support.models import Agent
 
 SCALARS = ("loss", "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance")
 CHARTS = (
-    *("Return of the last 100 episodes", "Return of each rollout: median, 10th to 90th percentile"),
+    *("Return of the last 100 episodes", "Return of a rollout: median, p10 to p90"),
     *("Policy loss", "Whole loss", "Gradient norm before the clip"),
     *("KL [nats]: good 0.001 to 0.02", "Clip fraction: good 0.05 to 0.3", "Entropy [nats]: falls slowly"),
     *("Value loss", "Explained variance: rises to 1", "Env steps per second"),
@@ -32,7 +32,15 @@ def tensorboard(quiet_trainer, tmp_path):
     logger = TensorBoardLogger(tmp_path / "run", name="", version="")
     callbacks = default_callbacks(metrics=4, histograms=4, gradients=4)
     quiet_trainer(logger=logger, callbacks=callbacks).fit(Agent([dict.fromkeys(SCALARS, at / 8) for at in range(16)]))
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(tmp_path / "run"), "--port=0", "--host=127.0.0.1"]
+    command = [
+        sys.executable,
+        "-m",
+        "tensorboard.main",
+        "--logdir",
+        str(tmp_path / "run"),
+        "--port=0",
+        "--host=127.0.0.1",
+    ]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         address = next(found for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
