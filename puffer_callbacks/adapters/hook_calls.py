@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
@@ -52,15 +53,25 @@ def full_precision() -> AbstractContextManager[Any]:
     return stack
 
 
-def optimizer_hooks(adapter: Any) -> tuple[BeforeStep | None, BeforeStep | None]:
-    """The calls of ``on_before_optimizer_step``; ``None`` where no callback has that hook.
+@dataclass(frozen=True)
+class OptimizerHooks:
+    """The calls of ``on_before_optimizer_step``; each is ``None`` where no callback has that hook.
+
+    Args:
+        before_step: right before an optimizer's step, its gradients complete; for the recorder.
+        before_clip: once before each step, its gradients complete and not yet clipped; for the user's own callbacks,
+            as in Lightning.
+    """
+
+    before_step: BeforeStep | None
+    before_clip: BeforeStep | None
+
+
+def optimizer_hooks(adapter: Any) -> OptimizerHooks:
+    """The hooks that the callbacks have.
 
     Args:
         adapter: what stands for the trainer.
-
-    Returns:
-        What to call right before an optimizer's step, which is the recorder's, and what to call before its
-        gradients are clipped, which is for the user's own callbacks, as in Lightning.
     """
     recorder, module = Recorder.of(adapter), adapter.lightning_module
     stopwatch = recorder.run.stopwatch
@@ -78,4 +89,4 @@ def optimizer_hooks(adapter: Any) -> tuple[BeforeStep | None, BeforeStep | None]
             for hook in own:
                 hook(adapter, module, optimizer)
 
-    return before_step if callable(measure) else None, before_clip if own else None
+    return OptimizerHooks(before_step if callable(measure) else None, before_clip if own else None)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from puffer_callbacks.adapters.hook_calls import BeforeStep
+from puffer_callbacks.adapters.hook_calls import OptimizerHooks
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 
 
@@ -65,8 +65,7 @@ class OptimizerWatch:
     ) -> None:
         self._parameters = {id(parameter) for parameter in module.parameters()}
         self._found, self._step_end = found, step_end
-        self._before_step: BeforeStep | None = None
-        self._before_clip: BeforeStep | None = None
+        self._hooks: OptimizerHooks | None = None
         self._owned: dict[Optimizer, set[int]] = {}  # the identities of its parameters
         self._foreign: WeakSet[Optimizer] = WeakSet()
         self._finds = False
@@ -80,28 +79,20 @@ class OptimizerWatch:
         """Whether an optimizer has stepped since the last report."""
         return bool(self._stepped)
 
-    def open(
-        self,
-        optimizers: Iterable[Optimizer],
-        *,
-        find: bool,
-        before_step: BeforeStep | None,
-        before_clip: BeforeStep | None,
-    ) -> None:
+    def open(self, optimizers: Iterable[Optimizer], hooks: OptimizerHooks | None, *, find: bool) -> None:
         """Begin to watch.
 
         Args:
             optimizers: those that are known.
-            find: whether to find others at their first step.
-            before_step: called with an optimizer right before its step, its gradients complete.
-            before_clip: called once with an optimizer before each step, its gradients complete and not yet clipped.
+            hooks: what to call at each step; ``None`` where no callback follows steps.
+            find: whether to find other optimizers at their first step.
         """
-        self._before_step, self._before_clip, self._finds = before_step, before_clip, find
+        self._hooks, self._finds = hooks, find
         for optimizer in optimizers:
             self._add(optimizer)
         if find:
             self._handles.append(register_optimizer_step_pre_hook(self._on_any_step))
-        if self._before_clip is not None:
+        if hooks is not None and hooks.before_clip is not None:
             call_before_clip(self._on_clip)
 
     def step_reported(self) -> None:
@@ -120,13 +111,14 @@ class OptimizerWatch:
 
     def _add(self, optimizer: Optimizer) -> None:
         self._owned[optimizer] = _parameters(optimizer)
-        if not self._finds:
+        if self._hooks is not None and not self._finds:
             self._handles.append(optimizer.register_step_pre_hook(self._on_step))
 
     def _on_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if optimizer not in self._owned and optimizer not in self._foreign:
             self._on_new_optimizer(optimizer)
-        return self._on_step(optimizer, args, kwargs) if optimizer in self._owned else None
+        follows = self._hooks is not None and optimizer in self._owned
+        return self._on_step(optimizer, args, kwargs) if follows else None
 
     def _on_new_optimizer(self, optimizer: Optimizer) -> None:
         if _parameters(optimizer) & self._parameters:
@@ -136,14 +128,13 @@ class OptimizerWatch:
             self._foreign.add(optimizer)
 
     def _on_clip(self, parameters: list[Tensor]) -> None:
-        before_clip = self._before_clip
-        if before_clip is None:
+        if self._hooks is None or self._hooks.before_clip is None:
             return
         clipped = {id(parameter) for parameter in parameters}
         for optimizer, owned in self._owned.items():
             if optimizer not in self._clipped and optimizer not in self._evaluated and clipped & owned:
                 self._end_earlier_step(optimizer)
-                before_clip(optimizer)
+                self._hooks.before_clip(optimizer)
                 self._clipped.add(optimizer)  # a second clip is of other parameters, or an inner function's
 
     def _on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
@@ -174,12 +165,15 @@ class OptimizerWatch:
         return run
 
     def _notify(self, optimizer: Optimizer) -> None:
+        hooks = self._hooks
+        if hooks is None:
+            return
         if self._clipped and optimizer in self._clipped:
             self._clipped.remove(optimizer)
-        elif self._before_clip is not None:
-            self._before_clip(optimizer)
-        if self._before_step is not None:
-            self._before_step(optimizer)
+        elif hooks.before_clip is not None:
+            hooks.before_clip(optimizer)
+        if hooks.before_step is not None:
+            hooks.before_step(optimizer)
 
     def _end_earlier_step(self, optimizer: Optimizer) -> None:
         if optimizer in self._stepped:

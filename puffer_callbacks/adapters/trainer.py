@@ -41,6 +41,7 @@ class TrainerAdapter(TrainerAttributes):
         self._count_env_steps: Callable[[], int] | None = None
         self._watch: OptimizerWatch | None = None
         self._recorder: Any = None
+        self._has_no_callbacks = False
         self._loaded: dict[str, Any] = {}
         self._saw_batch = False
         self._last_env_steps = self._steps_before = 0
@@ -94,8 +95,9 @@ class TrainerAdapter(TrainerAttributes):
         load_callback_states(self.callbacks, loaded)
         self.call_hook("on_fit_start")
         self.call_hook("on_train_start")
-        before_step, before_clip = optimizer_hooks(self)
-        self._watch.open(self.optimizers, find=find, before_step=before_step, before_clip=before_clip)
+        self._has_no_callbacks = self.callbacks == [self._recorder]
+        hooks = None if self._has_no_callbacks else optimizer_hooks(self)
+        self._watch.open(self.optimizers, hooks, find=find)
         atexit.register(self._at_exit)  # runs before that of a backend that was opened earlier
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
@@ -104,8 +106,9 @@ class TrainerAdapter(TrainerAttributes):
             self.first_batch(batch)
         if self._watch is not None:
             self._watch.step_reported()
-        with full_precision():
-            self._recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
+        if not self._is_idle():
+            with full_precision():
+                self._recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
 
     def update_end(self, metrics: Mapping[str, Scalar]) -> None:
         """A library's own update is over, of which these are the metrics."""
@@ -190,6 +193,11 @@ class TrainerAdapter(TrainerAttributes):
     def _add_optimizer(self, optimizer: Optimizer) -> None:
         self.optimizers.append(optimizer)
         Recorder.of(self).counters.add(optimizer)
+
+    def _is_idle(self) -> bool:
+        """Whether a training step has nothing to do: there is no callback, and no row that a user's ``log`` opened."""
+        row_log = self._recorder.run.row_log
+        return self._has_no_callbacks and (row_log is None or row_log.open_at == sys.maxsize)
 
     def _unreported_step(self) -> None:
         self.step_end({})

@@ -7,13 +7,11 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.announce import announced_if_slow
-from puffer_callbacks.backends.retrying_writer import RetryingWriter
+from puffer_callbacks.backends.retrying_writer import FLUSH_SECONDS, RetryingWriter
 from puffer_callbacks.backends.worker import Worker
 from puffer_callbacks.values import Image, Value, Video
 from puffer_callbacks.writers import Writer
 
-FLUSH_SECONDS = 2.0
-"""A row is flushed at the latest so many seconds after it was written."""
 MAX_WAITING = 1024
 """Jobs that wait for a slow logger; rows beyond are lost, and counted."""
 MAX_WAITING_WITH_MEDIA = 32
@@ -44,7 +42,7 @@ class AsyncWriter(Writer):
     def __init__(self, writer: RetryingWriter) -> None:
         super().__init__(writer.logger)
         self.writer = writer
-        self.name, self.faults = writer.name, writer.faults
+        self.name, self.faults, self._report = writer.name, writer.faults, writer.report
         writer.catches = BaseException  # nothing may end the thread
         self._worker = Worker(self.name, tick=writer.flush_new, every=FLUSH_SECONDS)
         self._x_axis = writer.x_axis
@@ -59,7 +57,7 @@ class AsyncWriter(Writer):
     @x_axis.setter
     def x_axis(self, x_axis: XAxis) -> None:
         self._x_axis = x_axis
-        self._do(partial(setattr, self.writer, "x_axis", x_axis))  # rows that wait are on the axis before
+        self._do(partial(setattr, self.writer, "x_axis", x_axis))  # after the rows that wait: they are on the old axis
 
     @property
     def busy(self) -> float:  # type: ignore[override]  # as the thread counts it
@@ -73,12 +71,12 @@ class AsyncWriter(Writer):
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row soon; it is kept until it is durable."""
-        self.writer.rows += 1
+        self._report.rows += 1
         if self._accepts():
             row = self.writer.unsaved.add(self._without_media(values), axes)
             self._enqueue_row(partial(self.writer.write_row, row))
         else:
-            self.writer.add_loss()
+            self._report.add_loss()
 
     def call(self, action: Callable[[], Any]) -> Any:
         """Have the logger do something now, on the caller's thread."""
@@ -94,9 +92,9 @@ class AsyncWriter(Writer):
         """
         if self._is_closed and not self._is_stuck:
             return self.writer.enqueue(action, is_row=is_row)
-        self.writer.rows += is_row
+        self._report.rows += is_row
         if not self._accepts():
-            self.writer.add_loss(rows=int(is_row))
+            self._report.add_loss(rows=int(is_row))
         elif is_row:
             self._enqueue_row(partial(self.writer.call, action, is_row=True))
         else:
@@ -107,7 +105,7 @@ class AsyncWriter(Writer):
 
     def drain(self) -> bool:
         """Wait until all rows are written, and return whether they are: those of a stalled logger are not."""
-        if self._is_closed:
+        if self._is_closed or not self._worker.is_alive:
             return not self._is_stuck
         with announced_if_slow(f"{self.name} to take {self._worker.waiting} rows"):
             return self._worker.wait_until_done(self._do(self.writer.flush), stall=self.close_timeout)
@@ -122,7 +120,8 @@ class AsyncWriter(Writer):
 
     def flush(self) -> None:
         """Flush the writer after all rows that came before, and wait a little, unless it is known to be slow."""
-        self._worker.wait_at_most(self._do(self.writer.flush), self.checkpoint_timeout)
+        if self._worker.is_alive:  # else there is nothing: a fit that has not begun starts no thread
+            self._worker.wait_at_most(self._do(self.writer.flush), self.checkpoint_timeout)
 
     def close(self) -> None:
         """Write all rows, close the writer and end the thread; the rows of a stalled logger are lost."""
@@ -130,7 +129,7 @@ class AsyncWriter(Writer):
         is_done = self._worker.wait_until_done(self._do(self.writer.close), stall=self.close_timeout)
         self._is_closed, self._is_stuck = True, not is_done
         if self._is_stuck:
-            self.writer.abandon(self._stall(), rows=self._given - self._finished)
+            self._abandon()
         self._worker.end(wait=is_done)
 
     def state_dict(self) -> dict[str, Any]:
@@ -158,11 +157,18 @@ class AsyncWriter(Writer):
         """Whether one more job can wait."""
         if self._worker.stalled > self.close_timeout and not self._has_reported_stall:
             self._has_reported_stall = True
-            self.writer.add_fault(self._stall())
+            self._report.add_fault(self._stall())
         if self._worker.waiting >= MAX_WAITING:
-            self.writer.add_fault(TimeoutError(f"it is {MAX_WAITING} rows behind"))
+            self._report.add_fault(TimeoutError(f"it is {MAX_WAITING} rows behind"))
             return False
         return not self._is_stuck
+
+    def _abandon(self) -> None:
+        """Report the rows of a stalled logger as lost."""
+        self._report.add_loss(self._given - self._finished)
+        self._report.add_fault(self._stall())
+        self._report.summarize()
+        self._report.detach()
 
     def _stall(self) -> TimeoutError:
         return TimeoutError(f"it took more than {self.close_timeout:g} seconds for one row")
@@ -173,6 +179,6 @@ class AsyncWriter(Writer):
             return dict(values)
         kept = {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}
         if len(kept) < len(values):
-            self.writer.add_loss()
-            self.writer.add_fault(TimeoutError(f"it is {MAX_WAITING_WITH_MEDIA} rows behind; pictures are left out"))
+            self._report.add_loss()
+            self._report.add_fault(TimeoutError(f"it is {MAX_WAITING_WITH_MEDIA} rows behind; pictures are left out"))
         return kept

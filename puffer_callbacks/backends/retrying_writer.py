@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from threading import Lock, local
+from threading import local
 from time import monotonic
 from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
+from puffer_callbacks.backends.loss_report import LossReport
 from puffer_callbacks.backends.unsaved_rows import UnsavedRow, UnsavedRows, rows_from_state
-from puffer_callbacks.faults import Faults, format_error
+from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
 from puffer_callbacks.writers.last_steps import keep_last_step
+
+FLUSH_SECONDS = 2.0
+"""A row is flushed about so many seconds after it was written."""
 
 
 class RetryingWriter(Writer):
@@ -23,7 +27,7 @@ class RetryingWriter(Writer):
     Args:
         writer: the logger's writer.
         name: the logger's name in reports; its class by default.
-        faults: where faults are deferred to, for the run's thread to report.
+        faults: where faults are reported.
     """
 
     catches: type[BaseException] = Exception
@@ -35,11 +39,10 @@ class RetryingWriter(Writer):
         self.immediate = writer.immediate
         self.name = writer.name = name or self.name
         self.faults = writer.faults = faults or self.faults
+        self.report = LossReport(self.name, self.faults)
         self.unsaved = UnsavedRows(writer.step)
-        self.rows = self.lost = 0
-        """Rows that were given, and those of them that could not be recorded whole."""
-        self._lock = Lock()  # the run's thread counts the rows that it drops
-        self._has_faults = self._is_failing = self._has_new_rows = False
+        self._is_failing = self._has_new_rows = False
+        self._flushed_at = monotonic()
         self._here = local()
         self._state: Mapping[str, Any] | None = None
 
@@ -58,9 +61,11 @@ class RetryingWriter(Writer):
         return getattr(self._here, "depth", 0) > 0
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write the row."""
-        self.rows += 1
+        """Write the row, and flush from time to time."""
+        self.report.rows += 1
         self.write_row(self.unsaved.add(values, axes))
+        if monotonic() - self._flushed_at > FLUSH_SECONDS:
+            self.flush()
 
     def write_row(self, row: UnsavedRow) -> None:
         """Write a row of ``unsaved``: whole, or without the values that fail, or to a reopened backend."""
@@ -75,7 +80,7 @@ class RetryingWriter(Writer):
             failed = self._failed_parts([row.values], row.axes)
             self._is_failing = bool(failed)
         row.lost, row.written = bool(failed), monotonic()
-        self.add_loss(rows=int(row.lost))
+        self.report.add_loss(rows=int(row.lost))
         keep_last_step(self.logger, self.writer.step(row.axes))
         self._has_new_rows = True
 
@@ -88,12 +93,12 @@ class RetryingWriter(Writer):
         """
         returned: list[Any] = []
         if not self.attempt(lambda: returned.append(action())):
-            self.add_loss(rows=int(is_row))
+            self.report.add_loss(rows=int(is_row))
         return returned[0] if returned else None
 
     def enqueue(self, action: Callable[[], Any], *, is_row: bool = False, wait: bool = False) -> Any:
         """The same: without a thread of its own nothing waits."""
-        self.rows += is_row
+        self.report.rows += is_row
         return self.call(action, is_row=is_row)
 
     def drain(self) -> bool:
@@ -102,8 +107,9 @@ class RetryingWriter(Writer):
 
     def flush(self) -> None:
         """Flush the writer, and forget the rows that are durable then."""
+        self._flushed_at = monotonic()
         self._has_new_rows = self.writer.durability_delay > 0
-        self._is_failing |= not self.attempt(partial(self._mark_durable, monotonic()))
+        self._is_failing |= not self.attempt(partial(self._mark_durable, self._flushed_at))
 
     def flush_new(self) -> None:
         """Flush the writer if there is anything new."""
@@ -115,7 +121,7 @@ class RetryingWriter(Writer):
         if self._is_failing:
             self.attempt(self._reopen)
         self.attempt(self.writer.close)
-        self.summarize()
+        self.report.summarize()
 
     def begin(self, first_step: int) -> None:
         """Begin a run."""
@@ -147,44 +153,11 @@ class RetryingWriter(Writer):
         try:
             action()
         except self.catches as error:
-            self.add_fault(error)
+            self.report.add_fault(error)
             return False
         finally:
             self._here.depth -= 1
         return True
-
-    def add_fault(self, error: BaseException) -> None:
-        """Defer a fault to the run's thread."""
-        self._has_faults = True
-        reason = f"could not record ({format_error(error)}); training and the other loggers go on"
-        self.faults.defer(
-            self.name, reason, error if isinstance(error, Exception) else RuntimeError(format_error(error))
-        )
-
-    def add_loss(self, rows: int = 1) -> None:
-        """Count rows that could not be recorded whole."""
-        with self._lock:
-            self.lost += rows
-
-    def abandon(self, error: BaseException, *, rows: int) -> None:
-        """Report that the logger is given up: what its thread may still do is no longer the run's.
-
-        Args:
-            error: why.
-            rows: those that are lost by it.
-        """
-        self.add_loss(rows)
-        self.add_fault(error)
-        self.summarize()
-        self.faults = self.writer.faults = Faults()
-
-    def summarize(self) -> None:
-        """Report what was lost in all, if there was any fault."""
-        if self._has_faults and not self.faults.strict:  # which has raised already
-            summary = f"{self.lost} of {self.rows} rows of this run could not be recorded whole"
-            if not self.lost:
-                summary = f"all {self.rows} rows of this run were recorded all the same"
-            self.faults.defer(f"{self.name}, in all", summary)
 
     def _failed_parts(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
         """The parts that fail twice: a backend may fail only sometimes."""

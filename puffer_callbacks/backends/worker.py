@@ -49,6 +49,11 @@ class Worker:
         self._overdue: Event | None = None
 
     @property
+    def is_alive(self) -> bool:
+        """Whether there is a thread: the first job starts it."""
+        return self._thread is not None
+
+    @property
     def waiting(self) -> int:
         """Jobs that are not begun."""
         return self._jobs.qsize()

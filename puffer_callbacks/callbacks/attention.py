@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
 from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
 from puffer_callbacks.measure.forward_pass.call import first_samples, on_device
 from puffer_callbacks.pictures.attention import attention_image
@@ -35,7 +35,6 @@ class AttentionCallback(PufferCallback):
     """
 
     expensive = True
-    looks_ahead = 0
 
     def __init__(
         self,
@@ -52,8 +51,18 @@ class AttentionCallback(PufferCallback):
         self.every_n_steps = every_n_steps
         self.num_samples = num_samples
         self.max_bytes = max_bytes
-        self._probe = probe
-        self._refused = False
+        self._given_probe = self._probe = probe
+        self._has_failed = False
+
+    def reset(self, trainer: Any) -> None:
+        """Begin a run: with its own first batch, and its own module."""
+        self._probe, self._has_failed = self._given_probe, False
+        self._every.resume_at(0)
+
+    @property
+    def next_step(self) -> int:
+        """The optimizer step of the next maps."""
+        return self._every.next
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batch, where no probe was given."""
@@ -68,11 +77,13 @@ class AttentionCallback(PufferCallback):
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
         """Log the attention maps where this step crossed the interval."""
         recorder = Recorder.of(trainer)
-        if not self._every.fires(recorder.counters.optimizer_steps) or self._refused:
+        if not self._every.fires(recorder.counters.optimizer_steps) or self._has_failed:
             return
-        self._refused = True  # a model that fails once is not asked again
+        self._has_failed = True  # what fails once is not tried again
+        if not can_run_alone(trainer, pl_module, name="AttentionCallback"):
+            return
         maps = self._maps(pl_module)
-        self._refused = False
+        self._has_failed = False
         if trainer.is_global_zero:
             for attention in maps:
                 recorder.record(self._values(attention))

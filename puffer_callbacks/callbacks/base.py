@@ -7,7 +7,9 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from lightning.pytorch import Callback
+from torch import nn
 
+from puffer_callbacks.distributed import is_sharded
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -43,13 +45,21 @@ class PufferCallback(Callback):
     """When ``before_optimizer_step(trainer, pl_module, optimizer, step)`` is called, for callbacks that measure
     gradients; what it returns is called right after the step, if the step is taken."""
     _every: Every
+    _run: object = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Make sure that the run has a recorder, and that it is open."""
         recorder = Recorder.of(trainer)
         recorder.setup(trainer, pl_module, stage)
+        if stage == "fit" and self._run is not recorder.run.token:
+            self._run = recorder.run.token
+            self.reset(trainer)
         if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
             recorder.run.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
+
+    def reset(self, trainer: Any) -> None:
+        """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a
+        second ``fit`` of one trainer continues its run."""
 
     @property
     def state_key(self) -> str:
@@ -77,6 +87,16 @@ class PufferCallback(Callback):
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Called when the module has collected a rollout: ``emit(self, "on_rollout_end", rollout)``."""
+
+
+def can_run_alone(trainer: Any, pl_module: Any, *, name: str) -> bool:
+    """Whether a forward pass of the model needs no other rank; if it does, one warning says what is left out."""
+    model = getattr(trainer, "model", None)
+    if not is_sharded(model if isinstance(model, nn.Module) else pl_module):
+        return True
+    reason = "expected a model that is whole on each rank, got a sharded one (FSDP, ZeRO 3); left out"
+    Recorder.of(trainer).faults.report(name, reason)
+    return False
 
 
 def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenate[C, Any, P], None]:

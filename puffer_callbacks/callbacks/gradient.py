@@ -60,12 +60,10 @@ class GradientCallback(PufferCallback):
         self._previous: dict[int, tuple[int, Tensor]] = {}
         self._parameters: dict[int, dict[str, Any]] = {}
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            self._reset()
-            self._noise = NoiseScale()
+        self._reset()
+        self._noise = NoiseScale()
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin the interval that this step lies in."""

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
+from tqdm import tqdm
+
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.callbacks.flight_recorder import FlightRecorder, log_folder, nonfinite_tag, rollout_fields
 from puffer_callbacks.callbacks.rollout_looks import RolloutLooks
@@ -194,7 +196,7 @@ class HealthCallback(PufferCallback):
         text = panel(finding, ended=change.kind == "ends")
         if finding.rule == "nonfinite_values" and self._flight.saved is not None:
             text += f"\nThe data and the state before the update are in {self._flight.saved}"
-        print(text, file=sys.stderr, flush=True)
+        tqdm.write(text, file=sys.stderr)  # above a progress bar, where there is one
         severity: Severity = "info" if change.kind == "ends" else finding.severity
         title = f"{finding.rule} {change.kind} at step {finding.first_step}"
         recorder.record({f"health/{finding.rule}/finding": Alert(text, title=title, severity=severity)})

@@ -1,14 +1,12 @@
 """Distributions of weights, gradients, activations and the rollout."""
 
-import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any, Literal
-from weakref import ref
 
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
+from puffer_callbacks.callbacks.kept_rollout import KeptRollout
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
@@ -18,9 +16,7 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram, Value
-from puffer_callbacks.values.checkpointing import from_state, to_state
 
-_ROLLOUT = ("advantages", "values", "rewards", "actions")
 _SAMPLES = 256
 
 
@@ -77,27 +73,22 @@ class HistogramCallback(PufferCallback):
         self._selection = Selection(include, exclude)
         self._reset()
 
+    def reset(self, trainer: Any) -> None:
+        """Begin a run."""
+        self._reset()
+
     def _reset(self) -> None:
-        self._rollout: Rollout | None = None
-        self._last_rollout: Callable[[], Rollout | None] = _nothing
-        self._rollout_at: int | None = None
-        self._awaits_rollout = False
-        self._resumed: dict[str, Histogram] = {}
+        self._rollout = KeptRollout()
         self._gradients: dict[int, dict[str, Histogram]] = {}
         self._recorded_at: int | None = None
         self._probe: Any = None
+        self._has_no_probe = False
 
     @property
     def state_key(self) -> str:
         """The key in checkpoints: callbacks with other options stand side by side."""
         options = (self.every_n_steps, self.weights, self.gradients, self.activations, self.group_by)
         return f"{type(self).__qualname__}{options}"
-
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Begin a run."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            self._reset()
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin the interval that this step lies in."""
@@ -115,26 +106,21 @@ class HistogramCallback(PufferCallback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Keep the first batch, for activations."""
-        if self.activations and self._probe is None:
+        if self.activations and self._probe is None and not self._has_no_probe:
             self._keep_probe(trainer, pl_module, batch)
 
     @guarded
     def _keep_probe(self, trainer: Any, pl_module: Any, batch: Any) -> None:
-        self._probe = first_samples(batch, pl_module, count=_SAMPLES)
+        self._has_no_probe = not can_run_alone(trainer, pl_module, name="HistogramCallback(activations=True)")
+        if not self._has_no_probe:
+            self._probe = first_samples(batch, pl_module, count=_SAMPLES)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        """Keep the rollout where the next firing is near: its memory is wanted for the rollouts that follow."""
-        if all(getattr(rollout, name) is None for name in _ROLLOUT):  # of finished episodes alone
-            return
+        """Keep the rollout where the next firing is near, or log it where the last firing had none."""
         recorder = Recorder.of(trainer)
-        before, self._rollout_at = self._rollout_at, recorder.counters.optimizer_steps
-        steps_between = sys.maxsize if before is None else self._rollout_at - before
-        is_near = self._every.next <= self._rollout_at + 2 * steps_between
-        self._rollout, self._resumed = rollout if is_near or self._awaits_rollout else None, {}
-        self._last_rollout = ref(rollout)
-        if self._awaits_rollout:  # more steps were made of the last rollout than of those before
-            self._awaits_rollout = False
+        at = recorder.counters.optimizer_steps
+        if self._rollout.update(rollout, at=at, next_firing=self._every.next):
             recorder.record(self._of_rollout(trainer))
 
     def before_optimizer_step(
@@ -169,7 +155,7 @@ class HistogramCallback(PufferCallback):
         found: dict[str, Value] = {tag: each for named in gradients.values() for tag, each in named.items()}
         if self._every.fires(recorder.counters.optimizer_steps):
             found |= self._model_and_rollout(trainer, pl_module)
-            self._awaits_rollout = self._rollout is None and self._rollout_at is not None
+            self._rollout.await_next()
         recorder.record(found)
 
     @guarded
@@ -177,23 +163,16 @@ class HistogramCallback(PufferCallback):
         """Log the weights that training ended with, and the last rollout."""
         recorder = Recorder.of(trainer)
         if recorder.counters.optimizer_steps != self._recorded_at:
-            self._rollout = self._rollout or self._last_rollout()
+            self._rollout.recall()
             recorder.record(self._model_and_rollout(trainer, pl_module))
 
     def state_dict(self) -> dict[str, Any]:
         """The histograms of the rollout that the interval's end may show."""
-        state: dict[str, Any] = {"rollout": {}}
-        with suppress(Exception):  # the next firing reports it; a checkpoint is worth more
-            state["rollout"] = {tag: to_state(histogram) for tag, histogram in self._of_local_rollout().items()}
-        return state
+        return {"rollout": self._rollout.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        rollout = {tag: from_state(state) for tag, state in state_dict.get("rollout", {}).items()}
-        self._resumed = {tag: value for tag, value in rollout.items() if isinstance(value, Histogram)}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_last_rollout": _nothing}
+        self._rollout.load_state_dict(state_dict.get("rollout", {}))
 
     def _model_and_rollout(self, trainer: Any, module: Any) -> dict[str, Value]:
         self._recorded_at = Recorder.of(trainer).counters.optimizer_steps
@@ -209,22 +188,12 @@ class HistogramCallback(PufferCallback):
         if self.weights:
             named = ((plain_name(name), p.detach()) for name, p in module.named_parameters())
             tensors = {f"weights/{name}": weight for name, weight in named if name in self._selection}
-        if self.activations:
+        if self.activations and not self._has_no_probe:
             layers = activations(module, self._probe).items()
             tensors |= {f"activations/{name}": out for name, out in layers if name in self._selection}
         return tensors
 
     def _of_rollout(self, trainer: Any) -> dict[str, Value]:
-        """Of the last rollout of all ranks; after a resume of the last one before the checkpoint."""
-        found = self._of_local_rollout()
+        """Of the last rollout of all ranks."""
+        found = self._rollout.histograms()
         return dict(gather_merged(found)) if trainer.world_size > 1 else dict(found)
-
-    def _of_local_rollout(self) -> dict[str, Histogram]:
-        if self._rollout is None:
-            return self._resumed
-        fields = {name: getattr(self._rollout, name, None) for name in _ROLLOUT}
-        return Histogram.of_all({f"rollout/{name}": value for name, value in fields.items() if value is not None})
-
-
-def _nothing() -> None:
-    """The last rollout of a copy."""

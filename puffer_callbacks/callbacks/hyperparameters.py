@@ -57,11 +57,9 @@ class HyperparametersCallback(PufferCallback):
 
     @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Log the configuration."""
-        settings = run_settings(trainer, pl_module)
-        self._settings = {name: self._redact(name, value) for name, value in settings.items()}
+        """Read the configuration: rows are written from the start of training on."""
+        self._read_settings(trainer, pl_module)
         self._metrics = dict.fromkeys(_RL_METRICS if hasattr(pl_module, "env_steps") else _METRICS)
-        self._write(Recorder.of(trainer), "running")
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -78,9 +76,12 @@ class HyperparametersCallback(PufferCallback):
         """Restore what Lightning has logged by now."""
         self._restore()
 
+    @guarded
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Restore what Lightning has logged by now."""
+        """Log the configuration, with the learning rate that a finder may have found."""
         self._restore()
+        self._read_settings(trainer, pl_module)
+        self._write(Recorder.of(trainer), "running")
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Leave the module, the data module and the loggers as they were."""
@@ -97,6 +98,10 @@ class HyperparametersCallback(PufferCallback):
         for logger in trainer.loggers if stage == "fit" else ():
             if getattr(logger, "_default_hp_metric", False):  # TensorBoard's: −1 for ever
                 self._replace(logger, "_default_hp_metric", False)
+
+    def _read_settings(self, trainer: Any, pl_module: Any) -> None:
+        settings = run_settings(trainer, pl_module)
+        self._settings = {name: self._redact(name, value) for name, value in settings.items()}
 
     def _replace(self, owner: Any, name: str, value: Any) -> None:
         self._replaced.append((owner, name, getattr(owner, name)))
@@ -121,6 +126,17 @@ def run_settings(trainer: Any, pl_module: Any) -> dict[str, Setting]:
     for at, optimizer in enumerate(trainer.optimizers):
         prefix = "optimizer/" if at == 0 else f"optimizer/{at}/"
         settings[f"{prefix}name"] = type(optimizer).__name__
-        settings |= flat_settings(optimizer.defaults, prefix)
+        settings |= _optimizer_settings(optimizer, prefix)
     known = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
     return settings | flat_settings(known, "trainer/")
+
+
+def _optimizer_settings(optimizer: Any, prefix: str) -> dict[str, Setting]:
+    """What the first parameter group is trained with, and what other groups have instead."""
+    first, *others = [{**optimizer.defaults, **group} for group in optimizer.param_groups] or [optimizer.defaults]
+    settings = flat_settings({name: first[name] for name in optimizer.defaults}, prefix)
+    for at, group in enumerate(others, start=1):
+        named = flat_settings({name: group[name] for name in optimizer.defaults}, prefix)
+        own = {name: value for name, value in named.items() if value != settings.get(name)}
+        settings |= {f"{prefix}group_{at}/{name.removeprefix(prefix)}": value for name, value in own.items()}
+    return settings

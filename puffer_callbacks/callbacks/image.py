@@ -38,6 +38,7 @@ class ImageCallback(PufferCallback):
     """
 
     expensive = True
+    interval_unit = "rollouts"
 
     def __init__(
         self,
@@ -60,9 +61,15 @@ class ImageCallback(PufferCallback):
         self.names = tuple(names)
         self.max_bytes = max_bytes
 
+    def reset(self, trainer: Any) -> None:
+        """Begin a run."""
+        self._every.resume_at(0)
+
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log the observations where this rollout crosses the interval."""
+        if rollout.observations is None:
+            return
         if not self._every.fires(self._every.last + 1) or not trainer.is_global_zero:
             return
         recorder = Recorder.of(trainer)

@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
-from puffer_callbacks.recorder.interval_sums import IntervalSums, Total
+from puffer_callbacks.distributed import broadcast_json, gather_json
+from puffer_callbacks.recorder.interval_sums import IntervalSums, Total, merge_totals
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
@@ -22,7 +23,7 @@ _DIAGNOSTICS = {"approx_kl", "old_approx_kl", "clip_fraction", "explained_varian
 
 
 class MetricsCallback(PufferCallback):
-    """Logs every scalar of the ``training_step`` dict: the exact mean over all steps of the interval.
+    """Logs every scalar of the ``training_step`` dict: the exact mean over all steps of the interval, of all ranks.
 
     ``train/<name>`` for each of them, and ``losses/{policy,value,entropy}`` besides; PPO's diagnostics are
     ``diagnostics/{approx_kl,old_approx_kl,clip_fraction,explained_variance}`` alone. ``train/learning_rate`` comes
@@ -42,6 +43,7 @@ class MetricsCallback(PufferCallback):
 
     reads_every_step = True
     reads_metrics = False
+    uses_collectives = True
 
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
@@ -50,14 +52,14 @@ class MetricsCallback(PufferCallback):
 
     def _reset(self) -> None:
         self._sums = IntervalSums()
+        self._world_size = 1
         self._nonfinite: Counter[str] = Counter()
         self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = False
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            self._reset()
+        self._reset()
+        self._world_size = trainer.world_size
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin the interval that this step lies in."""
@@ -84,29 +86,31 @@ class MetricsCallback(PufferCallback):
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
-        """Log the interval where it ends, unless the step had no scalars."""
+        """Log the interval where it ends; in one process not before a step that has scalars."""
         recorder = Recorder.of(trainer)
-        if self._last_step_had_scalars and self._every.fires(recorder.counters.optimizer_steps):
-            self._record(recorder)
+        can_end = self._last_step_had_scalars or self._world_size > 1  # ranks end it together
+        if can_end and self._every.fires(recorder.counters.optimizer_steps):
+            self._record(recorder, self._over_ranks(self._pop()))
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
-        self._record(recorder)
+        self._record(recorder, self._over_ranks(self._pop()))
         if self._saw_no_scalars and not self._saw_scalars:
             expected = "expected training_step to return a dict of scalars such as {'loss': …}"
             recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Log the interval that the exception cut short."""
-        self._record(Recorder.of(trainer))
+        """Log the interval that the exception cut short, as it is here: other ranks may be gone."""
+        self._record(Recorder.of(trainer), self._pop())
 
     def open_means(self) -> dict[str, float]:
-        """The means of the interval so far, by tag."""
-        totals = {name: total / count for name, (total, count, _) in self._sums.peek().items() if count}
-        return {tag: sign * mean for name, mean in totals.items() for tag, sign in tags(name)}
+        """The means of the interval so far, by tag. Every rank calls this at the same point of training."""
+        totals = self._over_ranks(self._sums.peek())
+        means = {name: total / count for name, (total, count, _) in totals.items() if count}
+        return {tag: sign * mean for name, mean in means.items() for tag, sign in tags(name)}
 
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
@@ -117,9 +121,9 @@ class MetricsCallback(PufferCallback):
         self._sums.load_state_dict(state_dict["means"])
         self._nonfinite = Counter(state_dict["nonfinite"])
 
-    def _record(self, recorder: Recorder) -> None:
+    def _record(self, recorder: Recorder, totals: Mapping[str, Total]) -> None:
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the number of steps that a mean is over
-        for name, (total, count, nonfinite) in self._pop().items():
+        for name, (total, count, nonfinite) in totals.items():
             row, mean = rows[count], total / count if count else math.nan
             for tag, sign in tags(name):
                 row[tag] = sign * mean
@@ -132,6 +136,14 @@ class MetricsCallback(PufferCallback):
     def _pop(self) -> dict[str, Total]:
         """The sums of the interval that ends."""
         return self._sums.pop()
+
+    def _over_ranks(self, totals: Mapping[str, Total]) -> Mapping[str, Total]:
+        """The sums over all ranks, on every rank, so that all of them monitor the same numbers."""
+        if self._world_size == 1:
+            return totals
+        ranks = gather_json(totals)
+        summed = broadcast_json(None if ranks is None else merge_totals(ranks))
+        return {name: (total, count, others) for name, (total, count, others) in summed.items()}
 
 
 @lru_cache(maxsize=1024)

@@ -13,6 +13,7 @@ from puffer_callbacks.axes import Axes
 from puffer_callbacks.callbacks.base import PufferCallback, guarded
 from puffer_callbacks.callbacks.gather_schedule import GatherSchedule
 from puffer_callbacks.distributed import broadcast_json, gather_json
+from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -26,9 +27,10 @@ class RolloutCallback(PufferCallback):
 
     In one process a rollout is logged as it ends; several rollouts at one x are one row over all their episodes. With
     several ranks they are gathered at the first training step after each rollout, and what is logged is what one
-    process would log for the rollouts of all ranks. NaN and infinite values are left out of every statistic and
-    counted: ``nonfinite/rollout/return`` is the number of such returns so far. ``rollout/return_last_100`` is the mean
-    return of the last hundred episodes, by which runs are compared.
+    process would log for the rollouts of all ranks. Where a rollout has no ``episode_returns``, episodes are counted
+    from its rewards and dones, environment by environment, across rollouts. NaN and infinite values are left out of
+    every statistic and counted: ``nonfinite/rollout/return`` is the number of such returns so far.
+    ``rollout/return_last_100`` is the mean return of the last hundred episodes, by which runs are compared.
 
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
@@ -40,20 +42,19 @@ class RolloutCallback(PufferCallback):
 
     def __init__(self) -> None:
         self._gathers = GatherSchedule()
-        self._reset(1)
+        self._reset(world_size=1, is_first_rank=True)
 
-    def _reset(self, world_size: int) -> None:
-        self._world_size = world_size
+    def _reset(self, *, world_size: int, is_first_rank: bool) -> None:
+        self._world_size, self._is_first_rank = world_size, is_first_rank
+        self._unfinished = EpisodeCounter()
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
         self._last_returns: deque[float] = deque(maxlen=_LAST)
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            self._reset(trainer.world_size)
+        self._reset(world_size=trainer.world_size, is_first_rank=trainer.is_global_zero)
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin to gather at the first training step."""
@@ -63,7 +64,7 @@ class RolloutCallback(PufferCallback):
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log the rollout where there is one process, else keep it for the next training step."""
         recorder = Recorder.of(trainer)
-        statistics = RolloutStatistics.of(replace(rollout, infos=_readable(rollout, recorder)))
+        statistics = RolloutStatistics.of(replace(rollout, infos=_readable(rollout, recorder)), self._unfinished)
         if trainer.world_size == 1:
             self._record(statistics, recorder)
         else:
@@ -88,13 +89,23 @@ class RolloutCallback(PufferCallback):
             self._gather(Recorder.of(trainer))
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of values so far that were not finite, and the returns of the last episodes."""
-        return {"nonfinite": dict(self._nonfinite), "last_returns": list(self._last_returns)}
+        """What is counted so far: non-finite values, unfinished episodes, the open row, the last returns."""
+        x, rollouts = self._at_one_x
+        return {
+            "nonfinite": dict(self._nonfinite),
+            "unfinished": self._unfinished.state_dict(),
+            "at_one_x": [x, [rollout.to_json() for rollout in rollouts]],
+            "last_returns": list(self._last_returns),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
         self._last_returns.extend(state_dict.get("last_returns", ()))
+        if self._is_first_rank and "unfinished" in state_dict:  # which saved its own
+            self._unfinished.load_state_dict(state_dict["unfinished"])
+            x, rollouts = state_dict["at_one_x"]
+            self._at_one_x = (x, [RolloutStatistics.from_json(rollout) for rollout in rollouts])
 
     def _record(self, rollout: RolloutStatistics, recorder: Recorder) -> None:
         x, before = self._at_one_x

@@ -6,7 +6,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
 from puffer_callbacks.evaluation.policy import Policy
 from puffer_callbacks.evaluation.record_episode import record_episode
 from puffer_callbacks.measure.forward_pass.isolation import isolated
@@ -44,6 +44,7 @@ class VideoCallback(PufferCallback):
     """
 
     expensive = True
+    interval_unit = "rollouts"
 
     def __init__(
         self,
@@ -63,17 +64,24 @@ class VideoCallback(PufferCallback):
         self.seed = seed
         self.max_steps = max_steps
         self.max_bytes = max_bytes
-        self._failed = False
+        self._has_failed = False
+
+    def reset(self, trainer: Any) -> None:
+        """Begin a run."""
+        self._has_failed = False
+        self._every.resume_at(0)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log an episode where this rollout crosses the interval."""
-        if not self._every.fires(self._every.last + 1) or self._failed or not trainer.is_global_zero:
+        if not self._every.fires(self._every.last + 1) or self._has_failed or not trainer.is_global_zero:
             return
-        self._failed = True  # what fails once is not tried again
+        self._has_failed = True  # what fails once is not tried again
+        if not can_run_alone(trainer, pl_module, name="VideoCallback"):
+            return
         with isolated(pl_module):
             video = self._record(pl_module)
-        self._failed = False
+        self._has_failed = False
         Recorder.of(trainer).record({"episodes": shrink_to_bytes(video, max_bytes=self.max_bytes)})
 
     def state_dict(self) -> dict[str, Any]:

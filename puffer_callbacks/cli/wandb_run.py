@@ -41,9 +41,15 @@ def wandb_logger(folder: RunFolder, project: str, run_name: str | None) -> Wandb
         id=_last_run_id(folder.path) if folder.is_continued else None,
         resume="allow",
         mode="online" if offline_reason() is None else "offline",
-        settings=wandb.Settings(silent=True, console="off", x_transaction_log_flush_interval=FLUSH_SECONDS),
+        settings=wandb.Settings(silent=True, console="off", **_flush_soon(wandb.Settings)),
     )
     return WandbLogger(experiment=run, save_dir=str(folder.path))
+
+
+def _flush_soon(settings: Any) -> dict[str, Any]:
+    """W&B writes its own file soon, where its release has the setting."""
+    name = "x_transaction_log_flush_interval"
+    return {name: FLUSH_SECONDS} if name in getattr(settings, "model_fields", {}) else {}
 
 
 def location(logger: WandbLogger) -> str:

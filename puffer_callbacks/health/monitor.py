@@ -70,6 +70,14 @@ class Monitor:
         limit = SEVERITIES.index(severity)
         return any(SEVERITIES.index(finding.severity) >= limit for finding in self._tracker.active)
 
+    def troubles(self) -> dict[str, Any]:
+        """What was reported so far, as JSON has it."""
+        return self._tracker.state_dict()
+
+    def load_troubles(self, state: dict[str, Any]) -> None:
+        """Continue after what was reported."""
+        self._tracker.load_state_dict(state)
+
     def state_dict(self) -> dict[str, Any]:
         """The series and the troubles, for a checkpoint."""
         return {"history": self._history.state_dict(), "tracker": self._tracker.state_dict()}

@@ -1,5 +1,6 @@
 """The troubles of a run in progress: which one begins, which one ends."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 from puffer_callbacks.health.finding import SEVERITIES, Diagnosis, Finding, Number
@@ -40,7 +41,7 @@ class Tracker:
     def __init__(self) -> None:
         self._found: dict[str, Finding] = {}
         self._missing: dict[str, int] = {}
-        self._step: float = float("-inf")
+        self._step: float = -math.inf
 
     @property
     def findings(self) -> list[Finding]:

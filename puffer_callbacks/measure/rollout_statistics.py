@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.measure.episode_statistics import Episodes, info_statistics, info_sums, merge_moments
 from puffer_callbacks.rollout import Rollout
 
@@ -31,9 +32,14 @@ class RolloutStatistics:
     infos: dict[str, NDArray[np.float64]]
 
     @staticmethod
-    def of(rollout: Rollout) -> "RolloutStatistics":
-        """The statistics of a rollout whose infos are dense real tensors."""
-        return RolloutStatistics(Episodes.of(rollout), info_sums(rollout.infos or {}))
+    def of(rollout: Rollout, counter: EpisodeCounter | None = None) -> "RolloutStatistics":
+        """The statistics of a rollout whose infos are dense real tensors.
+
+        Args:
+            rollout: a rollout of this process.
+            counter: carries unfinished episodes from rollout to rollout, where they have to be counted.
+        """
+        return RolloutStatistics(Episodes.of(rollout, counter), info_sums(rollout.infos or {}))
 
     def to_json(self) -> list[Any]:
         """Plain lists and numbers, for other ranks."""

@@ -91,7 +91,7 @@ class Counters:
 
     def see_rollout(self, rollout: Any) -> None:
         """Take the total from a rollout, for a module without ``env_steps``."""
-        if rollout.env_steps > 0:
+        if rollout.env_steps:
             self._rollout_env_steps = rollout.env_steps
 
     @property

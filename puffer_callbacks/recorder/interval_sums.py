@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -130,6 +130,21 @@ class IntervalSums:
             total *= self._loss_scale
         before = self._totals.get(name, (0.0, 0, 0))
         self._totals[name] = (before[0] + total, before[1] + count, before[2] + nonfinite)
+
+
+def merge_totals(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, Total]:
+    """The totals of several ranks, added up.
+
+    Example:
+        >>> merge_totals([{"loss": (3.0, 2, 0)}, {"loss": (1.0, 1, 1), "kl": (0.5, 1, 0)}])
+        {'loss': (4.0, 3, 1), 'kl': (0.5, 1, 0)}
+    """
+    by_name: dict[str, list[Sequence[float]]] = defaultdict(list)
+    for part in parts:
+        for name, total in part.items():
+            by_name[name].append(total)
+    columns = {name: list(zip(*totals, strict=True)) for name, totals in by_name.items()}
+    return {name: (math.fsum(sums), int(sum(n)), int(sum(others))) for name, (sums, n, others) in columns.items()}
 
 
 def _total(column: Sequence[float]) -> Total:

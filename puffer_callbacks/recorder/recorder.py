@@ -1,7 +1,5 @@
 """The recorder of a run: collects what callbacks log and gives each backend one row at a time."""
 
-import atexit
-import os
 from collections.abc import Mapping
 from typing import Any, Literal
 from weakref import ref
@@ -57,7 +55,6 @@ class Recorder(Callback):
         self.faults.reset()
         self.run = Run(self.faults, overhead_budget=self.overhead_budget)
         self._trainer = None if trainer is None else ref(trainer)
-        self._process = os.getpid()
 
     @classmethod
     def of(cls, trainer: Any) -> "Recorder":
@@ -192,10 +189,9 @@ class Recorder(Callback):
         others = [callback for callback in trainer.callbacks if callback is not self]
         if any(isinstance(callback, Recorder) for callback in others):
             raise ValueError("expected one Recorder in callbacks=[…], got two; configure one and leave the other out")
-        kinds = [{base.__name__ for base in type(callback).__mro__} for callback in others]
-        at = next((i for i, names in enumerate(kinds) if "Checkpoint" in names), len(others))
-        # a new list, as Lightning may be walking through the old one; checkpoint callbacks stay last
-        trainer.callbacks = [*others[:at], self, *others[at:]]
+        is_checkpoint = ["Checkpoint" in {base.__name__ for base in type(callback).__mro__} for callback in others]
+        at = is_checkpoint.index(True) if any(is_checkpoint) else len(others)  # checkpoint callbacks stay last
+        trainer.callbacks = [*others[:at], self, *others[at:]]  # a new list: Lightning may be iterating over the old
 
     def open_writers(self, trainer: Any, pl_module: Any) -> None:
         """Open the writers of a run, if they are not open."""
@@ -207,7 +203,6 @@ class Recorder(Callback):
             self._begin_run(trainer)
         self.counters.watch(pl_module, ())
         self.run.open(trainer.loggers if trainer.is_global_zero else (), x_axis=self.x_axis)
-        atexit.register(self._at_exit)
 
     def open_in_mid_run(self, trainer: Any, pl_module: Any) -> None:
         """Begin to record where the trainer is already running: in mid-fit, or in validation or test alone."""
@@ -219,11 +214,4 @@ class Recorder(Callback):
         """Write what is left and release the run."""
         with self.guard("Recorder"):
             show_idle_hooks(self)
-            atexit.unregister(self._at_exit)
             self.run.close()
-
-    def _at_exit(self) -> None:
-        """The script ended in mid-run; a forked child leaves the run to its parent."""
-        if os.getpid() == self._process:
-            with self.faults.suppressed():
-                self.end()

@@ -1,5 +1,7 @@
 """One recorded run: its counters, its rows, its training steps, and what recording costs."""
 
+import atexit
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
@@ -26,6 +28,8 @@ class Run:
 
     def __init__(self, faults: Faults, *, overhead_budget: float) -> None:
         self.faults = faults
+        self.token = object()
+        """Tells this run from others; a copy of it is the token of no run."""
         self.budget, self.counters, self.stopwatch = Budget(overhead_budget), Counters(), Stopwatch()
         self.row_log: RowLog | None = None
         """The rows, while the run is open."""
@@ -47,6 +51,8 @@ class Run:
         self.faults.reset()
         backends = default_writer(loggers, self.faults)
         self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
+        self._process = os.getpid()
+        atexit.register(self._at_exit)
 
     def add_listener(self, listener: Any) -> None:
         """Give whole rows to one more object, with ``log_values(values, step)``, on every rank."""
@@ -86,6 +92,7 @@ class Run:
 
     def close(self) -> None:
         """Write what is left, and release the loggers, the module and its optimizers."""
+        atexit.unregister(self._at_exit)
         self.stop()
         row_log, self.row_log = self.row_log, None
         try:
@@ -110,6 +117,12 @@ class Run:
             self.counters.load_state_dict(state["counters"])
             self._elapsed = state["elapsed"]
             self.row_log.load_state_dict(state["row_log"])
+
+    def _at_exit(self) -> None:
+        """The script ended in mid-run; a forked child leaves the run to its parent."""
+        if os.getpid() == self._process:
+            with self.faults.suppressed(), self.guard("Recorder"):
+                self.close()
 
     def _state(self, row_log: RowLog) -> dict[str, Any]:
         elapsed = self._elapsed if row_log.on_hold else row_log.elapsed(self.counters.axes())

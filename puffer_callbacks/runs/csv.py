@@ -29,7 +29,7 @@ def read_csv(path: Path) -> Contents:
     header = next(rows, [])
     reader = RowReader(contents)
     for row in _whole_rows(rows, len(header), path.name, contents):
-        reader.add({tag: _number(cell) for tag, cell in zip(header, row, strict=False) if cell})
+        reader.add({tag: parse_cell(cell) for tag, cell in zip(header, row, strict=False) if cell})
     _find_pictures(contents, path.parent)
     return contents
 
@@ -61,7 +61,8 @@ def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Co
         yield row
 
 
-def _number(cell: str) -> float | str:
+def parse_cell(cell: str) -> float | str:
+    """A cell as a number where it is one, else as its text."""
     try:
         return float(cell)
     except ValueError:

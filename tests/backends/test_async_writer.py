@@ -84,12 +84,23 @@ def test_a_stalled_writer_is_given_up_and_its_rows_are_counted(blocked):
     assert in_all.endswith("3 of 3 rows of this run could not be recorded whole")
 
 
+def test_what_a_given_up_thread_still_does_is_not_the_run_s(blocked):
+    faults = blocked.faults
+    blocked.close()
+    faults.reset()
+    blocked.writer.writer.released.set()
+    blocked.writer.call(lambda: 1 / 0)
+    with warned() as said:
+        faults.report_deferred()
+    assert said == []
+
+
 def test_of_rows_beyond_those_that_can_wait_each_is_counted(blocked, monkeypatch):
     monkeypatch.setattr(module, "MAX_WAITING", blocked._worker.waiting + 2)
     for step in range(1, 6):
         blocked.write({"a": 1.0}, at(step))
     blocked.enqueue(lambda: None, is_row=True)
-    assert blocked.writer.lost == 4
+    assert blocked.writer.report.lost == 4
     blocked.writer.writer.released.set()
     assert reports(blocked)[-1].endswith("4 of 7 rows of this run could not be recorded whole")
     assert [step for step, _ in blocked.writer.writer.rows] == [0, 1, 2]

@@ -1,6 +1,7 @@
 import pytest
 
 from puffer_callbacks import Text, Writer
+from puffer_callbacks.backends import retrying_writer as module
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.faults import Faults
 from tests.backends.fakes import Recording, at
@@ -52,7 +53,7 @@ def test_a_healthy_writer_gets_each_row_once_and_nothing_is_reported():
     writer.flush()
     assert reports(writer) == []
     assert inner.calls == [(1, {"a": 1.0}), "flush", "close"]
-    assert (writer.rows, writer.lost) == (1, 0)
+    assert (writer.report.rows, writer.report.lost) == (1, 0)
 
 
 def test_a_row_that_fails_once_is_written_all_the_same():
@@ -100,7 +101,7 @@ def test_a_writer_that_failed_is_reopened_before_each_row_until_it_works():
     writer.writer.fails = lambda values: False
     writer.write({"a": 1.0}, at(4))
     assert writer.writer.rows == [(4, {"a": 1.0})]
-    assert (writer.rows, writer.lost) == (4, 3)
+    assert (writer.report.rows, writer.report.lost) == (4, 3)
 
 
 def test_a_failing_flush_leaves_rows_unsaved():
@@ -122,6 +123,16 @@ def test_only_new_rows_are_flushed_in_time():
     writer.flush_new()
     writer.flush_new()
     assert writer.writer.calls.count("flush") == 1
+
+
+def test_without_a_thread_rows_are_flushed_from_time_to_time(monkeypatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(module, "monotonic", lambda: next(clock))
+    writer = RetryingWriter(Recording())
+    for step in range(4):
+        writer.write({"a": 1.0}, at(step))
+    assert "flush" in writer.writer.calls
+    assert len(writer.unsaved.rows()) < 4
 
 
 def test_an_exception_that_is_none_of_the_logger_s_gets_through():
@@ -190,16 +201,6 @@ def test_strict_raises_the_reason_and_no_sum():
     writer.faults.reset()
     writer.close()
     writer.faults.report_deferred()
-
-
-def test_what_an_abandoned_writer_still_does_is_not_the_run_s():
-    writer = RetryingWriter(Failing(lambda values: True))
-    faults = writer.faults
-    writer.abandon(TimeoutError("stuck"), rows=2)
-    writer.write({"a": 1.0}, at(1))
-    with warned() as said:
-        faults.report_deferred()
-    assert [reason.split(":")[0] for reason in said] == ["NoneType", "NoneType, in all"]
 
 
 def test_the_axis_is_the_writer_s():

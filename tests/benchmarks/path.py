@@ -138,7 +138,7 @@ def main() -> None:
     os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     for name in ("lightning.pytorch", "puffer_callbacks"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # W&B ends its files later
         report("Event file", follow(TensorBoardLogger(folder)))
         report("W&B", follow(WandbLogger(save_dir=folder, offline=True)))
 

@@ -16,8 +16,8 @@ parameters:
   learning_rate: {values: [0.001, 0.01]}
   anneal_lr: {value: false}
   hidden_sizes: {value: [8, 8]}
-command: [-m, puffer_callbacks, train, --env, CartPole, --total-timesteps, "1024", --wandb,
-          --log-dir, "${run}", "${args}"]
+command:
+  [-m, puffer_callbacks, train, --env, CartPole, --total-timesteps, "1024", --wandb, --log-dir, "${run}", "${args}"]
 """)
 
 

@@ -64,8 +64,7 @@ def test_intervals_end_where_they_should_on_the_short_way(quiet_trainer, memory_
     class Renamed(MetricsCallback):
         """With tags of its own."""
 
-        def _record(self, recorder):
-            sums = self._pop()
+        def _record(self, recorder, sums):
             recorder.record({f"every_{self.every_n_steps}/kl": sums["kl"][0] / sums["kl"][1]})
 
     callbacks = [MetricsCallback(intervals[0]), *map(Renamed, intervals[1:])]
@@ -99,7 +98,7 @@ def test_a_step_that_says_nothing_ends_no_later_interval(memory_logger):
 
 def test_an_interval_that_fails_harms_no_other(quiet_trainer, memory_logger):
     class Fails(MetricsCallback):
-        def _record(self, recorder):
+        def _record(self, recorder, sums):
             raise OSError("nothing there")
 
     callbacks = [Fails(10), MetricsCallback(16)]

@@ -82,7 +82,7 @@ class Chain:
         if not path.exists():
             return None
         state = torch.load(path, weights_only=True)["callbacks"]["Recorder"]
-        last = state["journal"]["last_step"] or 0
+        last = state["row_log"]["last_step"] or 0
         for backend in self.backends:
             if backend != "wandb":  # which buffers; the checkpoint carries what it may lose
                 steps = records.read(backend, self.folder).get("time/env_steps", [])

@@ -63,7 +63,8 @@ def expected(rollouts: int) -> Series:
     every_rollout = [STEPS_PER_ROLLOUT * (at + 1) for at in range(rollouts)]
     series = dict.fromkeys(EVERY_ROLLOUT, every_rollout)
     series["train/loss"] = sorted({*_interval_ends(METRICS_EVERY, rollouts), every_rollout[-1]})
-    series["weights/policy.actor.0.weight"] = _interval_ends(HISTOGRAMS_EVERY, rollouts)
+    ends = {every_rollout[0], *_interval_ends(HISTOGRAMS_EVERY, rollouts), every_rollout[-1]}  # the first step, the end
+    series["weights/policy.actor.0.weight"] = sorted(ends)
     return series
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from tensorboard.compat.tensorflow_stub.io import gfile
 
 from puffer_callbacks import MemoryLogger
 from puffer_callbacks.backends.async_writer import AsyncWriter
@@ -100,6 +101,33 @@ def test_a_full_disk(healthy, tmp_path, tiny, backend, comes_back):
     assert found == sorted(set(found))
     assert set(STEPS[:2]) <= set(found)
     assert (STEPS[-1] in found) == comes_back
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of TensorBoard's own thread
+@pytest.mark.parametrize("can_truncate", [True, False])
+def test_a_write_that_fails_half_way_hides_no_row_behind_it(healthy, tmp_path, monkeypatch, can_truncate):
+    write, truncate, calls = gfile.GFile.write, os.truncate, []
+
+    def torn(self, data):
+        calls.append(data)
+        if len(calls) % 4 or (len(calls) > 4 and not can_truncate):
+            return write(self, data)
+        write(self, data[: len(data) // 2])
+        raise OSError(5, "Input/output error")
+
+    def refused(path, size):
+        if os.fsdecode(path).startswith(str(tmp_path / "tb")):
+            raise OSError(5, "Input/output error")
+        truncate(path, size)
+
+    monkeypatch.setattr(gfile.GFile, "write", torn)
+    if not can_truncate:
+        monkeypatch.setattr(os, "truncate", refused)
+    said = check(healthy, tmp_path, TensorBoardLogger(tmp_path / "tb", name="", version=""))
+    reason, in_all = the_two(said, "TensorBoardLogger")
+    assert "Input/output error" in reason
+    assert in_all.endswith("rows of this run were recorded all the same")
+    assert [step for step, _ in tensorboard_scalars(tmp_path / "tb")["time/env_steps"]] == STEPS
 
 
 def test_wandb_s_process_killed(healthy, tmp_path, monkeypatch):

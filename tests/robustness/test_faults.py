@@ -157,9 +157,9 @@ def test_a_blocked_thread_does_not_keep_the_interpreter_from_its_end(pytester):
         writer = AsyncWriter(blocked)
         writer.write({"a": 1.0}, Axes(None, 1, 0.0))
         writer.close()
-        print(blocked.lost, "of", blocked.rows)
+        print(blocked.report.summary)
         """
     )
     result = pytester.run(sys.executable, script, timeout=120)
     assert result.ret == 0
-    assert result.outlines == ["1 of 1"]
+    assert result.outlines == ["1 of 1 rows of this run could not be recorded whole"]

@@ -130,7 +130,7 @@ def test_a_logger_that_joins_later_has_what_comes_after(tmp_path):
     assert later == [step for step, _ in csv_series(tmp_path)["train/loss"]][-len(later) :]
 
 
-@pytest.mark.parametrize("state", [{}, {"counters": {}}, {"counters": {}, "journal": {"last_step": 3}}, {"x": 1}])
+@pytest.mark.parametrize("state", [{}, {"counters": {}}, {"counters": {}, "row_log": {"last_step": 3}}, {"x": 1}])
 def test_a_checkpoint_of_another_version_ends_nothing(tmp_path, state):
     fit(tmp_path, table(tmp_path), ends_after=9)
     path = tmp_path / "checkpoints" / "step=8.ckpt"

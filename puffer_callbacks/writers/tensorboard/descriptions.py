@@ -17,7 +17,7 @@ _PLUGINS = {
     "histo": ("histograms", DATA_CLASS_TENSOR),
     "image": ("images", DATA_CLASS_BLOB_SEQUENCE),
 }
-"""Kind of a value to its plugin and its data class; without a class TensorBoard's server ignores metadata."""
+"""Kind of a value to its plugin and the data's class: TensorBoard's server reads no metadata without one."""
 
 
 def with_descriptions(summary: bytes, tags: Set[str], *, prefix: str = "") -> bytes:

@@ -93,6 +93,7 @@ class TensorBoardWriter(Writer):
         folder = str(self.logger.log_dir)
         if folder not in _BEGUN and self._is_local and len(self._event_files()) > 1:
             self.resume(first_step - 1)
+        self._be_last()
         _BEGUN.add(folder)
 
     def resume(self, last_step: int) -> None:
@@ -105,8 +106,8 @@ class TensorBoardWriter(Writer):
     def _be_last(self) -> None:
         """Begin another file where this one would be read before an earlier one.
 
-        Readers take files in the order of their names: second, host, process. One that an earlier process began
-        in the same second may come after this one.
+        Readers take files in the order of their names: second, host, process, number, of which 10 comes before 9.
+        One that was begun in the same second may come after this one.
         """
         last = max(self._event_files(), default="") if self._is_local else ""
         if os.path.basename(getattr(self._file.event_writer, "_file_name", last)) < last:

@@ -1,0 +1,86 @@
+"""The rollout whose histograms are logged next."""
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from weakref import ref
+
+from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.values import Histogram
+from puffer_callbacks.values.checkpointing import from_state, to_state
+
+_FIELDS = ("advantages", "values", "rewards", "actions")
+
+
+class KeptRollout:
+    """Keeps the last rollout where a firing is near; else its memory is free for the rollouts that follow.
+
+    Example:
+        >>> import torch
+        >>> kept = KeptRollout()
+        >>> kept.update(Rollout(rewards=torch.ones(4, 2)), at=0, next_firing=1)
+        False
+        >>> kept.histograms()["rollout/rewards"].count
+        8
+    """
+
+    def __init__(self) -> None:
+        self._rollout: Rollout | None = None
+        self._last: Callable[[], Rollout | None] = _no_rollout
+        self._ended_at: int | None = None
+        self._is_awaited = False
+        self._resumed: dict[str, Histogram] = {}
+
+    def update(self, rollout: Rollout, *, at: int, next_firing: int) -> bool:
+        """Keep a rollout, or only remember when it ended.
+
+        Args:
+            rollout: the rollout that has just ended.
+            at: the optimizer steps so far.
+            next_firing: the optimizer step of the next firing.
+
+        Returns:
+            Whether a firing waits for its histograms.
+        """
+        if all(getattr(rollout, name) is None for name in _FIELDS):  # of finished episodes alone
+            return False
+        steps_between = sys.maxsize if self._ended_at is None else at - self._ended_at
+        is_awaited, self._is_awaited = self._is_awaited, False
+        is_near = next_firing <= at + 2 * steps_between
+        self._ended_at, self._last, self._resumed = at, ref(rollout), {}
+        self._rollout = rollout if is_near or is_awaited else None
+        return is_awaited
+
+    def await_next(self) -> None:
+        """After a firing: where more steps were made of the last rollout than of those before, it was not kept."""
+        self._is_awaited = self._rollout is None and self._ended_at is not None
+
+    def recall(self) -> None:
+        """Take the last rollout if it is still in memory, at the end of training."""
+        self._rollout = self._rollout or self._last()
+
+    def histograms(self) -> dict[str, Histogram]:
+        """By tag; after a resume, until the next rollout, those of the last one before the checkpoint."""
+        if self._rollout is None:
+            return self._resumed
+        fields = {name: getattr(self._rollout, name) for name in _FIELDS}
+        return Histogram.of_all({f"rollout/{name}": value for name, value in fields.items() if value is not None})
+
+    def state_dict(self) -> dict[str, Any]:
+        """The histograms, for a checkpoint: the interval that it cuts in two shows them at its end."""
+        with suppress(Exception):  # the next firing reports it; a checkpoint is worth more
+            return {tag: to_state(histogram) for tag, histogram in self.histograms().items()}
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        values = {tag: from_state(packed) for tag, packed in state.items()}
+        self._resumed = {tag: value for tag, value in values.items() if isinstance(value, Histogram)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_last": _no_rollout}
+
+
+def _no_rollout() -> None:
+    """The last rollout of a copy."""

@@ -1,0 +1,48 @@
+"""The runs that the arguments of a command name."""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from puffer_callbacks.runs import Run, read_run, read_runs
+
+
+def read_logs(logs: Iterable[str]) -> tuple[list[Run], list[str]]:
+    """Read every run at the given places.
+
+    Args:
+        logs: files, folders or patterns.
+
+    Returns:
+        The runs; and one line for each place, or run, that cannot be read.
+
+    Example:
+        >>> runs, (error,) = read_logs(["no/such/folder"])
+        >>> "no/such/folder" in error
+        True
+    """
+    runs: list[Run] = []
+    errors: list[str] = []
+    left_out = _Messages()
+    logger = logging.getLogger("puffer_callbacks")
+    logger.addHandler(left_out)
+    try:
+        for log in logs:
+            try:
+                runs += [read_run(log)] if Path(log).is_file() else read_runs(log)
+            except (ValueError, OSError) as error:
+                errors.append(" ".join(str(error).split()))
+    finally:
+        logger.removeHandler(left_out)
+    return runs, [*left_out.messages, *errors]
+
+
+class _Messages(logging.Handler):
+    """Keeps the warnings of ``read_runs`` about runs that it leaves out."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
