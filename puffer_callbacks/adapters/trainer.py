@@ -44,7 +44,7 @@ class TrainerAdapter(TrainerAttributes):
         self._has_no_callbacks = False
         self._loaded: dict[str, Any] = {}
         self._saw_batch = False
-        self._last_env_steps = self._steps_before = 0
+        self._steps_before = 0
 
     @property
     def is_open(self) -> bool:
@@ -90,7 +90,6 @@ class TrainerAdapter(TrainerAttributes):
         self._recorder = Recorder.of(self)  # joins the callbacks where there is none yet
         self._watch = OptimizerWatch(module, found=self._add_optimizer, step_end=self._unreported_step)
         self.call_hook("setup", "fit")
-        self._warn_of_second_run()
         loaded, self._loaded = self._loaded, {}
         load_callback_states(self.callbacks, loaded)
         self.call_hook("on_fit_start")
@@ -171,7 +170,6 @@ class TrainerAdapter(TrainerAttributes):
         if watch.has_unreported_step:
             self.step_end({})
         watch.close()
-        self._last_env_steps = self.env_steps or 0
         return True
 
     def _finalize(self, status: str) -> None:
@@ -201,12 +199,3 @@ class TrainerAdapter(TrainerAttributes):
 
     def _unreported_step(self) -> None:
         self.step_end({})
-
-    def _warn_of_second_run(self) -> None:
-        """A run that begins below the last one's environment steps draws its curves over those of that run."""
-        begins_at = self.env_steps
-        if begins_at is not None and begins_at < self._last_env_steps and self.loggers and not self._loaded:
-            given = f"got a second run that begins at {begins_at} after one that ended at {self._last_env_steps}"
-            advice = "give each run a logger of its own, or its curves lie over those of the first"
-            reason = f"expected one run for each logger, {given}; {advice}"
-            Recorder.of(self).faults.report("env_steps", reason)

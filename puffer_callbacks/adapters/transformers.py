@@ -63,7 +63,7 @@ class TransformersCallback(TrainerCallback):
         self.loop.close()
         saved = _checkpoint(args, state)
         if saved.exists():
-            self.loop.load_state_dict(torch.load(saved))
+            self.loop.load_state_dict(torch.load(saved, weights_only=True))
         model, optimizer = trainer["model"], trainer.get("optimizer")
         known = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
         settings = {**args.to_dict(), "model": _config(model)}

@@ -53,7 +53,7 @@ class PufferCallback(Callback):
                 self._run = recorder.run.token
                 self.reset(trainer)
             if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
-                recorder.run.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
+                recorder.run.put_under_budget(type(self).__name__, self._every, unit=self.interval_unit)
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a

@@ -213,9 +213,8 @@ class HealthCallback(PufferCallback):
 
     def _save(self, trainer: Any, names: list[str], **parts: Any) -> None:
         """Save what is needed to reproduce the update, once in a run, and judge at once."""
-        folder, step = log_folder(trainer), Recorder.of(trainer).run.x
-        self._is_armed = False
-        if folder is not None:
+        self._is_armed, step = False, Recorder.of(trainer).run.x
+        if (folder := log_folder(trainer)) is not None:
             self._flight.save(folder / "flight_recorder", step=step, nonfinite=names, **parts)
         self._monitor.log_values({nonfinite_tag(name): 1.0 for name in names}, step)
         self._judge(trainer)

@@ -91,6 +91,7 @@ def histogram_interval(module: PPO) -> int:
 
 def tensorboard_logger(folder: Path) -> TensorBoardLogger:
     """TensorBoard's event files in the folder itself."""
+    Path(folder, "hparams.yaml").unlink(missing_ok=True)  # of the part before; the logger writes it anew
     return TensorBoardLogger(folder, name="", version="", default_hp_metric=False, flush_secs=int(FLUSH_SECONDS))
 
 

@@ -98,9 +98,9 @@ class Facts:
             >>> Facts().completed({"diagnostics/num_actions": ([1], [4.0])}).num_actions
             4
         """
-        known = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
+        logged = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
         known: dict[str, Any] = {
-            name: int(values[-1]) for name, values in known.items() if len(values) and math.isfinite(values[-1])
+            name: int(values[-1]) for name, values in logged.items() if len(values) and math.isfinite(values[-1])
         }
         return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
 

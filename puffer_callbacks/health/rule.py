@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from puffer_callbacks.health.evidence import Evidence
 from puffer_callbacks.health.finding import Number, Severity
@@ -72,13 +72,10 @@ class Rule:
             return self.check(evidence)
         return self.check(evidence, self.threshold if threshold is None else threshold)
 
-    def __reduce__(self) -> tuple[Callable[[str, str], "Rule"], tuple[str, str]]:
-        return _named_rule, (self.check.__module__, self.check.__qualname__)  # where the rule has taken its place
-
-
-def _named_rule(module: str, name: str) -> Rule:
-    rule: Rule = getattr(import_module(module), name)
-    return rule
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by the name of its check, under which the module has the rule in the function's place."""
+        settings = self.severity, self.source, self.explains, self.threshold
+        return _unpickled, (self.check.__module__, self.check.__name__, self.name, *settings)
 
 
 def rule(
@@ -94,3 +91,8 @@ def rule(
         threshold: passed to the check as its second argument.
     """
     return lambda check: Rule(name, check, severity, source, explains, threshold)
+
+
+def _unpickled(module: str, check: str, name: str, *settings: Any) -> Rule:
+    found = getattr(import_module(module), check)
+    return Rule(name, found.check if isinstance(found, Rule) else found, *settings)

@@ -25,7 +25,7 @@ try:
 except ImportError:  # built without a compiler
     _counting = None  # type: ignore[assignment]
 
-IS_COMPILED = _counting is not None and os.environ.get("PUFFER_CALLBACKS_NO_KERNEL", "0") == "0"
+IS_COMPILED = _counting is not None and os.environ.get("PUFFER_CALLBACKS_NO_KERNEL", "") in {"", "0"}
 
 _MOST = (1 << 32) - 1
 """Numbers in one tensor, which are counted in 32 bits."""

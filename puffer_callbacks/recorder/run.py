@@ -14,6 +14,7 @@ from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.recorder.training_steps import TrainingSteps
+from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.tags import sanitize_tag
 
@@ -45,6 +46,11 @@ class Run:
         if guard is None:
             guard = self._guards[name] = Guard(name, self.stopwatch, self.faults, self.budget.stopwatch(name))
         return guard
+
+    def put_under_budget(self, name: str, schedule: Every, *, unit: str) -> None:
+        """Let the budget widen a callback's interval, and have its guard measure what it costs."""
+        self.budget.register(name, schedule, unit=unit)
+        self._guards.pop(name, None)
 
     def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
         """Open the writers."""

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 class Module(pl.LightningModule):
     def __init__(self, inputs: int = 3, *, groups: int = 1) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore="groups")  # Lightning's CSVLogger logs them before it loads an optimizer
+        self.groups = groups
         self.layer = torch.nn.Linear(inputs, 1)
 
     def training_step(self, batch, batch_idx):
@@ -26,7 +27,7 @@ class Module(pl.LightningModule):
 
     def configure_optimizers(self):
         one, two = [self.layer.weight], [self.layer.bias]
-        parts = [one + two] if self.hparams["groups"] == 1 else [one, two]
+        parts = [one + two] if self.groups == 1 else [one, two]
         return torch.optim.SGD([{"params": part} for part in parts], lr=0.01)
 
     def train_dataloader(self):
