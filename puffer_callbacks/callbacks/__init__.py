@@ -1,4 +1,4 @@
-"""One callback a file; each decides when to look and what to say."""
+"""One callback a file; each decides when it measures and what it logs."""
 
 from puffer_callbacks.callbacks.attention import AttentionCallback
 from puffer_callbacks.callbacks.base import PufferCallback

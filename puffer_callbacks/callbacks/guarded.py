@@ -49,7 +49,7 @@ def guarded_state(method: Callable[Concatenate[C, P], Any]) -> Callable[Concaten
 
 
 def can_run_alone(trainer: Any, pl_module: Any, *, name: str) -> bool:
-    """Whether a forward pass of the model needs no other rank; if it does, one warning says what is left out."""
+    """Whether a forward pass of the model needs no other rank; if it does, one warning names what is left out."""
     model = getattr(trainer, "model", None)
     if not is_sharded(model if isinstance(model, nn.Module) else pl_module):
         return True

@@ -18,14 +18,14 @@ from puffer_callbacks.values.shrink import shrink_to_bytes
 class ImageCallback(PufferCallback):
     """Logs pictures of the rollout's observations, always of the same environments, as ``observations``.
 
-    Pixels become frames at even distances through the rollout, numbers a heat map over all of it, words
+    Pixels become frames at even distances through the rollout, numbers a heat map over all of it, text
     lines; each with step, action, value and reward. The leaves of a dict or tuple space are
     ``observations/<leaf>``.
 
     Args:
         every_n_rollouts: the interval, in rollouts.
         num_envs: environments shown, from the first on.
-        num_samples: frames, or lines of words, of each environment.
+        num_samples: frames, or lines of text, of each environment.
         figures: whether to draw ``rollout/reward_components`` and ``rollout/action_distribution`` too (matplotlib).
         names: of the numbers of a vector observation; they are numbered by default.
         max_bytes: of one picture as a PNG file; a larger one is scaled down.

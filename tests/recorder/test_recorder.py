@@ -144,10 +144,10 @@ class Fails(Logger):
 
 def test_a_failing_writer_is_told_once_and_the_others_lose_nothing(quiet_trainer):
     healthy, alone = MemoryLogger(), MemoryLogger()
-    with warned() as said:
+    with warned() as reported:
         fit(quiet_trainer, [Fails(), healthy], *default_callbacks(metrics=2, histograms=4))
-    assert [w for w in said if "No space left on device" in w] == [said[0]]
-    assert said[0].startswith("Fails: ")
+    assert [w for w in reported if "No space left on device" in w] == [reported[0]]
+    assert reported[0].startswith("Fails: ")
     fit(quiet_trainer, alone, *default_callbacks(metrics=2, histograms=4))
     assert healthy.tags == alone.tags
     for tag in healthy.tags:
@@ -166,16 +166,16 @@ def test_strict_raises_what_a_writer_raises(quiet_trainer):
         fit(quiet_trainer, Fails(), Recorder(strict=True), MetricsCallback(1))
 
 
-def test_a_training_run_is_not_changed_by_being_watched(quiet_trainer, memory_logger):
+def test_a_training_run_is_not_changed_by_being_recorded(quiet_trainer, memory_logger):
     def trained(callbacks, logger):
         torch.manual_seed(7)
         model = Learner()
         quiet_trainer(logger=logger, callbacks=callbacks, max_epochs=3).fit(model)
         return torch.cat([parameter.flatten() for parameter in model.parameters()]), torch.rand(3)
 
-    bare, watched = trained([], False), trained(default_callbacks(metrics=1, histograms=1), memory_logger)
-    assert torch.equal(bare[0], watched[0])
-    assert torch.equal(bare[1], watched[1])
+    bare, recorded = trained([], False), trained(default_callbacks(metrics=1, histograms=1), memory_logger)
+    assert torch.equal(bare[0], recorded[0])
+    assert torch.equal(bare[1], recorded[1])
 
 
 class Learner(pl.LightningModule):
