@@ -109,7 +109,7 @@ def test_emit_refuses_what_is_no_rollout(arguments):
         emit(Supervised([]), "on_rollout_end", *arguments)
 
 
-def test_a_module_without_a_trainer_speaks_to_nobody():
+def test_a_module_without_a_trainer_calls_no_callback():
     module = Supervised([])
     emit(module, "on_rollout_end", random_rollout(0, 0))
     log(module, {"a": 1.0})
@@ -134,7 +134,7 @@ class Breaks(MetricsCallback):
         raise OSError("no such luck")
 
 
-def test_a_fault_of_ours_is_told_once_and_ends_nothing(quiet_trainer, memory_logger):
+def test_a_fault_of_ours_is_reported_once_and_training_goes_on(quiet_trainer, memory_logger):
     module = Agent(losses(*[0.0] * 8))
     with warned() as reported:
         quiet_trainer(logger=memory_logger, callbacks=[Breaks(1), RolloutCallback()]).fit(module)
@@ -195,7 +195,7 @@ def test_log_leaves_a_bad_value_out_with_one_warning_that_names_it(quiet_trainer
     assert "bad" not in logger.tags
 
 
-def test_a_bad_value_is_told_once_however_often_it_comes(quiet_trainer):
+def test_a_bad_value_is_reported_once(quiet_trainer):
     class Always(Logs):
         def on_step(self, trainer, pl_module, metrics):
             log(trainer, self.values)
@@ -260,7 +260,7 @@ def test_log_from_any_hook_reaches_the_logger(quiet_trainer, memory_logger):
     }
 
 
-def test_tags_that_are_no_words_become_words(quiet_trainer):
+def test_tags_that_are_no_strings_become_strings(quiet_trainer):
     assert said_by(quiet_trainer, {7: 1.0}).series("7") == [(1, 1.0)]
 
 
@@ -269,7 +269,7 @@ def test_a_bare_puffer_callback_does_nothing(quiet_trainer, memory_logger):
     assert memory_logger.tags == []
 
 
-def test_log_outside_a_fit_says_that_nothing_is_recorded(quiet_trainer):
+def test_log_outside_a_fit_reports_that_nothing_is_recorded(quiet_trainer):
     trainer = quiet_trainer(callbacks=[PufferCallback()])
     with warned() as reported:
         log(trainer, {"mine": 1.0})

@@ -231,7 +231,7 @@ def test_with_two_optimizers_steps_are_those_of_the_busiest(quiet_trainer, memor
     assert memory_logger.series("train/learning_rate/1")[0] == (5, pytest.approx(0.01))
 
 
-def test_a_module_that_returns_no_metrics_is_told_once(quiet_trainer, memory_logger):
+def test_a_module_that_returns_no_metrics_is_reported_once(quiet_trainer, memory_logger):
     with pytest.warns(UserWarning, match="expected training_step to return a dict of scalars") as outputs:
         quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(2)]).fit(
             TwoOptimizers(batches=10, returns_metrics=False)

@@ -50,7 +50,7 @@ def test_it_stands_behind_the_others_and_before_checkpoints(quiet_trainer, memor
     assert kinds.index(MetricsCallback) < kinds.index(Recorder) < kinds.index(ModelCheckpoint)
 
 
-def test_what_callbacks_behind_it_say_last_is_heard(quiet_trainer, memory_logger):
+def test_what_callbacks_behind_it_log_last_is_recorded(quiet_trainer, memory_logger):
     class Last(PufferCallback):
         def on_train_end(self, trainer, pl_module):
             log(trainer, {"last/word": 1.0})
@@ -142,7 +142,7 @@ class Fails(Logger):
         raise OSError(28, "No space left on device")
 
 
-def test_a_failing_writer_is_told_once_and_the_others_lose_nothing(quiet_trainer):
+def test_a_failing_writer_is_reported_once_and_the_others_lose_nothing(quiet_trainer):
     healthy, alone = MemoryLogger(), MemoryLogger()
     with warned() as reported:
         fit(quiet_trainer, [Fails(), healthy], *default_callbacks(metrics=2, histograms=4))
@@ -198,7 +198,7 @@ def test_without_loggers_everything_runs(quiet_trainer):
     assert trainer.global_step == 12
 
 
-def test_fast_dev_run_logs_nothing_and_harms_nothing(quiet_trainer, memory_logger):
+def test_fast_dev_run_logs_nothing(quiet_trainer, memory_logger):
     fit(quiet_trainer, memory_logger, *default_callbacks(metrics=1, histograms=1), fast_dev_run=True)
     assert memory_logger.tags == []
 
@@ -237,7 +237,7 @@ def test_callbacks_used_again_with_a_new_trainer_begin_anew(quiet_trainer, liste
     assert runs[0]["train/loss"] == [2, 4, 6, 7]
 
 
-def test_validating_and_testing_alone_harm_nothing(quiet_trainer, memory_logger):
+def test_validating_and_testing_alone_log_nothing_of_ours(quiet_trainer, memory_logger):
     class Tested(Supervised):
         def test_step(self, batch, batch_idx):
             self.log("own", 1.0, batch_size=1)
