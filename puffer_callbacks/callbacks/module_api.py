@@ -16,7 +16,7 @@ def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:
     """Call a hook on every callback that has it.
 
     Args:
-        trainer_or_module: the trainer, or a module in training. Without a trainer no callback is called.
+        trainer_or_module: the trainer, or a module in training. A module without a trainer calls no callback.
         hook: its name, such as ``"on_rollout_end"``.
         *args: what it is given after the trainer and the module.
 
@@ -98,7 +98,7 @@ def _floats(scalars: Mapping[str, Scalar], recorder: Recorder) -> dict[str, floa
 
 def _expected(value: object) -> str:
     given = f"a {type(value).__name__}"
-    with suppress(Exception):  # where its shape cannot be read
+    with suppress(Exception):  # where it cannot even be asked
         given += f" of shape {list(value.shape)} and {value.dtype}"  # type: ignore[attr-defined]
     return f"expected a number, 0-d real tensor, Histogram, Image, Video or Text, got {given}; it is left out"
 

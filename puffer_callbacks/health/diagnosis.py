@@ -10,6 +10,7 @@ from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import SEVERITIES, Diagnosis, Finding
 from puffer_callbacks.health.rule import Rule, Verdict
 from puffer_callbacks.health.rules import RULES
+from puffer_callbacks.health.rules.symptoms import LEARNING
 
 
 def diagnose(
@@ -47,7 +48,9 @@ def diagnose(
         if verdict is not None:
             findings.append((each, _finding(each, verdict)))
     tolerance = int(evidence.burn_in) - evidence.first_step
-    ordered = sorted(_explained(findings, tolerance), key=lambda finding: -SEVERITIES.index(finding.severity))
+    ordered = sorted(
+        _explained(findings, tolerance), key=lambda finding: (-SEVERITIES.index(finding.severity), finding.first_step)
+    )
     return Diagnosis(tuple(ordered), tuple(judged), not_judged)
 
 
@@ -68,7 +71,8 @@ def _finding(rule: Rule, verdict: Verdict) -> Finding:
 def _explained(findings: list[tuple[Rule, Finding]], tolerance: int) -> list[Finding]:
     """The findings that no earlier one explains, each with all that it does.
 
-    Onsets are as exact as the points of a series are dense, so a symptom may seem to begin a little before its cause.
+    Onsets are as exact as the points of a series are dense, so a symptom may seem to begin a little before its cause;
+    and a return that does not rise seems to do so from the beginning, whatever holds it down later.
     """
     roots: list[Finding] = []
     consequences: dict[str, list[Finding]] = {}
@@ -78,7 +82,7 @@ def _explained(findings: list[tuple[Rule, Finding]], tolerance: int) -> list[Fin
             cause.name
             for cause, found in findings[:at]
             if ("*" in cause.explains or rule.name in cause.explains)
-            and found.first_step <= finding.first_step + tolerance
+            and (rule.name in LEARNING or found.first_step <= finding.first_step + tolerance)
         )
         cause = next(causes, None)
         root_of[rule.name] = rule.name if cause is None else root_of[cause]

@@ -14,6 +14,13 @@ BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
 _RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
 _MIN_RETURNS = 8
+_MIN_UNPLANNED = 30
+_SAME = {
+    "losses/policy": ("train/policy_loss", 1.0),
+    "losses/value": ("train/value_loss", 1.0),
+    "losses/entropy": ("train/entropy", -1.0),
+}
+"""Tags with the number of another one, and its sign there: logs of other libraries have the other one alone."""
 
 
 class NotJudged(Exception):  # an outcome, not an error
@@ -35,6 +42,9 @@ class Evidence:
 
     def __init__(self, series: Mapping[str, tuple[np.ndarray, np.ndarray]], facts: Facts) -> None:
         self.raw = {tag: Series(np.asarray(s, np.int64), np.asarray(v, np.float64)) for tag, (s, v) in series.items()}
+        for tag, (other, sign) in _SAME.items():
+            if tag not in self.raw and other in self.raw:
+                self.raw[tag] = Series(self.raw[other].steps, sign * self.raw[other].values)
         self.facts = facts
         self._finite: dict[str, Series] = {}
 
@@ -64,6 +74,22 @@ class Evidence:
         found = (self.find(tag) for tag in _RETURNS)
         series = next((s for s in found if s is not None and len(s.values) >= _MIN_RETURNS), None)
         return None if series is None else returns_of(series)
+
+    def require_share(self, share: float, series: Series) -> None:
+        """Wait, for symptoms that a sound run shows too before it has learned.
+
+        Args:
+            share: of the steps that the run is meant to have.
+            series: of which 30 points do where those are not known.
+
+        Raises:
+            NotJudged: if it is too early.
+        """
+        planned = self.facts.total_steps
+        if planned is None and len(series.values) < _MIN_UNPLANNED:
+            raise NotJudged(f"needs {_MIN_UNPLANNED} points, has {len(series.values)}: the run may be at its beginning")
+        if planned is not None and self.last_step < share * planned:
+            raise NotJudged(f"needs {share:.0%} of the run's {planned:.0f} steps")
 
     def find(self, tag: str) -> Series | None:
         """The finite points of a series, or ``None`` where there are none."""

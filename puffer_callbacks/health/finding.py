@@ -35,6 +35,12 @@ class Finding:
         first_step: where it began.
         last_step: where it was last seen.
         consequences: findings that follow from this one.
+
+    Example:
+        >>> finding = Finding("kl_large", "warning", "The policy moves too far.", ("the learning rate is too high",),
+        ...                   ("lower the learning rate",), (Number("diagnostics/approx_kl", 0.5, 200),), 100, 200)
+        >>> finding.to_dict()["evidence"]
+        [{'tag': 'diagnostics/approx_kl', 'value': 0.5, 'step': 200}]
     """
 
     rule: str

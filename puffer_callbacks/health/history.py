@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from puffer_callbacks.health.series import Floats
 
@@ -14,11 +15,40 @@ _NOT_JUDGED = "rollout/info/"
 MAX_POINTS = 1024
 
 
+@dataclass
+class _Column:
+    """Points of one series: those whose number is a multiple of ``stride``, and those that are not finite."""
+
+    count: int = 0
+    stride: int = 1
+    numbers: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+
+    def add(self, step: int, value: float, *, max_points: int) -> None:
+        number, self.count = self.count, self.count + 1
+        if number % self.stride and math.isfinite(value):
+            return
+        self.numbers.append(number)
+        self.steps.append(step)
+        self.values.append(value)
+        if len(self.values) > max_points:
+            self._thin()
+
+    def _thin(self) -> None:
+        self.stride *= 2
+        points = list(zip(self.numbers, self.steps, self.values, strict=True))
+        kept = [point for point in points if point[0] % self.stride == 0 or not math.isfinite(point[2])]
+        if len(kept) > len(points) // 2 + 1:  # very many are not finite
+            kept = points[::2]
+        self.numbers, self.steps, self.values = (list(each) for each in zip(*kept, strict=True))
+
+
 class History:
     """Keeps the scalar series that rules look at, as rows are written.
 
-    Of a series with more than ``max_points`` points every second one is dropped, non-finite ones excepted: it stays
-    even over the run, at half the density.
+    Of a series with more than ``max_points`` points only every second one is kept, then every fourth, and so on, and
+    those that are not finite: it stays even over the run.
 
     Args:
         max_points: of one series.
@@ -32,7 +62,7 @@ class History:
 
     def __init__(self, *, max_points: int = MAX_POINTS) -> None:
         self._max_points = max_points
-        self._points: dict[str, tuple[list[int], list[float]]] = {}
+        self._columns: dict[str, _Column] = {}
         self.last_step = 0
         """The step of the latest row."""
 
@@ -41,39 +71,24 @@ class History:
         self.last_step = max(self.last_step, step)
         for tag, value in values.items():
             if isinstance(value, float) and _is_judged(tag):
-                steps, kept = self._points.setdefault(tag, ([], []))
-                steps.append(step)
-                kept.append(value)
-                if len(kept) > self._max_points:
-                    self._thin(steps, kept)
+                self._columns.setdefault(tag, _Column()).add(step, value, max_points=self._max_points)
 
     @property
-    def series(self) -> dict[str, tuple[np.ndarray[Any, np.dtype[np.int64]], Floats]]:
+    def series(self) -> dict[str, tuple[NDArray[np.int64], Floats]]:
         """Tag to steps int64 [n] and values float64 [n]."""
         return {
-            tag: (np.array(steps, np.int64), np.array(values, np.float64))
-            for tag, (steps, values) in self._points.items()
+            tag: (np.array(column.steps, np.int64), np.array(column.values, np.float64))
+            for tag, column in self._columns.items()
         }
 
     def state_dict(self) -> dict[str, Any]:
         """The series, for a checkpoint."""
-        tensors = {
-            tag: (torch.tensor(steps), torch.tensor(values, dtype=torch.float64))
-            for tag, (steps, values) in self._points.items()
-        }
-        return {"last_step": self.last_step, "series": tensors}
+        return {"last_step": self.last_step, "columns": {tag: vars(each).copy() for tag, each in self._columns.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.last_step = state["last_step"]
-        self._points = {tag: (steps.tolist(), values.tolist()) for tag, (steps, values) in state["series"].items()}
-
-    @staticmethod
-    def _thin(steps: list[int], values: list[float]) -> None:
-        kept = [at for at, value in enumerate(values) if at % 2 == 0 or not math.isfinite(value)]
-        if len(kept) == len(values):  # nothing but NaN
-            kept = kept[::2]
-        steps[:], values[:] = [steps[at] for at in kept], [values[at] for at in kept]
+        self._columns = {tag: _Column(**column) for tag, column in state["columns"].items()}
 
 
 def _is_judged(tag: str) -> bool:

@@ -1,19 +1,19 @@
 """Which rollouts of a run are looked at, and when it is judged."""
 
-_DENSE_BITS = 4
+_DENSE_BITS = 3
 _LOOKS_A_VERDICT = 4
 
 
 class LookSchedule:
-    """Looks at each of the first 15 rollouts, at every second one up to the 31st, at every fourth up to the 63rd, ….
+    """Looks at each of the first 7 rollouts, at every second one up to the 15th, at every fourth up to the 31st, ….
 
-    So there are always 8 looks and more in the latest half of a run, and their cost vanishes as it goes on: most
+    So there are always 4 looks and more in the latest half of a run, and their cost vanishes as it goes on: most
     faults are there from the first update on. A verdict is due at every fourth look.
 
     Example:
         >>> schedule = LookSchedule()
-        >>> [rollout for rollout in range(1, 80) if schedule.fires(rollout)][14:]
-        [15, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60, 64, 72]
+        >>> [rollout for rollout in range(1, 80) if schedule.fires(rollout)]
+        [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64]
     """
 
     def __init__(self) -> None:

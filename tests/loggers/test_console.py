@@ -128,7 +128,7 @@ def test_long_similar_names_do_not_collide(stream):
 
 def test_a_whole_run_prints_every_scalar(quiet_trainer, stream, memory_logger):
     console = ConsoleLogger(every_n_steps=16, stream=stream)
-    callbacks = default_callbacks(metrics=4, histograms=4)
+    callbacks = default_callbacks(metrics=4, histograms=4, health=False)
     quiet_trainer(logger=[console, memory_logger], callbacks=callbacks).fit(Agent(losses(*range(12))))
     text = stream.getvalue()
     assert "[TRAIN] Step 16: train/loss = 1.5000" in text

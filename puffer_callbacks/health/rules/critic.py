@@ -61,6 +61,7 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
     returns = evidence.returns
     if spread is None and returns is None:
         raise NotJudged(f"needs {RETURN_STD} or train/reward: where returns do not vary nothing can be explained")
+    evidence.require_share(0.5, fit)
     half = fit.after(evidence.total_steps * 0.4)
     if len(half.values) < 5 or np.median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None

@@ -92,6 +92,7 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     returns = evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
+    evidence.require_share(0.6, entropy)
     if returns.improved or float(np.median(entropy.values[len(entropy.values) // 2 :])) < threshold:
         return None
     begin, end = int(entropy.steps[0]), int(entropy.steps[-1])

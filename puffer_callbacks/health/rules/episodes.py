@@ -44,7 +44,8 @@ def return_fell(evidence: Evidence) -> Verdict | None:
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     series = returns.series
-    if series.steps[-1] < _LEAST_SHARE * evidence.total_steps or not (returns.fell or returns.worsened):
+    evidence.require_share(_LEAST_SHARE, series)
+    if not (returns.fell or returns.worsened):
         return None
     begin, end = int(series.steps[np.argmax(series.values)]), int(series.steps[-1])
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
@@ -68,10 +69,11 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     series = returns.series
-    if series.steps[-1] < _LEAST_SHARE * evidence.total_steps or returns.improved or returns.worsened:
+    evidence.require_share(_LEAST_SHARE, series)
+    if len(series.values) < 20:
+        raise NotJudged(f"needs 20 points of train/reward, has {len(series.values)}")
+    if returns.improved or returns.worsened:
         return None
-    if evidence.last_step < 0.5 * evidence.total_steps or len(series.values) < 20:
-        raise NotJudged("needs 20 points of train/reward in half of the run or more")
     begin, end = int(series.steps[0]), int(series.steps[-1])
     message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")

@@ -18,11 +18,12 @@ EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
 )
 def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
     """An exploration rate above ``threshold`` in the second half of the run."""
-    rate = evidence.get(EPSILON, points=8)
+    rate = evidence.get(EPSILON, points=4)
     late = rate.after(0.5 * evidence.total_steps).values
-    if len(late) < 4:
+    if len(late) < 2:
         raise NotJudged("needs the second half of the run")
-    if np.median(late) <= threshold:
+    falls = rate.values[-1] < rate.values[0]
+    if np.median(late) <= threshold or (falls and evidence.facts.total_steps is None):
         return None
     begin, end = int(rate.steps[0]), int(rate.steps[-1])
     message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."

@@ -42,7 +42,10 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
     if not found:
         return _by_error(evidence)
     first, _, tag, what, cause, _ = min(found)
-    causes = (cause, *(("learning_rate_high", "no_clipping") if cause not in _DATA else ()))
+    causes: tuple[str, ...] = (cause,)
+    if cause not in _DATA:
+        unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation",)
+        causes = (cause, *unseen, "learning_rate_high", "no_clipping")
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
     return Verdict(message, causes, first, max(entry[-1] for entry in found))
 
@@ -62,12 +65,13 @@ def _by_error(evidence: Evidence) -> Verdict | None:
     )
 
 
+_LOSSES = ("losses/", "train/policy_loss", "train/value_loss", "train/entropy", "train/loss")
+
+
 @rule("series_vanished", severity="warning", source="PufferLib leaves out what is not finite")
 def series_vanished(evidence: Evidence) -> Verdict | None:
     """Series of losses that end long before the run does."""
-    ends = {
-        tag: series for tag, series in evidence.raw.items() if tag.startswith("losses/") and len(series.steps) >= 10
-    }
+    ends = {tag: series for tag, series in evidence.raw.items() if tag.startswith(_LOSSES) and len(series.steps) >= 10}
     if not ends:
         raise NotJudged("needs 10 points of losses/*")
     last, span = evidence.last_step, evidence.last_step - evidence.first_step

@@ -10,7 +10,7 @@ SPS = "throughput/sps"
 _BLOCKS = 12
 
 
-@rule("throughput_falls", severity="warning", source="invariant: a step costs the same late as early", threshold=0.4)
+@rule("throughput_falls", severity="warning", source="invariant: a step costs the same late as early", threshold=0.5)
 def throughput_falls(evidence: Evidence, threshold: float) -> Verdict | None:
     """Steps a second that fall and fall, to less than ``threshold`` of what they were."""
     speed = evidence.judged(SPS, points=3 * _BLOCKS)

@@ -32,10 +32,10 @@ class BatchTracker:
         """Add a training step: its metrics and, where it is known, its batch."""
         if self._first is None:
             self._first = {name: metrics[name] for name in ("approx_kl", "clip_fraction") if name in metrics}
-        column = _column(batch)
-        if column is not None:
-            self._fingerprints.append(torch.stack([column.sum(), column.square().sum()]))
-            self._sizes.append(len(column))
+        tensor = next((batch[key] for key in _KEYS if key in batch), None) if isinstance(batch, Mapping) else None
+        if isinstance(tensor, Tensor) and tensor.ndim:
+            self._fingerprints.append(tensor.detach().sum(dtype=torch.float64))
+            self._sizes.append(len(tensor))
 
     def pop(self, rollout_size: int) -> dict[str, float]:
         """The statistics since the last call.
@@ -51,14 +51,7 @@ class BatchTracker:
         found = {names[name]: float(value) for name, value in (self._first or {}).items()}
         if self._fingerprints and rollout_size:
             marks = torch.stack(self._fingerprints).tolist()
-            different = {tuple(mark): size for mark, size in zip(marks, self._sizes, strict=True)}
+            different = dict(zip(marks, self._sizes, strict=True))
             found["diagnostics/batch_coverage"] = min(1.0, sum(different.values()) / rollout_size)
         self._first, self._fingerprints, self._sizes = None, [], []
         return found
-
-
-def _column(batch: Any) -> Tensor | None:
-    if not isinstance(batch, Mapping):
-        return None
-    column = next((batch[key] for key in _KEYS if isinstance(batch.get(key), Tensor)), None)
-    return None if column is None else column.detach().double().reshape(len(column), -1).sum(-1)

@@ -1,6 +1,7 @@
 """All statistics of one rollout."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from puffer_callbacks.health.statistics.actions import action_statistics
@@ -40,14 +41,14 @@ def rollout_statistics(rollout: Rollout, *, max_episode_steps: int | None = None
 
 def nonfinite_counts(rollout: Rollout) -> dict[str, float]:
     """``nonfinite/rollout/<field>``: the NaN and infinite elements of each field that has some."""
-    counts = {}
-    for name in _FIELDS:
-        tensor = getattr(rollout, name)
-        if isinstance(tensor, Tensor) and tensor.is_floating_point():
-            count = int((~tensor.detach().isfinite()).sum())
-            if count:
-                counts[f"nonfinite/rollout/{name}"] = float(count)
-    return counts
+    fields = {name: getattr(rollout, name) for name in _FIELDS}
+    floats = {name: t for name, t in fields.items() if isinstance(t, Tensor) and t.is_floating_point()}
+    if not floats:
+        return {}
+    sums = torch.stack([tensor.detach().sum().float() for tensor in floats.values()])  # NaN where an element is
+    suspects = [name for name, finite in zip(floats, sums.isfinite().tolist(), strict=True) if not finite]
+    counts = {name: float((~floats[name].detach().isfinite()).sum()) for name in suspects}
+    return {f"nonfinite/rollout/{name}": count for name, count in counts.items() if count}
 
 
 def reward_statistics(sample: Sample) -> dict[str, float]:

@@ -1,0 +1,243 @@
+"""HealthCallback in real fits."""
+
+import dataclasses
+import math
+import re
+
+import pytest
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from puffer_callbacks import HealthCallback, PufferCallback, default_callbacks
+from puffer_callbacks.callbacks.flight_recorder import FlightRecorder
+from puffer_callbacks.ppo import PPO
+from puffer_callbacks.runs import diagnose_run, read_run
+from puffer_callbacks.values import Alert
+from tests.support.models import Supervised, losses
+from tests.support.reading import accumulator
+
+SMALL = {"num_envs": 4, "num_steps": 64, "batch_size": 64}
+
+
+class FailsAt(PPO):
+    """Its loss becomes NaN once so many environment steps are made."""
+
+    at = 2048
+
+    def training_step(self, batch, batch_idx):
+        metrics = super().training_step(batch, batch_idx)
+        if self.env_steps >= self.at:
+            metrics["loss"] = metrics["loss"] * math.nan
+        return metrics
+
+
+class BlindEye(PPO):
+    """One observation of the first rollout is NaN."""
+
+    def evaluate(self, trajectories):
+        rollout = super().evaluate(trajectories)
+        if self.env_steps <= 256:
+            observations = rollout.observations.clone()
+            observations[3, 1, 2] = math.nan
+            rollout = dataclasses.replace(rollout, observations=observations)
+        return rollout
+
+
+def fit(quiet_trainer, module, health, **arguments):
+    trainer = quiet_trainer(max_epochs=-1, callbacks=default_callbacks(health=health, metrics=4), **arguments)
+    trainer.fit(module)
+    return trainer
+
+
+def series(logger, tag):
+    return [value for _, value in logger.series(tag)]
+
+
+def test_a_sound_run_has_no_alarm(quiet_trainer, memory_logger, capsys):
+    health = HealthCallback(stop_on="warning")
+    module = PPO("CartPole-v1", total_timesteps=16_384, **SMALL)
+    fit(quiet_trainer, module, health, logger=memory_logger)
+    assert [finding for finding in health.findings if finding.severity != "info"] == []
+    assert module.env_steps == 16_384
+    assert len(health.diagnosis.judged) > 30
+    assert {"ratio_not_one", "weights_unchanged", "done_mask"} <= set(health.diagnosis.judged)
+    assert "WARNING" not in capsys.readouterr().err
+    assert set(series(memory_logger, "diagnostics/first_kl")) == {0.0}
+    assert series(memory_logger, "diagnostics/num_actions") == [2.0]
+
+
+def test_a_learning_rate_of_0_is_found_reported_once_and_ends_the_run(quiet_trainer, memory_logger, capsys):
+    health = HealthCallback(stop_on="critical")
+    module = PPO("CartPole-v1", total_timesteps=16_384, learning_rate=1e-12, anneal_lr=False, **SMALL)
+    module.configure_optimizers = lambda: torch.optim.SGD(module.policy.parameters(), lr=0.0)
+    fit(quiet_trainer, module, health, logger=memory_logger)
+    assert module.env_steps < 16_384
+    rules = {finding.rule for finding in health.findings}
+    assert rules & {"weights_unchanged", "learning_rate_zero"}
+    (rule,) = rules
+    assert capsys.readouterr().err.count(f"CRITICAL {rule}") == 1
+    assert series(memory_logger, f"health/{rule}")[0] == 1.0
+    alerts = series(memory_logger, f"health/{rule}/finding")
+    assert [type(alert) for alert in alerts] == [Alert]
+    assert alerts[0].severity == "critical"
+    assert health.findings[0].causes[0] in alerts[0].text.replace("\n          ", " ")
+
+
+def test_rules_can_be_switched_off(quiet_trainer, memory_logger):
+    module = PPO("CartPole-v1", total_timesteps=4096, gamma=0.45, **SMALL)
+    on, off = HealthCallback(), HealthCallback(rules={"gamma_low": False})
+    fit(quiet_trainer, module, on, logger=memory_logger)
+    assert "gamma_low" in {finding.rule for finding in on.findings}
+    fit(quiet_trainer, PPO("CartPole-v1", total_timesteps=4096, gamma=0.45, **SMALL), off)
+    assert "gamma_low" not in {finding.rule for finding in off.findings}
+    assert "gamma_low" not in off.diagnosis.judged
+
+
+def test_a_threshold_moves_the_verdict(quiet_trainer):
+    lenient = HealthCallback(thresholds={"gamma_low": 1.5})
+    fit(quiet_trainer, PPO("CartPole-v1", total_timesteps=4096, gamma=0.45, **SMALL), lenient)
+    assert "gamma_low" not in {finding.rule for finding in lenient.findings}
+    assert "gamma_low" in lenient.diagnosis.judged
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rules": {"kl_lrge": False}}, "rules: expected one of kl_large.*, got 'kl_lrge'"),
+        ({"thresholds": {"kl_zero": 1.0}}, "thresholds: expected one of .*, got 'kl_zero'"),
+        ({"stop_on": "info"}, "stop_on: expected 'warning', 'critical' or None, got 'info'"),
+        ({"every_n_rollouts": 0}, "at least 1, got 0"),
+        ({"max_bytes": 0}, "max_bytes: expected at least 1, got 0"),
+    ],
+)
+def test_bad_options_are_one_clear_line(options, message):
+    with pytest.raises(ValueError, match=message):
+        HealthCallback(**options)
+
+
+def test_a_loss_of_nan_stops_at_its_step_and_leaves_what_reproduces_it(quiet_trainer, tmp_path, capsys):
+    health, logger = HealthCallback(stop_on="critical"), TensorBoardLogger(tmp_path, name="", version="")
+    module = FailsAt("CartPole-v1", total_timesteps=16_384, **SMALL)
+    fit(quiet_trainer, module, health, logger=logger)
+    assert module.env_steps == FailsAt.at
+    (finding,) = health.findings
+    assert (finding.rule, finding.first_step) == ("nonfinite_values", FailsAt.at)
+    assert "nonfinite/train/loss" in finding.message
+    (path,) = (tmp_path / "flight_recorder").iterdir()
+    assert str(path) in capsys.readouterr().err
+    saved = torch.load(path)
+    assert saved["step"] == FailsAt.at
+    assert saved["left_out"] == []
+    again = FailsAt("CartPole-v1", total_timesteps=16_384, **SMALL)
+    again.load_state_dict(saved["module"])  # as it was before the update, and so without NaN
+    again.env_steps = saved["step"]
+    assert all(parameter.isfinite().all() for parameter in again.parameters())
+    assert again.training_step(saved["batch"], 0)["loss"].isnan()
+    optimizer = again.configure_optimizers()
+    optimizer.load_state_dict(saved["optimizers"][0])
+
+
+def test_nan_in_one_observation_is_named(quiet_trainer, tmp_path):
+    health = HealthCallback(stop_on="critical")
+    fit(quiet_trainer, BlindEye("CartPole-v1", total_timesteps=4096, **SMALL), health,
+        logger=TensorBoardLogger(tmp_path, name="", version=""))  # fmt: skip
+    finding = health.findings[0]
+    assert finding.rule == "nonfinite_values"
+    assert finding.causes[0] == "the environment returned an observation that is NaN or infinite"
+    (path,) = (tmp_path / "flight_recorder").iterdir()
+    assert torch.load(path)["nonfinite"] == ["observations"]
+
+
+def test_an_exception_about_nan_is_judged(quiet_trainer):
+    class Raises(PPO):
+        def training_step(self, batch, batch_idx):
+            if self.env_steps > 1024:
+                raise ValueError("expected a finite loss, got nan")
+            return super().training_step(batch, batch_idx)
+
+    health = HealthCallback()
+    with pytest.raises(ValueError, match="got nan"):
+        fit(quiet_trainer, Raises("CartPole-v1", total_timesteps=4096, **SMALL), health)
+    assert "got nan" in health.findings[0].message
+
+
+def test_the_log_is_judged_as_the_run_was(quiet_trainer, tmp_path):
+    health, logger = HealthCallback(), TensorBoardLogger(tmp_path, name="", version="")
+    fit(quiet_trainer, PPO("CartPole-v1", total_timesteps=8192, gamma=0.45, **SMALL), health, logger=logger)
+    read = diagnose_run(read_run(tmp_path))
+    assert {f.rule for f in read.findings} == {f.rule for f in health.diagnosis.findings} >= {"gamma_low"}
+    assert set(read.judged) >= set(health.diagnosis.judged)  # the log has the last row too
+    texts = [tag for tag in accumulator(tmp_path).Tags()["tensors"] if tag.startswith("health/")]
+    assert "health/gamma_low/finding/text_summary" in texts
+
+
+def test_training_is_the_same_with_it(quiet_trainer):
+    trained = []
+    for callbacks in ([], [HealthCallback()]):
+        module = PPO("CartPole-v1", total_timesteps=2048, **SMALL)
+        quiet_trainer(max_epochs=-1, callbacks=callbacks).fit(module)
+        trained.append(torch.cat([parameter.detach().flatten() for parameter in module.parameters()]))
+    assert torch.equal(*trained)
+
+
+def test_a_checkpoint_carries_what_was_found(quiet_trainer, tmp_path):
+    health = HealthCallback()
+    trainer = fit(quiet_trainer, PPO("CartPole-v1", total_timesteps=4096, gamma=0.45, **SMALL), health)
+    state = torch.load(_saved(trainer, tmp_path), weights_only=False)["callbacks"][health.state_key]
+    other = HealthCallback()
+    other.load_state_dict(state)
+    assert [f.rule for f in other.findings] == [f.rule for f in health.findings]
+    assert other.findings[0] == health.findings[0]
+    assert other._monitor.judge() == []  # what was reported is not reported again
+
+
+def _saved(trainer, tmp_path):
+    path = tmp_path / "health.ckpt"
+    trainer.save_checkpoint(path)
+    return path
+
+
+def test_a_supervised_module_is_left_alone(quiet_trainer, memory_logger):
+    health = HealthCallback()
+    quiet_trainer(logger=memory_logger, callbacks=[health]).fit(Supervised(losses(*[0.5] * 12)))
+    assert health.findings == []
+    assert series(memory_logger, "health/findings") == [0.0]
+
+
+def test_it_sees_what_others_log(quiet_trainer):
+    class Constant(PufferCallback):
+        def on_rollout_end(self, trainer, pl_module, rollout):
+            from puffer_callbacks import log
+
+            log(trainer, {"train/learning_rate": 0.0})
+
+    health = HealthCallback()
+    module = PPO("CartPole-v1", total_timesteps=4096, **SMALL)
+    quiet_trainer(max_epochs=-1, callbacks=[Constant(), health]).fit(module)
+    assert "learning_rate_zero" in {finding.rule for finding in health.findings}
+
+
+def test_the_flight_recorder_keeps_to_its_size(tmp_path):
+    recorder = FlightRecorder(max_bytes=1000)
+    recorder.remember(torch.nn.Linear(100, 100), [])
+    path = recorder.save(tmp_path, step=1, batch=torch.zeros(100), rollout=torch.zeros(1000))
+    saved = torch.load(path)
+    assert saved["left_out"] == ["rollout"]
+    assert "module" not in saved and len(saved["batch"]) == 100
+
+
+def test_losses_on_a_device_are_checked_together():
+    """Losses that are no CPU tensors wait for the rollout's end; meta tensors stand for those of a device here."""
+    recorder = FlightRecorder()
+    assert recorder.add_loss({"loss": torch.tensor(1.0, device="meta")}) is False
+    assert recorder.add_loss({"loss": torch.tensor(math.inf)}) is True
+    assert recorder.add_loss(None) is False
+
+
+def test_the_panel_is_readable(quiet_trainer, capsys):
+    fit(quiet_trainer, PPO("CartPole-v1", total_timesteps=4096, gamma=0.45, **SMALL), HealthCallback())
+    printed = capsys.readouterr().err
+    panel = re.search(r"-+ WARNING gamma_low --\n(.*?)\n-{80}\n", printed, re.DOTALL)
+    assert panel is not None
+    assert all(len(line) <= 80 for line in panel[1].splitlines())
+    assert "cause:" in panel[1] and "remedy:" in panel[1]

@@ -1,0 +1,112 @@
+"""Troubles of a run in progress, and the series that are kept of it."""
+
+import json
+import math
+
+import numpy as np
+import torch
+
+from puffer_callbacks.health import Facts
+from puffer_callbacks.health.finding import Diagnosis, Finding
+from puffer_callbacks.health.history import History
+from puffer_callbacks.health.look_schedule import LookSchedule
+from puffer_callbacks.health.monitor import Monitor
+from puffer_callbacks.health.tracker import Tracker
+
+
+def finding(rule="kl_large", *, last_step=100, consequences=()):
+    return Finding(rule, "warning", "", (), (), (), 100, last_step, consequences)
+
+
+def changes(tracker, step, *found):
+    return [(change.kind, change.finding.rule) for change in tracker.update(Diagnosis(found), step=step)]
+
+
+def test_a_trouble_begins_once_and_ends_once():
+    tracker = Tracker()
+    assert changes(tracker, 100, finding()) == [("begins", "kl_large")]
+    assert changes(tracker, 200, finding(last_step=200)) == []
+    assert tracker.rules == {"kl_large": True}
+    assert changes(tracker, 300) == []  # it may come back at once
+    assert changes(tracker, 400) == [("ends", "kl_large")]
+    assert tracker.rules == {"kl_large": False}
+    assert changes(tracker, 500) == []
+    assert [found.last_step for found in tracker.findings] == [200]
+    assert changes(tracker, 600, finding(last_step=600)) == [("begins", "kl_large")]
+
+
+def test_a_trouble_that_was_last_seen_before_the_last_diagnosis_has_ended():
+    tracker = Tracker()
+    changes(tracker, 1000, finding(last_step=900))
+    assert changes(tracker, 2000, finding(last_step=900)) == []
+    assert changes(tracker, 3000, finding(last_step=900)) == [("ends", "kl_large")]
+
+
+def test_a_symptom_whose_cause_is_found_later_does_not_end():
+    tracker = Tracker()
+    changes(tracker, 100, finding("return_stalled"))
+    cause = finding("kl_large", last_step=200, consequences=(finding("return_stalled", last_step=200),))
+    assert changes(tracker, 200, cause) == [("begins", "kl_large")]
+    assert [found.rule for found in tracker.findings] == ["kl_large"]
+    assert changes(tracker, 300, cause) == []
+
+
+def test_what_was_reported_survives_json_and_is_not_reported_again():
+    tracker, other = Tracker(), Tracker()
+    cause = finding(last_step=200, consequences=(finding("return_stalled"),))
+    changes(tracker, 200, cause)
+    other.load_state_dict(json.loads(json.dumps(tracker.state_dict())))
+    assert other.findings == [cause]
+    assert changes(other, 200, cause) == []
+
+
+def test_a_long_series_is_thinned_evenly_and_keeps_what_is_not_finite():
+    history = History(max_points=64)
+    for step in range(1000):
+        history.log_values({"train/loss": math.nan if step == 501 else float(step)}, step)
+    steps, values = history.series["train/loss"]
+    assert 32 <= len(values) <= 65
+    assert 501 in steps
+    finite = steps[np.isfinite(values)]
+    assert np.diff(finite).max() <= 64
+    assert (values[np.isfinite(values)] == finite).all()
+    assert history.last_step == 999
+
+
+def test_only_what_rules_look_at_is_kept():
+    history = History()
+    history.log_values({"train/loss": 1.0, "mine": 1.0, "time/elapsed": 1.0, "throughput/sps": 2.0, "note": "x"}, 1)
+    assert set(history.series) == {"train/loss", "throughput/sps"}
+
+
+def test_the_state_of_a_monitor_is_plain(tmp_path):
+    monitor = Monitor()
+    for step in range(100, 2000, 100):
+        monitor.log_values({"train/learning_rate": 0.0}, step)
+    assert len(monitor.judge()) == 1
+    torch.save(monitor.state_dict(), tmp_path / "state.pt")
+    other = Monitor()
+    other.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert other.judge() == []
+    assert other.findings == monitor.findings
+    assert other.has("warning") and other.scalars()["health/learning_rate_zero"] == 1.0
+
+
+def test_facts_may_come_as_series():
+    series = {"diagnostics/num_actions": ([1], [3.0]), "diagnostics/has_dropout": ([1], [0.0])}
+    facts = Facts(max_episode_steps=500).completed(series)
+    assert (facts.num_actions, facts.has_dropout, facts.max_episode_steps) == (3, 0, 500)
+    assert Facts(num_actions=2).completed(series).num_actions == 2
+
+
+def test_looks_thin_out_and_verdicts_with_them():
+    schedule, looks, verdicts = LookSchedule(), [], []
+    for rollout in range(1, 1025):
+        if schedule.fires(rollout):
+            looks.append(rollout)
+            verdicts += [rollout] * schedule.verdict_is_due
+    assert looks[:8] == list(range(1, 9))
+    for end in (64, 128, 1024):
+        assert len([rollout for rollout in looks if end / 2 < rollout <= end]) == 4
+    assert verdicts[:4] == [8, 16, 32, 64]
+    assert len(verdicts) == len(looks) // 4 - 1
