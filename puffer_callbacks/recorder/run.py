@@ -30,7 +30,7 @@ class Run:
     def __init__(self, faults: Faults, *, overhead_budget: float) -> None:
         self.faults = faults
         self.token = object()
-        """Tells this run from others; a copy of it is the token of no run."""
+        """Identifies this run; a copy of it identifies none."""
         self.budget, self.counters, self.stopwatch = Budget(overhead_budget), Counters(self._handle), Stopwatch()
         self.row_log: RowLog | None = None
         """The rows, while the run is open."""

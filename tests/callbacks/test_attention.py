@@ -125,23 +125,30 @@ def test_a_model_without_attention_is_one_warning_and_training_goes_on(quiet_tra
         def forward(self, x):
             return self.layer(torch.ones(1, 3))
 
-    with warned() as said:
+    with warned() as reported:
         module = Plain(losses(*[1.0] * 6))
         run(quiet_trainer, AttentionCallback(2), MetricsCallback(2), logger=memory_logger, module=module)
-    assert len(said) == 1 and "AttentionCallback" in said[0]
-    assert "expected attention, but Plain attends to nothing" in said[0] and "leave the attention maps out" in said[0]
+    assert len(reported) == 1 and "AttentionCallback" in reported[0]
+    assert (
+        "expected attention, but Plain attends to nothing" in reported[0]
+        and "leave the attention maps out" in reported[0]
+    )
     assert len(memory_logger.series("train/loss")) == 3
 
 
 def test_a_probe_that_the_model_refuses_is_one_warning_and_training_goes_on(quiet_trainer, memory_logger):
-    with warned() as said:
+    with warned() as reported:
         run(
             quiet_trainer,
             AttentionCallback(2, probe=torch.zeros(2, 3)),
             MetricsCallback(2),
             logger=memory_logger,
         )
-    assert len(said) == 1 and "expected a batch that Reader takes" in said[0] and "Give as the probe" in said[0]
+    assert (
+        len(reported) == 1
+        and "expected a batch that Reader takes" in reported[0]
+        and "Give as the probe" in reported[0]
+    )
     assert len(memory_logger.series("train/loss")) == 4
 
 

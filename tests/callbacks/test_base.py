@@ -34,7 +34,7 @@ class Listener(PufferCallback):
         self.rollouts.append((trainer, pl_module, rollout))
 
 
-class Says(PufferCallback):
+class Logs(PufferCallback):
     """Logs one mapping in the first step."""
 
     def __init__(self, values):
@@ -47,7 +47,7 @@ class Says(PufferCallback):
 
 def said_by(quiet_trainer, values, **arguments):
     logger = MemoryLogger()
-    quiet_trainer(logger=logger, callbacks=[Says(values)], **arguments).fit(Supervised(losses(*[0.0] * 3)))
+    quiet_trainer(logger=logger, callbacks=[Logs(values)], **arguments).fit(Supervised(losses(*[0.0] * 3)))
     return logger
 
 
@@ -109,7 +109,7 @@ def test_emit_refuses_what_is_no_rollout(arguments):
         emit(Supervised([]), "on_rollout_end", *arguments)
 
 
-def test_a_module_without_a_trainer_speaks_to_nobody():
+def test_a_module_without_a_trainer_calls_no_callback():
     module = Supervised([])
     emit(module, "on_rollout_end", random_rollout(0, 0))
     log(module, {"a": 1.0})
@@ -134,12 +134,12 @@ class Breaks(MetricsCallback):
         raise OSError("no such luck")
 
 
-def test_a_fault_of_ours_is_told_once_and_ends_nothing(quiet_trainer, memory_logger):
+def test_a_fault_of_ours_is_reported_once_and_training_goes_on(quiet_trainer, memory_logger):
     module = Agent(losses(*[0.0] * 8))
-    with warned() as said:
+    with warned() as reported:
         quiet_trainer(logger=memory_logger, callbacks=[Breaks(1), RolloutCallback()]).fit(module)
     assert module.step == 8
-    assert said == ["Breaks: left out after OSError: no such luck; training goes on"]
+    assert reported == ["Breaks: left out after OSError: no such luck; training goes on"]
     assert len(memory_logger.series("train/reward")) == 2
 
 
@@ -162,7 +162,7 @@ def test_log_takes_every_kind(quiet_trainer):
         "half": torch.tensor(1.5, dtype=torch.bfloat16),
         "nan": float("nan"),
     }
-    others = {"histogram": histogram, "image": image, "video": video, "words": Text("done")}
+    others = {"histogram": histogram, "image": image, "video": video, "text": Text("done")}
     logger = said_by(quiet_trainer, {**numbers, **others})
     found = {tag: logger.series(tag) for tag in [*numbers, *others]}
     assert {tag: value for tag, ((_, value),) in found.items() if tag in others} == others
@@ -171,13 +171,13 @@ def test_log_takes_every_kind(quiet_trainer):
         assert step == 1
         assert type(value) is float
         assert value == pytest.approx(torch.as_tensor(expected).double().item(), nan_ok=True)
-    assert logger.text == "words: done"
+    assert logger.text == "text: done"
 
 
 @pytest.mark.parametrize(
     ("value", "given"),
     [
-        ("words", "a str"),
+        ("text", "a str"),
         (None, "a NoneType"),
         ([1.0], "a list"),
         (1 + 2j, "a complex"),
@@ -195,17 +195,17 @@ def test_log_leaves_a_bad_value_out_with_one_warning_that_names_it(quiet_trainer
     assert "bad" not in logger.tags
 
 
-def test_a_bad_value_is_told_once_however_often_it_comes(quiet_trainer):
-    class Always(Says):
+def test_a_bad_value_is_reported_once(quiet_trainer):
+    class Always(Logs):
         def on_step(self, trainer, pl_module, metrics):
             log(trainer, self.values)
 
-    with warned() as said:
+    with warned() as reported:
         quiet_trainer(callbacks=[Always({"bad": "x", "worse": []})]).fit(Supervised(losses(*[0.0] * 5)))
-    assert len(said) == 2
+    assert len(reported) == 2
 
 
-@pytest.mark.parametrize("values", ["words", 3, None, [("a",)]])
+@pytest.mark.parametrize("values", ["text", 3, None, [("a",)]])
 def test_log_of_no_mapping_ends_nothing(quiet_trainer, values):
     with pytest.warns(UserWarning, match="log: "):
         said_by(quiet_trainer, values)
@@ -260,7 +260,7 @@ def test_log_from_any_hook_reaches_the_logger(quiet_trainer, memory_logger):
     }
 
 
-def test_tags_that_are_no_words_become_words(quiet_trainer):
+def test_tags_that_are_no_strings_become_strings(quiet_trainer):
     assert said_by(quiet_trainer, {7: 1.0}).series("7") == [(1, 1.0)]
 
 
@@ -269,8 +269,8 @@ def test_a_bare_puffer_callback_does_nothing(quiet_trainer, memory_logger):
     assert memory_logger.tags == []
 
 
-def test_log_outside_a_fit_says_that_nothing_is_recorded(quiet_trainer):
+def test_log_outside_a_fit_reports_that_nothing_is_recorded(quiet_trainer):
     trainer = quiet_trainer(callbacks=[PufferCallback()])
-    with warned() as said:
+    with warned() as reported:
         log(trainer, {"mine": 1.0})
-    assert len(said) == 1 and "got one outside fit" in said[0]
+    assert len(reported) == 1 and "got one outside fit" in reported[0]

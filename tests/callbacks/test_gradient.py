@@ -64,12 +64,12 @@ def test_sees_accumulated_gradients(quiet_trainer, memory_logger):
 
 
 def test_leaves_no_hook_and_changes_nothing(quiet_trainer):
-    plain, watched = Regression(), Regression()
-    watched.load_state_dict(plain.state_dict())
+    plain, recorded = Regression(), Regression()
+    recorded.load_state_dict(plain.state_dict())
     quiet_trainer(gradient_clip_val=0.5).fit(plain)
     trainer = quiet_trainer(gradient_clip_val=0.5, callbacks=[GradientCallback(2)])
-    trainer.fit(watched)
-    assert all((flat(a) == flat(b)).all() for a, b in zip(plain.weights, watched.weights, strict=True))
+    trainer.fit(recorded)
+    assert all((flat(a) == flat(b)).all() for a, b in zip(plain.weights, recorded.weights, strict=True))
     assert not trainer.optimizers[0]._optimizer_step_post_hooks
 
 

@@ -130,18 +130,18 @@ def test_group_by_module_adds_up(quiet_trainer, memory_logger):
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_activations_leave_nothing_behind(quiet_trainer, memory_logger, compiled):
-    plain, watched = Regression(compiled=compiled), Regression(compiled=compiled)
-    watched.load_state_dict(plain.state_dict())
+    plain, recorded = Regression(compiled=compiled), Regression(compiled=compiled)
+    recorded.load_state_dict(plain.state_dict())
     torch.manual_seed(1)
     quiet_trainer().fit(plain)
     torch.manual_seed(1)
-    fit(quiet_trainer, memory_logger, watched, HistogramCallback(5, activations=True))
+    fit(quiet_trainer, memory_logger, recorded, HistogramCallback(5, activations=True))
     assert steps(memory_logger, "activations/net.1") == [1, 5, 10, 15, 20]
     tanh = memory_logger.series("activations/net.1")[0][1]
     assert tanh.count == 8 * 4 and tanh.min >= -1 and tanh.max <= 1
-    assert not any(part._forward_hooks for part in watched.modules())
+    assert not any(part._forward_hooks for part in recorded.modules())
     for name, weight in plain.state_dict().items():
-        assert torch.equal(weight, watched.state_dict()[name])
+        assert torch.equal(weight, recorded.state_dict()[name])
 
 
 def test_compiled_parameters_keep_their_names(quiet_trainer, memory_logger):

@@ -156,13 +156,13 @@ def test_secrets_reach_no_backend(quiet_trainer, memory_logger, tmp_path, capsys
         ConsoleLogger(),
     ]
     fit(quiet_trainer, loggers, Configured(**SECRETS), MetricsCallback(1))
-    said = repr(settings_of(memory_logger)) + capsys.readouterr().out
+    written = repr(settings_of(memory_logger)) + capsys.readouterr().out
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.name == "hparams.yaml" and path.parts[-3] == "tb" for path in files)
     assert any(path.name == "hparams.yaml" and path.parts[-3] == "csv" for path in files)
     for path in files:
-        said += path.read_bytes().decode(errors="replace")
-    assert not [leak for leak in [*(f"hush{i:02d}" for i in range(1, 25)), "99912345"] if leak in said]
+        written += path.read_bytes().decode(errors="replace")
+    assert not [leak for leak in [*(f"hush{i:02d}" for i in range(1, 25)), "99912345"] if leak in written]
     assert settings_of(memory_logger)["db/user"] == "me"
 
 
@@ -280,17 +280,17 @@ def test_hyperparameters_refuse_what_no_backend_can_store():
 
 class Vicious:
     def __str__(self):
-        raise RuntimeError("no words")
+        raise RuntimeError("no text")
 
     __repr__ = __str__
 
 
 ODD = {
-    "without words": Vicious(),
+    "without text": Vicious(),
     "meta tensor": torch.zeros((), device="meta"),
     "nan": float("nan"),
     "beyond a float": 10**400,
-    "beyond words": 10**5000,
+    "beyond text": 10**5000,
     "bytes": b"bytes",
     "half a character": "\ud800",
 }

@@ -93,25 +93,25 @@ def test_every_space_goes_through(quiet_trainer, memory_logger, name):
         random_rollout(0, 0, observations=observations)
     except TypeError:
         pytest.skip("a Rollout holds tensors alone")
-    with warned() as said:
+    with warned() as reported:
         fit(quiet_trainer, memory_logger, ImageCallback(4), observations=lambda at: observations)
-    assert not said
+    assert not reported
     found = [tag for tag in memory_logger.tags if tag.startswith("observations")]
     leaves = {"dict": ["camera", "speed"], "tuple": ["0", "1"]}.get(name)
     assert found == ([f"observations/{leaf}" for leaf in leaves] if leaves else ["observations"])
 
 
 def test_an_observation_without_pixels_is_one_warning_and_training_goes_on(quiet_trainer, memory_logger):
-    with warned() as said:
+    with warned() as reported:
         fit(
             quiet_trainer,
             memory_logger,
             ImageCallback(every_n_rollouts=1),
             observations=lambda at: torch.zeros(8, 2, 0, 84, 3),
         )
-    assert len(said) == 1
-    assert "observations: expected an observation with at least one value" in said[0]
-    assert "[8, 2, 0, 84, 3]" in said[0] and "training goes on" in said[0]
+    assert len(reported) == 1
+    assert "observations: expected an observation with at least one value" in reported[0]
+    assert "[8, 2, 0, 84, 3]" in reported[0] and "training goes on" in reported[0]
     assert len(memory_logger.series("train/reward")) == 4
 
 
@@ -127,9 +127,9 @@ def test_a_diverged_observation_is_shown(quiet_trainer, memory_logger):
 
 
 def test_a_supervised_module_has_no_pictures_and_no_trouble(quiet_trainer, memory_logger):
-    with warned() as said:
+    with warned() as reported:
         quiet_trainer(logger=memory_logger, callbacks=[ImageCallback(1)]).fit(Supervised(losses(1.0, 2.0)))
-    assert not said and "observations" not in memory_logger.tags
+    assert not reported and "observations" not in memory_logger.tags
 
 
 def test_the_interval_goes_on_after_a_resume():

@@ -20,7 +20,7 @@ def fit(quiet_trainer, memory_logger, script, *, module=Supervised, callbacks=()
 
 
 def interval_means(values, interval):
-    """What NumPy says: the x of each interval's end, and the mean over all of its steps."""
+    """By NumPy: the x of each interval's end, and the mean over all of its steps."""
     ends = [*range(interval, len(values), interval), len(values)]
     return [(end, np.mean(values[start:end], dtype=np.float64)) for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -47,14 +47,14 @@ def test_the_last_interval_is_logged_however_short(quiet_trainer, memory_logger)
 
 
 def test_nested_scalars_are_joined_and_the_rest_is_passed_over(quiet_trainer, memory_logger):
-    said = {
+    outputs = {
         "loss": 1.0,
         "aux": {"kl": 2.0, "deep": {"er": 3.0}},
         "logits": torch.ones(3),
         "name": "x",
         "none": None,
     }
-    fit(quiet_trainer, memory_logger, [said] * 3)
+    fit(quiet_trainer, memory_logger, [outputs] * 3)
     assert [tag for tag in memory_logger.tags if tag.startswith("train/")] == [
         "train/aux/deep/er",
         "train/aux/kl",
@@ -116,7 +116,7 @@ def test_a_tensor_changed_in_place_after_the_step_counts_as_it_was(quiet_trainer
 
 
 def test_names_that_rl_shares_are_grouped(quiet_trainer, memory_logger):
-    said = {
+    outputs = {
         "policy_loss": 1.0,
         "value_loss": 2.0,
         "entropy": 3.0,
@@ -124,10 +124,10 @@ def test_names_that_rl_shares_are_grouped(quiet_trainer, memory_logger):
         "clip_fraction": 5.0,
         "explained_variance": 6.0,
     }
-    fit(quiet_trainer, memory_logger, [said] * 2)
+    fit(quiet_trainer, memory_logger, [outputs] * 2)
     assert not {"train/approx_kl", "train/clip_fraction", "train/explained_variance"} & set(memory_logger.tags)
     for name in ("policy_loss", "value_loss", "entropy"):
-        assert memory_logger.series(f"train/{name}") == [(2, said[name])]
+        assert memory_logger.series(f"train/{name}") == [(2, outputs[name])]
     grouped = {
         tag: memory_logger.series(tag) for tag in memory_logger.tags if tag.startswith(("losses", "diagnostics"))
     }
@@ -231,20 +231,20 @@ def test_with_two_optimizers_steps_are_those_of_the_busiest(quiet_trainer, memor
     assert memory_logger.series("train/learning_rate/1")[0] == (5, pytest.approx(0.01))
 
 
-def test_a_module_that_returns_no_metrics_is_told_once(quiet_trainer, memory_logger):
-    with pytest.warns(UserWarning, match="expected training_step to return a dict of scalars") as said:
+def test_a_module_that_returns_no_metrics_is_reported_once(quiet_trainer, memory_logger):
+    with pytest.warns(UserWarning, match="expected training_step to return a dict of scalars") as outputs:
         quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(2)]).fit(
             TwoOptimizers(batches=10, returns_metrics=False)
         )
-    assert len([warning for warning in said if warning.category is PufferWarning]) == 1
+    assert len([warning for warning in outputs if warning.category is PufferWarning]) == 1
     assert not [tag for tag in memory_logger.tags if tag.startswith("train/")]
 
 
 def test_skipped_steps_are_no_fault(quiet_trainer, memory_logger):
     class Skips(Supervised):
         def training_step(self, batch, batch_idx):
-            said = super().training_step(batch, batch_idx)
-            return said if batch_idx % 2 else None
+            outputs = super().training_step(batch, batch_idx)
+            return outputs if batch_idx % 2 else None
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`training_step` returned `None`")

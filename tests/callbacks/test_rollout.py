@@ -104,7 +104,7 @@ def test_the_smallest_rollout_logs_nothing(quiet_trainer, memory_logger):
 
 
 def test_a_module_without_env_steps_gets_them_from_its_rollouts(quiet_trainer, memory_logger):
-    class Silent(Agent):
+    class WithoutEnvSteps(Agent):
         @property
         def env_steps(self):
             raise AttributeError("no env_steps here")
@@ -119,7 +119,7 @@ def test_a_module_without_env_steps_gets_them_from_its_rollouts(quiet_trainer, m
                 emit(self, "on_rollout_end", random_rollout(0, self.total - 16))
             return Supervised.training_step(self, batch, batch_idx)
 
-    quiet_trainer(logger=memory_logger, callbacks=[RolloutCallback()]).fit(Silent(losses(*[0.0] * 8)))
+    quiet_trainer(logger=memory_logger, callbacks=[RolloutCallback()]).fit(WithoutEnvSteps(losses(*[0.0] * 8)))
     assert [value for _, value in memory_logger.series("time/env_steps")] == [16.0, 32.0]
 
 

@@ -103,10 +103,10 @@ def test_a_long_episode_is_cut_and_a_large_video_scaled_down(quiet_trainer, memo
 def test_what_cannot_be_recorded_is_one_warning_and_training_goes_on(
     quiet_trainer, memory_logger, env_id, module, reason
 ):
-    with warned() as said:
+    with warned() as reported:
         callback = VideoCallback(env_id, every_n_rollouts=1)
         run(quiet_trainer, callback, memory_logger, module(losses(*[0.0] * 16)))
-    assert len(said) == 1 and "VideoCallback" in said[0] and reason in said[0]
+    assert len(reported) == 1 and "VideoCallback" in reported[0] and reason in reported[0]
     assert len(memory_logger.series("train/reward")) == 4
 
 

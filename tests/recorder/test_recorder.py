@@ -50,7 +50,7 @@ def test_it_stands_behind_the_others_and_before_checkpoints(quiet_trainer, memor
     assert kinds.index(MetricsCallback) < kinds.index(Recorder) < kinds.index(ModelCheckpoint)
 
 
-def test_what_callbacks_behind_it_say_last_is_heard(quiet_trainer, memory_logger):
+def test_what_callbacks_behind_it_log_last_is_recorded(quiet_trainer, memory_logger):
     class Last(PufferCallback):
         def on_train_end(self, trainer, pl_module):
             log(trainer, {"last/word": 1.0})
@@ -142,12 +142,12 @@ class Fails(Logger):
         raise OSError(28, "No space left on device")
 
 
-def test_a_failing_writer_is_told_once_and_the_others_lose_nothing(quiet_trainer):
+def test_a_failing_writer_is_reported_once_and_the_others_lose_nothing(quiet_trainer):
     healthy, alone = MemoryLogger(), MemoryLogger()
-    with warned() as said:
+    with warned() as reported:
         fit(quiet_trainer, [Fails(), healthy], *default_callbacks(metrics=2, histograms=4))
-    assert [w for w in said if "No space left on device" in w] == [said[0]]
-    assert said[0].startswith("Fails: ")
+    assert [w for w in reported if "No space left on device" in w] == [reported[0]]
+    assert reported[0].startswith("Fails: ")
     fit(quiet_trainer, alone, *default_callbacks(metrics=2, histograms=4))
     assert healthy.tags == alone.tags
     for tag in healthy.tags:
@@ -166,16 +166,16 @@ def test_strict_raises_what_a_writer_raises(quiet_trainer):
         fit(quiet_trainer, Fails(), Recorder(strict=True), MetricsCallback(1))
 
 
-def test_a_training_run_is_not_changed_by_being_watched(quiet_trainer, memory_logger):
+def test_a_training_run_is_not_changed_by_being_recorded(quiet_trainer, memory_logger):
     def trained(callbacks, logger):
         torch.manual_seed(7)
         model = Learner()
         quiet_trainer(logger=logger, callbacks=callbacks, max_epochs=3).fit(model)
         return torch.cat([parameter.flatten() for parameter in model.parameters()]), torch.rand(3)
 
-    bare, watched = trained([], False), trained(default_callbacks(metrics=1, histograms=1), memory_logger)
-    assert torch.equal(bare[0], watched[0])
-    assert torch.equal(bare[1], watched[1])
+    bare, recorded = trained([], False), trained(default_callbacks(metrics=1, histograms=1), memory_logger)
+    assert torch.equal(bare[0], recorded[0])
+    assert torch.equal(bare[1], recorded[1])
 
 
 class Learner(pl.LightningModule):
@@ -198,7 +198,7 @@ def test_without_loggers_everything_runs(quiet_trainer):
     assert trainer.global_step == 12
 
 
-def test_fast_dev_run_logs_nothing_and_harms_nothing(quiet_trainer, memory_logger):
+def test_fast_dev_run_logs_nothing(quiet_trainer, memory_logger):
     fit(quiet_trainer, memory_logger, *default_callbacks(metrics=1, histograms=1), fast_dev_run=True)
     assert memory_logger.tags == []
 
@@ -237,7 +237,7 @@ def test_callbacks_used_again_with_a_new_trainer_begin_anew(quiet_trainer, liste
     assert runs[0]["train/loss"] == [2, 4, 6, 7]
 
 
-def test_validating_and_testing_alone_harm_nothing(quiet_trainer, memory_logger):
+def test_validating_and_testing_alone_log_nothing_of_ours(quiet_trainer, memory_logger):
     class Tested(Supervised):
         def test_step(self, batch, batch_idx):
             self.log("own", 1.0, batch_size=1)

@@ -1,4 +1,4 @@
-"""Steps at which nothing is due take the short way, and nobody can tell from what is recorded."""
+"""Steps at which nothing is due cost one list and two comparisons; what is recorded does not depend on it."""
 
 import copy
 import math
@@ -24,7 +24,7 @@ from tests.support.models import Agent, Supervised
 
 VALUES = np.random.default_rng(0).normal(5.0, 2.0, 64)
 SCRIPT = [{"loss": float(value), "kl": torch.tensor(value)} for value in VALUES]
-ODD = [said | ({"kl": math.nan} if at % 7 == 0 else {"late": at} if at > 40 else {}) for at, said in enumerate(SCRIPT)]
+ODD = [step | ({"kl": math.nan} if at % 7 == 0 else {"late": at} if at > 40 else {}) for at, step in enumerate(SCRIPT)]
 
 
 class Warmed(Supervised):
@@ -37,30 +37,30 @@ class Warmed(Supervised):
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def calls(monkeypatch):
     """The steps at which the recorder called its listeners."""
     steps, call = [], TrainingSteps._call_listeners
     monkeypatch.setattr(TrainingSteps, "_call_listeners", lambda self, *args: (steps.append(1), call(self, *args))[1])
     return steps
 
 
-def test_only_steps_at_which_something_is_due_are_asked_for(quiet_trainer, memory_logger, asked):
+def test_only_steps_at_which_something_is_due_call_the_callbacks(quiet_trainer, memory_logger, calls):
     callbacks = [MetricsCallback(16), GradientCallback(32)]
     quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
-    assert len(asked) <= 2 + 2 * 64 // 16
+    assert len(calls) <= 2 + 2 * 64 // 16
     assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
 
 
-def test_a_rollout_asks_for_one_step(quiet_trainer, memory_logger, asked):
+def test_a_rollout_makes_one_step_due(quiet_trainer, memory_logger, calls):
     quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(64), RolloutCallback()]).fit(
         Agent(SCRIPT, updates=16)
     )
-    assert len(asked) <= 2 + 2 * 64 // 16
+    assert len(calls) <= 2 + 2 * 64 // 16
     assert [step for step, _ in memory_logger.series("train/reward")] == [16, 32, 48, 64]
 
 
 @pytest.mark.parametrize("intervals", [(1,), (3, 5), (7, 7)])
-def test_intervals_end_where_they_should_on_the_short_way(quiet_trainer, memory_logger, asked, intervals):
+def test_intervals_end_where_they_should_between_calls(quiet_trainer, memory_logger, calls, intervals):
     class Renamed(MetricsCallback):
         """With tags of its own."""
 
@@ -69,7 +69,7 @@ def test_intervals_end_where_they_should_on_the_short_way(quiet_trainer, memory_
 
     callbacks = [MetricsCallback(intervals[0]), *map(Renamed, intervals[1:])]
     quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
-    assert len(asked) <= 2 + 2 * sum(64 // n for n in intervals)
+    assert len(calls) <= 2 + 2 * sum(64 // n for n in intervals)
     for tag, n in zip(["train/kl", *(f"every_{n}/kl" for n in intervals[1:])], intervals, strict=True):
         ends = [*range(n, 65, n), 64] if 64 % n else [*range(n, 65, n)]
         means = [VALUES[start:end].mean() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
@@ -85,7 +85,7 @@ def test_a_callback_used_in_a_longer_run_before_keeps_its_interval(quiet_trainer
     assert found == [[16, 32, 48, 64], [16, 32, 40]]
 
 
-def test_a_step_that_says_nothing_ends_no_later_interval(memory_logger):
+def test_a_step_without_scalars_ends_no_later_interval(memory_logger):
     module = torch.nn.Linear(2, 1)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     with Loop(memory_logger, [MetricsCallback(16)]) as loop:
@@ -96,7 +96,7 @@ def test_a_step_that_says_nothing_ends_no_later_interval(memory_logger):
     assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
 
 
-def test_an_interval_that_fails_harms_no_other(quiet_trainer, memory_logger):
+def test_an_interval_that_fails_leaves_others_whole(quiet_trainer, memory_logger):
     class Fails(MetricsCallback):
         def _record(self, recorder, sums):
             raise OSError("nothing there")
@@ -107,7 +107,7 @@ def test_an_interval_that_fails_harms_no_other(quiet_trainer, memory_logger):
     assert [step for step, _ in memory_logger.series("train/kl")][:3] == [16, 32, 48]
 
 
-def test_a_callback_may_have_words_of_its_own(quiet_trainer, memory_logger):
+def test_a_callback_may_have_methods_of_other_names(quiet_trainer, memory_logger):
     class Updates(GradientCallback):
         def update(self, leader):
             raise AssertionError
@@ -151,7 +151,7 @@ def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger):
     assert written == [0] * 17 + [1] * 16 + [2] * 16 + [3] * 15
 
 
-def test_a_callback_without_a_schedule_is_called_at_every_step(quiet_trainer, asked):
+def test_a_callback_without_a_schedule_is_called_at_every_step(quiet_trainer, calls):
     class Counts(PufferCallback):
         steps, losses = 0, 0.0
 
@@ -163,7 +163,7 @@ def test_a_callback_without_a_schedule_is_called_at_every_step(quiet_trainer, as
     quiet_trainer(callbacks=[MetricsCallback(16), counts]).fit(Supervised(SCRIPT))
     assert counts.steps == 64
     assert counts.losses == pytest.approx(VALUES.sum(), rel=1e-6)
-    assert len(asked) <= 2 + 2 * 64 // 16  # the others are still called where they are due
+    assert len(calls) <= 2 + 2 * 64 // 16  # the others are still called where they are due
 
 
 def test_a_recorder_of_one_s_own_gets_every_step(quiet_trainer):
@@ -185,7 +185,7 @@ def test_accumulated_batches_are_no_steps_of_their_own(quiet_trainer, memory_log
     assert memory_logger.series("train/loss") == [(4, 7.5), (8, 23.5), (12, 39.5), (16, 55.5)]
 
 
-def test_a_loop_takes_the_short_way_too(memory_logger, asked):
+def test_a_loop_calls_them_where_they_are_due_too(memory_logger, calls):
     module = torch.nn.Linear(2, 1)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     with Loop(memory_logger, [MetricsCallback(16)]) as loop:
@@ -193,7 +193,7 @@ def test_a_loop_takes_the_short_way_too(memory_logger, asked):
         for value in VALUES:
             optimizer.step()
             loop.step({"kl": float(value)})
-    assert len(asked) <= 2 + 2 * 64 // 16
+    assert len(calls) <= 2 + 2 * 64 // 16
     assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
     np.testing.assert_allclose([value for _, value in memory_logger.series("train/kl")], VALUES.reshape(4, 16).mean(1))
 
@@ -204,10 +204,10 @@ def test_a_batch_counts_whole_where_a_module_turns_to_manual_optimization(quiet_
             self.automatic_optimization = batch_idx < 32
 
         def training_step(self, batch, batch_idx):
-            said = super().training_step(batch, batch_idx)
+            outputs = super().training_step(batch, batch_idx)
             if not self.automatic_optimization:
                 self.optimizers().step()
-            return said
+            return outputs
 
     trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(8)], accumulate_grad_batches=4)
     trainer.fit(Turns([{"loss": 1.0}] * 64))
@@ -220,7 +220,7 @@ def test_numbers_of_lightning_s_that_are_no_integers_are_fine(quiet_trainer, mem
     assert [step for step, _ in memory_logger.series("train/kl")] == [8, 16, 24, 32]
 
 
-def test_a_subclass_that_follows_in_its_own_way_is_asked_at_every_step(quiet_trainer, memory_logger):
+def test_a_subclass_that_overrides_update_reads_every_step(quiet_trainer, memory_logger):
     class Mine(MetricsCallback):
         updates = 0
 
@@ -234,7 +234,7 @@ def test_a_subclass_that_follows_in_its_own_way_is_asked_at_every_step(quiet_tra
     assert "train/loss" not in memory_logger.tags
 
 
-def test_a_strict_recorder_raises_what_following_raises(quiet_trainer):
+def test_a_strict_recorder_raises_what_reading_a_step_raises(quiet_trainer):
     class Broken(dict):
         def items(self):
             raise OSError("nothing there")
@@ -274,7 +274,7 @@ def test_names_that_are_others_at_each_step_are_not_kept(quiet_trainer, memory_l
     assert memory_logger.series("train/loss") == [(400, 1.0)]
 
 
-def test_a_hook_that_somebody_put_on_the_recorder_stays(quiet_trainer):
+def test_a_hook_that_a_user_put_on_the_recorder_stays(quiet_trainer):
     recorder, called = Recorder(), []
     method = recorder.on_train_batch_end
 
@@ -297,11 +297,11 @@ def test_rows_reach_a_logger_in_order_where_a_run_fails(quiet_trainer, memory_lo
                 raise OSError("no space left")
             return super().training_step(batch, batch_idx)
 
-    said, keep = [], memory_logger.log_values
-    memory_logger.log_values = lambda values, step: (said.append(step), keep(values, step))[1]
+    written, keep = [], memory_logger.log_values
+    memory_logger.log_values = lambda values, step: (written.append(step), keep(values, step))[1]
     with pytest.raises(OSError, match="no space left"):
         quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(100)]).fit(Fails(SCRIPT))
-    assert said == sorted(said)
+    assert written == sorted(written)
     assert memory_logger.series("own") == [(20, 1.0)]
 
 
