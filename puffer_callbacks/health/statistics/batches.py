@@ -55,4 +55,3 @@ class BatchTracker:
             found["diagnostics/batch_coverage"] = min(1.0, sum(different.values()) / rollout_size)
         self._first, self._fingerprints, self._sizes = None, [], []
         return found
-
