@@ -24,7 +24,13 @@ def main() -> int:
     judging.add_argument("folder", type=Path)
     judging.add_argument("--verbose", action="store_true", help="one line for each run")
     judging.add_argument("--sparse", action="store_true", help="only what default_callbacks log")
+    rivals = parts.add_parser("rivals", help="judge them by doctors from PyPI")
+    rivals.add_argument("folder", type=Path)
     options = parser.parse_args()
+    if options.part == "rivals":
+        from tests.benchmarks.faults.rivals import judge as judge_by_rivals
+
+        return judge_by_rivals(options.folder)
     if options.part == "judge":
         from tests.benchmarks.faults.judge import judge
 

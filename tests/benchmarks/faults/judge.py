@@ -74,9 +74,18 @@ def _judge_one(path: Path, *, sparse: bool) -> Judged:
     run = RecordedRun.load(path)
     if sparse:
         run.series = looked_at(run.series)
+    return Judged(run.labels, diagnose(run.series, facts_of(run)), last_return(run))
+
+
+def last_return(run: RecordedRun) -> float:
+    """The mean return of the last tenth of a run; NaN where no episode has ended."""
     reward = run.series.get("train/reward")
-    last = float("nan") if reward is None else float(reward[1][-max(1, len(reward[1]) // 10) :].mean())
-    return Judged(run.labels, diagnose(run.series, facts_of(run)), last)
+    return float("nan") if reward is None else float(reward[1][-max(1, len(reward[1]) // 10) :].mean())
+
+
+def is_healthy(run: RecordedRun) -> bool:
+    """Whether a run without a fault has learned."""
+    return last_return(run) > MIN_RETURN[run.labels["env_id"]]
 
 
 def _line(run: Judged) -> None:
