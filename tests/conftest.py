@@ -11,6 +11,18 @@ import torch
 pytest_plugins = ["pytester"]
 
 
+SLOW_FOLDERS = {"adapters", "cli", "robustness"}
+SLOW_MODULES = {"test_first_hour", "test_in_browser", "test_notebooks", "test_over_ranks", "test_readme"}
+"""Tests of real processes, other libraries, browsers and notebooks."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow matrices, so that ``pytest -m "not slow"`` leaves them out."""
+    for item in items:
+        if SLOW_FOLDERS & set(item.path.parts) or item.path.stem in SLOW_MODULES:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def quiet_trainer(tmp_path: Path) -> Callable[..., pl.Trainer]:
     """A CPU trainer of one epoch without progress bar, summary and checkpoints; arguments override."""

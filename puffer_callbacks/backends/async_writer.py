@@ -36,8 +36,9 @@ class AsyncWriter(Writer):
 
     checkpoint_timeout = 1.0
     """Seconds that ``flush`` waits; a checkpoint carries the rows that are not written by then."""
-    close_timeout = 5.0
-    """Seconds that one row may take before ``close`` gives up on the logger."""
+    close_timeout = 30.0
+    """Seconds that one row may take before ``close`` gives up on the logger: W&B's first takes several on a busy
+    machine. A longer wait is announced."""
 
     def __init__(self, writer: RetryingWriter) -> None:
         super().__init__(writer.logger)

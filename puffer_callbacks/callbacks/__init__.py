@@ -1,4 +1,4 @@
-"""One callback a file; each decides when to look and what to say."""
+"""The callbacks, one a file: each decides when to measure and what to log."""
 
 from puffer_callbacks.callbacks.attention import AttentionCallback
 from puffer_callbacks.callbacks.base import PufferCallback

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
 from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
 from puffer_callbacks.measure.forward_pass.call import first_samples, on_device
 from puffer_callbacks.pictures.attention import attention_image
@@ -88,10 +89,12 @@ class AttentionCallback(PufferCallback):
             for attention in maps:
                 recorder.record(self._values(attention))
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""
         return {"last": self._every.last}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._every.resume_at(state_dict["last"])

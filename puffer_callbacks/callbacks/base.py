@@ -1,23 +1,18 @@
 """The base class of every callback of this package."""
 
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from lightning.pytorch import Callback
-from torch import nn
 
-from puffer_callbacks.distributed import is_sharded
+from puffer_callbacks.faults import Faults
+from puffer_callbacks.recorder.hooks import PER_BATCH_HOOKS
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values.scalars import Scalar
-
-C = TypeVar("C", bound="PufferCallback")
-P = ParamSpec("P")
 
 
 class PufferCallback(Callback):
@@ -46,20 +41,26 @@ class PufferCallback(Callback):
     gradients; what it returns is called right after the step, if the step is taken."""
     _every: Every
     _run: object = None
+    _faults: Faults | None = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Make sure that the run has a recorder, and that it is open."""
         recorder = Recorder.of(trainer)
         recorder.setup(trainer, pl_module, stage)
-        if stage == "fit" and self._run is not recorder.run.token:
-            self._run = recorder.run.token
-            self.reset(trainer)
-        if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
-            recorder.run.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
+        self._faults = recorder.faults
+        with recorder.guard(type(self).__name__):
+            if stage == "fit" and self._run is not recorder.run.token:
+                self._run = recorder.run.token
+                self.reset(trainer)
+            if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
+                recorder.run.budget.register(type(self).__name__, self._every, unit=self.interval_unit)
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a
         second ``fit`` of one trainer continues its run."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if not (name in PER_BATCH_HOOKS and value is None)}
 
     @property
     def state_key(self) -> str:
@@ -75,6 +76,10 @@ class PufferCallback(Callback):
     def resume_at(self, optimizer_steps: int) -> None:
         """Start to train at this optimizer step, after a checkpoint was loaded."""
 
+    def open_means(self) -> dict[str, float]:
+        """The means so far of intervals that have not ended, by tag, for callbacks with ``reads_every_step``."""
+        return {}
+
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Called once after each training batch.
 
@@ -87,28 +92,3 @@ class PufferCallback(Callback):
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Called when the module has collected a rollout: ``emit(self, "on_rollout_end", rollout)``."""
-
-
-def can_run_alone(trainer: Any, pl_module: Any, *, name: str) -> bool:
-    """Whether a forward pass of the model needs no other rank; if it does, one warning says what is left out."""
-    model = getattr(trainer, "model", None)
-    if not is_sharded(model if isinstance(model, nn.Module) else pl_module):
-        return True
-    reason = "expected a model that is whole on each rank, got a sharded one (FSDP, ZeRO 3); left out"
-    Recorder.of(trainer).faults.report(name, reason)
-    return False
-
-
-def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenate[C, Any, P], None]:
-    """A hook of ours, whose time counts as overhead and whose faults never end the run."""
-    sees_rollout, at_the_end = hook.__name__ == "on_rollout_end", hook.__name__ == "on_exception"
-
-    @wraps(hook)
-    def run(self: C, /, trainer: Any, *args: P.args, **kwargs: P.kwargs) -> None:
-        recorder = Recorder.of(trainer)
-        with recorder.faults.suppressed() if at_the_end else nullcontext(), recorder.guard(type(self).__name__):
-            if sees_rollout:
-                recorder.counters.see_rollout(kwargs.get("rollout", args[-1] if args else None))
-            hook(self, trainer, *args, **kwargs)
-
-    return run  # type: ignore[return-value]  # it may be called by keyword, too

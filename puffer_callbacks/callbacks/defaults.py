@@ -76,7 +76,7 @@ def default_callbacks(
 def _build(name: str, kind: type[Callback], interval: str, override: object) -> Callback | None:
     if isinstance(override, bool):
         return kind() if override else None
-    if isinstance(override, int) and interval:
+    if hasattr(override, "__index__") and interval:  # NumPy's integers are integers too
         return kind(**{interval: override})
     if isinstance(override, dict):
         return kind(**override)

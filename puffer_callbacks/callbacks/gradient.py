@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
 from puffer_callbacks.measure.parameter_names import optimized
@@ -120,10 +121,12 @@ class GradientCallback(PufferCallback):
             batch_size = recorder.run.steps.batch_size if recorder.run.steps is not None else 1
             recorder.record(self._values(measured, with_total=crossed, batch_size=batch_size))
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The noise scale's averages."""
         return {"noise": self._noise.state_dict()}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue."""
         self._noise.load_state_dict(state_dict["noise"])

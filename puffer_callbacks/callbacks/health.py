@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.flight_recorder import FlightRecorder, log_folder, nonfinite_tag, rollout_fields
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.callbacks.rollout_looks import RolloutLooks
 from puffer_callbacks.callbacks.run_facts import as_scalars, facts_of_run, with_action_space
 from puffer_callbacks.faults import format_error
@@ -77,9 +78,10 @@ class HealthCallback(PufferCallback):
         self._every = Every(every_n_rollouts)
         self._rules, self._thresholds = selected_rules(rules or {}, thresholds or {}), dict(thresholds or {})
         self._max_bytes = max_bytes if flight_recorder else 0
-        self._reset()
+        self.reset(None)
 
-    def _reset(self) -> None:
+    def reset(self, trainer: Any) -> None:
+        """Begin a run."""
         self._monitor = Monitor(rules=self._rules, thresholds=self._thresholds)
         self._looks = RolloutLooks(self._every)
         self._flight = FlightRecorder(max_bytes=self._max_bytes)
@@ -103,10 +105,9 @@ class HealthCallback(PufferCallback):
         return 0 if self._looks.is_following or self._loss_is_nonfinite else sys.maxsize
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Begin a run."""
+        """Judge by every row of the fit."""
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            self._reset()
             Recorder.of(trainer).run.add_listener(self._monitor)
 
     @guarded
@@ -120,10 +121,6 @@ class HealthCallback(PufferCallback):
         if self._is_armed and self._flight.add_loss(outputs) and self._steps is not None:
             self._loss_is_nonfinite = True
             self._steps.wake()
-
-    def open_means(self) -> dict[str, float]:
-        """Nothing: the loss is only checked."""
-        return {}
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
@@ -171,14 +168,19 @@ class HealthCallback(PufferCallback):
         self._monitor.facts = replace(self._monitor.facts, error=format_error(exception))
         self._judge(trainer)
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The series so far, the troubles, and the number of rollouts."""
         return {"monitor": self._monitor.state_dict(), "looks": self._looks.state_dict()}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._monitor.load_state_dict(state_dict["monitor"])
         self._looks.load_state_dict(state_dict["looks"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_steps": None}
 
     def _judge(self, trainer: Any) -> None:
         """Judge the run so far, and report what is new."""

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
 from puffer_callbacks.callbacks.kept_rollout import KeptRollout
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
@@ -166,10 +167,12 @@ class HistogramCallback(PufferCallback):
             self._rollout.recall()
             recorder.record(self._model_and_rollout(trainer, pl_module))
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The histograms of the rollout that the interval's end may show."""
         return {"rollout": self._rollout.state_dict()}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._rollout.load_state_dict(state_dict.get("rollout", {}))

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import guarded
 from puffer_callbacks.config.flatten import flat_settings
 from puffer_callbacks.config.redact import SECRET_NAMES, Redactor
 from puffer_callbacks.recorder.recorder import Recorder

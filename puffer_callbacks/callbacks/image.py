@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.pictures.figures import action_figure, reward_figure
 from puffer_callbacks.pictures.observations import observation_image
 from puffer_callbacks.pictures.space_leaves import flatten_space
@@ -17,14 +18,14 @@ from puffer_callbacks.values.shrink import shrink_to_bytes
 class ImageCallback(PufferCallback):
     """Logs pictures of the rollout's observations, always of the same environments, as ``observations``.
 
-    Pixels become frames at even distances through the rollout, numbers a heat map over all of it, words
+    Pixels become frames at even distances through the rollout, numbers a heat map over all of it, text
     lines; each with step, action, value and reward. The leaves of a dict or tuple space are
     ``observations/<leaf>``.
 
     Args:
         every_n_rollouts: the interval, in rollouts.
         num_envs: environments shown, from the first on.
-        num_samples: frames, or lines of words, of each environment.
+        num_samples: frames, or lines of text, of each environment.
         figures: whether to draw ``rollout/reward_components`` and ``rollout/action_distribution`` too (matplotlib).
         names: of the numbers of a vector observation; they are numbered by default.
         max_bytes: of one picture as a PNG file; a larger one is scaled down.
@@ -92,10 +93,12 @@ class ImageCallback(PufferCallback):
                     {tag: shrink_to_bytes(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()}
                 )
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""
         return {"last": self._every.last}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._every.resume_at(state_dict["last"])

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.distributed import broadcast_json, gather_json
 from puffer_callbacks.recorder.interval_sums import IntervalSums, Total, merge_totals
 from puffer_callbacks.recorder.recorder import Recorder
@@ -112,10 +113,12 @@ class MetricsCallback(PufferCallback):
         means = {name: total / count for name, (total, count, _) in totals.items() if count}
         return {tag: sign * mean for name, mean in means.items() for tag, sign in tags(name)}
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
         return {"means": self._sums.state_dict(), "nonfinite": dict(self._nonfinite)}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._sums.load_state_dict(state_dict["means"])

@@ -16,7 +16,7 @@ def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:
     """Call a hook on every callback that has it.
 
     Args:
-        trainer_or_module: the trainer, or a module in training. A module without a trainer calls nobody.
+        trainer_or_module: the trainer, or a module in training. A module without a trainer calls no callback.
         hook: its name, such as ``"on_rollout_end"``.
         *args: what it is given after the trainer and the module.
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor
 
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import guarded
 from puffer_callbacks.measure.forward_pass.call import first_samples
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
 from puffer_callbacks.recorder.recorder import Recorder

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.callbacks.base import PufferCallback, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.gather_schedule import GatherSchedule
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.distributed import broadcast_json, gather_json
 from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
@@ -88,6 +89,7 @@ class RolloutCallback(PufferCallback):
         if trainer.world_size > 1:
             self._gather(Recorder.of(trainer))
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """What is counted so far: non-finite values, unfinished episodes, the open row, the last returns."""
         x, rollouts = self._at_one_x
@@ -98,6 +100,7 @@ class RolloutCallback(PufferCallback):
             "last_returns": list(self._last_returns),
         }
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])

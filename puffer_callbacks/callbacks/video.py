@@ -6,7 +6,8 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
-from puffer_callbacks.callbacks.base import PufferCallback, can_run_alone, guarded
+from puffer_callbacks.callbacks.base import PufferCallback
+from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
 from puffer_callbacks.evaluation.policy import Policy
 from puffer_callbacks.evaluation.record_episode import record_episode
 from puffer_callbacks.measure.forward_pass.isolation import isolated
@@ -84,10 +85,12 @@ class VideoCallback(PufferCallback):
         self._has_failed = False
         Recorder.of(trainer).record({"episodes": shrink_to_bytes(video, max_bytes=self.max_bytes)})
 
+    @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """Where the interval stands."""
         return {"last": self._every.last}
 
+    @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._every.resume_at(state_dict["last"])

@@ -23,7 +23,7 @@ def next_commands(run: Run) -> dict[str, str]:
         commands["Send to W&B"] = ["wandb", "sync", str(unsent)]
     if run.checkpoint.path.exists():
         commands["Continue"] = ["puffer-callbacks", "train", *_continuation(run)]
-    return {purpose: shlex.join(words) for purpose, words in commands.items()}
+    return {purpose: shlex.join(parts) for purpose, parts in commands.items()}
 
 
 def _continuation(run: Run) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from puffer_callbacks.backends.async_writer import FLUSH_SECONDS
+from puffer_callbacks.backends.retrying_writer import FLUSH_SECONDS
 from puffer_callbacks.callbacks import default_callbacks
 from puffer_callbacks.cli import wandb_run
 from puffer_callbacks.cli.checkpoint import RunCheckpoint

@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import WandbLogger
 
-from puffer_callbacks.backends.async_writer import FLUSH_SECONDS
+from puffer_callbacks.backends.retrying_writer import FLUSH_SECONDS
 from puffer_callbacks.cli.folders import RunFolder
 from puffer_callbacks.cli.parser import UsageError
 

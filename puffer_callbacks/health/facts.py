@@ -92,15 +92,15 @@ class Facts:
         return cls(**found | {name: value for name, value in known.items() if value is not None})
 
     def completed(self, series: Mapping[str, tuple[Any, Any]]) -> "Facts":
-        """With what a run's own series tell: ``diagnostics/num_actions`` and its like.
+        """With the facts in a run's own series: ``diagnostics/num_actions`` and its like.
 
         Example:
             >>> Facts().completed({"diagnostics/num_actions": ([1], [4.0])}).num_actions
             4
         """
-        told = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
+        known = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
         known: dict[str, Any] = {
-            name: int(values[-1]) for name, values in told.items() if len(values) and math.isfinite(values[-1])
+            name: int(values[-1]) for name, values in known.items() if len(values) and math.isfinite(values[-1])
         }
         return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
 

@@ -13,7 +13,7 @@ def panel(finding: Finding, *, ended: bool = False, width: int = WIDTH) -> str:
 
     Args:
         finding: the trouble.
-        ended: whether it is over; then one line says so.
+        ended: whether it is over, which is one line.
         width: of the lines, in characters.
 
     Example:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import NamedTuple
 
 from puffer_callbacks.health.evidence import Evidence
@@ -70,6 +71,14 @@ class Rule:
         if self.threshold is None:
             return self.check(evidence)
         return self.check(evidence, self.threshold if threshold is None else threshold)
+
+    def __reduce__(self) -> tuple[Callable[[str, str], "Rule"], tuple[str, str]]:
+        return _named_rule, (self.check.__module__, self.check.__qualname__)  # where the rule has taken its place
+
+
+def _named_rule(module: str, name: str) -> Rule:
+    rule: Rule = getattr(import_module(module), name)
+    return rule
 
 
 def rule(

@@ -2,7 +2,7 @@
 
 The compiled kernel counts float32 tensors in the host's memory; ``chunks`` counts all others, where they are. Numbers
 that float32 does not hold exactly are counted as float64, and so are tensors with values that are rare: those that are
-not finite, and denormals, whose top bits do not tell their bin.
+not finite, and denormals, whose top bits do not determine their bin.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

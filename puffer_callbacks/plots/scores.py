@@ -54,7 +54,7 @@ def hyperparameter(run: Run, name: str) -> object:
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: its file or folder, with as much of the path as tells the runs apart."""
+    """A name for each run: its file or folder, with as much of the path as makes the runs distinct."""
     paths = [run.path.resolve() for run in runs]
     plain = [path.with_suffix("") if path.is_file() else path for path in paths]
     if len({path.name for path in plain}) == len(plain):

@@ -60,7 +60,7 @@ def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
         num_envs: how many.
 
     Raises:
-        ValueError: if the environment is unknown or cannot be made; the line says what to install.
+        ValueError: if the environment is unknown or cannot be made; the line names what to install.
 
     Example:
         >>> make_envs("CartPole", num_envs=4).num_envs

@@ -36,6 +36,9 @@ class Counters:
 
     With several optimizers the run's count is that of the busiest one: ``Trainer.global_step`` adds them all up.
 
+    Args:
+        handle: given an exception after a step, returns whether it is dealt with; it must not end the user's step.
+
     Example:
         >>> import torch
         >>> weight = torch.nn.Parameter(torch.zeros(1))
@@ -45,7 +48,8 @@ class Counters:
         1
     """
 
-    def __init__(self) -> None:
+    def __init__(self, handle: Callable[[Exception], bool] = lambda error: False) -> None:
+        self._handle = handle
         self.optimizer_steps = 0
         """Updates so far."""
         self.learning_rates: dict[str, Scalar] = {}
@@ -132,17 +136,23 @@ class Counters:
         def count(optimizer: Optimizer, *_: object) -> None:
             counter.steps = steps = counter.steps + 1
             self.optimizer_steps = max(self.optimizer_steps, steps)
-            groups = optimizer.param_groups
-            rate = groups[0].get("lr") if groups else None
-            if type(rate) is float and len(groups) == 1:
-                self.learning_rates[name] = rate
-            else:
-                self._read_rates(name, groups)
-            if counter.after_step is not None:
-                after, counter.after_step = counter.after_step, None
-                after()
+            try:
+                self._after_step(counter, name, optimizer.param_groups)
+            except Exception as error:
+                if not self._handle(error):
+                    raise
 
         return count
+
+    def _after_step(self, counter: OptimizerCounter, name: str, groups: list[dict[str, Any]]) -> None:
+        rate = groups[0].get("lr") if groups else None
+        if type(rate) is float and len(groups) == 1:
+            self.learning_rates[name] = rate
+        else:
+            self._read_rates(name, groups)
+        if counter.after_step is not None:
+            after, counter.after_step = counter.after_step, None
+            after()
 
     def _read_rates(self, name: str, groups: list[dict[str, Any]]) -> None:
         for at, group in enumerate(groups):

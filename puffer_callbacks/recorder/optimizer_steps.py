@@ -110,6 +110,9 @@ class OptimizerSteps:
             self._measure(counter)
 
     def _before_clip(self, parameters: list[Tensor]) -> None:
+        self._run_guarded(self, lambda: self._measure_before_clip(parameters))
+
+    def _measure_before_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
         for counter in self._counters.optimizers.values():
             if self._counters.steps_with(counter) < counter.gradients_due_at or counter.clip_seen:

@@ -107,10 +107,10 @@ class Recorder(Callback):
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Open the writers, before any callback logs."""
         self.attach(trainer)
-        if stage == "fit":
-            self.open_writers(trainer, pl_module)
-            if self.run.row_log is not None:
-                self.run.row_log.on_hold = True
+        with self.guard("Recorder"):
+            if stage == "fit":
+                self.open_writers(trainer, pl_module)
+                self.run.hold()
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Start to count: the optimizers are there."""
@@ -138,7 +138,7 @@ class Recorder(Callback):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the open intervals to ``EarlyStopping`` and its kind, which Lightning calls after all others."""
         if self.run.steps is not None:
-            self.run.steps.publish(with_open_intervals=True)
+            self.run.steps.epoch_end()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the last intervals."""

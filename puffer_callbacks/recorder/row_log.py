@@ -10,6 +10,7 @@ from puffer_callbacks.backends.multi_writer import MultiWriter
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.open_row import OpenRow
+from puffer_callbacks.recorder.throughput import Throughput
 from puffer_callbacks.values import Value
 
 _MAX_MERGED_STEPS = 1000
@@ -44,14 +45,14 @@ class RowLog:
         self._furthest = 0
         self._resume_after: int | None = None
         self._started_at = 0.0
-        self._mark: tuple[int, float] | None = None
+        self._throughput = Throughput()
         self._latest: dict[str, float] = {}
         self._early: list[tuple[Mapping[str, Value], Axes]] = []
 
     def start(self, axes: Axes, *, elapsed: float = 0.0) -> None:
         """Begin to train, after ``elapsed`` seconds of training before a resume."""
         self._started_at = axes.wall_time - elapsed
-        self._mark = (self._progress(axes), axes.wall_time)
+        self._throughput.start(axes)
         self.on_hold = False
         if self._resume_after is not None:
             self._open(axes)
@@ -104,7 +105,9 @@ class RowLog:
         axes, values = self._axes, self._row.pop()
         self._set_open_row(None)
         self._latest.update(_numbers(values))
-        self.write(values | axes.as_scalars(elapsed=self.elapsed(axes)) | self._throughput(axes), axes)
+        cost = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
+        times = axes.as_scalars(elapsed=self.elapsed(axes))
+        self.write(values | times | cost | self._throughput.since_last(axes), axes)
         self._last = self.x(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
@@ -167,7 +170,11 @@ class RowLog:
 
     def _follow_env_steps(self, axes: Axes) -> None:
         """Change to environment steps where they begin after the first rows, as in a loop that updates first."""
-        if self._wanted != "auto" or self._x_axis != "optimizer_steps" or not axes.env_steps:
+        if self._wanted != "auto" or self._x_axis == "env_steps" or not axes.env_steps:
+            return
+        if self._x_axis is None and not self.is_by_env:
+            self.commit()
+        if self._x_axis != "optimizer_steps":
             return
         if axes.env_steps > max(self._last or 0, self.open_at if self._axes else 0):
             self.commit()
@@ -201,19 +208,6 @@ class RowLog:
             reason = f"expected a count that only grows, got {x} after {furthest}; its rows follow on"
             self.backends.faults.report(axis, reason)
         return replace(axes, **{axis: before + 1})
-
-    @staticmethod
-    def _progress(axes: Axes) -> int:
-        return axes.optimizer_steps if axes.env_steps is None else axes.env_steps
-
-    def _throughput(self, axes: Axes) -> dict[str, float]:
-        """Steps per second since the last row that moved on, and the cost of recording so far."""
-        rates = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
-        then, progress = self._mark, self._progress(axes)
-        if then is not None and progress > then[0] and axes.wall_time > then[1]:
-            rates["throughput/sps"] = (progress - then[0]) / (axes.wall_time - then[1])
-            self._mark = (progress, axes.wall_time)
-        return rates
 
 
 def _numbers(values: Mapping[str, Value]) -> dict[str, float]:

@@ -30,7 +30,7 @@ class Run:
         self.faults = faults
         self.token = object()
         """Tells this run from others; a copy of it is the token of no run."""
-        self.budget, self.counters, self.stopwatch = Budget(overhead_budget), Counters(), Stopwatch()
+        self.budget, self.counters, self.stopwatch = Budget(overhead_budget), Counters(self._handle), Stopwatch()
         self.row_log: RowLog | None = None
         """The rows, while the run is open."""
         self.steps: TrainingSteps | None = None
@@ -58,6 +58,11 @@ class Run:
         """Give whole rows to one more object, with ``log_values(values, step)``, on every rank."""
         if self.row_log is not None:
             self.row_log.backends.add_listener(listener)
+
+    def hold(self) -> None:
+        """Keep rows until the start: a checkpoint may still fail to load, and must not cost an earlier run."""
+        if self.row_log is not None:
+            self.row_log.on_hold = True
 
     def start(self, trainer: Any, pl_module: Any) -> None:
         """Start to record a fit: every checkpoint is loaded by now."""
@@ -117,6 +122,9 @@ class Run:
             self.counters.load_state_dict(state["counters"])
             self._elapsed = state["elapsed"]
             self.row_log.load_state_dict(state["row_log"])
+
+    def _handle(self, error: Exception) -> bool:
+        return self.guard("Recorder").handle(error)
 
     def _at_exit(self) -> None:
         """The script ended in mid-run; a forked child leaves the run to its parent."""

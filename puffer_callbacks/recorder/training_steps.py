@@ -53,12 +53,13 @@ class TrainingSteps:
         self._callbacks = list(trainer.callbacks)
         self._listeners = StepListeners(self._callbacks)
         self._due_at = 0
-        self._is_first = True
+        self._is_first, self._is_between_epochs = True, False
         self._batch: Any = None
         self._unpublished: dict[str, float] = {}
         for callback in self._callbacks:
             if callable(getattr(callback, "resume_at", None)):
-                callback.resume_at(self._counters.optimizer_steps)
+                with run.guard(type(callback).__name__):
+                    callback.resume_at(self._counters.optimizer_steps)
         self._optimizer_steps = OptimizerSteps(
             self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self.wake
         )
@@ -85,10 +86,14 @@ class TrainingSteps:
 
     def before_optimizer_step(self, optimizer: Any) -> None:
         """An optimizer is about to step: measure its gradients where a callback is due."""
-        counter = self._counters.of(optimizer)
-        if counter is not None and self._counters.steps_with(counter) >= counter.gradients_due_at:
-            with self._guard:
-                self._optimizer_steps.before_step(counter)
+        try:
+            counter = self._counters.of(optimizer)
+            if counter is not None and self._counters.steps_with(counter) >= counter.gradients_due_at:
+                with self._guard:
+                    self._optimizer_steps.before_step(counter)
+        except Exception as error:
+            if not self._guard.handle(error):
+                raise
 
     def step_end(self, outputs: Any, batch: Any) -> None:
         """A training step is over."""
@@ -111,9 +116,17 @@ class TrainingSteps:
         elif self._listeners.at_every_step:
             self._call(self._listeners.at_every_step, outputs, batch, loss_scale)
 
+    def epoch_end(self) -> None:
+        """An epoch of training is over: ``EarlyStopping`` and its kind look at the means of open intervals."""
+        self._is_between_epochs = True
+        self.publish(with_open_intervals=True)
+        self.wake()
+
     def publish_later(self, values: Mapping[str, Value]) -> None:
-        """Show numbers to Lightning's callbacks at the end of this training batch."""
+        """Show numbers to Lightning's callbacks: at the end of this training batch, at once between batches."""
         self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
+        if self._is_between_epochs or not self._trainer.training:  # in validation
+            self.publish()
         self.wake()
 
     def publish(self, *, with_open_intervals: bool = False) -> None:
@@ -143,9 +156,12 @@ class TrainingSteps:
         self._due_at = 0
 
     def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
+        self._is_between_epochs = False
+        due: list[Any] = []
         with self._guard:
             self._row_log.advance(self._counters)
-        self._call(self._listeners.due(self._counters.optimizer_steps), outputs, batch, loss_scale)
+            due = self._listeners.due(self._counters.optimizer_steps)
+        self._call(due, outputs, batch, loss_scale)
         with self._guard:
             if perf_counter() >= self._run.budget.due_at:  # after the callbacks: an interval never changes in a step
                 self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))

@@ -22,7 +22,7 @@ PART = 0.1
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened in one run; NaN where the run does not tell.
+    """What happened in one run; NaN where the run has no such series.
 
     Args:
         name: what the page calls the run.

@@ -48,7 +48,7 @@ def describe_runs(
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them.
+    """Seconds as readable text.
 
     Example:
         >>> duration(3.84), duration(75), duration(7500)

@@ -18,7 +18,7 @@ _MISSING = "–"
 
 
 def tiles_html(outcome: Outcome) -> str:
-    """The numbers of one run as tiles; what the run does not tell is left out."""
+    """The numbers of one run as tiles; what the run does not have is left out."""
     tiles = [
         ("final return", _number(outcome.final_return), "last tenth"),
         ("best return", _number(outcome.best_return), f"at {short_number(outcome.best_step)}"),

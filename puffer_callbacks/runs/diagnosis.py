@@ -28,7 +28,7 @@ def diagnose_run(run: Run) -> Diagnosis:
 
 
 def facts_of_log(run: Run) -> Facts:
-    """What the hyperparameters in the log tell; the steps to come only where the log counts environment steps."""
+    """The facts from the hyperparameters in the log; the steps to come only where the log counts environment steps."""
     endings = run.text.get("run/ended_by", [])
     facts = Facts.of(run.hyperparameters, error=endings[-1][1] if endings else None)
     return facts if run.x_axis == "env_steps" else replace(facts, total_steps=None)

@@ -153,6 +153,32 @@ class SB3:
         bridge.close()
 
 
+class Transformers:
+    """``transformers.Trainer``, which has no rollouts."""
+
+    def fit(self, loggers: Any, callbacks: list[Any], *, rollouts: bool = True) -> None:
+        import tempfile
+
+        from puffer_callbacks.adapters import TransformersCallback
+        from tests.adapters.gpt import make_trainer
+
+        with tempfile.TemporaryDirectory() as folder, TransformersCallback(loggers, callbacks) as callback:
+            make_trainer(folder, [callback], max_steps=UPDATES, logging_steps=1).train()
+
+
+class RslRl:
+    """``OnPolicyRunner``: two updates a rollout."""
+
+    def fit(self, loggers: Any, callbacks: list[Any], *, rollouts: bool = True) -> None:
+        from puffer_callbacks.adapters import RslRlBridge
+        from tests.adapters.rsl_rl.arithmetic import make_runner
+
+        bridge = RslRlBridge(loggers, callbacks)
+        bridge.attach(make_runner(num_learning_epochs=1, num_mini_batches=2)).learn(UPDATES // 2)
+        bridge.detach()
+        bridge.detach()
+
+
 class PuffeRL:
     def __init__(self, folder: Any) -> None:
         self.folder = folder

@@ -16,15 +16,33 @@ TRAINERS = {
     "Fabric": contract.Fabric,
     "PPO": lambda: contract.SB3("PPO"),
     "DQN": lambda: contract.SB3("DQN"),
+    "transformers": contract.Transformers,
+    "rsl_rl": contract.RslRl,
 }
-NEEDED = {"pytorch_lightning": "pytorch_lightning", "PPO": "stable_baselines3", "DQN": "stable_baselines3"}
+NEEDED = {
+    "pytorch_lightning": "pytorch_lightning",
+    "PPO": "stable_baselines3",
+    "DQN": "stable_baselines3",
+    "transformers": "accelerate",
+    "rsl_rl": "rsl_rl",
+}
+ROLLOUTS_AND_PICTURES = {"RolloutCallback", "ImageCallback", "AttentionCallback", "VideoCallback"}
+NOT_FOR = {
+    "transformers": ROLLOUTS_AND_PICTURES | {"all"},
+    "rsl_rl": {"AttentionCallback", "VideoCallback", "PlasticityCallback", "all"},
+}
+"""Callbacks that need what a trainer does not have: rollouts, a batch to probe with, an environment's id."""
+PAIRS = [(trainer, *case) for trainer in TRAINERS for case in CASES if case[0] not in NOT_FOR.get(trainer, ())]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore:.*does not have many workers", "ignore:.*fewer batches"
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore:.*does not have many workers",
+    "ignore:.*fewer batches",
 )
-@pytest.mark.parametrize("name, scenario", CASES)
-@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize("trainer, name, scenario", PAIRS)
 def test_every_callback_in_every_trainer(trainer, name, scenario, monkeypatch, tmp_path):
     if trainer in NEEDED:
         pytest.importorskip(NEEDED[trainer])
@@ -57,6 +75,7 @@ def pufferl(tmp_path_factory):
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, scenario", CASES)
 def test_every_callback_in_pufferl(pufferl, name, scenario):
     trace = pufferl[f"{name} {scenario}"]

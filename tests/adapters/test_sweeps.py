@@ -37,6 +37,7 @@ def stable_baselines3_run(folder, run):
     model.learn(64, callback=SB3Bridge(loggers(folder, run), default_callbacks(metrics=1, histograms=1)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("one_run", [loop_run, stable_baselines3_run])
 def test_twenty_runs_leave_nothing(one_run, tmp_path):

@@ -11,6 +11,7 @@ from tests.support.reading import tensorboard_scalars
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
+make_trainer = pytest.importorskip("tests.adapters.gpt").make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -21,25 +22,6 @@ class Reward(transformers.TrainerCallback):
     def on_log(self, args, state, control, logs=None, **_):
         if "loss" in logs:
             logs |= {"reward": float(state.global_step), "clip_ratio/region_mean": 0.25, "entropy": 2.0}
-
-
-class Numbers(torch.utils.data.Dataset):
-    def __len__(self):
-        return 64
-
-    def __getitem__(self, at):
-        return {"input_ids": (torch.arange(8) + at) % 16, "labels": (torch.arange(8) + at) % 16}
-
-
-def make_trainer(folder, callbacks, **options):
-    transformers.set_seed(1)
-    config = transformers.GPT2Config(vocab_size=16, n_positions=8, n_embd=8, n_layer=1, n_head=2)
-    fixed = {"max_steps": 12, "logging_steps": 2, "per_device_train_batch_size": 4, "max_grad_norm": 1e-3}
-    quiet = {"use_cpu": True, "report_to": [], "disable_tqdm": True, "save_strategy": "no"}
-    constant = {"lr_scheduler_type": "constant"}
-    arguments = transformers.TrainingArguments(str(folder), **{**fixed, **quiet, **constant, **options})
-    model = transformers.GPT2LMHeadModel(config)
-    return transformers.Trainer(model, arguments, train_dataset=Numbers(), eval_dataset=Numbers(), callbacks=callbacks)
 
 
 def recorded(logger, **options):

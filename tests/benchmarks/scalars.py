@@ -149,28 +149,36 @@ class InTurns(Callback):
 
     Args:
         self_log: whether the module's own ``self.log`` takes turns instead.
+        on_device: whether the fit runs on a GPU.
     """
 
-    def __init__(self, *, self_log: bool = False) -> None:
+    def __init__(self, *, self_log: bool = False, on_device: bool = False) -> None:
         hide_idle_hooks(self)
-        self._self_log = self_log
+        self._self_log, self._on_device = self_log, on_device
         self._ends: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self._callbacks, self._hooks = trainer.callbacks, trainer.optimizers[0]._optimizer_step_post_hooks
         self._counters = dict(self._hooks)
-        self._beside = time.thread_time() - time.process_time()
+        self._beside = 0.0 if self._on_device else time.thread_time() - time.process_time()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx % TURN == 0:
-            self._ends.append(time.thread_time())
+            self._ends.append(self._now())
             self._set(trainer, pl_module, is_in=batch_idx // TURN % 2 == 0)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._set(trainer, pl_module, is_in=True)
 
     def teardown(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        self._beside += time.process_time() - time.thread_time()  # the writers have ended
+        self._beside += 0.0 if self._on_device else time.process_time() - time.thread_time()  # the writers have ended
+
+    def _now(self) -> float:
+        """Processor time; on a device, where autograd has a thread of its own, the clock once all is done."""
+        if not self._on_device:
+            return time.thread_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
 
     def _set(self, trainer: Trainer, module: Any, *, is_in: bool) -> None:
         trainer.callbacks = self._callbacks if is_in else [self]  # type: ignore[attr-defined]
@@ -210,7 +218,7 @@ def cost(
     """Seconds of a step without, by how much longer it takes with the callbacks, and how sure that is (one sigma)."""
     without, more = [], []
     for _ in range(options.rounds):
-        turns = InTurns(self_log=self_log)
+        turns = InTurns(self_log=self_log, on_device=options.device == "cuda")
         fit(kind, [*way(), turns], options.device)
         without += turns.without
         more += turns.more

@@ -130,7 +130,7 @@ def test_an_exception_of_a_user_s_callback_is_not_swallowed(quiet_trainer, hook)
 class Breaks(MetricsCallback):
     """One of ours with a fault of its own."""
 
-    def _record(self, recorder):
+    def _record(self, *_):
         raise OSError("no such luck")
 
 

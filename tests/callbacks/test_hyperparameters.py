@@ -7,6 +7,7 @@ import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import LearningRateFinder
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.plugins.hparams.backend_context import _sort_and_reduce_to_hparams_limit
@@ -388,3 +389,47 @@ def test_nothing_stays_changed_where_the_fit_fails_early(quiet_trainer, tmp_path
         fit(quiet_trainer, logger, module)
     assert module.hparams_initial["token"] == "hush"
     assert logger._default_hp_metric
+
+
+def test_learning_rates_are_those_in_force_in_each_group(quiet_trainer, memory_logger):
+    class Groups(Supervised):
+        def configure_optimizers(self):
+            groups = [{"params": [self.layer.weight], "lr": 0.1}, {"params": [self.layer.bias], "momentum": 0.5}]
+            return torch.optim.SGD(groups, lr=0.2)
+
+    fit(quiet_trainer, memory_logger, Groups(losses(0.0, 0.0)), MetricsCallback(1))
+    found = {name: value for name, value in settings_of(memory_logger).items() if name.startswith("optimizer/")}
+    assert (found["optimizer/lr"], found["optimizer/momentum"]) == (0.1, 0)
+    assert {name: value for name, value in found.items() if "group" in name} == {
+        "optimizer/group_1/lr": 0.2,
+        "optimizer/group_1/momentum": 0.5,
+    }
+    assert memory_logger.series("train/learning_rate")[-1][1] == 0.1
+    assert memory_logger.series("train/learning_rate/group_1")[-1][1] == 0.2
+
+
+@pytest.mark.parametrize("finder_first", [True, False])
+def test_the_learning_rate_is_the_one_that_a_finder_found(quiet_trainer, tmp_path, finder_first):
+    class Found(Supervised):
+        def __init__(self):
+            super().__init__(losses(*(100.0 - at**1.5 for at in range(40))))
+
+        def training_step(self, batch, batch_idx):
+            self.step = batch_idx
+            return super().training_step(batch, batch_idx)
+
+    logger, module = TensorBoardLogger(tmp_path, name="", version=""), Found()
+    callbacks = [LearningRateFinder(num_training_steps=30), HyperparametersCallback()]
+    trainer = quiet_trainer(logger=logger, callbacks=callbacks if finder_first else callbacks[::-1])
+    trainer.fit(module)
+    rate = trainer.optimizers[0].param_groups[0]["lr"]
+    assert rate == module.lr != 0.1
+    assert HParams(tmp_path).settings["optimizer/lr"] == rate
+
+
+def test_what_the_user_keeps_from_loggers_is_not_logged(quiet_trainer, memory_logger):
+    module = Supervised(losses(1.0))
+    module.save_hyperparameters({"cluster": "10.1.2.3"}, logger=False)
+    fit(quiet_trainer, memory_logger, module)
+    assert not [name for name in settings_of(memory_logger) if "cluster" in name]
+    assert settings_of(memory_logger)["optimizer/lr"] == 0.1

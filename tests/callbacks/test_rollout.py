@@ -1,12 +1,21 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from puffer_callbacks import RolloutCallback, emit
+from puffer_callbacks import (
+    HistogramCallback,
+    ImageCallback,
+    MemoryLogger,
+    Recorder,
+    Rollout,
+    RolloutCallback,
+    emit,
+)
 from tests.support import ranks
 from tests.support.models import Agent, Supervised, losses, random_rollout
 from tests.support.warned import warned
@@ -42,7 +51,7 @@ def test_every_tag_of_the_contract_at_the_rollout_s_env_steps(quiet_trainer, mem
         assert [step for step, _ in memory_logger.series(tag)] == [16, 32, 48]
 
 
-def test_each_rollout_speaks_for_itself(quiet_trainer, memory_logger):
+def test_each_rollout_has_statistics_of_its_own(quiet_trainer, memory_logger):
     module = fit(quiet_trainer, memory_logger)
     for at, rollout in enumerate(module.rollouts):
         found = {tag: memory_logger.series(tag)[at][1] for tag in TAGS}
@@ -72,7 +81,7 @@ def test_throughput_is_environment_steps_per_second(quiet_trainer, memory_logger
         assert rate == pytest.approx(16 / (times[step] - times[step - 16]), rel=1e-6)
 
 
-def test_a_rollout_without_a_finished_episode_leaves_no_made_up_point(quiet_trainer, memory_logger):
+def test_a_rollout_without_a_finished_episode_makes_no_point(quiet_trainer, memory_logger):
     def make(at, env_steps):
         ended = at % 2 == 1
         episodes = {} if ended else {"episode_returns": torch.zeros(0), "episode_lengths": torch.zeros(0), "infos": {}}
@@ -83,7 +92,7 @@ def test_a_rollout_without_a_finished_episode_leaves_no_made_up_point(quiet_trai
     assert [step for step, _ in memory_logger.series("diagnostics/explained_variance")] == [16, 32, 48, 64]
 
 
-def test_the_smallest_rollout_says_nothing_and_harms_nothing(quiet_trainer, memory_logger):
+def test_the_smallest_rollout_logs_nothing(quiet_trainer, memory_logger):
     def make(at, env_steps):
         none = dict.fromkeys(
             ("values", "returns", "advantages", "log_probs", "entropy", "episode_returns", "episode_lengths")
@@ -128,11 +137,11 @@ def test_a_module_without_env_steps_gets_them_from_its_rollouts(quiet_trainer, m
     ],
 )
 def test_an_odd_field_loses_nothing_else(quiet_trainer, memory_logger, odd):
-    with warned() as said:
+    with warned() as reported:
         module = fit(quiet_trainer, memory_logger, lambda at, env_steps: random_rollout(at, env_steps, **odd))
     assert module.step == 12
-    assert len(said) <= 1
-    assert all("odd" in warning for warning in said)
+    assert len(reported) <= 1
+    assert all("odd" in warning for warning in reported)
     for tag in ("train/reward", "train/episode_length", "rollout/return_max"):
         assert len(memory_logger.series(tag)) == 3
 
@@ -174,3 +183,118 @@ def test_statistics_are_those_of_all_ranks_episodes_together(tmp_path):
             torch.cat([rollout.infos["reward_forward"] for rollout in met]).mean().item(), rel=1e-5
         )
         assert found["diagnostics/explained_variance"] == pytest.approx(1 - errors.var() / targets.var(), rel=1e-6)
+
+
+def counted_by_hand(rewards, dones):
+    """Returns and lengths of the finished episodes of [T, N] steps, environment by environment."""
+    episodes = []
+    for env in range(rewards.shape[1]):
+        total, length = 0.0, 0
+        for step in range(len(rewards)):
+            total, length = total + rewards[step, env], length + 1
+            if dones[step, env]:
+                episodes.append((step, total, length))
+                total, length = 0.0, 0
+    return episodes
+
+
+STEPS, ENVS, ROLLOUTS = 8, 3, 6
+GENERATOR = np.random.default_rng(0)
+REWARDS = GENERATOR.normal(size=(ROLLOUTS * STEPS, ENVS))
+DONES = GENERATOR.random((ROLLOUTS * STEPS, ENVS)) < 0.15
+EPISODES = [
+    [(total, length) for step, total, length in counted_by_hand(REWARDS, DONES) if step // STEPS == at]
+    for at in range(ROLLOUTS)
+]
+"""Those that end in each rollout; most begin in an earlier one."""
+
+
+def slice_of(at, env_steps):
+    steps = slice(at * STEPS, (at + 1) * STEPS)
+    rewards, dones = torch.from_numpy(REWARDS[steps]), torch.from_numpy(DONES[steps])
+    return Rollout(rewards=rewards, dones=dones, env_steps=env_steps + STEPS * ENVS)
+
+
+def expected_of(rollouts):
+    points = [((at + 1) * STEPS * ENVS, EPISODES[at]) for at in rollouts if EPISODES[at]]
+    rewards = [(x, pytest.approx(np.mean([total for total, _ in ended]))) for x, ended in points]
+    lengths = [(x, pytest.approx(np.mean([length for _, length in ended]))) for x, ended in points]
+    return rewards, lengths
+
+
+def test_episodes_are_counted_from_rewards_and_dones_across_rollouts(quiet_trainer, memory_logger):
+    fit(quiet_trainer, memory_logger, slice_of, batches=4 * ROLLOUTS)
+    rewards, lengths = expected_of(range(ROLLOUTS))
+    assert len(rewards) >= 5
+    assert memory_logger.series("train/reward") == memory_logger.series("rollout/return_mean") == rewards
+    assert memory_logger.series("train/episode_length") == lengths
+
+
+def test_unfinished_episodes_continue_after_a_checkpoint(quiet_trainer, memory_logger, tmp_path):
+    class Continues(Agent):
+        """Two epochs of three rollouts."""
+
+        def __init__(self, start=0):
+            super().__init__(losses(*[0.0] * 24), make=lambda at, env_steps: slice_of(at + start, env_steps))
+            self.env_steps = start * STEPS * ENVS
+
+        def train_dataloader(self):
+            return range(12)
+
+    trainer = quiet_trainer(callbacks=[RolloutCallback()])
+    trainer.fit(Continues())
+    trainer.save_checkpoint(tmp_path / "three.ckpt")
+    resumed = quiet_trainer(logger=memory_logger, callbacks=[RolloutCallback()], max_epochs=2)
+    resumed.fit(Continues(3), ckpt_path=tmp_path / "three.ckpt", weights_only=False)
+    rewards, lengths = expected_of(range(3, ROLLOUTS))
+    assert memory_logger.series("train/reward") == rewards
+    assert memory_logger.series("train/episode_length") == lengths
+
+
+def test_another_run_continues_no_episode_of_the_one_before(quiet_trainer):
+    callback, found = RolloutCallback(), []
+    for _ in range(2):
+        logger = MemoryLogger()
+        quiet_trainer(logger=logger, callbacks=[callback]).fit(Agent(losses(*[0.0] * 12), make=slice_of))
+        found.append(logger.series("train/reward"))
+    assert found[0] == found[1] == expected_of(range(3))[0]
+
+
+@pytest.mark.parametrize("x_axis", ["env_steps", "optimizer_steps"])
+def test_rollouts_at_one_point_are_one_row_over_all_their_episodes(quiet_trainer, memory_logger, x_axis):
+    class Workers(Supervised):
+        """Three rollouts between two updates, with one, two and three episodes."""
+
+        def training_step(self, batch, batch_idx):
+            for worker in range(3):
+                returns = torch.full((worker + 1,), 10.0 * worker + batch_idx)
+                rollout = Rollout(episode_returns=returns, env_steps=24 * (batch_idx + 1))
+                emit(self, "on_rollout_end", rollout)
+            return super().training_step(batch, batch_idx)
+
+    callbacks = [Recorder(x_axis), RolloutCallback()]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Workers(losses(0.0, 0.0, 0.0)))
+    points = [24, 48, 72] if x_axis == "env_steps" else [0, 1, 2]
+    mean = (0 * 1 + 10 * 2 + 20 * 3) / 6
+    assert memory_logger.series("train/reward") == [(x, pytest.approx(mean + at)) for at, x in enumerate(points)]
+    assert memory_logger.series("rollout/return_min") == [(x, float(at)) for at, x in enumerate(points)]
+    assert memory_logger.series("rollout/return_max") == [(x, 20.0 + at) for at, x in enumerate(points)]
+
+
+FIELDS = [name for name in Rollout.__dataclass_fields__ if name not in ("infos", "env_steps")]
+
+
+@pytest.mark.parametrize("left_out", [*([name] for name in FIELDS), FIELDS], ids=lambda names: names[0][:12])
+def test_every_field_of_a_rollout_is_optional(quiet_trainer, memory_logger, left_out):
+    full = random_rollout(0, 0)
+    rollout = replace(full, **dict.fromkeys(left_out))
+    callbacks = [RolloutCallback(), HistogramCallback(1), ImageCallback(1, figures=True)]
+    with warned() as reported:
+        module = Agent(losses(*[0.0] * 4), make=lambda at, env_steps: replace(rollout, env_steps=env_steps + 16))
+        quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(module)
+    assert reported == []
+    histograms = {name for name in ("rewards", "actions", "values", "advantages") if name not in left_out}
+    assert histograms == {
+        name for name in ("rewards", "actions", "values", "advantages") if f"rollout/{name}" in memory_logger.tags
+    }
+    assert ("observations" in memory_logger.tags) == ("observations" not in left_out)

@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distrib
 from torch.nn.parallel import DistributedDataParallel
 
 from puffer_callbacks.histogram.over_ranks import histograms_over_ranks
-from puffer_callbacks.values.checkpointing import pack
+from puffer_callbacks.values.checkpointing import to_state
 
 
 def model() -> nn.Module:
@@ -82,7 +82,7 @@ def main(rank: int, folder: Path) -> None:
         histograms_over_ranks({"sums": DTensor.from_local(torch.ones(2), mesh(), [Partial()])}, replicated=True)
     except ValueError as error:
         (folder / f"{rank}.txt").write_text(str(error))
-    packed = {case: {name: pack(value) for name, value in each.items()} for case, each in found.items()}
+    packed = {case: {name: to_state(value) for name, value in each.items()} for case, each in found.items()}
     torch.save(packed, folder / f"{rank}.pt")
     dist.destroy_process_group()
 

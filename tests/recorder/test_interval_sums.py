@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puffer_callbacks.recorder.interval_sums import IntervalSums
+from puffer_callbacks.recorder.interval_sums import IntervalSums, merge_totals
+from tests.support.accelerator import Accelerator
 
 NUMBERS = st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, -math.inf])
 STEPS = st.lists(st.dictionaries(st.sampled_from("abcd"), NUMBERS, max_size=4), max_size=30)
@@ -72,7 +73,7 @@ def test_a_key_may_change_its_dtype_and_its_kind():
     assert taken([{"x": value} for value in steps])["x"] == (11.0, 5, 0)
 
 
-def test_take_starts_a_new_interval():
+def test_pop_starts_a_new_interval():
     sums = IntervalSums()
     sums.add({"x": torch.tensor(1.0)})
     sums.pop()
@@ -88,3 +89,79 @@ def test_a_checkpoint_continues_the_interval():
     second.load_state_dict(first.state_dict())
     second.add({"x": torch.tensor(3.0), "y": 2.0})
     assert second.pop() == {"x": (4.0, 2, 0), "y": (2.0, 1, 1)}
+
+
+def on_device(accelerator, **scalars):
+    return {name: accelerator.put(torch.tensor(value)) for name, value in scalars.items()}
+
+
+def test_scalars_of_a_device_reach_the_host_in_one_copy_an_interval():
+    values = np.random.default_rng(0).normal(size=(2, 100, 2)).astype(np.float32)
+    values[0, 7, 1] = math.nan
+    sums = IntervalSums()
+    with Accelerator() as accelerator:
+        for interval in values:
+            for loss, kl in interval.tolist():
+                sums.add(on_device(accelerator, loss=loss, kl=kl), {"learning_rate": 0.1})
+            assert accelerator.waits.total() == 0  # between firings
+            found = sums.pop()
+            assert accelerator.waits.total() == 1
+            accelerator.waits.clear()
+            finite = [column[np.isfinite(column)].astype(np.float64) for column in interval.T]
+            for name, column in zip(("loss", "kl"), finite, strict=True):
+                assert found[name] == (pytest.approx(math.fsum(column), rel=1e-6), len(column), 100 - len(column))
+            assert found["learning_rate"] == (pytest.approx(10.0), 100, 0)
+
+
+def test_a_long_interval_on_a_device_is_copied_in_blocks():
+    sums = IntervalSums()
+    with Accelerator() as accelerator:
+        for step in range(1000):
+            sums.add(on_device(accelerator, loss=float(step)))
+        found = sums.pop()
+        assert accelerator.waits.total() == 4  # of 256 steps at most: memory stays flat
+    assert found == {"loss": (499500.0, 1000, 0)}
+
+
+def test_scalars_of_a_device_and_of_the_host_in_one_step():
+    sums = IntervalSums()
+    with Accelerator() as accelerator:
+        for step in range(4):
+            sums.add({**on_device(accelerator, loss=float(step)), "kl": 0.5, "steps": torch.tensor(step)})
+        assert accelerator.waits.total() == 0
+        assert sums.pop() == {"loss": (6.0, 4, 0), "kl": (2.0, 4, 0), "steps": (6.0, 4, 0)}
+
+
+def test_a_device_scalar_changed_in_place_later_counts_as_it_was():
+    sums = IntervalSums()
+    with Accelerator() as accelerator:
+        value = accelerator.put(torch.zeros(()))
+        for _ in range(4):
+            value.add_(1)
+            sums.add({"loss": value})
+        value.fill_(math.nan)
+        assert sums.pop() == {"loss": (10.0, 4, 0)}
+
+
+def test_the_totals_of_ranks_add_up():
+    parts = [taken([{"x": float(value), f"only_{rank}": 1.0} for value in range(rank, 20, 3)]) for rank in range(3)]
+    assert merge_totals(parts) == {
+        "x": (190.0, 20, 0),
+        "only_0": (7.0, 7, 0),
+        "only_1": (7.0, 7, 0),
+        "only_2": (6.0, 6, 0),
+    }
+
+
+@pytest.mark.parametrize("kind", [lambda v: torch.tensor(v), lambda v: v, np.float64])
+def test_the_loss_is_multiplied_by_what_it_was_divided_by(kind):
+    sums = IntervalSums()
+    sums.add({"loss": kind(0.5), "kl": kind(0.5)}, loss_scale=4)
+    sums.add({"loss": kind(0.25), "kl": kind(0.25)}, loss_scale=4)
+    sums.add({"loss": kind(2.0), "kl": kind(2.0)}, loss_scale=1)
+    assert sums.pop() == {"loss": (5.0, 3, 0), "kl": (2.75, 3, 0)}
+
+
+def test_a_complex_number_where_a_real_one_was_is_counted_as_no_number():
+    steps = [{"x": torch.tensor(1.0)}, {"x": torch.tensor(2.0)}, {"x": torch.tensor(1j)}]
+    assert taken(steps)["x"][:2] == (3.0, 2)

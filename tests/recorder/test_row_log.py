@@ -1,4 +1,6 @@
-"""The row_log's rows, by way of a memory logger."""
+"""The rows of a run, in a memory logger."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from puffer_callbacks.recorder.row_log import RowLog
 
 
 class Run:
-    """A row_log that writes into a memory logger."""
+    """A row log that writes into a memory logger."""
 
     def __init__(self, x_axis="auto"):
         self.logger = MemoryLogger()
@@ -30,7 +32,7 @@ class Run:
         return self.logger.series(tag)
 
 
-def test_what_is_said_at_one_point_is_one_row():
+def test_what_is_recorded_at_one_point_is_one_row():
     run = Run()
     run.put({"a": 1.0}, env_steps=16, optimizer_steps=1)
     run.put({"b": 2.0}, env_steps=16, optimizer_steps=2)
@@ -93,7 +95,7 @@ def test_a_mean_over_no_step_shows_as_nan_and_weighs_nothing():
     assert second == (32, 4.0)
 
 
-def test_of_other_values_at_one_point_the_latest_stands():
+def test_of_other_values_at_one_point_the_latest_is_kept():
     run = Run()
     run.put({"a": 1.0}, env_steps=16)
     run.put({"a": 2.0}, env_steps=16)
@@ -116,7 +118,7 @@ def test_the_latest_number_of_each_tag_is_known():
     assert run.row_log.latest["b"] == 5.0
 
 
-def test_an_axis_that_goes_back_is_told_and_makes_no_second_point():
+def test_an_axis_that_goes_back_is_reported_and_makes_no_second_point():
     run = Run()
     run.put({"a": 1.0}, env_steps=32, optimizer_steps=2)
     with pytest.warns(UserWarning, match="env_steps: expected a count that only grows, got 16 after 32"):
@@ -127,7 +129,64 @@ def test_an_axis_that_goes_back_is_told_and_makes_no_second_point():
     assert steps[-1] == 48
 
 
-def test_nothing_said_is_nothing_written():
+def test_nothing_recorded_is_nothing_written():
     run = Run()
     run.row_log.close()
     assert run.logger.tags == []
+
+
+def counters(optimizer_steps, env_steps=None):
+    return SimpleNamespace(
+        optimizer_steps=optimizer_steps,
+        env_steps=env_steps,
+        axes=lambda: Axes(env_steps, optimizer_steps, 1000.0 + optimizer_steps),
+    )
+
+
+def test_the_axis_changes_to_environment_steps_where_they_begin_after_the_first_rows():
+    run = Run()
+    run.put({"a": 1.0}, optimizer_steps=4)
+    run.put({"a": 2.0}, env_steps=100, optimizer_steps=4)
+    run.put({"a": 3.0}, env_steps=200, optimizer_steps=8)
+    assert run.series("a") == [(4, 1.0), (100, 2.0), (200, 3.0)]
+
+
+def test_the_axis_stays_where_environment_steps_are_fewer_than_optimizer_steps():
+    run = Run()
+    run.put({"a": 1.0}, optimizer_steps=400)
+    with pytest.warns(UserWarning, match="the x axis stays optimizer_steps. Recorder"):
+        run.put({"a": 2.0}, env_steps=100, optimizer_steps=401)
+        run.put({"a": 3.0}, env_steps=300, optimizer_steps=402)
+    assert run.series("a") == [(400, 1.0), (401, 2.0), (402, 3.0)]
+    assert run.logger.series("time/env_steps") == [(401, 100.0), (402, 300.0)]
+
+
+@pytest.mark.parametrize("x_axis", ["env_steps", "optimizer_steps"])
+def test_an_axis_that_the_user_chose_never_changes(x_axis):
+    run = Run(x_axis)
+    run.put({"a": 1.0}, optimizer_steps=4)
+    run.put({"a": 2.0}, env_steps=100, optimizer_steps=5)
+    assert run.series("a") == [(4, 1.0), (100 if x_axis == "env_steps" else 5, 2.0)]
+
+
+def test_rows_are_written_in_time_where_environment_steps_stand_still():
+    run, written = Run(), []
+    for step in range(1, 3001):  # an offline phase of 3000 updates at 64 environment steps
+        run.put({"a": float(step)}, env_steps=64, optimizer_steps=step, count=1)
+        run.row_log.advance(counters(step, env_steps=64))
+        written.append(len(run.logger.series("a")) if "a" in run.logger.tags else 0)
+    assert (written[999], written[1001], written[2001]) == (0, 1, 2)
+    means = run.series("a")
+    assert [step for step, _ in means] == [64, 65, 66]
+    assert sum(mean for _, mean in means) / 3 == pytest.approx(np.arange(1, 3001).mean(), rel=1e-3)
+    steps = [value for _, value in run.logger.series("time/optimizer_steps")]
+    assert steps == [1001.0, 2002.0, 3000.0]
+
+
+def test_after_a_phase_that_stood_still_the_axis_goes_on():
+    run = Run()
+    run.put({"a": 1.0}, env_steps=64, optimizer_steps=1)
+    run.row_log.commit()
+    run.put({"a": 2.0}, env_steps=64, optimizer_steps=2)
+    run.put({"a": 3.0}, env_steps=128, optimizer_steps=3)
+    assert run.series("a") == [(64, 1.0), (65, 2.0), (128, 3.0)]

@@ -18,6 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from puffer_callbacks import (
+    AttentionCallback,
     GradientCallback,
     HistogramCallback,
     MemoryLogger,
@@ -25,11 +26,13 @@ from puffer_callbacks import (
     Recorder,
     Rollout,
     RolloutCallback,
+    VideoCallback,
 )
 from puffer_callbacks.adapters import Loop
 from puffer_callbacks.overhead import budget
 from puffer_callbacks.values.checkpointing import to_state
 from tests.support.models import Agent, losses, random_rollout
+from tests.support.warned import warned
 
 WORLD = 2
 BATCHES = 40
@@ -76,7 +79,8 @@ class Ranked(Agent):
         collects = super() if self.updates else super(Agent, self)
         outputs = collects.training_step(batch, batch_idx)
         scaled = (self.global_rank + 1.0) * sum(parameter.sum() for parameter in self.layer.parameters())
-        return outputs | {"loss": outputs["loss"] + scaled}
+        own = {f"only_{self.global_rank}": float(batch_idx), "rank": float(self.global_rank)}
+        return outputs | own | {"loss": outputs["loss"] + scaled}
 
 
 class Leaves(pl.Callback):
@@ -85,15 +89,20 @@ class Leaves(pl.Callback):
     def __init__(self, memory: MemoryLogger, path: Path) -> None:
         self.memory, self.path = memory, path
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        metrics = {tag: value.item() for tag, value in trainer.callback_metrics.items()}
+        self.monitored: list[Any] = [None] * WORLD
+        dist.all_gather_object(self.monitored, metrics)
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if trainer.is_global_zero:
-            leave(self.memory, self.path)
+            leave(self.memory, self.path, monitored=self.monitored)
 
 
-def leave(memory: MemoryLogger, path: Path) -> None:
+def leave(memory: MemoryLogger, path: Path, **more: Any) -> None:
     """Every series, in a file that is read without unpickling."""
     packed = {tag: [(step, to_state(value)) for step, value in memory.series(tag)] for tag in memory.tags}
-    torch.save(packed, path)
+    torch.save({"series": packed, **more}, path)
 
 
 def callbacks() -> list[pl.Callback]:
@@ -143,16 +152,18 @@ def sharded(rank: int, folder: Path) -> None:
     memory, net = MemoryLogger(), model()
     fully_shard(net, mesh=init_device_mesh("cpu", (WORLD,)))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
-    watching = [Recorder(overhead_budget=share), HistogramCallback(1), GradientCallback(2), RolloutCallback()]
-    with Loop([memory], watching) as loop:
+    forward_passes = [AttentionCallback(2, probe=inputs()), VideoCallback("CartPole-v1", every_n_rollouts=2)]
+    watching = [Recorder(overhead_budget=share), HistogramCallback(1, activations=True), GradientCallback(2)]
+    with warned() as reported, Loop([memory], [*watching, RolloutCallback(), *forward_passes]) as loop:
         loop.fit_start(net, {})
-        for _ in range(6):
+        for at in range(6):
+            loop.rollout_end(replace(rollout("even", rank, at, 0), observations=None, env_steps=0))
             optimizer.zero_grad()
             net(inputs()[4 * rank : 4 * rank + 4]).square().mean().backward()
             optimizer.step()
-            loop.step({})
+            loop.step({}, batch=inputs())
     if rank == 0:
-        leave(memory, folder / "sharded.pt")
+        leave(memory, folder / "sharded.pt", reported=reported)
 
 
 def forked(rank: int, body: Callable[[int, Path], None], folder: Path) -> None:

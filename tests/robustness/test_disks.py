@@ -19,8 +19,6 @@ from tests.robustness.small import ROLLOUTS, STEPS, record, train
 from tests.support.reading import tensorboard_scalars
 from tests.support.warned import warned
 
-pytestmark = pytest.mark.usefixtures("impatient")
-
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of TensorBoard's own thread
 @pytest.mark.parametrize("moment", [1, 3, ROLLOUTS])

@@ -16,7 +16,6 @@ from tests.robustness.small import ROLLOUTS, STEPS, train
 from tests.support.reading import tensorboard_scalars
 from tests.support.warned import warned
 
-pytestmark = pytest.mark.usefixtures("impatient")
 FAILS = ("always", "texts", "third")
 KINDS = (*FAILS, "blocks", "slow")
 MOMENTS = ("start", "middle", "close")
@@ -27,8 +26,10 @@ MATRIX = [*product((*QUICK, "wandb"), KINDS, MOMENTS), *product(IMMEDIATE, FAILS
 
 
 @pytest.fixture
-def patient(monkeypatch, backend, kind):
-    """W&B is another process, which gets on more slowly; afterwards it is at its end."""
+def timeouts(request, monkeypatch, backend, kind):
+    """A logger that blocks is given up sooner; W&B is another process, which takes longer."""
+    if kind == "blocks":
+        request.getfixturevalue("impatient")
     if backend == "wandb":
         wandb = pytest.importorskip("wandb")
         monkeypatch.setenv("WANDB_SILENT", "true")
@@ -38,7 +39,7 @@ def patient(monkeypatch, backend, kind):
         wandb.finish()
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("timeouts")
 @pytest.mark.parametrize(("backend", "kind", "moment"), MATRIX)
 def test_a_broken_backend_harms_nothing_else(healthy, tmp_path, backend, kind, moment):
     broken = break_logger(backend, Fault(kind, moment), tmp_path)
@@ -77,6 +78,7 @@ def test_strict_raises_what_a_logger_would_leave_out(tmp_path):
         train([Plain()], tmp_path, strict=True)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("kind", ["always", "blocks"])
 def test_a_checkpoint_does_not_wait_for_a_broken_backend_twice(healthy, tmp_path, monkeypatch, kind):
     waits = []

@@ -45,9 +45,14 @@ def forked(tmp_path_factory):
     return run("fork", tmp_path_factory.mktemp("forked"))
 
 
+def left(folder, scenario):
+    """What rank 0 left."""
+    return torch.load(folder / f"{scenario}.pt", weights_only=True)
+
+
 def series(folder, scenario):
     """What rank 0 recorded."""
-    packed = torch.load(folder / f"{scenario}.pt", weights_only=True)
+    packed = left(folder, scenario)["series"]
     return {tag: [(step, from_state(value)) for step, value in points] for tag, points in packed.items()}
 
 
@@ -92,6 +97,29 @@ def test_ranks_with_different_numbers_of_rollouts_lose_none(forked):
         if ended:
             expected.append(torch.cat([rollout.episode_returns for rollout in ended]).double().mean().item())
     assert [value for _, value in found["rollout/return_mean"]] == expected
+
+
+def test_training_scalars_are_the_means_over_all_ranks(ddp):
+    found = series(ddp, "even")
+    assert [value for _, value in found["train/rank"]] == [0.5] * len(found["train/rank"])
+    # of ten intervals of four steps, three rollouts make three rows: each mean is over all steps of its row
+    rows = [(0, 16), (16, 32), (32, ranks.BATCHES)]
+    for name in ("train/only_0", "train/only_1"):  # which one rank returned
+        assert [value for _, value in found[name]] == [sum(range(*row)) / (row[1] - row[0]) for row in rows]
+
+
+def test_all_ranks_monitor_the_same_numbers(ddp):
+    first, second = left(ddp, "even")["monitored"]
+    assert first == second
+    assert {"train/loss", "train/rank", "train/only_0", "train/only_1", "train/reward"} <= set(first)
+
+
+def test_a_sharded_model_makes_no_forward_pass_of_ours(forked):
+    reported = left(forked, "sharded")["reported"]
+    expected = "expected a model that is whole on each rank, got a sharded one (FSDP, ZeRO 3); left out"
+    for name in ("AttentionCallback", "VideoCallback", "HistogramCallback(activations=True)"):
+        assert reported.count(f"{name}: {expected}") == 1
+    assert not any(tag.startswith(("attention", "episodes", "activations")) for tag in series(forked, "sharded"))
 
 
 def test_environment_steps_are_those_of_all_ranks(ddp):

@@ -15,7 +15,7 @@ _FLOAT32 = 3e-7
 
 
 class Composition(NamedTuple):
-    """loss = policy + value_coefficient · value − entropy_coefficient · entropy; ``None`` where it cannot be told."""
+    """loss = policy + value_coefficient · value − entropy_coefficient · entropy; ``None`` where it is unknown."""
 
     value_coefficient: float | None
     entropy_coefficient: float | None

@@ -20,7 +20,7 @@ _SPEED: _Charts = {
     "Env steps per second": ("throughput/sps",),
     "Logging, % of the run's time": ("logging/overhead_pct",),
 }
-_SPREAD = "Return of each rollout: median, 10th to 90th percentile"
+_SPREAD = "Return of a rollout: median, p10 to p90"
 _CATEGORIES: dict[str, _Charts] = {
     "Returns": {
         "Return of the last 100 episodes": ("rollout/return_last_100",),

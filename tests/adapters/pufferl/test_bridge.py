@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from puffer_callbacks import MemoryLogger, default_callbacks
+from puffer_callbacks import MemoryLogger, Rollout, default_callbacks
 from puffer_callbacks.adapters import PuffeRLBridge
 from puffer_callbacks.adapters.pufferl.interrupt import before_exit
+from puffer_callbacks.adapters.pufferl.rollouts import UnreportedEpisodes
 from tests.support.reading import accumulator, tensorboard_scalars, wandb_rows
 
 pufferlib = importlib.util.find_spec("pufferlib")
@@ -226,6 +228,7 @@ train(trainer)
 """
 
 
+@pytest.mark.slow
 @needs_pufferlib
 @pytest.mark.parametrize("earlier_runs", [1, 19])
 def test_ctrl_c_keeps_every_row_of_the_last_run_and_earlier_ones_leave_nothing(tmp_path, earlier_runs):
@@ -266,6 +269,16 @@ def test_another_object_gets_one_clear_error():
     bridge.log({"environment/score": 1.0}, 5)
     bridge.close("model.pt")
     bridge.close()
+
+
+def test_environments_that_report_no_episodes_are_noticed_once():
+    steps = {"rewards": torch.ones(2, 1), "dones": torch.tensor([[False], [True]])}
+    none, one = torch.zeros(0), torch.ones(1)
+    unreported = UnreportedEpisodes()
+    noticed = [unreported.update(Rollout(**steps, episode_returns=none)) for _ in range(30)]
+    assert [at for at, warn in enumerate(noticed) if warn] == [9]
+    reported = UnreportedEpisodes()
+    assert not any(reported.update(Rollout(**steps, episode_returns=one if at == 3 else none)) for at in range(30))
 
 
 @pytest.fixture

@@ -10,34 +10,9 @@ from puffer_callbacks.adapters.rsl_rl.rollouts import StorageRollouts
 from tests.support.reading import tensorboard_scalars
 
 pytest.importorskip("rsl_rl")
-from rsl_rl.env import VecEnv
-from rsl_rl.runners import OnPolicyRunner
-from tensordict import TensorDict
+from tests.adapters.rsl_rl.arithmetic import ENVS, STEPS, make_runner
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
-
-ENVS, STEPS = 8, 16
-
-
-class Arithmetic(VecEnv):
-    """Environment n pays n + 1 at each step and ends every 5 + n steps, the even ones by a time limit."""
-
-    num_envs, num_actions, max_episode_length, device, cfg = ENVS, 2, 100, "cpu", {}
-
-    def __init__(self):
-        self.episode_length_buf = torch.zeros(ENVS, dtype=torch.long)
-        self.generator = torch.Generator().manual_seed(1)
-
-    def get_observations(self):
-        seen = torch.randn(ENVS, 3, generator=self.generator)
-        return TensorDict({"policy": seen, "privileged": seen.repeat(1, 2)}, [ENVS])
-
-    def step(self, actions):
-        self.episode_length_buf += 1
-        dones = (self.episode_length_buf >= 5 + torch.arange(ENVS)).long()
-        self.episode_length_buf *= 1 - dones
-        extras = {"time_outs": dones * (torch.arange(ENVS) % 2 == 0), "log": {"/Episode_Reward/alive": 0.5}}
-        return self.get_observations(), torch.arange(1.0, ENVS + 1), dones, extras
 
 
 class Spy(PufferCallback):
@@ -49,22 +24,6 @@ class Spy(PufferCallback):
 
     def on_exception(self, trainer, pl_module, exception):
         self.ended_by = exception
-
-
-def make_runner(**algorithm):
-    torch.manual_seed(1)
-    network = {"class_name": "MLPModel", "hidden_dims": [8], "activation": "elu"}
-    gaussian = {"class_name": "GaussianDistribution", "init_std": 1.0}
-    ppo = {"class_name": "PPO", "num_learning_epochs": 2, "num_mini_batches": 4, "schedule": "adaptive"}
-    config = {
-        "num_steps_per_env": STEPS,
-        "save_interval": 1000,
-        "obs_groups": {"actor": ["policy"], "critic": ["policy", "privileged"]},
-        "actor": {**network, "distribution_cfg": gaussian},
-        "critic": network,
-        "algorithm": {**ppo, "desired_kl": 0.01, **algorithm},
-    }
-    return OnPolicyRunner(Arithmetic(), config, None, "cpu")
 
 
 def callbacks(**overrides):

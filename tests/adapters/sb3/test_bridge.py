@@ -36,8 +36,6 @@ SHARED = {
         "value_loss",
         "entropy",
         "policy_gradient_loss",
-        "clip_fraction",
-        "approx_kl",
         "loss",
     },
     "A2C": {"policy_loss", "value_loss", "entropy", "entropy_loss"},
@@ -124,6 +122,7 @@ def test_names_that_all_algorithms_share(memory_logger):
     losses = memory_logger.series("train/policy_loss")
     assert [step for step, _ in fits] == [step for step, _ in losses]
     assert fits[-1][1] == pytest.approx(model.logger.name_to_value["train/explained_variance"], abs=1e-5)
+    assert {"diagnostics/approx_kl", "diagnostics/clip_fraction"} <= set(memory_logger.tags)
     assert "train/explained_variance" not in memory_logger.tags
     assert "train/n_updates" not in memory_logger.tags
 

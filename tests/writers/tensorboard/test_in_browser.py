@@ -16,7 +16,7 @@ from tests.support.models import Agent
 
 SCALARS = ("loss", "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance")
 CHARTS = (
-    *("Return of the last 100 episodes", "Return of each rollout: median, 10th to 90th percentile"),
+    *("Return of the last 100 episodes", "Return of a rollout: median, p10 to p90"),
     *("Policy loss", "Whole loss", "Gradient norm before the clip"),
     *("KL [nats]: good 0.001 to 0.02", "Clip fraction: good 0.05 to 0.3", "Entropy [nats]: falls slowly"),
     *("Value loss", "Explained variance: rises to 1", "Env steps per second"),

@@ -1,0 +1,272 @@
+"""Gradients belong to one step of one optimizer: its own step that crosses the interval, or its first one after it."""
+
+import math
+
+import lightning.pytorch as pl
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.plugins import MixedPrecision
+from torch import nn
+from torch.nn.utils import clip_grad_norm_
+
+from puffer_callbacks import GradientCallback, HistogramCallback
+from puffer_callbacks.adapters import Loop
+from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
+from puffer_callbacks.schedule import Every
+
+ONES = torch.ones(1, 2)
+NORM = math.sqrt(3)
+"""Of the gradient of ``nn.Linear(2, 1)(ONES).sum()``: two weights and a bias, 1 each."""
+
+
+class Manual(pl.LightningModule):
+    """Manual optimization of several linear layers; ``updates(step)`` lists the layers that step, with a factor."""
+
+    def __init__(self, updates, *, batches=12, layers=("net",), clip=None):
+        super().__init__()
+        self.automatic_optimization = False
+        self.layers, self.updates, self.batches, self.clip = layers, updates, batches, clip
+        for name in layers:
+            setattr(self, name, nn.Linear(2, 1))
+
+    def training_step(self, batch, batch_idx):
+        optimizers = self.optimizers()
+        by_name = dict(zip(self.layers, optimizers if isinstance(optimizers, list) else [optimizers], strict=True))
+        for name, factor in self.updates(batch_idx + 1):
+            layer = getattr(self, name)
+            by_name[name].zero_grad()
+            self.manual_backward(layer(ONES).sum() * factor)
+            if self.clip is not None:
+                self.clip(layer)
+            by_name[name].step()
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(getattr(self, name).parameters(), lr=1e-6) for name in self.layers]
+
+    def train_dataloader(self):
+        return range(self.batches)
+
+
+def fit(quiet_trainer, logger, module, *callbacks, **arguments):
+    quiet_trainer(logger=logger, callbacks=list(callbacks), **arguments).fit(module)
+
+
+def approx(points):
+    return [(step, pytest.approx(value, rel=1e-6)) for step, value in points]
+
+
+def steps(logger, tag):
+    return [step for step, _ in logger.series(tag)]
+
+
+def test_many_optimizer_steps_in_one_training_step(quiet_trainer, memory_logger):
+    module = Manual(lambda step: [("net", 10 * (step - 1) + at) for at in range(1, 11)])  # the factor is the step
+    fit(quiet_trainer, memory_logger, module, GradientCallback(25), HistogramCallback(25))
+    crossings = [25, 50, 75, 100]
+    ends = [30, 50, 80, 100]  # of the training steps that they lie in, where rows stand
+    expected = approx([(end, at * NORM) for end, at in zip(ends, crossings, strict=True)])
+    assert memory_logger.series("gradient_norm/net") == expected
+    assert memory_logger.series("gradient_norm/total") == memory_logger.series("gradient_norm/clipped") == expected
+    histograms = memory_logger.series("gradients/net.weight")
+    assert [(end, histogram.max) for end, histogram in histograms] == [(10, 1), *zip(ends, crossings, strict=True)]
+    assert steps(memory_logger, "weights/net.weight") == [10, *ends, 120]
+
+
+def test_two_optimizers_in_each_training_step(quiet_trainer, memory_logger):
+    module = Manual(lambda step: [("critic", step), ("actor", 2 * step)], layers=("critic", "actor"))
+    fit(quiet_trainer, memory_logger, module, GradientCallback(5))
+    assert memory_logger.series("gradient_norm/critic") == approx([(5, 5 * NORM), (10, 10 * NORM)])
+    assert memory_logger.series("gradient_norm/actor") == approx([(5, 10 * NORM), (10, 20 * NORM)])
+    total = approx([(5, math.hypot(5, 10) * NORM), (10, math.hypot(10, 20) * NORM)])
+    assert memory_logger.series("gradient_norm/total") == memory_logger.series("gradient_norm/clipped") == total
+
+
+def test_a_delayed_actor_is_measured_at_its_first_step_after_the_crossing(quiet_trainer, memory_logger):
+    def updates(step):
+        return [("critic", step)] + ([("actor", step)] if step % 3 == 1 else [])
+
+    module = Manual(updates, layers=("critic", "actor"))
+    fit(quiet_trainer, memory_logger, module, GradientCallback(5), HistogramCallback(5))
+    assert memory_logger.series("gradient_norm/critic") == approx([(5, 5 * NORM), (10, 10 * NORM)])
+    assert memory_logger.series("gradient_norm/actor") == approx([(7, 7 * NORM), (10, 10 * NORM)])
+    total = approx([(5, 5 * NORM), (10, math.hypot(10, 10) * NORM)])
+    assert memory_logger.series("gradient_norm/total") == total
+    factors = [(step, histogram.max) for step, histogram in memory_logger.series("gradients/actor.bias")]
+    assert factors == [(1, 1), (7, 7), (10, 10)]
+
+
+def test_parameters_of_one_module_in_two_optimizers(quiet_trainer, memory_logger):
+    class Split(Manual):
+        def training_step(self, batch, batch_idx):
+            weight, bias = self.optimizers()
+            weight.zero_grad(), bias.zero_grad()
+            self.manual_backward(self.net(ONES).sum())
+            weight.step(), bias.step()
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD([self.net.weight], lr=1e-6), torch.optim.SGD([self.net.bias], lr=1e-6)]
+
+    fit(quiet_trainer, memory_logger, Split(None), GradientCallback(5), HistogramCallback(5))
+    for tag in ("gradient_norm/net", "gradient_norm/total"):
+        assert memory_logger.series(tag) == approx([(5, NORM), (10, NORM)])
+    assert steps(memory_logger, "gradients/net.weight") == steps(memory_logger, "gradients/net.bias") == [1, 5, 10]
+    assert {"update_ratio/net.weight", "update_ratio/net.bias"} <= set(memory_logger.tags)
+
+
+class Quadratic(pl.LightningModule):
+    """Minimizes |Aw − b|² with LBFGS, whose line search evaluates the closure several times a step."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([3.0, -2.0]))
+        self.evaluations, self.first = [], []
+
+    def training_step(self, batch, batch_idx):
+        matrix = torch.tensor([[2.0, 0.3], [0.3, 1.0]])
+        self.evaluations.append(batch_idx)
+        if self.evaluations.count(batch_idx) == 1:
+            self.first.append((2 * matrix.T @ (matrix @ self.weight - 1.0)).norm().item())  # by hand
+        return (matrix @ self.weight - 1.0).square().sum()
+
+    def configure_optimizers(self):
+        return torch.optim.LBFGS([self.weight], lr=0.05, max_iter=4, line_search_fn="strong_wolfe")
+
+    def train_dataloader(self):
+        return range(6)
+
+
+def test_a_closure_that_is_evaluated_several_times(quiet_trainer, memory_logger):
+    module = Quadratic()
+    fit(quiet_trainer, memory_logger, module, GradientCallback(2), HistogramCallback(2))
+    assert len(module.evaluations) > 2 * 6
+    assert memory_logger.series("gradient_norm/total") == approx([(at, module.first[at - 1]) for at in (2, 4, 6)])
+    squares = [(step, each.sum_squares) for step, each in memory_logger.series("gradients/weight")]
+    assert squares == approx([(at, module.first[at - 1] ** 2) for at in (1, 2, 4, 6)])
+
+
+def test_a_step_that_the_gradient_scaler_skips_is_not_measured(quiet_trainer, memory_logger):
+    class Scaled(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(4, 1)
+
+        def training_step(self, batch, batch_idx):
+            return {"loss": self.net(torch.ones(2, 4)).sum()}
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=1e-6)
+
+        def train_dataloader(self):
+            return range(8)
+
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**18)  # beyond float16 until it has halved four times
+    plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+    callbacks = [GradientCallback(1), HistogramCallback(1)]
+    fit(quiet_trainer, memory_logger, Scaled(), *callbacks, plugins=[plugin])
+    norm = math.sqrt(5 * 2**2)  # two samples: each of four weights and the bias has 2
+    taken = memory_logger.series("gradient_norm/total")
+    assert taken == approx([(step, norm) for step in range(1, len(taken) + 1)])
+    assert 0 < len(taken) < 8
+    assert [each.nonfinite for _, each in memory_logger.series("gradients/net.weight")] == [0] * len(taken)
+
+
+def clip_by_name(layer):
+    clip_grad_norm_(layer.parameters(), 0.5)
+
+
+def clip_by_attribute(layer):
+    torch.nn.utils.clip_grad_norm_(layer.parameters(), 0.5)
+
+
+@pytest.mark.parametrize("clip", [clip_by_name, clip_by_attribute])
+def test_norms_before_and_after_a_clip_in_manual_optimization(quiet_trainer, memory_logger, clip):
+    module = Manual(lambda step: [("net", step)], clip=clip)
+    fit(quiet_trainer, memory_logger, module, GradientCallback(5))
+    assert memory_logger.series("gradient_norm/total") == approx([(5, 5 * NORM), (10, 10 * NORM)])
+    clipped = [(step, pytest.approx(0.5, rel=1e-5)) for step in (5, 10)]
+    assert memory_logger.series("gradient_norm/clipped") == clipped
+
+
+@pytest.mark.parametrize("clip", [clip_by_name, clip_by_attribute])
+def test_norms_before_and_after_a_clip_in_a_loop(memory_logger, clip):
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
+    with Loop(memory_logger, [GradientCallback(2)]) as loop:
+        loop.fit_start(net, {})
+        for step in range(1, 5):
+            optimizer.zero_grad()
+            (net(ONES).sum() * step).backward()
+            clip(net)
+            optimizer.step()
+            loop.step({"loss": 1.0})
+    assert memory_logger.series("gradient_norm/total") == approx([(2, 2 * NORM), (4, 4 * NORM)])
+    assert [value for _, value in memory_logger.series("gradient_norm/clipped")] == pytest.approx([0.5] * 2, rel=1e-5)
+
+
+def test_accumulated_gradients_are_whole(quiet_trainer, memory_logger):
+    class Accumulates(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 1)
+
+        def training_step(self, batch, batch_idx):
+            return self.net(ONES).sum() * (batch_idx + 1)
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=1e-6)
+
+        def train_dataloader(self):
+            return range(16)
+
+    fit(quiet_trainer, memory_logger, Accumulates(), GradientCallback(2), accumulate_grad_batches=4)
+    means = np.arange(1, 17).reshape(4, 4).mean(1)
+    expected = approx([(2, means[1] * NORM), (4, means[3] * NORM)])
+    assert memory_logger.series("gradient_norm/total") == expected
+
+
+def test_torchs_functions_are_themselves_again(quiet_trainer, memory_logger):
+    before = (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_)
+    seen = []
+
+    def clip(layer):
+        seen.append(torch.nn.utils.clip_grad_norm_ is before[0])
+        torch.nn.utils.clip_grad_norm_(layer.parameters(), 0.5)
+
+    fit(quiet_trainer, memory_logger, Manual(lambda step: [("net", step)], clip=clip), GradientCallback(5))
+    assert seen == [False] * 12
+    assert (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_) == before
+
+
+def step(count, *, index=0):
+    return OptimizerStep(index=index, count=count, optimizer_steps=count)
+
+
+def test_a_schedule_is_due_at_a_crossing_or_at_the_first_step_after_it():
+    schedule = OptimizerSchedule(Every(10))
+    assert not schedule.is_due(step(9))
+    assert schedule.is_due(step(10)) and schedule.is_due(step(13))
+    schedule.mark(step(13))
+    assert not schedule.is_due(step(19)) and schedule.is_due(step(20))
+
+
+def test_a_schedule_counts_each_optimizer_for_itself():
+    schedule = OptimizerSchedule(Every(10))
+    schedule.mark(step(10, index=0))
+    assert not schedule.is_due(step(11, index=0)) and schedule.is_due(step(11, index=1))
+    assert (schedule.wanted_from(0), schedule.wanted_from(1)) == (20, 10)
+
+
+def test_a_schedule_calls_ahead_and_resumes_within_an_interval():
+    schedule = OptimizerSchedule(Every(10), lead_steps=1)
+    assert schedule.wanted_from(0) == 9
+    schedule.resume_at(25)
+    assert schedule.wanted_from(0) == 29
+    assert not schedule.is_due(step(29)) and schedule.is_due(step(30))
+
+
+def test_a_schedule_at_the_start_is_due_at_the_first_step():
+    schedule = OptimizerSchedule(Every(10, at_start=True))
+    assert schedule.is_due(step(1))
+    schedule.mark(step(1))
+    assert not schedule.is_due(step(2)) and schedule.is_due(step(10))
