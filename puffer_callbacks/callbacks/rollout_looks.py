@@ -4,12 +4,17 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
+from torch import Tensor
+
 from puffer_callbacks.health.look_schedule import LookSchedule
 from puffer_callbacks.health.statistics import Collector
 from puffer_callbacks.measure.forward_pass.isolation import isolated
+from puffer_callbacks.measure.layer_plasticity import layer_plasticity
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 
+_OBSERVATIONS = 256
+"""Observations of a rollout over which units are counted."""
 _MAX_FOLLOWED = 256
 """Training steps of one update that are followed."""
 
@@ -32,7 +37,7 @@ class RolloutLooks:
         self._every, self._schedule = every, LookSchedule()
         self._collector = Collector()
         self._rollouts = self._candidates = self._followed = 0
-        self._is_open = False
+        self._is_open = self._cannot_pass = False
         self.is_following = False
         """Whether training steps are wanted."""
         self.verdict_is_due = False
@@ -72,12 +77,25 @@ class RolloutLooks:
         with isolated(module) if evaluates_policy else nullcontext():
             if is_due:
                 values = self._collector.add_rollout(rollout, module=policy, parameters=parameters)
+                values |= self._units(rollout, policy)
             else:
                 values = self._collector.finish_update(module=policy, parameters=parameters)
         self._is_open, self._followed = is_due, 0
         self.is_following = is_due and rollout.advantages is not None
         self.verdict_is_due = is_due and self._schedule.verdict_is_due
         return values
+
+    def _units(self, rollout: Rollout, policy: Any) -> dict[str, float]:
+        """Dormant and saturated units, by a forward pass over some observations, unless it failed before."""
+        if policy is None or self._cannot_pass or not isinstance(rollout.observations, Tensor):
+            return {}
+        stride = -(-rollout.num_steps * rollout.num_envs // _OBSERVATIONS)
+        try:
+            observations = rollout.observations.detach().flatten(0, 1)[::stride]
+            return layer_plasticity(policy, observations, names=("dormant_ratio", "saturated_ratio"))
+        except ValueError:  # a policy that takes something else
+            self._cannot_pass = True
+            return {}
 
     def state_dict(self) -> dict[str, int]:
         """The numbers of rollouts and looks."""

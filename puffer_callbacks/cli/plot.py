@@ -7,7 +7,7 @@ from pathlib import Path
 
 from puffer_callbacks.cli.parser import CommandParser
 from puffer_callbacks.report import report, save_figures
-from puffer_callbacks.runs import Run, read_run, read_runs
+from puffer_callbacks.runs import Run, diagnose_run, read_run, read_runs
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,7 +45,7 @@ def _parser() -> CommandParser:
 
 def _plot(options: Namespace) -> int:
     runs = [run for log in options.logs for run in _read(log)]
-    page = report(runs, options.out, tags=options.tags)
+    page = report(runs, options.out, tags=options.tags, findings=[diagnose_run(run).findings for run in runs])
     print(f"Report: {page}")
     if options.figures is not None:
         files = save_figures(runs, options.figures, tags=options.tags)

@@ -1,6 +1,7 @@
 """Plasticity of every layer of a module, by one forward pass."""
 
 import math
+from collections.abc import Collection
 from statistics import fmean
 from typing import Any
 
@@ -12,16 +13,18 @@ from puffer_callbacks.measure.parameter_names import by_module, plain_name
 from puffer_callbacks.measure.plasticity import dormant_ratio, effective_rank, feature_norm, saturated_ratio
 
 _ACTIVATIONS = "torch.nn.modules.activation"
+NAMES = ("dormant_ratio", "saturated_ratio", "feature_norm", "effective_rank")
 _MAX_UNITS = 4096
 """Units of a layer up to which its rank is measured: the time of a decomposition grows with their cube."""
 
 
-def layer_plasticity(module: nn.Module, batch: Any) -> dict[str, float]:
+def layer_plasticity(module: nn.Module, batch: Any, *, names: Collection[str] = NAMES) -> dict[str, float]:
     """``plasticity/<name>/<layer>`` of every activation layer that a forward pass reaches, and the mean over layers.
 
     Args:
         module: any; where it has a ``policy`` that is a module, the policy alone is called.
         batch: as for ``puffer_callbacks.measure.forward_pass.call.forward``.
+        names: what to measure; a rank takes longer than all the rest.
 
     Returns:
         ``dormant_ratio``; ``effective_rank`` and ``feature_norm`` of layers of vectors; ``saturated_ratio`` of layers
@@ -43,21 +46,23 @@ def layer_plasticity(module: nn.Module, batch: Any) -> dict[str, float]:
     outputs = {prefix + name: out for name, out in activations(policy, batch).items() if name in layers}
     values: dict[str, dict[str, float]] = {}
     for layer, output in outputs.items():
-        for name, value in _of_layer(output).items():
+        for name, value in _of_layer(output, names).items():
             values.setdefault(name, {})[layer] = value
     means = {f"plasticity/{name}": fmean(each.values()) for name, each in values.items()}
     return means | {f"plasticity/{name}/{layer}": v for name, each in values.items() for layer, v in each.items()}
 
 
-def _of_layer(output: Tensor) -> dict[str, float]:
+def _of_layer(output: Tensor, names: Collection[str]) -> dict[str, float]:
     if output.ndim < 2 or not output.numel() or not output.isfinite().all():
         return {}
     if output.ndim > 3:  # channels of pictures are units, wherever they fire
         return {"dormant_ratio": dormant_ratio(output.movedim(1, -1))}
-    found = {"dormant_ratio": dormant_ratio(output), "feature_norm": feature_norm(output)}
-    if output.shape[-1] <= _MAX_UNITS:
+    found = {"dormant_ratio": dormant_ratio(output)}
+    if "feature_norm" in names:
+        found["feature_norm"] = feature_norm(output)
+    if "effective_rank" in names and output.shape[-1] <= _MAX_UNITS:
         found["effective_rank"] = float(effective_rank(output))
-    if output.abs().max() <= 1:
+    if "saturated_ratio" in names and output.abs().max() <= 1:
         found["saturated_ratio"] = saturated_ratio(output)
     return found
 

@@ -72,7 +72,7 @@ def advantage_unused(evidence: Evidence) -> Verdict | None:
     if mean < -3 * error and np.mean(alignment.values < 0) > 0.8:
         message = f"Updates make good actions rarer: log-probabilities move against the advantages ({mean:+.2f})."
         return Verdict(message, ("advantage_sign", "advantage_misaligned"), begin, end, numbers)
-    if typical > 0.05 and abs(mean) < 0.25 * typical and np.mean(alignment.values > 0) < 0.7:
+    if typical > 0.05 and abs(mean) < max(0.25 * typical, 2 * error) and np.mean(alignment.values > 0) < 0.7:
         message = f"Updates move the policy without regard to the advantages (correlation {mean:+.2f})."
         return Verdict(message, ("advantage_misaligned", "entropy_coefficient_high", "log_prob_wrong_action"),
                        begin, end, numbers, "warning")  # fmt: skip

@@ -10,6 +10,7 @@ from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import Series, persistent_spell
 
+COMMON_COEFFICIENT = 0.02
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
 
 
@@ -99,7 +100,10 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     message = (
         f"The policy stays random (entropy {entropy.values[-1]:.1%} of its maximum), and the return does not rise."
     )
-    causes = ("entropy_coefficient_high", "reward_scale_large", "learning_rate_low", "advantage_misaligned")
+    coefficient = evidence.facts.entropy_coefficient
+    causes: tuple[str, ...] = ("advantage_misaligned", "learning_rate_low", "reward_scale_large")
+    if coefficient is None or coefficient > COMMON_COEFFICIENT:
+        causes = ("entropy_coefficient_high", "reward_scale_large", "learning_rate_low", "advantage_misaligned")
     return Verdict(message, causes, begin, end, evidence.numbers([ENTROPY], end))
 
 

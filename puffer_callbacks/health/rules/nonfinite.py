@@ -25,12 +25,16 @@ _STAGES: tuple[tuple[str, str, str], ...] = (
 """Tags along the way of the data, with what is not finite there and the cause."""
 
 
+_Found = tuple[int, int, str, str, str, int]
+"""First step, stage, tag, what, cause, last step."""
+
+
 @rule("nonfinite_values", severity="critical", source="IEEE 754; Stable-Baselines3's VecCheckNan", explains=("*",))
 def nonfinite_values(evidence: Evidence) -> Verdict | None:
     """NaN and infinite values, the first one on the data's way named."""
     if not evidence.raw:
         raise NotJudged("needs a series, has none")
-    found = []
+    found: list[_Found] = []
     for stage, (prefix, what, cause) in enumerate(_STAGES):
         for tag, series in evidence.raw.items():
             if not tag.startswith(prefix):
@@ -41,13 +45,28 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
                 found.append((int(series.steps[bad][0]), stage, tag, what, cause, int(series.steps[bad][-1])))
     if not found:
         return _by_error(evidence)
-    first, _, tag, what, cause, _ = min(found)
+    first, _, tag, what, cause, _ = _earliest(found, evidence)
     causes: tuple[str, ...] = (cause,)
     if cause not in _DATA:
         unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation",)
         causes = (cause, *unseen, "learning_rate_high", "no_clipping")
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
     return Verdict(message, causes, first, max(entry[-1] for entry in found))
+
+
+def _earliest(found: list[_Found], evidence: Evidence) -> _Found:
+    """The first; or data of the rollout in which it came, as a rollout is looked at when it ends."""
+    first = min(found)
+    for each in sorted(found, key=lambda entry: entry[1]):
+        if each[4] in _DATA and _rollout_begin(evidence, each[0]) <= first[0]:
+            return each
+    return first
+
+
+def _rollout_begin(evidence: Evidence, end: int) -> int:
+    rollouts = evidence.find("diagnostics/repeated_rollout")
+    before = [] if rollouts is None else rollouts.steps[rollouts.steps < end]
+    return int(before[-1]) if len(before) else 0
 
 
 _DATA = ("nonfinite_observation", "nonfinite_reward")

@@ -9,19 +9,30 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import persistent_spell
 
 CONSTANT, DELAY = "diagnostics/observation_constant_fraction", "diagnostics/reset_delay_fraction"
+REPEATED = "diagnostics/observation_repeat_fraction"
+_FAR_TOO_LARGE = 3000.0
+"""Where no second signal is needed: bytes of pixels and most sensors lie far below."""
 SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"
 
 
 @rule("observation_constant", severity="critical", source="invariant: observations vary", explains=SYMPTOMS)
 def observation_constant(evidence: Evidence) -> Verdict | None:
-    """Observations of which no number varies."""
-    constant = evidence.get(CONSTANT, points=3)
+    """Observations of which no number varies; or hardly ever one within an episode, while the return does not rise."""
+    constant, repeated = evidence.get(CONSTANT, points=3), evidence.get(REPEATED, points=3)
+    learns = evidence.returns is not None and evidence.returns.improved
     spell = persistent_spell(constant.values == 1, points=3, share=0.2)
+    message = "The observation is the same at every step."
+    if spell is None and not learns:
+        dones = evidence.find("diagnostics/done_fraction")
+        at_ends = 0.0 if dones is None else dones.at(repeated.steps)  # where it changes, and changes back
+        hardly = (repeated.values > 0.85) | (repeated.values > np.maximum(1 - 2.5 * at_ends, 0.6))
+        spell = persistent_spell(hardly, points=3, share=0.5)
+        message = "The observation hardly ever changes within an episode, and the return does not rise."
     if spell is None:
         return None
     begin, end = int(constant.steps[spell.first]), int(constant.steps[spell.last])
-    return Verdict("The observation is the same at every step.", ("observation_constant",), begin, end,
-                   evidence.numbers([CONSTANT], end))  # fmt: skip
+    numbers = evidence.numbers([CONSTANT, REPEATED], end)
+    return Verdict(message, ("observation_constant", "observation_stale"), begin, end, numbers)
 
 
 @rule(
@@ -48,13 +59,14 @@ def observation_late(evidence: Evidence) -> Verdict | None:
     threshold=100.0,
 )
 def observation_scale(evidence: Evidence, threshold: float) -> Verdict | None:
-    """Observations above ``threshold`` that are not normalized, where units saturate or the run does not do well."""
+    """Observations above ``threshold`` that are not normalized, where units saturate or the return does not rise."""
     scale, facts = evidence.get(SCALE, points=3), evidence.facts
     if facts.normalizes_observations or np.median(scale.values) < threshold:
         return None
     returns = evidence.returns
     saturated = evidence.matching("plasticity/saturated_ratio/").values()
-    if not any(np.median(s.values) > 0.5 for s in saturated) and (returns is None or returns.healthy):
+    suffers = any(np.median(s.values) > 0.5 for s in saturated) or (returns is not None and not returns.healthy)
+    if not suffers and np.median(scale.values) < _FAR_TOO_LARGE:
         return None
     begin, end = int(scale.steps[0]), int(scale.steps[-1])
     message = f"Observations are as large as {np.median(scale.values):.3g}; networks expect a scale of about 1."

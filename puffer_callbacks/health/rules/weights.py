@@ -1,10 +1,12 @@
 """Weights: do they change after an update, and do they last."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
-from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.modules import Role, role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell, rank_correlation
@@ -46,9 +48,8 @@ def _still(series: Series, started: int | None, evidence: Evidence) -> Spell | N
     spell = persistent_spell(unchanged, points=5)
     if spell is None:
         return None
-    return (
-        spell if spell.last - spell.first + 1 >= 0.5 * np.sum(series.steps >= series.steps[spell.first]) * 0.9 else None
-    )
+    rest = int(np.sum(series.steps >= series.steps[spell.first]))
+    return spell if spell.last - spell.first + 1 >= 0.45 * rest else None
 
 
 def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Spell]) -> tuple[str, ...]:
@@ -61,6 +62,17 @@ def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Spe
         return ("target_not_updated",)
     if _units_are_dead(evidence):
         return ("dead_units", "initialization_saturates")
+    if "actor" not in roles | moving:  # a critic that acts by itself, as DQN's
+        return ("dead_units", "learning_rate_high", "critic_detached")
+    return _causes_of_part(evidence, roles, moving, still)
+
+
+def _causes_of_part(
+    evidence: Evidence, roles: set[Role], moving: set[Role], still: dict[str, Spell]
+) -> tuple[str, ...]:
+    """The causes where the actor or the critic, or some layers, stay as they are."""
+    if "actor" in roles and _gradients_are_zero(evidence, still):
+        return ("dead_units", "observation_ignored", "actor_not_trained")
     if roles == {"critic"} and "critic" not in moving:
         present = any(role_of(name) == "critic" for name in evidence.matching("gradient_norm/"))
         detached, unweighted = "critic_detached", "value_coefficient_zero"
@@ -68,6 +80,12 @@ def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Spe
     if roles == {"actor"} and "actor" not in moving:
         return ("actor_not_trained", "action_saturated", "optimizer_missing")
     return ("observation_ignored", "actor_not_trained", "dead_units") if "actor" in roles else ("optimizer_missing",)
+
+
+def _gradients_are_zero(evidence: Evidence, names: Iterable[str]) -> bool:
+    """Whether a gradient reaches each of the modules, and is exactly 0."""
+    norms = [evidence.median(f"gradient_norm/{name}") for name in names]
+    return all(norm == 0 for norm in norms)
 
 
 def _units_are_dead(evidence: Evidence) -> bool:

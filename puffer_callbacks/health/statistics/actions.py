@@ -17,7 +17,8 @@ def action_statistics(sample: Sample, action_space: Any) -> dict[str, float]:
         known ``diagnostics/max_probability`` of an action taken, and ``diagnostics/log_prob_spread``, the standard
         deviation of the log-probability of one and the same action over observations, averaged over actions.
         Of bounded real actions ``diagnostics/saturated_action_fraction``, the share at a bound or beyond; and
-        ``diagnostics/action_spread``, the standard deviation of the actions in units of half the range.
+        ``diagnostics/action_spread``, the standard deviation of the actions in units of half the range;
+        ``diagnostics/log_prob_spread``, see ``_spread``.
     """
     actions = sample.actions
     if actions is None or not actions.size or not np.isfinite(actions).all():
@@ -28,7 +29,7 @@ def action_statistics(sample: Sample, action_space: Any) -> dict[str, float]:
     low, high = getattr(action_space, "low", None), getattr(action_space, "high", None)
     if low is None or high is None or not (np.isfinite(low).all() and np.isfinite(high).all()):
         return {}
-    return _bounded(actions, np.ravel(low).astype(float), np.ravel(high).astype(float))
+    return _bounded(actions, np.ravel(low).astype(float), np.ravel(high).astype(float)) | _spread(actions, sample)
 
 
 def _choices(actions: Floats, log_probs: Floats | None, num_actions: int, start: int) -> dict[str, float]:
@@ -45,6 +46,21 @@ def _choices(actions: Floats, log_probs: Floats | None, num_actions: int, start:
         spreads = [(log_probs[chosen == action].std(), (chosen == action).mean()) for action in np.unique(chosen)]
         values["diagnostics/log_prob_spread"] = float(sum(spread * share for spread, share in spreads))
     return values
+
+
+def _spread(actions: Floats, sample: Sample) -> dict[str, float]:
+    """How much the log-probability of a normal distribution depends on anything but the action.
+
+    Of a policy with the same mean everywhere it is a quadratic function of the action, so that nothing is left of it
+    after a least-squares fit.
+    """
+    log_probs = sample.log_probs
+    if log_probs is None or not np.isfinite(log_probs).all() or log_probs.size < 4 * actions.shape[-1] + 8:
+        return {}
+    rows = actions.reshape(-1, actions.shape[-1])
+    terms = np.concatenate([np.ones((len(rows), 1)), rows, rows**2], axis=-1)
+    solution = np.linalg.lstsq(terms, log_probs.ravel(), rcond=None)[0]
+    return {"diagnostics/log_prob_spread": float((log_probs.ravel() - terms @ solution).std())}
 
 
 def _bounded(actions: Floats, low: Floats, high: Floats) -> dict[str, float]:

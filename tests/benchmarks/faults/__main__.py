@@ -23,11 +23,18 @@ def main() -> int:
     judging = parts.add_parser("judge", help="judge recorded runs")
     judging.add_argument("folder", type=Path)
     judging.add_argument("--verbose", action="store_true", help="one line for each run")
+    judging.add_argument("--sparse", action="store_true", help="only what default_callbacks log")
+    rivals = parts.add_parser("rivals", help="judge them by doctors from PyPI")
+    rivals.add_argument("folder", type=Path)
     options = parser.parse_args()
+    if options.part == "rivals":
+        from tests.benchmarks.faults.rivals import judge as judge_by_rivals
+
+        return judge_by_rivals(options.folder)
     if options.part == "judge":
         from tests.benchmarks.faults.judge import judge
 
-        return judge(options.folder, verbose=options.verbose)
+        return judge(options.folder, verbose=options.verbose, sparse=options.sparse)
     jobs = [job for job in all_jobs(seeds=tuple(options.seeds)) if re.search(options.only, job.key)][: options.limit]
     train(jobs, options.out, workers=options.workers, minutes=options.minutes)
     return 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from puffer_callbacks.health import Diagnosis, Facts, diagnose
 from puffer_callbacks.health.causes import CAUSES
-from tests.benchmarks.faults.record import RecordedRun
+from tests.benchmarks.faults.record import RecordedRun, looked_at
 from tests.benchmarks.faults.sb3_faults import MIN_RETURN
 
 HELD_OUT = 3
@@ -42,9 +42,15 @@ class Judged:
         return (self.alarms[0].first_step - self.labels["begins"] * self.labels["total"]) / self.labels["total"]
 
 
-def judge(folder: Path, *, verbose: bool = False) -> int:
-    """Print the tables; the exit status is 1 where a bound is missed."""
-    runs = [_judge_one(path) for path in sorted(folder.glob("*.npz"))]
+def judge(folder: Path, *, verbose: bool = False, sparse: bool = False) -> int:
+    """Print the tables; the exit status is 1 where a bound is missed.
+
+    Args:
+        folder: of recorded runs.
+        verbose: one line for each run.
+        sparse: judge what ``default_callbacks`` log: statistics of some rollouts alone.
+    """
+    runs = [_judge_one(path, sparse=sparse) for path in sorted(folder.glob("*.npz"))]
     if verbose:
         for run in runs:
             _line(run)
@@ -64,11 +70,22 @@ def facts_of(run: RecordedRun) -> Facts:
     return Facts.of(run.facts["hyperparameters"], error=run.labels["error"] or None, **known)
 
 
-def _judge_one(path: Path) -> Judged:
+def _judge_one(path: Path, *, sparse: bool) -> Judged:
     run = RecordedRun.load(path)
+    if sparse:
+        run.series = looked_at(run.series)
+    return Judged(run.labels, diagnose(run.series, facts_of(run)), last_return(run))
+
+
+def last_return(run: RecordedRun) -> float:
+    """The mean return of the last tenth of a run; NaN where no episode has ended."""
     reward = run.series.get("train/reward")
-    last = float("nan") if reward is None else float(reward[1][-max(1, len(reward[1]) // 10) :].mean())
-    return Judged(run.labels, diagnose(run.series, facts_of(run)), last)
+    return float("nan") if reward is None else float(reward[1][-max(1, len(reward[1]) // 10) :].mean())
+
+
+def is_healthy(run: RecordedRun) -> bool:
+    """Whether a run without a fault has learned."""
+    return last_return(run) > MIN_RETURN[run.labels["env_id"]]
 
 
 def _line(run: Judged) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from puffer_callbacks import MemoryLogger, PufferCallback, log
+from puffer_callbacks.health.look_schedule import LookSchedule
 from puffer_callbacks.health.statistics import Collector
 from puffer_callbacks.measure.plasticity import dormant_ratio, effective_rank, feature_norm, saturated_ratio
 from puffer_callbacks.rollout import Rollout
@@ -106,6 +107,35 @@ def plasticity(module: Any, rollout: Rollout, *, max_steps: int = 512) -> dict[s
         if output.abs().max() <= 1:
             values[f"plasticity/saturated_ratio/{name}"] = saturated_ratio(output)
     return values
+
+
+_PLASTICITY = ("plasticity/effective_rank", "plasticity/feature_norm", "plasticity/weight_norm")
+_OF_UPDATES = tuple(
+    f"diagnostics/{name}" for name in ("first_", "batch_coverage", "weight_change/", "advantage_alignment")
+)
+_IN_EVERY_ROW = {
+    f"diagnostics/{name}" for name in ("approx_kl", "clip_fraction", "explained_variance", "old_approx_kl")
+}
+
+
+def looked_at(series: dict[str, Series]) -> dict[str, Series]:
+    """The series that ``default_callbacks`` would have logged: statistics of some rollouts, and of units alone."""
+    rollouts = series.get("diagnostics/done_fraction", series.get("diagnostics/repeated_rollout"))
+    if rollouts is None:
+        return {tag: points for tag, points in series.items() if not tag.startswith(_PLASTICITY)}
+    schedule = LookSchedule()
+    looks = np.array([schedule.fires(number) for number in range(1, len(rollouts[0]) + 1)])
+    begins, ends = rollouts[0][looks], rollouts[0][np.flatnonzero(looks[:-1]) + 1]
+    found = {}
+    for tag, (steps, values) in series.items():
+        kept = np.ones(len(steps), bool)
+        if tag.startswith("diagnostics/") and tag not in _IN_EVERY_ROW:
+            kept = np.isin(steps, ends if tag.startswith(_OF_UPDATES) else begins)
+        elif tag.startswith("plasticity/"):
+            kept = np.isin(steps, begins)
+        if kept.any() and not tag.startswith(_PLASTICITY):
+            found[tag] = (steps[kept], values[kept])
+    return found
 
 
 def series_of(logger: MemoryLogger) -> dict[str, Series]:
