@@ -1,6 +1,7 @@
 """Values that are NaN or infinite, and series that vanish because of them."""
 
 import re
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def _earliest(found: list[_Found], evidence: Evidence) -> _Found:
 
 def _rollout_begin(evidence: Evidence, end: int) -> int:
     rollouts = evidence.find("diagnostics/repeated_rollout")
-    before = [] if rollouts is None else rollouts.steps[rollouts.steps < end]
+    before: Any = [] if rollouts is None else rollouts.steps[rollouts.steps < end]
     return int(before[-1]) if len(before) else 0
 
 

@@ -18,11 +18,11 @@ SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"
 @rule("observation_constant", severity="critical", source="invariant: observations vary", explains=SYMPTOMS)
 def observation_constant(evidence: Evidence) -> Verdict | None:
     """Observations of which no number varies; or hardly ever one within an episode, while the return does not rise."""
-    constant, repeated = evidence.get(CONSTANT, points=3), evidence.get(REPEATED, points=3)
+    constant, repeated = evidence.get(CONSTANT, points=3), evidence.find(REPEATED)
     learns = evidence.returns is not None and evidence.returns.improved
     spell = persistent_spell(constant.values == 1, points=3, share=0.2)
     message = "The observation is the same at every step."
-    if spell is None and not learns:
+    if spell is None and repeated is not None and not learns:
         dones = evidence.find("diagnostics/done_fraction")
         at_ends = 0.0 if dones is None else dones.at(repeated.steps)  # where it changes, and changes back
         hardly = (repeated.values > 0.85) | (repeated.values > np.maximum(1 - 2.5 * at_ends, 0.6))

@@ -85,9 +85,8 @@ def judge(folder: Path) -> int:
     runs = [RecordedRun.load(path) for path in sorted(folder.glob("*.npz"))]
     faults = [run for run in runs if run.labels["group"] == "fault"]
     healthy = [run for run in runs if run.labels["group"] == "healthy" and is_healthy(run)]
-    print(
-        "| doctor | faults caught | right cause first | among the first three | false alarms |\n|---|---:|---:|---:|---:|"
-    )
+    print("| doctor | faults caught | right cause first | among the first three | false alarms |")
+    print("|---|---:|---:|---:|---:|")
     for name, find in {"zen-rl 0.1.0": zen, "rlwatch 0.5.1": rlwatch}.items():
         found = [(run, find(run)) for run in faults]
         alarms = sum(bool(find(run)) for run in healthy)

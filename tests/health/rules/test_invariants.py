@@ -104,6 +104,19 @@ def test_constant_observations() -> None:
     assert found("observation_constant", diagnostics__observation_constant_fraction=constant(0.9)) is None
 
 
+def test_observations_that_change_with_episodes_alone() -> None:
+    """Between two ends of an episode nothing changes; at an end and after it something does."""
+    series = {
+        "diagnostics__observation_constant_fraction": constant(0),
+        "diagnostics__observation_repeat_fraction": constant(0.8),
+        "diagnostics__done_fraction": constant(0.1),
+    }
+    assert found("observation_constant", **series, train__reward=FLAT) is not None
+    assert found("observation_constant", **series, train__reward=RISING) is None
+    series["diagnostics__done_fraction"] = constant(0.01)
+    assert found("observation_constant", **series, train__reward=FLAT) is None
+
+
 def test_observations_one_step_late() -> None:
     assert found("observation_late", diagnostics__reset_delay_fraction=constant(1)) is not None
     assert found("observation_late", diagnostics__reset_delay_fraction=constant(0.3)) is None

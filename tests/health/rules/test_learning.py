@@ -156,10 +156,33 @@ def test_plasticity_loss_is_growing_features_falling_rank_and_a_falling_return()
 
 
 def test_observations_out_of_scale() -> None:
-    scale = {"diagnostics__observation_scale": constant(1e4)}
+    scale = {"diagnostics__observation_scale": constant(500)}
     assert found("observation_scale", **scale, train__reward=FLAT) is not None
     assert found("observation_scale", **scale, train__reward=RISING) is None
     assert found("observation_scale", Facts(normalizes_observations=True), **scale, train__reward=FLAT) is None
+    far = {"diagnostics__observation_scale": constant(1e4)}
+    assert found("observation_scale", **far, train__reward=RISING) is not None
+
+
+def test_a_symptom_of_the_beginning_is_none_where_the_run_has_just_begun() -> None:
+    misfit = {"diagnostics__explained_variance": constant(-0.1), "train__reward": FLAT}
+    assert found("critic_misfit", **misfit) is not None
+    for facts, points in ((Facts(total_steps=300_000), 100), (Facts(), 20)):
+        short = {tag: values[:points] for tag, values in misfit.items()}
+        assert "critic_misfit" in judged(facts, **short).not_judged
+
+
+def test_a_cause_found_late_explains_a_return_that_never_rose() -> None:
+    late = step_at(60_000, 0.01, 5.0)
+    diagnosis = judged(diagnostics__approx_kl=late, diagnostics__clip_fraction=constant(0.3), train__reward=FLAT)
+    (root,) = diagnosis.findings
+    assert root.rule == "kl_large"
+    assert "return_stalled" in [finding.rule for finding in root.consequences]
+
+
+def test_the_losses_of_other_libraries_are_known_by_one_name() -> None:
+    exploding = np.concatenate([np.ones(50), np.full(50, 1e6)])
+    assert found("value_explodes", train__value_loss=exploding, train__reward=FLAT) is not None
 
 
 def test_update_ratio() -> None:
