@@ -67,6 +67,15 @@ class VideoCallback(PufferCallback):
         self.max_bytes = max_bytes
         self._has_failed = False
 
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Warn where there is no environment to record, before training begins."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and self.env_id is None:
+            self._has_failed = True
+            with Recorder.of(trainer).guard(type(self).__name__):
+                _env_id_of(pl_module)
+                self._has_failed = False
+
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
         self._has_failed = False

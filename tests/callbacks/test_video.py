@@ -8,7 +8,7 @@ from PIL import Image as Pillow
 from puffer_callbacks import RolloutCallback, Video
 from puffer_callbacks.callbacks.video import VideoCallback, _make
 from puffer_callbacks.ppo.module import PPO
-from tests.support.models import Agent, losses
+from tests.support.models import Agent, Supervised, losses
 from tests.support.reading import accumulator
 from tests.support.warned import warned
 from tests.support.worlds import Dot
@@ -114,3 +114,9 @@ def test_what_cannot_be_recorded_is_one_warning_and_training_goes_on(
 def test_numbers_below_one_are_refused(argument):
     with pytest.raises(ValueError, match="at least 1, got 0"):
         VideoCallback("CartPole-v1", **{argument: 0})
+
+
+def test_a_missing_environment_is_reported_at_setup(quiet_trainer, memory_logger):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[VideoCallback(every_n_rollouts=1000)])
+    with pytest.warns(UserWarning, match=r"VideoCallback: .*found no env_id in Supervised; give env_id="):
+        trainer.fit(Supervised(losses(1.0, 2.0)))
