@@ -55,7 +55,7 @@ def _flush_soon(settings: Any) -> dict[str, Any]:
 def location(logger: WandbLogger) -> str:
     """Where the run is to be seen."""
     run: Any = logger.experiment
-    return str(run.url) if run.url and not run.offline else f"offline ({offline_reason()})"
+    return str(run.url) if not run.offline and run.url else f"offline ({offline_reason()})"
 
 
 def offline_folder(logger: WandbLogger) -> Path | None:

@@ -29,7 +29,8 @@ class Complains(pl.Callback):
 
 
 @pytest.mark.filterwarnings("default::puffer_callbacks.faults.PufferWarning")
-def test_the_bar_ends_at_100_percent_and_a_warning_is_a_line_of_its_own(quiet_trainer, capsys):
+def test_the_bar_ends_at_100_percent_and_a_warning_is_a_line_of_its_own(quiet_trainer, capsys, caplog):
+    caplog.set_level(logging.WARNING, logger="lightning.pytorch")
     module = PPO("CartPole", **SMALL)
     progress = ProgressCallback(goal(module))
     with lines_above_the_bar():
