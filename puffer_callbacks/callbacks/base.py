@@ -51,6 +51,8 @@ class PufferCallback(Callback):
         with recorder.guard(type(self).__name__):
             if stage == "fit" and self._run is not recorder.run.token:
                 self._run = recorder.run.token
+                if self.expensive:
+                    self._every.multiplier = 1  # an earlier run may have widened the interval
                 self.reset(trainer)
             if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
                 recorder.run.put_under_budget(type(self).__name__, self._every, unit=self.interval_unit)

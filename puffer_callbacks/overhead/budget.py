@@ -65,12 +65,6 @@ class Budget:
         stopwatch = self._callbacks[name].stopwatch if name in self._callbacks else Stopwatch()
         self._callbacks[name] = BudgetedCallback(name, schedule, unit, stopwatch)
 
-    def begin_run(self) -> None:
-        """Forget the callbacks and reports of an earlier run; the intervals are their own again."""
-        for callback in self._callbacks.values():
-            callback.schedule.multiplier = 1
-        self._callbacks, self._reported = {}, set()
-
     def stopwatch(self, name: str) -> Stopwatch | None:
         """The stopwatch of a registered callback."""
         callback = self._callbacks.get(name)

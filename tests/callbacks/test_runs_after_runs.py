@@ -42,9 +42,10 @@ class Rewarding(Agent):
         super().__init__(script, updates=2, make=make)
 
 
-def counted():
+def every_callback():
     pictures = [ImageCallback(2), VideoCallback("CartPole-v1", every_n_rollouts=4, max_steps=3)]
-    return [MetricsCallback(2), RolloutCallback(), HistogramCallback(3), GradientCallback(2), *pictures]
+    counted = [MetricsCallback(2), RolloutCallback(), HistogramCallback(3), GradientCallback(2)]
+    return [Recorder(overhead_budget=1.0), *counted, *pictures]
 
 
 def recorded(quiet_trainer, callbacks, reward):
@@ -57,12 +58,12 @@ def recorded(quiet_trainer, callbacks, reward):
 
 def test_a_second_run_shows_nothing_of_the_first(quiet_trainer):
     torch.manual_seed(1)
-    reused = counted()
+    reused = every_callback()
     recorded(quiet_trainer, reused, 100.0)
     torch.manual_seed(2)
     second, reported_second = recorded(quiet_trainer, reused, 1.0)
     torch.manual_seed(2)
-    fresh, reported_fresh = recorded(quiet_trainer, counted(), 1.0)
+    fresh, reported_fresh = recorded(quiet_trainer, every_callback(), 1.0)
     assert second == fresh
     assert reported_second == reported_fresh
     assert {"nonfinite/train/x", "nonfinite/rollout/return", "rollout/rewards", "observations"} <= set(second)

@@ -4,10 +4,11 @@ import logging
 
 import pytest
 
-from puffer_callbacks import HistogramCallback, Recorder
+from puffer_callbacks import HistogramCallback, ImageCallback, Recorder
 from puffer_callbacks.overhead import budget
 from puffer_callbacks.overhead.budget import MAX_MULTIPLIER, Budget
 from puffer_callbacks.schedule import Every
+from tests.support.models import Agent, losses
 from tests.support.regression import Regression
 
 
@@ -66,3 +67,33 @@ def test_a_run_within_its_budget_keeps_its_intervals(quiet_trainer, memory_logge
     callbacks = [HistogramCallback(2), Recorder(overhead_budget=1.0)]
     quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Regression(steps=10))
     assert [step for step, _ in memory_logger.series("weights/net.0.weight")] == [1, 2, 4, 6, 8, 10]
+
+
+def test_an_interval_in_rollouts_is_widened_in_rollouts(quiet_trainer, memory_logger, monkeypatch, caplog):
+    monkeypatch.setattr(budget, "WINDOW_SECONDS", 0.0)
+    callbacks = [ImageCallback(1), Recorder(overhead_budget=1e-9)]
+    with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):
+        quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Agent(losses(*[0.0] * 12), updates=1))
+    assert [value for _, value in memory_logger.series("logging/every_n_rollouts/ImageCallback")][:2] == [2.0, 4.0]
+    assert "ImageCallback fires every 2 rollouts until there is room again" in caplog.text
+    assert len(memory_logger.series("observations")) < 12
+
+
+def test_where_nothing_can_be_widened_one_warning_says_so(schedules, caplog):
+    overhead, cheap, costly = schedules
+    with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):
+        for _ in range(3):
+            assert overhead.adjust(0.5, {"cheap": 0.0, "costly": 0.0}) == {}
+    assert (cheap.multiplier, costly.multiplier) == (1, 1)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "recording took 50.0% of the run, above its budget of 1.0%: no interval is left to widen"
+
+
+def test_a_second_trainer_begins_with_the_intervals_as_given(quiet_trainer, memory_logger, monkeypatch):
+    callback = HistogramCallback(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(budget, "WINDOW_SECONDS", 0.0)
+        quiet_trainer(callbacks=[callback, Recorder(overhead_budget=1e-9)]).fit(Regression(steps=10))
+    assert callback._every.multiplier > 1
+    quiet_trainer(logger=memory_logger, callbacks=[callback]).fit(Regression(steps=6))
+    assert [step for step, _ in memory_logger.series("weights/net.0.weight")] == [1, 2, 4, 6]
