@@ -12,6 +12,8 @@ from puffer_callbacks.health.series import Series
 
 BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
+LOOKS = 5
+"""Points that do of a statistic over a whole rollout, which a live run logs more and more rarely."""
 _RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
 _MIN_RETURNS = 8
 _MIN_UNPLANNED = 30

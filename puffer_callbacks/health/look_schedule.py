@@ -1,19 +1,20 @@
 """Which rollouts of a run are looked at, and when it is judged."""
 
-_DENSE_BITS = 3
-_LOOKS_A_VERDICT = 4
+_DENSE_BITS = 2
+_MAX_INTERVAL = 64
+_FIRST_VERDICT = 6
 
 
 class LookSchedule:
-    """Looks at each of the first 7 rollouts, at every second one up to the 15th, at every fourth up to the 31st, ….
+    """Looks at each of the first 4 rollouts, at every second one up to the 8th, at every fourth up to the 16th, ….
 
-    So there are always 4 looks and more in the latest half of a run, and their cost vanishes as it goes on: most
-    faults are there from the first update on. A verdict is due at every fourth look.
+    Most faults are there from the first update on, so looks are dense where they cost little altogether. The interval
+    ends at 64 rollouts. A verdict is due at every second look, from the sixth on.
 
     Example:
         >>> schedule = LookSchedule()
-        >>> [rollout for rollout in range(1, 80) if schedule.fires(rollout)]
-        [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64]
+        >>> [rollout for rollout in range(1, 300) if schedule.fires(rollout)]
+        [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,7 @@ class LookSchedule:
         Args:
             rollout: its number, 1 for the first.
         """
-        interval = 1 << max(0, rollout.bit_length() - _DENSE_BITS)
+        interval = min(1 << max(0, rollout.bit_length() - _DENSE_BITS), _MAX_INTERVAL)
         fired = rollout % interval == 0
         self.looks += fired
         return fired
@@ -34,4 +35,4 @@ class LookSchedule:
     @property
     def verdict_is_due(self) -> bool:
         """Whether the run is to be judged at this look."""
-        return self.looks >= 2 * _LOOKS_A_VERDICT and self.looks % _LOOKS_A_VERDICT == 0
+        return self.looks >= _FIRST_VERDICT and self.looks % 2 == 0

@@ -99,14 +99,12 @@ def test_facts_may_come_as_series():
     assert Facts(num_actions=2).completed(series).num_actions == 2
 
 
-def test_looks_thin_out_and_verdicts_with_them():
+def test_looks_thin_out_to_every_64th_rollout_and_verdicts_with_them() -> None:
     schedule, looks, verdicts = LookSchedule(), [], []
     for rollout in range(1, 1025):
         if schedule.fires(rollout):
             looks.append(rollout)
             verdicts += [rollout] * schedule.verdict_is_due
-    assert looks[:8] == list(range(1, 9))
-    for end in (64, 128, 1024):
-        assert len([rollout for rollout in looks if end / 2 < rollout <= end]) == 4
-    assert verdicts[:4] == [8, 16, 32, 64]
-    assert len(verdicts) == len(looks) // 4 - 1
+    assert looks[:12] == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
+    assert np.diff(looks).max() == 64
+    assert verdicts[:6] == [8, 16, 32, 64, 128, 256]

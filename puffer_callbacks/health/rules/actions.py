@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import persistent_spell
@@ -19,10 +19,10 @@ SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/domi
 )
 def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Continuous actions at their bounds at more than ``threshold`` of all steps, while the return does not rise."""
-    saturated, returns = evidence.judged(SATURATED), evidence.returns
+    saturated, returns = evidence.judged(SATURATED, points=LOOKS), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
-    spell = persistent_spell(saturated.smoothed().values > threshold, points=8, share=0.3)
+    spell = persistent_spell(saturated.smoothed().values > threshold, points=LOOKS, share=0.3)
     if spell is None or returns.healthy:
         return None
     series = evidence.get(SATURATED)
@@ -44,10 +44,10 @@ def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
 )
 def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
     """One discrete action at more than ``threshold`` of all steps, while the return does not rise."""
-    dominant, returns = evidence.judged(DOMINANT), evidence.returns
+    dominant, returns = evidence.judged(DOMINANT, points=LOOKS), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
-    spell = persistent_spell(dominant.smoothed().values > threshold, points=8)
+    spell = persistent_spell(dominant.smoothed().values > threshold, points=LOOKS)
     if spell is None or returns.healthy:
         return None
     series = evidence.get(DOMINANT)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 
@@ -22,7 +22,7 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
     if targets is None or values is None:
         return _by_reward(evidence)
     late = evidence.total_steps * 0.5
-    error = evidence.judged(ERROR, points=6).after(late).values
+    error = evidence.judged(ERROR, points=LOOKS).after(late).values
     spread = targets.after(late).values
     if not len(error) or not len(spread):
         raise NotJudged("needs the second half of the run")

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.returns import Returns
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
@@ -35,12 +35,12 @@ def relative_entropy(evidence: Evidence) -> Series:
 )
 def double_softmax(evidence: Evidence) -> Verdict | None:
     """Probabilities that end at e / (e + n − 1), where those of two softmaxes in a row end."""
-    highest, actions = evidence.get(MAX_PROBABILITY, points=8), evidence.facts.num_actions
+    highest, actions = evidence.get(MAX_PROBABILITY, points=LOOKS), evidence.facts.num_actions
     if actions is None or actions < 2:
         raise NotJudged("needs the number of actions of a discrete action space")
     bound = math.e / (math.e + actions - 1)
     at_bound = (highest.values > 0.99 * bound) & (highest.values < 1.0001 * bound)
-    spell = persistent_spell(at_bound, points=8)
+    spell = persistent_spell(at_bound, points=LOOKS)
     if spell is None or highest.values.max() > 1.0001 * bound:
         return None
     begin, end = int(highest.steps[spell.first]), int(highest.steps[spell.last])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 
@@ -83,7 +83,7 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
 @rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")
 def episodes_at_limit(evidence: Evidence) -> Verdict | None:
     """Episodes that all end at the time limit, while the return does not rise."""
-    share, returns = evidence.judged(LIMIT), evidence.returns
+    share, returns = evidence.judged(LIMIT, points=LOOKS), evidence.returns
     if returns is None:
         raise NotJudged("needs 8 points of train/reward")
     if np.mean(share.values == 1) < 0.9 or returns.improved:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
@@ -81,11 +81,11 @@ def observation_scale(evidence: Evidence, threshold: float) -> Verdict | None:
 )
 def policy_blind(evidence: Evidence) -> Verdict | None:
     """A policy that gives an action the same probability at every observation, though it moves."""
-    spread = evidence.judged(SPREAD)
+    spread = evidence.judged(SPREAD, points=LOOKS)
     kl, dominant = evidence.find(KL), evidence.median("diagnostics/dominant_action_fraction", after=evidence.burn_in)
     if kl is None or np.median(kl.values) <= 0:
         raise NotJudged("needs a policy that moves")
-    spell = persistent_spell(spread.values < 1e-5, points=8, share=0.5)
+    spell = persistent_spell(spread.values < 1e-5, points=LOOKS, share=0.5)
     if spell is None or (dominant is not None and dominant > 0.999):
         return None
     begin, end = int(spread.steps[spell.first]), int(spread.steps[spell.last])

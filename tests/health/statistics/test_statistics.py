@@ -156,6 +156,27 @@ def test_collector_sees_the_first_minibatch_of_each_rollout() -> None:
     assert found["diagnostics/repeated_rollout"] == 1.0
 
 
+def test_log_probabilities_of_a_policy_that_sees_and_of_one_that_does_not() -> None:
+    """Actions a = m + σ z of a normal policy, with means m and noise z both standard normal, in two dimensions.
+
+    Given a, z is normal with variance s = 1 / (1 + σ²) and a mean whose square is σ² / (1 + σ²) in the mean. What is
+    left of log p = −z² / 2 + c is Var(z² | a) / 4 = (2 s² + 4 s σ² / (1 + σ²)) / 4 in each dimension.
+    """
+    sigma, shape = 0.7, (T, 128, 2)
+    random = torch.Generator().manual_seed(5)
+    means, noise = torch.randn(shape, generator=random), torch.randn(shape, generator=random)
+    s, share = 1 / (1 + sigma**2), sigma**2 / (1 + sigma**2)
+    expected = math.sqrt(2 * (2 * s**2 + 4 * s * share) / 4)
+    spreads = []
+    for mean in (torch.zeros(shape), means):
+        actions = mean + sigma * noise
+        log_probs = torch.distributions.Normal(mean, sigma).log_prob(actions).sum(-1)
+        rollout = Rollout(actions=actions, log_probs=log_probs, action_space=spaces.Box(-9, 9, (2,)))
+        spreads.append(rollout_statistics(rollout)["diagnostics/log_prob_spread"])
+    assert spreads[0] < 1e-5
+    assert spreads[1] == pytest.approx(expected, rel=0.03)
+
+
 def test_a_rollout_of_any_fields_gives_what_they_allow() -> None:
     full = _rollout()
     for field in dataclasses.fields(full):
