@@ -21,6 +21,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
 """Field to the hyperparameter names that trainers give it."""
 AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout")
 """Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
+_LARGEST = 2**53  # an integer that float64 holds
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ class Facts:
         """
         logged = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
         known: dict[str, Any] = {
-            name: int(values[-1]) for name, values in logged.items() if len(values) and math.isfinite(values[-1])
+            name: int(values[-1])
+            for name, values in logged.items()
+            if len(values) and (0 if name == "has_dropout" else 1) <= values[-1] <= _LARGEST
         }
         return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
 

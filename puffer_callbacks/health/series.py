@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+LARGEST = 1e150
+"""Squares of larger numbers, and sums of them, overflow float64."""
 
 
 class Series(NamedTuple):
@@ -20,9 +22,9 @@ class Series(NamedTuple):
     values: Floats
 
     def finite(self) -> "Series":
-        """The points whose value is finite."""
+        """The points whose value is finite, held to ±1e150: the square of a larger one is not."""
         keep = np.isfinite(self.values)
-        return Series(self.steps[keep], self.values[keep])
+        return Series(self.steps[keep], np.clip(self.values[keep], -LARGEST, LARGEST))
 
     def after(self, step: float) -> "Series":
         """The points from a step on."""

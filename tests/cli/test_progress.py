@@ -5,6 +5,7 @@ import warnings
 
 import lightning.pytorch as pl
 import pytest
+from tqdm import tqdm
 
 from puffer_callbacks.cli.progress import ProgressCallback, lines_above_the_bar
 from puffer_callbacks.cli.run import goal
@@ -30,7 +31,10 @@ class Complains(pl.Callback):
 
 @pytest.mark.filterwarnings("default::puffer_callbacks.faults.PufferWarning")
 def test_the_bar_ends_at_100_percent_and_a_warning_is_a_line_of_its_own(quiet_trainer, capsys, caplog):
-    caplog.set_level(logging.WARNING, logger="lightning.pytorch")
+    for package in ("lightning.pytorch", "pytorch_lightning"):  # whichever was imported last speaks for both
+        caplog.set_level(logging.WARNING, logger=package)
+    for bar in list(getattr(tqdm, "_instances", ())):  # of fits that failed: Lightning leaves them open
+        bar.close()
     module = PPO("CartPole", **SMALL)
     progress = ProgressCallback(goal(module))
     with lines_above_the_bar():

@@ -3,11 +3,13 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell
 
 KL, CLIP = "diagnostics/approx_kl", "diagnostics/clip_fraction"
+WEIGHT_CHANGE = "diagnostics/weight_change/"
 FIRST_KL, LOG_PROB_ERROR = "diagnostics/first_kl", "diagnostics/log_prob_error"
 DEFAULT_CLIP_RANGE = 0.2
 
@@ -120,6 +122,14 @@ def kl_zero(evidence: Evidence) -> Verdict | None:
     begin, end = int(kl.steps[spell.first]), int(kl.steps[spell.last])
     if begin > evidence.total_steps * 0.9:
         return None  # the end of a schedule
+    if _actor_moves(evidence):
+        raise NotJudged("the actor's weights change: with one step in an update the KL is measured before it")
     message = "The policy does not move at all: the KL is exactly 0."
     return Verdict(message, ("actor_not_trained", "optimizer_missing", "learning_rate_zero"), begin, end,
                    evidence.numbers([KL, "train/learning_rate"], end))  # fmt: skip
+
+
+def _actor_moves(evidence: Evidence) -> bool:
+    """Whether the weights of the actor change, or those of no certain role where none has the actor's name."""
+    changes = {role_of(n): bool((s.values > 0).any()) for n, s in sorted(evidence.matching(WEIGHT_CHANGE).items())}
+    return changes.get("actor", changes.get("other", False))

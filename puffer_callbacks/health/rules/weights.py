@@ -8,10 +8,11 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import Role, role_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, Spell, persistent_spell, rank_correlation
 
-CHANGE, NORM = "diagnostics/weight_change/", "diagnostics/weight_norm/"
+NORM = "diagnostics/weight_norm/"
 _POINTS = 3
 
 
@@ -23,9 +24,9 @@ _POINTS = 3
 )
 def weights_unchanged(evidence: Evidence) -> Verdict | None:
     """Weights that are the same after an update as before, whole or in a part."""
-    changes = {n: s for n, s in evidence.matching(CHANGE).items() if len(s.values) >= _POINTS}
+    changes = {n: s for n, s in evidence.matching(WEIGHT_CHANGE).items() if len(s.values) >= _POINTS}
     if not changes:
-        raise NotJudged(f"needs {_POINTS} points of {CHANGE}*: a callback in the training loop")
+        raise NotJudged(f"needs {_POINTS} points of {WEIGHT_CHANGE}*: a callback in the training loop")
     started = min((int(s.steps[s.values > 0][0]) for s in changes.values() if (s.values > 0).any()), default=None)
     still = {name: spell for name, s in changes.items() if (spell := _still(s, started, evidence)) is not None}
     if not still:
@@ -36,7 +37,7 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
     if not causes:
         return None
     which = "All weights" if len(still) == len(changes) else f"The weights of {', '.join(sorted(still))}"
-    numbers = evidence.numbers([CHANGE + name for name in sorted(still)[:4]], end)
+    numbers = evidence.numbers([WEIGHT_CHANGE + name for name in sorted(still)[:4]], end)
     return Verdict(f"{which} stay exactly as they are, update after update.", causes, begin, end, numbers)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from puffer_callbacks.health.statistics.sample import Floats, Sample
+from puffer_callbacks.health.series import Floats
+from puffer_callbacks.health.statistics.sample import Sample
 
 
 def action_statistics(sample: Sample, action_space: Any) -> dict[str, float]:

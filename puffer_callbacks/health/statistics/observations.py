@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from puffer_callbacks.health.statistics.sample import Floats, Sample
+from puffer_callbacks.health.series import Floats
+from puffer_callbacks.health.statistics.sample import Sample
 
 
 def observation_statistics(sample: Sample) -> dict[str, float]:

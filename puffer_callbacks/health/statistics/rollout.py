@@ -69,14 +69,13 @@ def critic_statistics(sample: Sample) -> dict[str, float]:
         ``diagnostics/return_std``, ``diagnostics/value_std``, ``diagnostics/advantage_std`` and
         ``diagnostics/value_error``, the root mean squared error over the root mean square of the targets.
     """
-    found = {}
-    for name, array in (("return", sample.returns), ("value", sample.values), ("advantage", sample.advantages)):
-        if array is not None and np.isfinite(array).all():
-            found[f"diagnostics/{name}_std"] = float(array.std())
-    if sample.returns is not None and sample.values is not None and {"diagnostics/return_std"} < found.keys():
-        scale = np.sqrt(np.square(sample.returns).mean())
-        error = np.sqrt(np.square(sample.returns - sample.values).mean())
-        if np.isfinite(error) and scale > 0:
+    named = {"return": sample.returns, "value": sample.values, "advantage": sample.advantages}
+    arrays = {name: array for name, array in named.items() if array is not None and np.isfinite(array).all()}
+    found = {f"diagnostics/{name}_std": float(array.std()) for name, array in arrays.items()}
+    if {"return", "value"} <= arrays.keys():
+        scale = np.sqrt(np.square(arrays["return"]).mean())
+        error = np.sqrt(np.square(arrays["return"] - arrays["value"]).mean())
+        if scale > 0:
             found["diagnostics/value_error"] = float(error / scale)
     return found
 

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from puffer_callbacks.health.series import LARGEST, Floats
 from puffer_callbacks.rollout import Rollout
-
-Floats = npt.NDArray[np.float64]
 
 MAX_STEPS = 8192
 """Environment steps in a sample: statistics of more cost time and change little."""
@@ -71,5 +70,6 @@ def sample_of(rollout: Rollout, *, max_steps: int = MAX_STEPS) -> Sample:
     )
 
 
-def _to_numpy(tensor: Tensor) -> npt.NDArray[Any]:
-    return tensor.detach().double().cpu().numpy()
+def _to_numpy(tensor: Tensor) -> Floats:
+    array: Floats = tensor.detach().double().cpu().numpy()
+    return np.where(np.abs(array) < LARGEST, array, np.inf)  # so is NaN: the statistics ask for finite ones

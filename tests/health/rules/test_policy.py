@@ -3,7 +3,7 @@
 import numpy as np
 
 from puffer_callbacks.health import Facts
-from tests.health.runs import FLAT, RISING, STEPS, constant, found, step_at
+from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
 
 TWO = Facts(num_actions=2, clip_range=0.2)
 LOG2 = np.log(2)
@@ -51,6 +51,14 @@ def test_kl_of_exactly_zero() -> None:
     assert found("kl_zero", TWO, diagnostics__approx_kl=step_at(50_000, 0.01, 0)) is not None
     assert found("kl_zero", TWO, diagnostics__approx_kl=step_at(95_000, 0.01, 0)) is None
     assert found("kl_zero", TWO, diagnostics__approx_kl=constant(1e-9)) is None
+
+
+def test_a_kl_measured_before_the_only_step_of_an_update_is_not_judged() -> None:
+    kl = {"diagnostics__approx_kl": constant(0)}
+    moving = {"diagnostics__weight_change__actor": constant(1e-3), "diagnostics__weight_change__critic": constant(1e-3)}
+    assert "the actor's weights change" in judged(TWO, **kl, **moving).not_judged["kl_zero"]
+    assert found("kl_zero", TWO, **kl, **moving | {"diagnostics__weight_change__actor": constant(0)}) is not None
+    assert found("kl_zero", TWO, **kl, diagnostics__weight_change__critic=constant(1e-3)) is not None
 
 
 def test_falling_entropy_is_a_collapse_only_where_the_return_stands_still() -> None:

@@ -186,3 +186,19 @@ def test_a_rollout_of_any_fields_gives_what_they_allow() -> None:
             without = dataclasses.replace(full, **{field.name: None})
             assert rollout_statistics(without).keys() < rollout_statistics(full).keys(), field.name
     assert rollout_statistics(Rollout(episode_returns=torch.ones(2))) == {}
+
+
+@pytest.mark.parametrize("largest", [1e160, 1e300, -1.7e308, 1e-310, math.inf])
+@pytest.mark.parametrize("spread", [False, True])
+def test_numbers_at_the_ends_of_float64_give_finite_statistics_without_a_warning(largest: float, spread: bool) -> None:
+    torch.manual_seed(0)
+    numbers = largest * (torch.rand(16, 4).double() if spread else torch.ones(16, 4).double())
+    dones = torch.zeros(16, 4, dtype=torch.bool)
+    dones[5] = True
+    same = dict.fromkeys(("actions", "rewards", "values", "log_probs", "advantages", "returns"), numbers)
+    rollout, collector = Rollout(numbers[..., None].expand(16, 4, 3), **same, dones=dones), Collector()
+    found = collector.add_rollout(rollout, parameters=[("weight", numbers)])
+    found |= collector.add_rollout(rollout, parameters=[("weight", -numbers)])
+    assert found["diagnostics/done_fraction"] == 1 / 16
+    weights = {tag for tag in found if "weight" in tag}
+    assert all(math.isfinite(value) for tag, value in found.items() if tag not in weights)
