@@ -11,6 +11,7 @@ from puffer_callbacks.callbacks.kept_rollout import KeptRollout
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
+from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
@@ -192,7 +193,8 @@ class HistogramCallback(PufferCallback):
             named = ((plain_name(name), p.detach()) for name, p in module.named_parameters())
             tensors = {f"weights/{name}": weight for name, weight in named if name in self._selection}
         if self.activations and not self._has_no_probe:
-            layers = activations(module, self._probe).items()
+            with isolated(module):
+                layers = activations(module, self._probe).items()
             tensors |= {f"activations/{name}": out for name, out in layers if name in self._selection}
         return tensors
 
