@@ -18,7 +18,6 @@ from puffer_callbacks.callbacks.module_api import emit
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, to_floats
 
-
 _open: "list[TrainerAdapter]" = []
 """Those with a fit that has begun and not ended."""
 
