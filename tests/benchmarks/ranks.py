@@ -6,9 +6,9 @@ than cores they take turns on a core: processor time per rank is what each costs
 time is that of a machine that is too small. Medians over rounds.
 
 Each collective is counted with its size where the code calls ``torch.distributed``. For more ranks than there are here
-messages and bytes are computed from these sizes: gloo's all-gather and all-reduce are rings (each rank sends its part
-W − 1 times, and 2 (W − 1) times a Wth of the whole), its gather is one message to rank 0 from each, its broadcast a
-binomial tree (at most log2 W messages of a rank).
+messages and bytes are computed from these sizes, as gloo's sources have it: its all-gather is a ring (each rank sends
+W − 1 parts, in two messages each), its all-reduce twice such a ring over Wths of the whole, its gather is one message
+to rank 0 from each, its broadcast a binomial tree (rank 0 sends log2 W messages, another rank at most one less).
 """
 
 import argparse
@@ -80,8 +80,8 @@ def messages(calls: Calls, ranks: int) -> dict[str, tuple[int, int]]:
     received, sent = [0, 0], [0, 0]
     for name, size in calls:
         parts = {
-            "all_gather": ((ranks - 1, (ranks - 1) * size),) * 2,
-            "all_reduce": ((2 * (ranks - 1), 2 * (ranks - 1) * math.ceil(size / ranks)),) * 2,
+            "all_gather": ((2 * (ranks - 1), (ranks - 1) * size),) * 2,
+            "all_reduce": ((4 * (ranks - 1), 2 * (ranks - 1) * math.ceil(size / ranks)),) * 2,
             "gather": ((ranks - 1, (ranks - 1) * size), (1, size)),
             "broadcast": ((0, 0), (tree - 1, (tree - 1) * size)),
         }[name]
