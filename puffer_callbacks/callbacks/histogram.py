@@ -26,8 +26,9 @@ class HistogramCallback(PufferCallback):
     """Logs histograms of weights and gradients, and of the rollout's advantages, values, rewards and actions.
 
     Gradients are after accumulation and unscaling, before the clip. They belong to one step of one optimizer: the
-    step that crosses the interval, or the optimizer's first one after it. The first histograms are of the first step,
-    the last ones, without gradients, of the end of training.
+    step that crosses the interval, or the optimizer's first one after it. Those that were clipped by other means than
+    ``torch.nn.utils`` are ``gradients/clipped/<parameter>``. The first histograms are of the first step, the last
+    ones, without gradients, of the end of training.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -131,8 +132,9 @@ class HistogramCallback(PufferCallback):
         """Count the gradients of a step that crosses the interval."""
         if step.index in self._gradients:  # once in a training step
             return None
+        prefix = "gradients/clipped" if step.is_clipped else "gradients"
         gradients = {
-            f"gradients/{name}": p.grad
+            f"{prefix}/{name}": p.grad
             for name, p in optimized(pl_module, optimizer).items()
             if p.grad is not None and name in self._selection
         }
