@@ -118,7 +118,11 @@ class OptimizerSteps:
             self._measure(counter, is_clipped=self._backward_norms.have_changed(_parameters(counter.optimizer)))
 
     def _before_clip(self, parameters: list[Tensor]) -> None:
-        self._run_guarded(self, lambda: self._measure_before_clip(parameters))
+        if any(map(self._is_looked_at, self._counters.optimizers.values())):
+            self._run_guarded(self, lambda: self._measure_before_clip(parameters))
+
+    def _is_looked_at(self, counter: OptimizerCounter) -> bool:
+        return not counter.clip_seen and self._counters.steps_with(counter) >= counter.gradients_due_at
 
     def _after_unscale(self, optimizer: Any) -> None:
         """Dividing gradients by the scale of the loss is no clip."""
@@ -127,9 +131,7 @@ class OptimizerSteps:
     def _measure_before_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
         for counter in self._counters.optimizers.values():
-            if self._counters.steps_with(counter) < counter.gradients_due_at or counter.clip_seen:
-                continue
-            if clipped & {id(parameter) for parameter in _parameters(counter.optimizer)}:
+            if self._is_looked_at(counter) and clipped & {id(each) for each in _parameters(counter.optimizer)}:
                 counter.clip_seen = True
                 self._measure(counter, is_clipped=False)
 
