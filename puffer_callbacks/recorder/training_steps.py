@@ -116,6 +116,10 @@ class TrainingSteps:
         elif self._listeners.at_every_step:
             self._call(self._listeners.at_every_step, outputs, batch, loss_scale)
 
+    def epoch_start(self) -> None:
+        """An epoch of training begins."""
+        self._is_between_epochs = False
+
     def epoch_end(self) -> None:
         """An epoch of training is over: ``EarlyStopping`` and its kind look at the means of open intervals."""
         self._is_between_epochs = True
@@ -156,7 +160,6 @@ class TrainingSteps:
         self._due_at = 0
 
     def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
-        self._is_between_epochs = False
         due: list[Any] = []
         with self._guard:
             self._row_log.advance(self._counters)
