@@ -19,18 +19,20 @@ ENV_STEPS = 16
 """Of a rollout."""
 BATCHES = 8
 """Batches of an epoch."""
+BATCH_SIZE = 4
+EPOCHS = 4
 
 
 class Learner(pl.LightningModule):
     """Learns a regression, with a rollout of known returns every ``INTERVAL`` batches; keeps its own numbers."""
 
-    def __init__(self, returns: Sequence[float] = (), *, lr: float = 0.05, batch_size: int = 4) -> None:
+    def __init__(self, returns: Sequence[float] = (), *, lr: float = 0.05, batch_size: int = BATCH_SIZE) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.backbone = nn.Sequential(nn.Linear(4, 8), nn.Tanh())
         self.head = nn.Linear(8, 1)
         self.lr, self.batch_size = lr, batch_size
-        self.env_steps, self.returns = 0, list(returns)
+        self.env_steps, self.returns, self.flops_per_batch = 0, list(returns), 1000
         self.rollouts = 0
         self.losses: list[float] = []
         self.rates: list[float] = []
@@ -48,7 +50,7 @@ class Learner(pl.LightningModule):
         return {"loss": loss}
 
     def _collect(self) -> None:
-        drawn = torch.rand(8, 2, 4, 6, 3, generator=torch.Generator().manual_seed(self.rollouts))
+        drawn = torch.rand(8, 2, 4, generator=torch.Generator().manual_seed(self.rollouts))
         returns = self.returns[self.rollouts] if self.rollouts < len(self.returns) else float(self.rollouts)
         self.env_steps += ENV_STEPS
         self.rollouts += 1
@@ -65,7 +67,7 @@ class Learner(pl.LightningModule):
         return torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=self.lr, momentum=0.9)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        inputs = torch.randn(4 * BATCHES, 4, generator=torch.Generator().manual_seed(1))
+        inputs = torch.randn(BATCH_SIZE * BATCHES, 4, generator=torch.Generator().manual_seed(1))
         return DataLoader(TensorDataset(inputs, inputs.sum(1, keepdim=True)), batch_size=self.batch_size)
 
 
@@ -102,7 +104,7 @@ def fit(
     callback = stock() if stock is not None else None
     quiet: dict[str, Any] = {
         "accelerator": "cpu",
-        "max_epochs": 4,
+        "max_epochs": EPOCHS,
         "default_root_dir": folder,
         "enable_progress_bar": False,
         "enable_model_summary": False,

@@ -16,14 +16,27 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 
-from tests.lightning.fits import BATCHES, ENV_STEPS, INTERVAL, Learner, both, check, fit, means, points
+from tests.lightning.fits import (
+    BATCH_SIZE,
+    BATCHES,
+    ENV_STEPS,
+    EPOCHS,
+    INTERVAL,
+    Learner,
+    both,
+    check,
+    fit,
+    means,
+    points,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*Found .* module.* in eval mode"),
     pytest.mark.filterwarnings("ignore:.*Checkpoint directory"),
+    pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
+    pytest.mark.filterwarnings("ignore:.*there is no last checkpoint available"),
 ]
-EPOCHS = 4
 RETURNS = (3.0, 1.0, 9.0, 4.0, 7.0, 2.0, 8.0, 5.0)
 """Of the rollouts of four epochs, two in each."""
 
@@ -137,7 +150,7 @@ def test_gradient_accumulation_scheduler(tmp_path):
 
 
 def test_learning_rate_finder(tmp_path):
-    finder = lambda: LearningRateFinder(1e-3, 0.5, num_training_steps=12, early_stop_threshold=None)  # noqa: E731
+    finder = lambda: LearningRateFinder(1e-3, 0.5, num_training_steps=40, early_stop_threshold=None)  # noqa: E731
     found, plain = both(tmp_path, finder)
     assert found.module.lr == plain.module.lr != 0.05
     trained = EPOCHS * BATCHES
@@ -151,9 +164,9 @@ def test_learning_rate_finder(tmp_path):
 
 
 def test_batch_size_finder(tmp_path):
-    found, plain = both(tmp_path, lambda: BatchSizeFinder(init_val=2, max_trials=2, steps_per_trial=2))
+    found, plain = both(tmp_path, lambda: BatchSizeFinder(init_val=2, max_trials=3, steps_per_trial=2))
     assert found.module.batch_size == plain.module.batch_size == 8
-    trained = EPOCHS * 4 * BATCHES // found.module.batch_size
+    trained = EPOCHS * BATCHES * BATCH_SIZE // found.module.batch_size
     assert [value for _, value in points(found, "train/loss")] == pytest.approx(
         means(found.module.losses[-trained:]), rel=1e-6
     )
@@ -175,7 +188,7 @@ class Fails(Learner):
 def test_on_exception_checkpoint(tmp_path):
     saves = OnExceptionCheckpoint(tmp_path / "saved")
     with pytest.raises(RuntimeError, match="the simulator died"):
-        fit(tmp_path, lambda: saves, with_ours=True, make=Fails)
+        fit(tmp_path, lambda: saves, with_ours=True, make=Fails, enable_checkpointing=True)
     found = fit(tmp_path, None, with_ours=True, make=Fails, ckpt_path=saves.ckpt_path)
     done = 2 * BATCHES + 5
     assert found.trainer.global_step == EPOCHS * BATCHES

@@ -122,7 +122,7 @@ def run(scenario: str, folder: Path, *, timeout: float = 240) -> tuple[list[int]
 def _start(scenario: str, folder: Path, rank: int, namespace: str) -> "subprocess.Popen[str]":
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     torchrun += [f"--node-rank={rank}", f"--master-addr={_ADDRESSES[0]}", "--master-port=29617"]
-    command = ["ip", "netns", "exec", namespace, *torchrun, "-m", __spec__.name, "--node", scenario, str(folder)]
+    command = ["ip", "netns", "exec", namespace, *torchrun, "-m", __spec__.name, "--train", scenario, str(folder)]
     environment = os.environ | {"GLOO_SOCKET_IFNAME": namespace, "OMP_NUM_THREADS": "1"}
     pipe: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if rank == 0 else {}
     quiet: Any = pipe or {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -160,10 +160,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Every scenario; prints one line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenarios", nargs="*", default=SCENARIOS, metavar="SCENARIO", help=", ".join(SCENARIOS))
-    parser.add_argument("--node", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
-    if options.node:
-        train(options.node[0], Path(options.node[1]))
+    if options.train:
+        train(options.train[0], Path(options.train[1]))
         return 0
     for scenario in options.scenarios:
         with tempfile.TemporaryDirectory(prefix="nodes-") as folder:
