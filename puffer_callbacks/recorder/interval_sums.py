@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,11 @@ class IntervalSums:
                     self._fold()
                 return True
         return self._add_any(outputs, rates)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the scalars in the sums, and of those that were plain numbers before."""
+        return {*self._totals, *chain.from_iterable((*self._rows, *self._on_device))}
 
     def pop(self) -> dict[str, Total]:
         """Return the sums since the last call, and begin anew."""

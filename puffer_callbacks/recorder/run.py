@@ -55,7 +55,7 @@ class Run:
     def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
         """Open the writers."""
         self.faults.reset()
-        backends = default_writer(loggers, self.faults)
+        backends = default_writer(loggers, self.faults, take_row=self._take_row)
         self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
         self._process = os.getpid()
         atexit.register(self._at_exit)
@@ -128,6 +128,13 @@ class Run:
             self.counters.load_state_dict(state["counters"])
             self._elapsed = state["elapsed"]
             self.row_log.load_state_dict(state["row_log"])
+
+    def _take_row(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether a row is one that Lightning logs by itself, and recorded."""
+        if self.steps is not None:
+            with self.guard("Recorder"):
+                return self.steps.logged_rows.take(metrics)
+        return False
 
     def _handle(self, error: Exception) -> bool:
         return self.guard("Recorder").handle(error)

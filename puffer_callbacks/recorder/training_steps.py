@@ -13,6 +13,7 @@ from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.hooks import hide_idle_hooks, show_idle_hooks
 from puffer_callbacks.recorder.listeners import StepListeners
+from puffer_callbacks.recorder.logged_values import LoggedRows
 from puffer_callbacks.recorder.monitors import publish
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
 from puffer_callbacks.recorder.row_log import RowLog
@@ -56,6 +57,10 @@ class TrainingSteps:
         self._is_first, self._is_between_epochs = True, False
         self._batch: Any = None
         self._unpublished: dict[str, float] = {}
+        self.logged_rows = LoggedRows(
+            trainer, self._callbacks, record=lambda values: row_log.record(values, self._counters.axes())
+        )
+        """The rows that Lightning logs by itself."""
         for callback in self._callbacks:
             if callable(getattr(callback, "resume_at", None)):
                 with run.guard(type(callback).__name__):
