@@ -2,24 +2,19 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import guarded, guarded_state
-from puffer_callbacks.callbacks.metric_tags import means, tags_of, with_tags
-from puffer_callbacks.distributed import broadcast_json, gather_json
-from puffer_callbacks.recorder.interval_sums import IntervalSums, Total, merge_totals
+from puffer_callbacks.callbacks.step_sums import StepSums, Totals, means, sum_over_ranks, with_tags
 from puffer_callbacks.recorder.logged_values import LoggedValues
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.scalars import Scalar
-
-Parts = Sequence[Mapping[str, Total]]
-"""Totals of what training steps returned, and of what they logged."""
 
 
 class MetricsCallback(PufferCallback):
@@ -56,12 +51,11 @@ class MetricsCallback(PufferCallback):
         self._reset()
 
     def _reset(self) -> None:
-        self._sums, self._logged_sums, self._logged = IntervalSums(), IntervalSums(), LoggedValues()
+        self._sums, self._logged = StepSums(), LoggedValues()
         self._world_size = 1
         self._nonfinite: Counter[str] = Counter()
-        self._recorded: dict[str, float] = {}
-        self._rates: dict[str, Scalar] = {}
-        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._has_logged = False
+        self._latest: dict[str, float] = {}
+        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = False
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
@@ -86,11 +80,11 @@ class MetricsCallback(PufferCallback):
             loss_scale: what the ``loss`` was divided by.
         """
         self._add_logged(self._logged.pop())  # of the step before
-        self._last_step_had_scalars = self._sums.add(outputs, learning_rates, loss_scale=loss_scale)
+        self._last_step_had_scalars = self._sums.add_returned(outputs, learning_rates, loss_scale=loss_scale)
         if self._last_step_had_scalars:
             self._saw_scalars = True
         else:
-            self._saw_no_scalars, self._rates = True, dict(learning_rates)
+            self._saw_no_scalars = True
 
     @property
     def next_step(self) -> int:
@@ -102,11 +96,11 @@ class MetricsCallback(PufferCallback):
         """Log the interval where it ends; in one process not before a step that has scalars."""
         recorder = Recorder.of(trainer)
         self._add_logged(self._logged.pop_now())
-        is_empty = self._saw_scalars and not (self._last_step_had_scalars or self._has_logged)
+        is_empty = self._saw_scalars and not (self._last_step_had_scalars or self._sums.has_logged)
         if is_empty and self._world_size == 1:  # ranks end it together
             return
         if self._every.fires(recorder.counters.optimizer_steps):
-            self._record(recorder, self._over_ranks(self._pop()))
+            self._record(recorder, self._over_ranks(self._sums.pop()))
             self._report_if_nothing(recorder)
 
     @guarded
@@ -134,7 +128,7 @@ class MetricsCallback(PufferCallback):
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
         self._logged.stop()
-        self._record(recorder, self._over_ranks(self._pop()))
+        self._record(recorder, self._over_ranks(self._sums.pop()))
         self._report_if_nothing(recorder)
 
     @guarded
@@ -142,12 +136,12 @@ class MetricsCallback(PufferCallback):
         """Log the interval that the exception cut short, as it is here: other ranks may be gone."""
         self._add_logged(self._logged.pause())
         self._logged.stop()
-        self._record(Recorder.of(trainer), self._pop())
+        self._record(Recorder.of(trainer), self._sums.pop())
 
     def open_means(self) -> dict[str, float]:
         """The means of the interval so far, by tag. Every rank calls this at the same point of training."""
-        logged = {tag: mean for tag, mean in self._recorded.items() if tag in self._logged.names}
-        return logged | means(self._over_ranks([self._sums.peek(), self._logged_sums.peek()]))
+        logged = {tag: mean for tag, mean in self._latest.items() if tag in self._logged.names}
+        return logged | means(self._over_ranks(self._sums.peek()))
 
     def unlogged(self, values: dict[str, float]) -> dict[str, float]:
         """What of a row of Lightning's own has to be logged beside the interval means.
@@ -158,40 +152,39 @@ class MetricsCallback(PufferCallback):
         if self._logged.in_training:
             self._add_logged(self._logged.pop())
             return {name: value for name, value in values.items() if name not in self._logged.names}
-        own = {*self._recorded, *tags_of(self._sums.names), *self._logged.names}
+        own = {*self._latest, *self._sums.tags}
         return {f"{name}_epoch" if name in own else name: value for name, value in values.items()}
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
         self._add_logged(self._logged.pop_now())
-        sums = {"means": self._sums.state_dict(), "logged": self._logged_sums.state_dict()}
-        return sums | {"nonfinite": dict(self._nonfinite)}
+        counts, latest = dict(self._nonfinite), dict(self._latest)
+        return {"means": self._sums.state_dict(), "latest": latest, "nonfinite": counts}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._sums.load_state_dict(state_dict["means"])
-        self._logged_sums.load_state_dict(state_dict["logged"])
-        self._nonfinite = Counter(state_dict["nonfinite"])
+        self._latest, self._nonfinite = dict(state_dict["latest"]), Counter(state_dict["nonfinite"])
 
-    def _add_logged(self, values: dict[str, Tensor]) -> None:
+    def _add_logged(self, values: Mapping[str, Tensor]) -> None:
         """Add what was logged at one step."""
         if values:
-            self._logged_sums.add(values)
-            self._saw_scalars = self._has_logged = True
-            rates, self._rates = self._rates, {}
-            self._sums.add(rates)
+            self._sums.add_logged(values)
+            self._saw_scalars = True
 
-    def _record(self, recorder: Recorder, parts: Parts) -> None:
+    def _record(self, recorder: Recorder, totals: Totals) -> None:
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the number of steps that a mean is over
-        for named, (total, count, nonfinite) in with_tags(*parts):
+        others = recorder.latest.keys() - self._latest.keys()  # of other callbacks
+        for named, (total, count, nonfinite) in with_tags(totals, excluded=others):
             row, mean = rows[count], total / count if count else math.nan
             for tag, sign in named:
-                row[tag] = self._recorded[tag] = sign * mean
+                row[tag] = self._latest[tag] = sign * mean
             if nonfinite:
-                self._nonfinite[named[0][0]] += nonfinite
-                recorder.record({f"nonfinite/{named[0][0]}": float(self._nonfinite[named[0][0]])})
+                tag = named[0][0]
+                self._nonfinite[tag] += nonfinite
+                recorder.record({f"nonfinite/{tag}": float(self._nonfinite[tag])})
         for count, values in rows.items():
             recorder.record(values, count=count)
 
@@ -199,17 +192,7 @@ class MetricsCallback(PufferCallback):
         if self._saw_no_scalars and not self._saw_scalars:
             self._saw_no_scalars = False
             expected = "expected training_step to return a dict of scalars such as {'loss': …}, or to call self.log"
-            recorder.faults.report("MetricsCallback", f"{expected}; got neither, so there is nothing to log yet")
+            recorder.faults.report("MetricsCallback", f"{expected}; got neither, so there is nothing to log")
 
-    def _pop(self) -> Parts:
-        """The sums of the interval that ends."""
-        self._has_logged = False
-        return [self._sums.pop(), self._logged_sums.pop()]
-
-    def _over_ranks(self, parts: Parts) -> Parts:
-        """The sums over all ranks, on every rank, so that all of them monitor the same numbers."""
-        if self._world_size == 1:
-            return parts
-        ranks = gather_json(parts)
-        summed = broadcast_json(None if ranks is None else [merge_totals(part) for part in zip(*ranks, strict=True)])
-        return [{name: (total, count, others) for name, (total, count, others) in part.items()} for part in summed]
+    def _over_ranks(self, totals: Totals) -> Totals:
+        return totals if self._world_size == 1 else sum_over_ranks(totals)
