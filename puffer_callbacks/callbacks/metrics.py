@@ -102,6 +102,8 @@ class MetricsCallback(PufferCallback):
         if self._every.fires(recorder.counters.optimizer_steps):
             self._record(recorder, self._over_ranks(self._sums.pop()))
             self._report_if_nothing(recorder)
+            if self._logged.names:  # not monitored: the names of checkpoints have an epoch of their own
+                recorder.record({"epoch": float(trainer.current_epoch)}, monitored=False)
 
     @guarded
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
@@ -151,7 +153,8 @@ class MetricsCallback(PufferCallback):
         """
         if self._logged.in_training:
             self._add_logged(self._logged.pop())
-            return {name: value for name, value in values.items() if name not in self._logged.names}
+            logged = {*self._logged.names, "epoch"}  # which stands beside the means
+            return {name: value for name, value in values.items() if name not in logged}
         own = {*self._latest, *self._sums.tags}
         return {f"{name}_epoch" if name in own else name: value for name, value in values.items()}
 

@@ -5,8 +5,6 @@ from typing import Any
 
 from torch import Tensor
 
-from puffer_callbacks.values.tags import sanitize_tag
-
 
 class LoggedValues:
     """The values that ``self.log`` gives loggers at training steps, each once.
@@ -75,6 +73,7 @@ class LoggedValues:
             address, seen = value.data_ptr(), self._seen.get(name)
             if seen is None or seen[0] != address or not address:  # some devices give no address
                 fresh[name], self._seen[name] = value, (address, value)
+        fresh.pop("epoch", None)
         if "step" in fresh:  # the module chooses an x axis of its own: its rows are left to Lightning
             return {}
         self.names.update(fresh)
@@ -121,6 +120,6 @@ class LoggedRows:
         for reader in self._readers:
             values = reader.unlogged(values)
         if values:
-            self._record({sanitize_tag(name): value for name, value in values.items()})
+            self._record(values)
         self._last = metrics
         return True

@@ -81,13 +81,20 @@ class Run:
         self.stopwatch.restart()  # what it costs to open a backend is no share of a step
         self.budget.restart()
 
-    def record(self, values: Mapping[str, Value], *, axes: Axes | None = None, count: int | None = None) -> None:
+    def record(
+        self,
+        values: Mapping[str, Value],
+        *,
+        axes: Axes | None = None,
+        count: int | None = None,
+        monitored: bool = True,
+    ) -> None:
         """Add values to the row at this point of the run (see ``Recorder.record``)."""
         if self.row_log is not None and values:
             values = {sanitize_tag(str(tag)): value for tag, value in values.items()}
             at = self.counters.axes() if axes is None else axes
             self.row_log.record(values, at, count=count, own_point=axes is not None)
-            if self.steps is not None:
+            if monitored and self.steps is not None:
                 self.steps.publish_later(values)
 
     @property

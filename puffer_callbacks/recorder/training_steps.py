@@ -31,7 +31,7 @@ class Recording(Protocol):
     def guard(self, name: str) -> Guard:
         """A block whose time and faults are on the account of ``name``."""
 
-    def record(self, values: Mapping[str, Value]) -> None:
+    def record(self, values: Mapping[str, Value], *, monitored: bool = True) -> None:
         """Add values to the open row."""
 
 
@@ -58,7 +58,7 @@ class TrainingSteps:
         self._batch: Any = None
         self._unpublished: dict[str, float] = {}
         self.logged_rows = LoggedRows(
-            trainer, self._callbacks, record=lambda values: row_log.record(values, self._counters.axes())
+            trainer, self._callbacks, record=lambda values: run.record(values, monitored=False)
         )
         """The rows that Lightning logs by itself."""
         for callback in self._callbacks:
