@@ -103,7 +103,7 @@ class MetricsCallback(PufferCallback):
             self._record(recorder, self._over_ranks(self._sums.pop()))
             self._report_if_nothing(recorder)
             if self._logged.names:  # not monitored: the names of checkpoints have an epoch of their own
-                recorder.record({"epoch": float(trainer.current_epoch)}, monitored=False)
+                recorder.run.record({"epoch": float(trainer.current_epoch)}, monitored=False)
 
     @guarded
     def on_validation_start(self, trainer: Any, pl_module: Any) -> None:

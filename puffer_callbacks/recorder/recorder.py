@@ -89,23 +89,15 @@ class Recorder(Callback):
         """A block whose time counts as overhead and whose faults are reported, not raised."""
         return self.run.guard(name)
 
-    def record(
-        self,
-        values: Mapping[str, Value],
-        *,
-        axes: Axes | None = None,
-        count: int | None = None,
-        monitored: bool = True,
-    ) -> None:
+    def record(self, values: Mapping[str, Value], *, axes: Axes | None = None, count: int | None = None) -> None:
         """Add values to the row at this point of the run.
 
         Args:
             values: tag to value.
             axes: another, earlier point of the run, for values that must not replace those of the open row.
             count: over how many steps the values are means, if they are.
-            monitored: whether they are shown to Lightning's callbacks, in ``trainer.callback_metrics``.
         """
-        self.run.record(values, axes=axes, count=count, monitored=monitored)
+        self.run.record(values, axes=axes, count=count)
 
     def record_now(self, values: Mapping[str, Value]) -> None:
         """Write values at once, outside the rows: text and configuration, which are no series."""
