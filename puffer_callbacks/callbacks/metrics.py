@@ -9,7 +9,7 @@ from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import guarded, guarded_state
-from puffer_callbacks.callbacks.step_sums import StepSums, Totals, means, sum_over_ranks, with_tags
+from puffer_callbacks.callbacks.step_sums import StepSums, Totals, means, sum_over_ranks, tags, with_tags
 from puffer_callbacks.recorder.logged_values import LoggedValues
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
@@ -24,6 +24,9 @@ class MetricsCallback(PufferCallback):
     ``diagnostics/{approx_kl,old_approx_kl,clip_fraction,explained_variance}`` alone. ``train/learning_rate`` comes
     from the optimizer where the module does not return it. Steps with a NaN or infinite value are left out of the
     mean and counted: ``nonfinite/<tag>`` is how many there were so far.
+
+    A torchmetrics object in the dict, which the module updates, is computed at the end of the interval, over all ranks,
+    and reset.
 
     What the module logs with ``self.log`` at a training step has its mean under its own name, over the steps that
     logged it; where the dict has a scalar of the same tag, that one counts. These means take the place of the samples
@@ -101,6 +104,7 @@ class MetricsCallback(PufferCallback):
             return
         if self._every.fires(recorder.counters.optimizer_steps):
             self._record(recorder, self._over_ranks(self._sums.pop()))
+            self._record_metrics(recorder)
             self._report_if_nothing(recorder)
             if self._logged.names:  # not monitored: the names of checkpoints have an epoch of their own
                 recorder.run.record({"epoch": float(trainer.current_epoch)}, monitored=False)
@@ -131,6 +135,7 @@ class MetricsCallback(PufferCallback):
         recorder = Recorder.of(trainer)
         self._logged.stop()
         self._record(recorder, self._over_ranks(self._sums.pop()))
+        self._record_metrics(recorder)
         self._report_if_nothing(recorder)
 
     @guarded
@@ -190,6 +195,13 @@ class MetricsCallback(PufferCallback):
                 recorder.record({f"nonfinite/{tag}": float(self._nonfinite[tag])})
         for count, values in rows.items():
             recorder.record(values, count=count)
+
+    def _record_metrics(self, recorder: Recorder) -> None:
+        """Log the torchmetrics objects that steps returned, as torchmetrics computes them: on all ranks together."""
+        values = self._sums.pop_metrics(world_size=self._world_size)
+        tagged = {tag: sign * value for name, value in values.items() for tag, sign in tags(name)}
+        self._latest |= tagged
+        recorder.record(tagged)
 
     def _report_if_nothing(self, recorder: Recorder) -> None:
         if self._saw_no_scalars and not self._saw_scalars:

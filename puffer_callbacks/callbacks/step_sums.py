@@ -8,6 +8,7 @@ from torch import Tensor
 
 from puffer_callbacks.distributed import broadcast_json, gather_json
 from puffer_callbacks.recorder.interval_sums import IntervalSums, Total, merge_totals
+from puffer_callbacks.recorder.metric_objects import compute_and_reset, has_updates
 from puffer_callbacks.values.scalars import Scalar
 
 _LOSSES = {
@@ -56,6 +57,20 @@ class StepSums:
         """Return the totals since the last call, and begin anew."""
         self.has_logged = False
         return [self._returned.pop(), self._logged.pop()]
+
+    def pop_metrics(self, *, world_size: int = 1) -> dict[str, float]:
+        """Compute the torchmetrics objects that steps returned and updated, by name, and reset them.
+
+        Args:
+            world_size: the number of ranks; with several, those are computed that every rank has.
+        """
+        metrics = self._returned.metrics
+        updated = {name for name, metric in metrics.items() if has_updates(metric)}
+        if world_size > 1:
+            states = [{name: (0.0, 1, int(name in updated)) for name in metrics}]
+            (summed,) = sum_over_ranks(states)
+            updated = {name for name, (_, ranks, updates) in summed.items() if ranks == world_size and updates}
+        return compute_and_reset({name: metrics[name] for name in sorted(updated)})
 
     def peek(self) -> Totals:
         """The totals since the last ``pop``."""

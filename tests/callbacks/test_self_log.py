@@ -11,7 +11,9 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from torchmetrics.classification import BinaryAccuracy
+from torchmetrics import MetricCollection
+from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryRecall
+from torchmetrics.functional.classification import binary_accuracy, binary_auroc, binary_recall
 
 from puffer_callbacks import HealthCallback, MemoryLogger, MetricsCallback, Recorder, RolloutCallback
 from tests.support import self_log_ranks
@@ -19,6 +21,9 @@ from tests.support.models import Agent, Supervised, losses
 from tests.support.reading import tensorboard_scalars, wandb_rows
 from tests.support.warned import warned
 
+DRAWN = torch.rand(20, 16, generator=torch.Generator().manual_seed(0))
+TARGETS = (DRAWN + torch.rand(20, 16, generator=torch.Generator().manual_seed(1)) > 1).int()
+"""Predictions and labels of twenty steps."""
 VALUES = np.random.default_rng(0).normal(3.0, 2.0, 47).astype(np.float32).tolist()
 
 
@@ -172,21 +177,18 @@ def test_what_is_not_for_loggers_stays_out_of_them(quiet_trainer, memory_logger)
 
 
 def test_a_torchmetrics_object_has_the_mean_of_its_steps(quiet_trainer, memory_logger):
-    drawn = torch.rand(20, 16, generator=torch.Generator().manual_seed(0))
-    targets = (drawn + torch.rand(20, 16, generator=torch.Generator().manual_seed(1)) > 1).int()
-
-    class Scored(Supervised):
+    class LogsObject(Supervised):
         def __init__(self, script):
             super().__init__(script)
             self.accuracy = BinaryAccuracy()
 
         def training_step(self, batch, batch_idx):
-            self.accuracy(drawn[batch_idx], targets[batch_idx])
+            self.accuracy(DRAWN[batch_idx], TARGETS[batch_idx])
             self.log("accuracy", self.accuracy, on_step=True, on_epoch=True)
             return super().training_step(batch, batch_idx)
 
-    fit(quiet_trainer, memory_logger, Scored(losses(*[0.0] * 20)))
-    right = ((drawn > 0.5).int() == targets).double().mean(1).numpy()
+    fit(quiet_trainer, memory_logger, LogsObject(losses(*[0.0] * 20)))
+    right = ((DRAWN > 0.5).int() == TARGETS).double().mean(1).numpy()
     assert memory_logger.series("accuracy_step") == interval_means(right)
     assert memory_logger.series("accuracy_epoch") == [(20, pytest.approx(right.mean()))]
 
@@ -368,7 +370,7 @@ def test_ranks_are_all_in_the_mean(tmp_path: Path):
     subprocess.run([sys.executable, self_log_ranks.__file__, results], check=True, timeout=300, capture_output=True)
     found = json.loads(results.read_text())
     both = self_log_ranks.VALUES.mean(0)
-    for name in ("local", "synchronized"):
+    for name in ("local", "synchronized", "train/mean"):
         assert [tuple(point) for point in found[name]] == interval_means(both, 8)
     assert [tuple(point) for point in found["validated"]] == [(self_log_ranks.BATCHES, 0.5)]
 
@@ -396,3 +398,47 @@ class TestAModuleThatGivesNothing:
     def test_is_reported_at_the_end_of_a_shorter_run(self, quiet_trainer, memory_logger):
         with pytest.warns(UserWarning, match="expected training_step to return a dict of scalars"):
             fit(quiet_trainer, memory_logger, self.Silent(VALUES[:3]), every_n_steps=5)
+
+
+class Scored(Supervised):
+    """Returns torchmetrics objects that it updates."""
+
+    def __init__(self, script):
+        super().__init__(script)
+        self.accuracy = BinaryAccuracy()
+        self.scores = MetricCollection({"recall": BinaryRecall(), "auroc": BinaryAUROC()})
+
+    def training_step(self, batch, batch_idx):
+        for metric in (self.accuracy, self.scores):
+            metric.update(DRAWN[batch_idx], TARGETS[batch_idx])
+        return {**super().training_step(batch, batch_idx), "accuracy": self.accuracy, "scores": self.scores}
+
+
+class TestReturnedMetricObjects:
+    """They are computed where an interval ends, over its examples, as torchmetrics' functions compute them."""
+
+    def test_each_interval_stands_by_itself(self, quiet_trainer, memory_logger):
+        trainer = fit(quiet_trainer, memory_logger, Scored(losses(*range(20))), every_n_steps=8)
+        functions = {
+            "train/accuracy": binary_accuracy,
+            "train/scores/recall": binary_recall,
+            "train/scores/auroc": binary_auroc,
+        }
+        for tag, function in functions.items():
+            ends = {8: slice(0, 8), 16: slice(8, 16), 20: slice(16, 20)}
+            expected = [(end, function(DRAWN[at].ravel(), TARGETS[at].ravel()).item()) for end, at in ends.items()]
+            assert memory_logger.series(tag) == [(end, pytest.approx(value)) for end, value in expected]
+        assert memory_logger.series("train/loss") == [(8, 3.5), (16, 11.5), (20, 17.5)]
+        assert trainer.callback_metrics["train/accuracy"] == memory_logger.series("train/accuracy")[-1][1]
+
+    def test_one_that_is_not_updated_has_no_point(self, quiet_trainer, memory_logger):
+        class Once(Scored):
+            def training_step(self, batch, batch_idx):
+                if batch_idx == 0:
+                    self.accuracy.update(DRAWN[0], TARGETS[0])
+                return {**Supervised.training_step(self, batch, batch_idx), "accuracy": self.accuracy}
+
+        with warned() as warnings:
+            fit(quiet_trainer, memory_logger, Once(losses(*range(20))), every_n_steps=8)
+        assert warnings == []
+        assert [step for step, _ in memory_logger.series("train/accuracy")] == [8]

@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+from torchmetrics import MeanMetric
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -23,13 +24,14 @@ class Ranked(Supervised):
 
     def __init__(self, logger: MemoryLogger, results: Path) -> None:
         super().__init__(losses(*range(BATCHES)))
-        self.memory, self.results = logger, results
+        self.memory, self.results, self.mean = logger, results, MeanMetric()
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
         value = float(VALUES[self.global_rank, batch_idx])
         self.log("local", value)
         self.log("synchronized", value, sync_dist=True)
-        return super().training_step(batch, batch_idx)
+        self.mean.update(value)
+        return {**super().training_step(batch, batch_idx), "mean": self.mean}
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log("validated", float(self.global_rank), sync_dist=True, batch_size=1)
