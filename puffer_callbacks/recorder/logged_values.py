@@ -47,7 +47,7 @@ class LoggedValues:
 
     def resume(self) -> None:
         """Training batches follow: what was logged until now is of an epoch or of validation."""
-        self._seen = {name: (value.data_ptr(), value) for name, value in self._values.items()}
+        self._seen = {name: (_address(value), value) for name, value in self._values.items()}
         self.in_training = self._trainer is not None
 
     def stop(self) -> None:
@@ -70,8 +70,8 @@ class LoggedValues:
             return {}
         fresh: dict[str, Tensor] = {}
         for name, value in self._values.items():
-            address, seen = value.data_ptr(), self._seen.get(name)
-            if seen is None or seen[0] != address or not address:  # some devices give no address
+            address, seen = _address(value), self._seen.get(name)
+            if seen is None or seen[0] != address or not address:
                 fresh[name], self._seen[name] = value, (address, value)
         fresh.pop("epoch", None)
         if "step" in fresh:  # the module chooses an x axis of its own: its rows are left to Lightning
@@ -123,3 +123,13 @@ class LoggedRows:
             self._record(values)
         self._last = metrics
         return True
+
+
+def _address(value: Any) -> int:
+    """Where a tensor's memory is; 0 where its device gives no address."""
+    try:
+        return int(value.data_ptr())
+    except RuntimeError:
+        return 0
+    except AttributeError:  # what is no tensor was put there by another callback
+        return id(value)
