@@ -81,8 +81,8 @@ class LoggedValues:
 
     def pop_now(self) -> dict[str, Tensor]:
         """The same, at the end of a training batch, with the values of this batch."""
-        if self.in_training and hasattr(self._trainer, "logged_metrics"):
-            self._values = self._trainer.logged_metrics
+        if self.in_training:
+            self._values = getattr(self._trainer, "logged_metrics", self._values)
         return self.pop()
 
 
