@@ -67,7 +67,7 @@ def interval_means(values, interval=10, *, start=0):
     return [(start + end, pytest.approx(mean, rel=1e-6)) for end, mean in zip(ends, means, strict=True)]
 
 
-@pytest.mark.parametrize("log_every_n_steps", [1, 7, 10, 50])
+@pytest.mark.parametrize("log_every_n_steps", [1, 7, 10])
 def test_means_are_over_every_step_whenever_lightning_logs(quiet_trainer, memory_logger, log_every_n_steps):
     fit(quiet_trainer, memory_logger, Logs(), log_every_n_steps=log_every_n_steps)
     assert memory_logger.series("own") == interval_means(VALUES)
@@ -128,10 +128,9 @@ def test_validation_and_epochs_stand_at_our_steps(quiet_trainer, memory_logger):
 
     fit(quiet_trainer, memory_logger, ShortEpochs(on_epoch=True), max_epochs=3, val_check_interval=5, every_n_steps=4)
     assert memory_logger.series("val/score") == [(step, 8.0) for step in (5, 10, 15, 20, 25, 30)]
-    epochs = np.array(VALUES[:30]).reshape(3, 10).mean(1)
-    assert memory_logger.series("own_epoch") == [
-        (10 * at + 10, pytest.approx(mean, rel=1e-5)) for at, mean in enumerate(epochs)
-    ]
+    means = np.array(VALUES[:30]).reshape(3, 10).mean(1)
+    expected = [(step, pytest.approx(mean, rel=1e-5)) for step, mean in zip((10, 20, 30), means, strict=True)]
+    assert memory_logger.series("own_epoch") == expected
     assert memory_logger.series("own_step") == interval_means(VALUES[:30], 4)
 
 
@@ -327,6 +326,7 @@ def test_a_second_fit_continues_the_series(quiet_trainer, memory_logger):
     assert memory_logger.series("own") == [*means, *interval_means(VALUES[12:20], 4, start=12)]
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory", "ignore:You're resuming from a checkpoint that ended before")
 @pytest.mark.parametrize("saved_at", [13, 20])
 def test_a_resumed_fit_has_the_means_of_a_whole_one(quiet_trainer, tmp_path, saved_at):
     class Resumable(Validates):
