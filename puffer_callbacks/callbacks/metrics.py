@@ -58,7 +58,7 @@ class MetricsCallback(PufferCallback):
         self._world_size = 1
         self._nonfinite: Counter[str] = Counter()
         self._latest: dict[str, float] = {}
-        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = False
+        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
@@ -204,8 +204,8 @@ class MetricsCallback(PufferCallback):
         recorder.record(tagged)
 
     def _report_if_nothing(self, recorder: Recorder) -> None:
-        if self._saw_no_scalars and not self._saw_scalars:
-            self._saw_no_scalars = False
+        if self._saw_no_scalars and not self._saw_scalars and not self._reported:
+            self._reported = True
             expected = "expected training_step to return a dict of scalars such as {'loss': …}, or to call self.log"
             recorder.faults.report("MetricsCallback", f"{expected}; got neither, so there is nothing to log")
 
