@@ -99,13 +99,13 @@ class MetricsCallback(PufferCallback):
         """Log the interval where it ends; in one process not before a step that has scalars."""
         recorder = Recorder.of(trainer)
         self._add_logged(self._logged.pop_now())
-        is_empty = self._saw_scalars and not (self._last_step_had_scalars or self._sums.has_logged)
-        if is_empty and self._world_size == 1:  # ranks end it together
-            return
-        if self._every.fires(recorder.counters.optimizer_steps):
+        steps = recorder.counters.optimizer_steps
+        if self._logged.is_lightning and self._every.is_due(steps):  # others may report one of many steps
+            self._report_if_nothing(recorder)
+        can_end = self._last_step_had_scalars or self._sums.has_logged or self._world_size > 1  # ranks end it together
+        if can_end and self._every.fires(steps):
             self._record(recorder, self._over_ranks(self._sums.pop()))
             self._record_metrics(recorder)
-            self._report_if_nothing(recorder)
             if self._logged.names:  # not monitored: the names of checkpoints have an epoch of their own
                 recorder.run.record({"epoch": float(trainer.current_epoch)}, monitored=False)
 

@@ -29,6 +29,8 @@ class LoggedValues:
         """Logged at training steps so far."""
         self.in_training = False
         """Whether training batches are under way: what Lightning logs is of training steps."""
+        self.is_lightning = False
+        """Whether it is Lightning's trainer, to which modules can log."""
         self._trainer: Any = None
         self._values: Mapping[str, Tensor] = {}
         self._seen: dict[str, tuple[int, Tensor]] = {}
@@ -43,6 +45,7 @@ class LoggedValues:
             trainer: a trainer; one without ``logged_metrics`` has no values.
         """
         self._trainer, self._values = trainer, getattr(trainer, "logged_metrics", {})
+        self.is_lightning = hasattr(trainer, "logged_metrics")
         self.resume()
 
     def resume(self) -> None:
