@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from torch import Tensor
-
 from puffer_callbacks.distributed import broadcast_json, gather_json
 from puffer_callbacks.recorder.interval_sums import IntervalSums, Total, merge_totals
 from puffer_callbacks.recorder.metric_objects import compute_and_reset, has_updates
@@ -47,7 +45,7 @@ class StepSums:
         self._rates = {} if had_scalars else dict(rates or {})
         return had_scalars
 
-    def add_logged(self, values: Mapping[str, Scalar | Tensor]) -> None:
+    def add_logged(self, values: Mapping[str, Scalar]) -> None:
         """Add what the same step logged, by tag; with the learning rates, where it returned nothing."""
         self._logged.add(values)
         self._returned.add(self._rates)
