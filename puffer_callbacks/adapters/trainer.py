@@ -18,6 +18,9 @@ from puffer_callbacks.callbacks.module_api import emit
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, to_floats
 
+_open: "list[TrainerAdapter]" = []
+"""Those with a fit that has begun and not ended."""
+
 
 class TrainerAdapter(TrainerAttributes):
     """Stands for a trainer: callbacks read its attributes, and it calls their hooks in Lightning's order.
@@ -73,7 +76,8 @@ class TrainerAdapter(TrainerAttributes):
         env_steps: Callable[[], int] | None = None,
         global_step: int = 0,
     ) -> None:
-        """Set up the callbacks and begin the fit; one that is still open is ended first.
+        """Set up the callbacks and begin the fit. One of this module that is still open is ended first: not every
+        library informs its callbacks of an exception.
 
         Args:
             module: the module in training.
@@ -83,7 +87,8 @@ class TrainerAdapter(TrainerAttributes):
             env_steps: returns the environment steps so far.
             global_step: optimizer steps of a model that was trained before without a checkpoint of ours.
         """
-        self.end()
+        for adapter in [each for each in _open if each is self or each._module is module]:
+            adapter.end()
         self.hparams, self.optimizers, self._count_env_steps = hparams, list(optimizers), env_steps
         self._steps_before = global_step
         self._module, self.lightning_module, self._saw_batch = module, as_lightning_module(module, self), False
@@ -97,6 +102,7 @@ class TrainerAdapter(TrainerAttributes):
         self._has_no_callbacks = self.callbacks == [self._recorder]
         hooks = None if self._has_no_callbacks else optimizer_hooks(self)
         self._watch.open(self.optimizers, hooks, find=find)
+        _open.append(self)
         atexit.register(self._at_exit)  # runs before that of a backend that was opened earlier
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
@@ -167,6 +173,8 @@ class TrainerAdapter(TrainerAttributes):
         if watch is None:
             return False
         atexit.unregister(self._at_exit)
+        if self in _open:
+            _open.remove(self)
         if watch.has_unreported_step:
             self.step_end({})
         watch.close()

@@ -24,9 +24,11 @@ class GradientCallback(PufferCallback):
     """Logs gradient norms, update ratios and the gradient noise scale.
 
     ``gradient_norm/total`` and ``gradient_norm/<module>`` are after accumulation and unscaling, before the clip;
-    ``gradient_norm/clipped`` is the total that the optimizer then steps with. ``update_ratio/<parameter>`` is
-    |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the batch has tensors, else in
-    batches (see ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the estimator has no answer.
+    ``gradient_norm/clipped`` is the total that the optimizer then steps with. Where gradients were clipped by other
+    means than ``torch.nn.utils``, there is no ``total``, and a module's norm is ``gradient_norm/clipped/<module>``.
+    ``update_ratio/<parameter>`` is |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the
+    batch has tensors, else in batches (see ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the
+    estimator has no answer.
 
     Each number belongs to one step of one optimizer: the step that crosses the interval, or the optimizer's first one
     after it. Steps that a gradient scaler skips are left out. With several optimizers ``total`` and ``clipped`` are
@@ -85,7 +87,7 @@ class GradientCallback(PufferCallback):
         if not self.gradient_schedule.is_due(step):
             self._previous[step.index] = (step.count, sample(gradients.values())[0])
             return None
-        measures = _Measures()
+        measures = _Measures(is_clipped=step.is_clipped)
         measures.add("norms", gradients, norms(gradients.values()))
         self._compare(measures, step, gradients.values())
         stepped = {name: parameters[name] for name in gradients}
@@ -143,7 +145,7 @@ class GradientCallback(PufferCallback):
         """Compare this step's gradients with those of the optimizer's step before, for the noise scale."""
         kept, _ = sample(gradients)
         count, previous = self._previous.pop(step.index, (0, kept))
-        if count == step.count - 1 and previous.shape == kept.shape:
+        if count == step.count - 1 and previous.shape == kept.shape and not step.is_clipped:
             measures.add("products", ("first", "second", "inner"), inner_products(previous, kept))
         if self._every.n * self._every.multiplier == 1:
             self._previous[step.index] = (step.count, kept)
@@ -151,6 +153,7 @@ class GradientCallback(PufferCallback):
     def _values(self, measured: dict[int, "_Measures"], *, with_total: bool, batch_size: int) -> dict[str, float]:
         found: dict[str, dict[str, float]] = defaultdict(dict)
         products: list[dict[str, float]] = []
+        is_clipped = any(measures.is_clipped for measures in measured.values())
         for numbers in map(_Measures.to_host, measured.values()):
             products += [numbers.pop("products")] if "products" in numbers else []
             for kind, values in numbers.items():
@@ -158,9 +161,10 @@ class GradientCallback(PufferCallback):
         values = {
             f"update_ratio/{n}": update_ratio(change, found["weights"][n]) for n, change in found["changes"].items()
         }
-        values |= {f"gradient_norm/{name}": norm for name, norm in module_norms(found["norms"]).items()}
+        prefix = "gradient_norm/clipped" if is_clipped else "gradient_norm"
+        values |= {f"{prefix}/{name}": norm for name, norm in module_norms(found["norms"]).items()}
         if with_total:
-            values["gradient_norm/total"] = total(found["norms"].values())
+            values |= {} if is_clipped else {"gradient_norm/total": total(found["norms"].values())}
             values["gradient_norm/clipped"] = total(found["clipped"].values())
         if len(products) == len(measured):  # of one gradient over all optimizers
             summed = {name: math.fsum(each[name] for each in products) for name in products[0]}
@@ -172,7 +176,8 @@ class GradientCallback(PufferCallback):
 class _Measures:
     """Numbers measured at one step, on the device: all of them reach the host together."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_clipped: bool) -> None:
+        self.is_clipped = is_clipped
         self._blocks: list[tuple[str, list[str], Tensor]] = []
 
     def add(self, kind: str, names: Iterable[str], numbers: Sequence[Tensor]) -> None:

@@ -87,7 +87,7 @@ class HealthCallback(PufferCallback):
         self._flight = FlightRecorder(max_bytes=self._max_bytes)
         self._is_armed = self._max_bytes > 0
         self._knows_action_space = self._loss_is_nonfinite = False
-        self._steps: Any = None
+        self._run: Any = None
 
     @property
     def findings(self) -> list[Finding]:
@@ -101,8 +101,8 @@ class HealthCallback(PufferCallback):
 
     @property
     def next_step(self) -> int:
-        """Each training step while an update is followed, none otherwise."""
-        return 0 if self._looks.is_following or self._loss_is_nonfinite else sys.maxsize
+        """The training step whose loss is not finite, none otherwise."""
+        return 0 if self._loss_is_nonfinite else sys.maxsize
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Judge by every row of the fit."""
@@ -115,23 +115,27 @@ class HealthCallback(PufferCallback):
         """Gather what is known of the run."""
         self._monitor.facts = facts = facts_of_run(trainer, pl_module)
         self._looks.max_episode_steps = facts.max_episode_steps
+        if trainer.is_global_zero:
+            self._run = Recorder.of(trainer).run
 
     def update(self, outputs: object, learning_rates: Mapping[str, Any], *, loss_scale: int = 1) -> None:
-        """Check the loss of a training step. The recorder calls it at every step."""
-        if self._is_armed and self._flight.add_loss(outputs) and self._steps is not None:
+        """Check the loss of a training step, and follow an update. The recorder calls it at every step."""
+        if self._run is None or self._run.steps is None:  # on other ranks
+            return
+        if self._is_armed and self._flight.add_loss(outputs):
             self._loss_is_nonfinite = True
-            self._steps.wake()
+            self._run.steps.wake()
+        if self._looks.is_following:
+            self._looks.add_step(outputs if isinstance(outputs, Mapping) else {}, self._run.steps.batch)
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
-        """Follow an update, and save the batch of a step whose loss is not finite."""
-        batch = None if self._steps is None else self._steps.batch
+        """Save the batch of a step whose loss is not finite."""
         if self._loss_is_nonfinite:
             self._loss_is_nonfinite = False
+            batch = self._run.steps.batch
             names = nonfinite_names(batch) if isinstance(batch, Mapping) else []
             self._save(trainer, names or ["loss"], metrics=dict(metrics), batch=batch)
-        if self._looks.is_following:
-            self._looks.add_step(metrics, batch)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -139,7 +143,6 @@ class HealthCallback(PufferCallback):
         if not trainer.is_global_zero:
             return
         recorder = Recorder.of(trainer)
-        self._steps = recorder.run.steps
         if not self._knows_action_space:
             self._knows_action_space = True
             self._monitor.facts = with_action_space(self._monitor.facts, rollout)
@@ -180,7 +183,7 @@ class HealthCallback(PufferCallback):
         self._looks.load_state_dict(state_dict["looks"])
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_steps": None}
+        return super().__getstate__() | {"_run": None}
 
     def _judge(self, trainer: Any) -> None:
         """Judge the run so far, and report what is new."""

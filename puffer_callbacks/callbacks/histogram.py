@@ -11,6 +11,7 @@ from puffer_callbacks.callbacks.kept_rollout import KeptRollout
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
+from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
@@ -25,8 +26,9 @@ class HistogramCallback(PufferCallback):
     """Logs histograms of weights and gradients, and of the rollout's advantages, values, rewards and actions.
 
     Gradients are after accumulation and unscaling, before the clip. They belong to one step of one optimizer: the
-    step that crosses the interval, or the optimizer's first one after it. The first histograms are of the first step,
-    the last ones, without gradients, of the end of training.
+    step that crosses the interval, or the optimizer's first one after it. Those that were clipped by other means than
+    ``torch.nn.utils`` are ``gradients/clipped/<parameter>``. The first histograms are of the first step, the last
+    ones, without gradients, of the end of training.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -130,8 +132,9 @@ class HistogramCallback(PufferCallback):
         """Count the gradients of a step that crosses the interval."""
         if step.index in self._gradients:  # once in a training step
             return None
+        prefix = "gradients/clipped" if step.is_clipped else "gradients"
         gradients = {
-            f"gradients/{name}": p.grad
+            f"{prefix}/{name}": p.grad
             for name, p in optimized(pl_module, optimizer).items()
             if p.grad is not None and name in self._selection
         }
@@ -192,7 +195,8 @@ class HistogramCallback(PufferCallback):
             named = ((plain_name(name), p.detach()) for name, p in module.named_parameters())
             tensors = {f"weights/{name}": weight for name, weight in named if name in self._selection}
         if self.activations and not self._has_no_probe:
-            layers = activations(module, self._probe).items()
+            with isolated(module):
+                layers = activations(module, self._probe).items()
             tensors |= {f"activations/{name}": out for name, out in layers if name in self._selection}
         return tensors
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import guarded
 from puffer_callbacks.measure.forward_pass.call import first_samples
+from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -96,5 +97,7 @@ class PlasticityCallback(PufferCallback):
         if self._probe is None or self._failed or trainer.world_size > 1:
             return
         self._failed = True  # a model that fails once is not asked again
-        recorder.record(layer_plasticity(module, self._probe))
+        with isolated(module):
+            found = layer_plasticity(module, self._probe)
+        recorder.record(found)
         self._failed = False

@@ -114,7 +114,9 @@ class RolloutCallback(PufferCallback):
         x, before = self._at_one_x
         rollouts = [*before, rollout] if x == recorder.run.x else [rollout]
         self._at_one_x = (recorder.run.x, rollouts)
-        recorder.record(self._counted(pool(rollouts), fresh=pool([rollout])) | self._over_last_episodes([rollout]))
+        fresh = pool([rollout])
+        statistics = self._counted(pool(rollouts) if before else fresh, fresh=fresh)
+        recorder.record(statistics | self._over_last_episodes([rollout]))
 
     def _gather(self, recorder: Recorder) -> None:
         """Pool the rollouts of all ranks on rank 0. Every rank calls this at the same training step."""

@@ -62,7 +62,8 @@ class History:
 
     def __init__(self, *, max_points: int = MAX_POINTS) -> None:
         self._max_points = max_points
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, _Column | None] = {}
+        """By tag; ``None`` for one of no interest."""
         self.last_step = 0
         """The step of the latest row."""
 
@@ -70,8 +71,11 @@ class History:
         """Add a row; what is no number, or of no interest to a rule, is passed over."""
         self.last_step = max(self.last_step, step)
         for tag, value in values.items():
-            if isinstance(value, float) and _is_judged(tag):
-                self._columns.setdefault(tag, _Column()).add(step, value, max_points=self._max_points)
+            if isinstance(value, float):
+                if tag not in self._columns:
+                    self._columns[tag] = _Column() if _is_judged(tag) else None
+                if (column := self._columns[tag]) is not None:
+                    column.add(step, value, max_points=self._max_points)
 
     @property
     def series(self) -> dict[str, tuple[NDArray[np.int64], Floats]]:
@@ -79,11 +83,13 @@ class History:
         return {
             tag: (np.array(column.steps, np.int64), np.array(column.values, np.float64))
             for tag, column in self._columns.items()
+            if column is not None
         }
 
     def state_dict(self) -> dict[str, Any]:
         """The series, for a checkpoint."""
-        return {"last_step": self.last_step, "columns": {tag: vars(each).copy() for tag, each in self._columns.items()}}
+        columns = {tag: vars(column).copy() for tag, column in self._columns.items() if column is not None}
+        return {"last_step": self.last_step, "columns": columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""

@@ -1,5 +1,6 @@
 """Named series and the few robust statistics that rules need of them."""
 
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ class Series(NamedTuple):
             [1.0, 5.0, 1.0, 1.0]
         """
         values = self.values
-        first = [float(np.median(values[:end])) for end in range(1, min(width, len(values) + 1))]
+        first = [median(values[:end].tolist()) for end in range(1, min(width, len(values) + 1))]
         if len(values) < width:
             return Series(self.steps, np.array(first))
         middle = np.median(np.lib.stride_tricks.sliding_window_view(values, width), axis=-1)

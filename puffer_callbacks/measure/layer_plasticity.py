@@ -21,6 +21,8 @@ _MAX_UNITS = 4096
 def layer_plasticity(module: nn.Module, batch: Any, *, names: Collection[str] = NAMES) -> dict[str, float]:
     """``plasticity/<name>/<layer>`` of every activation layer that a forward pass reaches, and the mean over layers.
 
+    Call it within ``puffer_callbacks.measure.forward_pass.isolation.isolated``, so that the pass leaves nothing behind.
+
     Args:
         module: any; where it has a ``policy`` that is a module, the policy alone is called.
         batch: as for ``puffer_callbacks.measure.forward_pass.call.forward``.
@@ -53,7 +55,8 @@ def layer_plasticity(module: nn.Module, batch: Any, *, names: Collection[str] = 
 
 
 def _of_layer(output: Tensor, names: Collection[str]) -> dict[str, float]:
-    if output.ndim < 2 or not output.numel() or not output.isfinite().all():
+    largest = float(output.abs().max()) if output.ndim > 1 and output.numel() else math.inf
+    if not math.isfinite(largest):
         return {}
     if output.ndim > 3:  # channels of pictures are units, wherever they fire
         return {"dormant_ratio": dormant_ratio(output.movedim(1, -1))}
@@ -62,7 +65,7 @@ def _of_layer(output: Tensor, names: Collection[str]) -> dict[str, float]:
         found["feature_norm"] = feature_norm(output)
     if "effective_rank" in names and output.shape[-1] <= _MAX_UNITS:
         found["effective_rank"] = float(effective_rank(output))
-    if "saturated_ratio" in names and output.abs().max() <= 1:
+    if "saturated_ratio" in names and largest <= 1:
         found["saturated_ratio"] = saturated_ratio(output)
     return found
 

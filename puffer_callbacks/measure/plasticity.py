@@ -24,9 +24,8 @@ def dormant_ratio(activations: Tensor, *, threshold: float = DORMANT_THRESHOLD) 
         >>> dormant_ratio(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
         0.5
     """
-    scores = _rows(activations).abs().mean(0)
-    mean = scores.mean()
-    return float((scores <= threshold * mean).double().mean())
+    scores = activations.detach().reshape(-1, activations.shape[-1]).abs().sum(0, dtype=torch.float64)
+    return int((scores <= threshold * scores.mean()).sum()) / len(scores)
 
 
 def effective_rank(features: Tensor, *, delta: float = 0.01) -> int:
@@ -70,7 +69,7 @@ def saturated_ratio(activations: Tensor, *, limit: float = 0.99) -> float:
         >>> saturated_ratio(torch.tensor([[1.0, 0.2]]))
         0.5
     """
-    return float((_rows(activations).abs() > limit).double().mean())
+    return int((activations.detach().abs() > limit).sum()) / activations.numel()
 
 
 def _rows(tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Optimizer hooks come after a clip in a loop or in manual optimization, and backward hooks come before accumulation.
 PuffeRL, Stable-Baselines3, Fabric and CleanRL's scripts clip with ``torch.nn.utils``, whose functions are wrapped while
 a run is recorded. ``clip_grad_norm_`` imported by name is seen as well: it calls an inner function of torch's module by
-its global name.
+its global name. Any other clip is found afterwards, by ``unseen_clips``, which has to know of unscaled gradients.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,41 +14,56 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
 
-BeforeClip = Callable[[list[Tensor]], None]
-
-_FUNCTIONS = (
+_CLIPS = (
     (torch.nn.utils, "clip_grad_norm_"),
     (torch.nn.utils, "clip_grad_value_"),
+    (torch.nn.utils, "clip_grads_with_norm_"),
+    (clip_grad, "clip_grad_value_"),
     (clip_grad, "_clip_grads_with_norm_"),
 )
-_callbacks: list[BeforeClip] = []
+
+
+BeforeClip = Callable[[list[Tensor]], None]
+AfterUnscale = Callable[[Any], None]
+
+_callbacks: dict[BeforeClip, AfterUnscale | None] = {}
 _originals: list[tuple[Any, str, Callable[..., Any]]] = []
 
 
-def call_before_clip(callback: BeforeClip) -> None:
-    """Have a function called with the parameters whenever their gradients are about to be clipped."""
-    _callbacks.append(callback)
-    if len(_callbacks) == 1:
-        for module, name in _FUNCTIONS:
-            original = getattr(module, name, None)
-            if original is not None:
-                _originals.append((module, name, original))
-                setattr(module, name, _wrapped(original))
+def call_before_clip(callback: BeforeClip, *, after_unscale: AfterUnscale | None = None) -> None:
+    """Have a function called with the parameters whenever their gradients are about to be clipped.
+
+    Args:
+        callback: the function.
+        after_unscale: called with the optimizer whenever a ``GradScaler`` has unscaled its gradients.
+    """
+    if not _callbacks:
+        for module, name in _CLIPS:
+            _replace(module, name, _clip)
+        _replace(torch.amp.GradScaler, "unscale_", _unscale)
+    _callbacks[callback] = after_unscale
 
 
 def stop_calling(callback: BeforeClip) -> None:
     """Remove a function; with the last one torch's functions are themselves again."""
     if callback not in _callbacks:
         return
-    _callbacks.remove(callback)
+    del _callbacks[callback]
     if not _callbacks:
-        for module, name, original in _originals:
-            if getattr(getattr(module, name), "__wrapped__", None) is original:  # else ours was wrapped in turn
-                setattr(module, name, original)
+        for owner, name, original in _originals:
+            if getattr(getattr(owner, name), "__wrapped__", None) is original:  # else ours was wrapped in turn
+                setattr(owner, name, original)
         _originals.clear()
 
 
-def _wrapped(clip: Callable[..., Any]) -> Callable[..., Any]:
+def _replace(owner: Any, name: str, wrap: Callable[..., Any]) -> None:
+    original = getattr(owner, name, None)
+    if original is not None:
+        _originals.append((owner, name, original))
+        setattr(owner, name, wrap(original))
+
+
+def _clip(clip: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(clip)
     def before_clip(parameters: Tensor | Iterable[Tensor], *args: Any, **kwargs: Any) -> Any:
         if _callbacks and not torch.compiler.is_compiling():
@@ -58,3 +73,13 @@ def _wrapped(clip: Callable[..., Any]) -> Callable[..., Any]:
         return clip(parameters, *args, **kwargs)
 
     return before_clip
+
+
+def _unscale(unscale: Callable[..., None]) -> Callable[..., None]:
+    @wraps(unscale)
+    def after_unscale(scaler: Any, optimizer: Any) -> None:
+        unscale(scaler, optimizer)
+        for callback in filter(None, list(_callbacks.values())):
+            callback(optimizer)
+
+    return after_unscale

@@ -10,6 +10,7 @@ from torch.optim import LBFGS
 
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 from puffer_callbacks.recorder.counters import Counters, OptimizerCounter
+from puffer_callbacks.recorder.unseen_clips import BackwardNorms
 from puffer_callbacks.schedule import Every
 
 AfterStep = Callable[[], None]
@@ -23,11 +24,14 @@ class OptimizerStep:
         index: of the optimizer.
         count: the optimizer's own steps, this one included.
         optimizer_steps: the run's steps once it is taken.
+        is_clipped: whether its gradients are not those of the backward pass any more, as after a clip by other means
+            than ``torch.nn.utils``.
     """
 
     index: int
     count: int
     optimizer_steps: int
+    is_clipped: bool = False
 
 
 class OptimizerSchedule:
@@ -83,7 +87,8 @@ class OptimizerSteps:
     ) -> None:
         self._callbacks = [each for each in callbacks if getattr(each, "gradient_schedule", None) is not None]
         self._counters, self._run_guarded, self._on_measured = counters, run_guarded, on_measured
-        self._call: Callable[..., Any] | None = None
+        self._backward_norms = BackwardNorms(lambda function: run_guarded(self, function))
+        self._watched: set[int] = set()
         self._arguments: tuple[Any, Any] = (None, None)
 
     @property
@@ -95,11 +100,14 @@ class OptimizerSteps:
         """Begin a fit: watch for gradients that are clipped before the optimizer's own hooks."""
         self._arguments = (trainer, pl_module)
         if self._callbacks:
-            call_before_clip(self._before_clip)
+            call_before_clip(self._before_clip, after_unscale=self._after_unscale)
+            self._backward_norms.watch(pl_module.parameters())
 
     def close(self) -> None:
         """End the fit."""
         stop_calling(self._before_clip)
+        self._backward_norms.release()
+        self._watched = set()
         self._arguments = (None, None)
 
     def before_step(self, counter: OptimizerCounter) -> None:
@@ -107,23 +115,29 @@ class OptimizerSteps:
         if counter.clip_seen:
             counter.clip_seen = False
         elif not (counter.after_step is not None and isinstance(counter.optimizer, LBFGS)):  # which evaluates again
-            self._measure(counter)
+            self._measure(counter, is_clipped=self._backward_norms.have_changed(_parameters(counter.optimizer)))
 
     def _before_clip(self, parameters: list[Tensor]) -> None:
-        self._run_guarded(self, lambda: self._measure_before_clip(parameters))
+        if any(map(self._is_looked_at, self._counters.optimizers.values())):
+            self._run_guarded(self, lambda: self._measure_before_clip(parameters))
+
+    def _is_looked_at(self, counter: OptimizerCounter) -> bool:
+        return not counter.clip_seen and self._counters.steps_with(counter) >= counter.gradients_due_at
+
+    def _after_unscale(self, optimizer: Any) -> None:
+        """Dividing gradients by the scale of the loss is no clip."""
+        self._run_guarded(self, lambda: self._backward_norms.keep(_parameters(optimizer)))
 
     def _measure_before_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
         for counter in self._counters.optimizers.values():
-            if self._counters.steps_with(counter) < counter.gradients_due_at or counter.clip_seen:
-                continue
-            if clipped & {id(parameter) for group in counter.optimizer.param_groups for parameter in group["params"]}:
+            if self._is_looked_at(counter) and clipped & {id(each) for each in _parameters(counter.optimizer)}:
                 counter.clip_seen = True
-                self._measure(counter)
+                self._measure(counter, is_clipped=False)
 
-    def _measure(self, counter: OptimizerCounter) -> None:
-        step = OptimizerStep(counter.index, counter.steps + 1, self._counters.steps_with(counter))
-        counter.after_step, after = None, []
+    def _measure(self, counter: OptimizerCounter, *, is_clipped: bool) -> None:
+        step = OptimizerStep(counter.index, counter.steps + 1, self._counters.steps_with(counter), is_clipped)
+        after = []
         for callback in self._callbacks:
             if step.optimizer_steps >= callback.gradient_schedule.wanted_from(step.index):
                 measure = lambda callback=callback: callback.before_optimizer_step(  # noqa: E731
@@ -132,16 +146,32 @@ class OptimizerSteps:
                 finish = self._run_guarded(callback, measure)
                 if finish is not None:
                     after.append((callback, finish))
-        if after:
-            counter.after_step = lambda: self._after_step(counter, after)
+        counter.after_step = lambda: self._after_step(counter, after)
         self._refresh(counter)
 
     def _after_step(self, counter: OptimizerCounter, after: list[tuple[Any, AfterStep]]) -> None:
         for callback, finish in after:
             self._run_guarded(callback, finish)
         self._refresh(counter)
-        self._on_measured()
+        self._watch_next_backward(counter)
+        if after:
+            self._on_measured()
 
     def _refresh(self, counter: OptimizerCounter) -> None:
+        """Note from which step on this optimizer is looked at: one before a callback wants to be called."""
         wanted = [callback.gradient_schedule.wanted_from(counter.index) for callback in self._callbacks]
-        counter.gradients_due_at = min(wanted, default=sys.maxsize)
+        counter.gradients_due_at = min(wanted, default=sys.maxsize) - 1
+
+    def _watch_next_backward(self, counter: OptimizerCounter) -> None:
+        """Watch the backward passes before a step of an optimizer that may be measured."""
+        if self._counters.steps_with(counter) > counter.gradients_due_at:
+            self._watched.add(counter.index)
+            self._backward_norms.watch(self._arguments[1].parameters())
+        else:
+            self._watched.discard(counter.index)
+            if not self._watched:
+                self._backward_norms.release()
+
+
+def _parameters(optimizer: Any) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

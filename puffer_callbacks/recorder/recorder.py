@@ -135,6 +135,11 @@ class Recorder(Callback):
         if self.run.steps is not None:
             self.run.steps.step_end(outputs, batch)
 
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Training batches are next: what a rollout logs now is shown after the first of them."""
+        if self.run.steps is not None:
+            self.run.steps.epoch_start()
+
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Show the open intervals to ``EarlyStopping`` and its kind, which Lightning calls after all others."""
         if self.run.steps is not None:

@@ -103,6 +103,7 @@ class TrainingSteps:
     def step_end(self, outputs: Any, batch: Any) -> None:
         """A training step is over."""
         entered = perf_counter()
+        self._batch = batch
         try:
             loss_scale = self._trainer.accumulate_grad_batches
             if loss_scale != 1 and not self._module.automatic_optimization:
@@ -117,9 +118,14 @@ class TrainingSteps:
                 raise
         self._stopwatch.inside += perf_counter() - entered
         if is_due:
-            self._call_listeners(outputs, batch, loss_scale)
+            self._call_listeners(outputs, loss_scale)
         elif self._listeners.at_every_step:
-            self._call(self._listeners.at_every_step, outputs, batch, loss_scale)
+            self._call(self._listeners.at_every_step, outputs, loss_scale)
+        self._batch = None
+
+    def epoch_start(self) -> None:
+        """An epoch of training begins."""
+        self._is_between_epochs = False
 
     def epoch_end(self) -> None:
         """An epoch of training is over: ``EarlyStopping`` and its kind look at the means of open intervals."""
@@ -160,13 +166,12 @@ class TrainingSteps:
         """Look at the callbacks at the end of this training batch, whatever step they declared."""
         self._due_at = 0
 
-    def _call_listeners(self, outputs: Any, batch: Any, loss_scale: int) -> None:
-        self._is_between_epochs = False
+    def _call_listeners(self, outputs: Any, loss_scale: int) -> None:
         due: list[Any] = []
         with self._guard:
             self._row_log.advance(self._counters)
             due = self._listeners.due(self._counters.optimizer_steps)
-        self._call(due, outputs, batch, loss_scale)
+        self._call(due, outputs, loss_scale)
         with self._guard:
             if perf_counter() >= self._run.budget.due_at:  # after the callbacks: an interval never changes in a step
                 self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
@@ -175,14 +180,13 @@ class TrainingSteps:
             self.publish(with_open_intervals=self._is_first)
             self._is_first = False
 
-    def _call(self, callbacks: Sequence[Any], outputs: Any, batch: Any, loss_scale: int) -> None:
-        self._batch, metrics = batch, {}
+    def _call(self, callbacks: Sequence[Any], outputs: Any, loss_scale: int) -> None:
+        metrics: Mapping[str, Any] = {}
         if self._listeners.read_metrics(callbacks):
             with self._guard:
                 metrics = scalars_of(outputs, loss_scale=loss_scale)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
-        self._batch = None
 
     def _run_guarded(self, callback: Any, function: Callable[[], Any]) -> Any:
         with self._run.guard(type(callback).__name__):

@@ -437,6 +437,23 @@ def test_nothing_is_left_behind():
     assert vars(module) == before
 
 
+def test_a_loop_that_an_exception_left_open_ends_when_its_module_is_trained_again():
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    left, again = MemoryLogger(), MemoryLogger()
+    abandoned = Loop(left, default_callbacks(metrics=1))
+    for loop in (abandoned, Loop(again, default_callbacks(metrics=1))):
+        loop.fit_start(module)
+        for _ in range(2):
+            update(module, optimizer, clip=1.0)
+            loop.step({"loss": 1.0})
+    assert not abandoned.is_open and loop.is_open
+    loop.close()
+    assert [step for step, _ in left.series("train/loss")] == [1, 2]
+    assert [step for step, _ in again.series("train/loss")] == [1, 2]
+    assert nothing_is_left(module, optimizer)
+
+
 def test_the_module_can_be_saved_and_copied_meanwhile(tmp_path):
     module = network()
     with Loop(MemoryLogger(), default_callbacks()) as loop:

@@ -26,6 +26,7 @@ from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, Optimiz
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.recorder.run import Run
 from puffer_callbacks.recorder.training_steps import TrainingSteps
+from puffer_callbacks.recorder.unseen_clips import BackwardNorms
 from tests.support.models import random_rollout
 from tests.support.warned import warned
 
@@ -56,6 +57,7 @@ PLAIN = [
     *((MetricsCallback, name) for name in ("update", "open_means")),
     *((Counters, name) for name in ("watch", "_after_step", "axes", "state_dict")),
     *((OptimizerSteps, name) for name in ("open", "before_step", "_measure_before_clip", "_after_step", "_refresh")),
+    *((BackwardNorms, name) for name in ("watch", "keep", "have_changed")),
     *((OptimizerSchedule, name) for name in ("wanted_from", "is_due", "mark")),
     *((RowLog, name) for name in ("start", "record", "advance", "write", "close", "state_dict")),
     *((Run, name) for name in ("open", "start", "record", "close", "state_dict")),

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from puffer_callbacks import HealthCallback, PufferCallback, default_callbacks
 from puffer_callbacks.callbacks.flight_recorder import FlightRecorder
@@ -241,3 +241,12 @@ def test_the_panel_is_readable(quiet_trainer, capsys):
     assert panel is not None
     assert all(len(line) <= 80 for line in panel[1].splitlines())
     assert "cause:" in panel[1] and "remedy:" in panel[1]
+
+
+def test_a_loss_without_rollouts_is_checked_too(quiet_trainer, tmp_path):
+    module = Supervised(losses(0.5, 0.25, float("nan")))
+    health = HealthCallback()
+    quiet_trainer(logger=CSVLogger(tmp_path), callbacks=[health]).fit(module)
+    assert [finding.rule for finding in health.findings] == ["nonfinite_values"]
+    (saved,) = tmp_path.rglob("nonfinite_step_3.pt")
+    assert torch.load(saved, weights_only=False)["nonfinite"] == ["loss"]

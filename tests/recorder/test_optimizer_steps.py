@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.plugins import MixedPrecision
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from puffer_callbacks import GradientCallback, HistogramCallback
 from puffer_callbacks.adapters import Loop
@@ -191,9 +191,16 @@ def test_norms_before_and_after_a_clip_in_manual_optimization(quiet_trainer, mem
 
 @pytest.mark.parametrize("clip", [clip_by_name, clip_by_attribute])
 def test_norms_before_and_after_a_clip_in_a_loop(memory_logger, clip):
+    run_loop(memory_logger, clip, GradientCallback(2))
+    assert memory_logger.series("gradient_norm/total") == approx([(2, 2 * NORM), (4, 4 * NORM)])
+    assert [value for _, value in memory_logger.series("gradient_norm/clipped")] == pytest.approx([0.5] * 2, rel=1e-5)
+
+
+def run_loop(memory_logger, clip, *callbacks):
+    """Four steps with gradients of 1 to 4, clipped."""
     net = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
-    with Loop(memory_logger, [GradientCallback(2)]) as loop:
+    with Loop(memory_logger, list(callbacks)) as loop:
         loop.fit_start(net, {})
         for step in range(1, 5):
             optimizer.zero_grad()
@@ -201,8 +208,113 @@ def test_norms_before_and_after_a_clip_in_a_loop(memory_logger, clip):
             clip(net)
             optimizer.step()
             loop.step({"loss": 1.0})
+
+
+def scale_by_hand(layer):
+    scale = 0.5 / math.sqrt(sum(parameter.grad.square().sum().item() for parameter in layer.parameters()))
+    for parameter in layer.parameters():
+        parameter.grad.mul_(scale)
+
+
+def replace_by_hand(layer):
+    for parameter in layer.parameters():
+        parameter.grad = parameter.grad.clamp(-0.1, 0.1)
+
+
+def clamp_data(layer):
+    for parameter in layer.parameters():
+        parameter.grad.data.clamp_(-0.1, 0.1)
+
+
+def clip_values_by_name(layer):
+    clip_grad_value_(layer.parameters(), 0.1)
+
+
+UNSEEN = {scale_by_hand: 0.5, replace_by_hand: 0.1 * NORM, clamp_data: 0.1 * NORM, clip_values_by_name: 0.1 * NORM}
+"""Clips that are not seen, and the norm that they leave: each of the three numbers is clipped to 0.1, or all to 0.5."""
+
+
+@pytest.mark.parametrize("clip", UNSEEN)
+def test_the_tags_say_where_a_clip_was_not_seen(quiet_trainer, memory_logger, clip):
+    module = Manual(lambda step: [("net", step)], clip=clip)
+    fit(quiet_trainer, memory_logger, module, GradientCallback(5), HistogramCallback(5))
+    left = [(step, pytest.approx(UNSEEN[clip], rel=1e-5)) for step in (5, 10)]
+    assert memory_logger.series("gradient_norm/clipped") == memory_logger.series("gradient_norm/clipped/net") == left
+    assert steps(memory_logger, "gradients/clipped/net.weight") == [1, 5, 10]
+    before = ("gradient_norm/total", "gradient_norm/net", "gradients/net.weight", "gradient_noise_scale")
+    assert not set(before) & set(memory_logger.tags)
+
+
+@pytest.mark.parametrize("clip", UNSEEN)
+def test_the_tags_say_where_a_clip_was_not_seen_in_a_loop(memory_logger, clip):
+    run_loop(memory_logger, clip, GradientCallback(2), HistogramCallback(2))
+    left = [(step, pytest.approx(UNSEEN[clip], rel=1e-5)) for step in (2, 4)]
+    assert memory_logger.series("gradient_norm/clipped") == left
+    assert steps(memory_logger, "gradient_norm/clipped/weight") == [2, 4]
+    assert steps(memory_logger, "gradients/clipped/weight") == [1, 2, 4]
+    assert not {"gradient_norm/total", "gradient_norm/weight", "gradients/weight"} & set(memory_logger.tags)
+
+
+def clip_values_by_attribute(layer):
+    torch.nn.utils.clip_grad_value_(layer.parameters(), 0.1)
+
+
+def clip_values_by_module(layer):
+    torch.nn.utils.clip_grad.clip_grad_value_(layer.parameters(), 0.1)
+
+
+def clip_with_norm(layer):
+    parameters = list(layer.parameters())
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+    torch.nn.utils.clip_grads_with_norm_(parameters, 0.1 * NORM, norm)
+
+
+@pytest.mark.parametrize("clip", [clip_values_by_attribute, clip_values_by_module, clip_with_norm])
+def test_every_clip_of_torchs_is_seen(memory_logger, clip):
+    run_loop(memory_logger, clip, GradientCallback(2))
     assert memory_logger.series("gradient_norm/total") == approx([(2, 2 * NORM), (4, 4 * NORM)])
-    assert [value for _, value in memory_logger.series("gradient_norm/clipped")] == pytest.approx([0.5] * 2, rel=1e-5)
+    assert [value for _, value in memory_logger.series("gradient_norm/clipped")] == pytest.approx([0.1 * NORM] * 2)
+
+
+def test_what_a_scaler_divides_by_is_no_clip(memory_logger):
+    scaler, net = torch.amp.GradScaler("cpu", init_scale=1024.0), nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
+    with Loop(memory_logger, [GradientCallback(2)]) as loop:
+        loop.fit_start(net, {})
+        for step in range(1, 5):
+            optimizer.zero_grad()
+            scaler.scale(net(ONES).sum() * step).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            loop.step({"loss": 1.0})
+    assert memory_logger.series("gradient_norm/total") == approx([(2, 2 * NORM), (4, 4 * NORM)])
+
+
+def test_several_backward_passes_of_one_step_are_no_clip(memory_logger):
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
+    with Loop(memory_logger, [GradientCallback(2)]) as loop:
+        loop.fit_start(net, {})
+        for step in range(1, 5):
+            optimizer.zero_grad(set_to_none=step % 3 == 0)
+            for _ in range(3):
+                (net(ONES).sum() * step).backward()
+            optimizer.step()
+            loop.step({"loss": 1.0})
+    assert memory_logger.series("gradient_norm/total") == approx([(2, 6 * NORM), (4, 12 * NORM)])
+
+
+def test_parameters_have_hooks_only_before_a_step_that_is_measured(quiet_trainer, memory_logger):
+    counts = []
+
+    def count(layer):
+        counts.append(sum(len(each._post_accumulate_grad_hooks or ()) for each in layer.parameters()))
+
+    module = Manual(lambda step: [("net", step)], clip=count)
+    fit(quiet_trainer, memory_logger, module, GradientCallback(5))
+    watched = {1, 4, 5, 9, 10}  # the first step, and one before each measured one, to compare it with
+    assert counts == [2 * (step in watched) for step in range(1, 13)]
+    assert sum(len(each._post_accumulate_grad_hooks or ()) for each in module.parameters()) == 0
 
 
 def test_accumulated_gradients_are_whole(quiet_trainer, memory_logger):
@@ -227,8 +339,7 @@ def test_accumulated_gradients_are_whole(quiet_trainer, memory_logger):
 
 
 def test_torchs_functions_are_themselves_again(quiet_trainer, memory_logger):
-    for callback in list(clipping._callbacks):  # of a run that another test left open
-        clipping.stop_calling(callback)
+    assert not clipping._callbacks, "of a run that another test left open"
     before = (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_)
     seen = []
 

@@ -77,7 +77,7 @@ def gradient_vanishes(evidence: Evidence) -> Verdict | None:
     layers = {
         name: series.after(evidence.burn_in)
         for name, series in evidence.matching("gradient_norm/").items()
-        if name not in ("total", "clipped") and len(series.after(evidence.burn_in).values) >= 8
+        if name.split("/")[0] not in ("total", "clipped") and len(series.after(evidence.burn_in).values) >= 8
     }
     if not layers:
         raise NotJudged("needs 8 points of gradient_norm/<module>")

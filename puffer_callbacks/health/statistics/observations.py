@@ -25,16 +25,20 @@ def observation_statistics(sample: Sample) -> dict[str, float]:
         "diagnostics/observation_scale": float(np.sqrt(np.square(observations).mean((0, 1)).max())),
         "diagnostics/observation_repeat_fraction": float(unchanged.mean()),
     }
-    delay = reset_delay_fraction(sample)
+    delay = reset_delay_fraction(sample, spread)
     return values if delay is None else values | {"diagnostics/reset_delay_fraction": delay}
 
 
-def reset_delay_fraction(sample: Sample) -> float | None:
+def reset_delay_fraction(sample: Sample, spread: Floats) -> float | None:
     """The share of episode ends after which the observation changes one step late.
 
     An episode's end is followed by the first observation of the next one, far from the last. Where the jump comes
     one step later, observations and actions are not of the same time. A jump is a change larger than three times
     the median change of an ordinary step, in units of each dimension's spread.
+
+    Args:
+        sample: of a rollout.
+        spread: the standard deviation of each dimension, [D].
 
     Returns:
         A share in [0, 1]; ``None`` where fewer than three ends show a jump at all.
@@ -42,7 +46,6 @@ def reset_delay_fraction(sample: Sample) -> float | None:
     observations, dones = sample.observations, sample.dones
     if observations is None or dones is None or len(observations) < 4 or not dones[:-2].any():
         return None
-    spread = observations.std(axis=(0, 1))
     scaled = observations[..., spread > 1e-12] / spread[spread > 1e-12]
     if scaled.shape[-1] == 0:
         return None

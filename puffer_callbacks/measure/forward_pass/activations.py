@@ -1,19 +1,20 @@
-"""Activations of a model, from a forward pass without side effects."""
+"""Activations of a model, from one forward pass."""
 
 from typing import Any
 
 from torch import Tensor, nn
 
 from puffer_callbacks.measure.forward_pass.call import forward, on_device
-from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.parameter_names import plain_name
 
 
 def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
     """The last output of every leaf module, by name.
 
+    Call it within ``puffer_callbacks.measure.forward_pass.isolation.isolated``, so that the pass leaves nothing behind.
+
     Args:
-        module: any module; a compiled one runs eagerly.
+        module: any module.
         batch: as for ``puffer_callbacks.measure.forward_pass.call.forward``.
 
     Raises:
@@ -37,8 +38,7 @@ def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
     layers = [(plain_name(name), part) for name, part in module.named_modules() if not list(part.children())]
     handles = [part.register_forward_hook(keep(name)) for name, part in layers]
     try:
-        with isolated(module):
-            forward(module, on_device(batch, module))
+        forward(module, on_device(batch, module))
     finally:
         for handle in handles:
             handle.remove()

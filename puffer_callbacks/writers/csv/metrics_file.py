@@ -41,6 +41,7 @@ class MetricsFile:
         self._second_name = folder / ".metrics.csv"
         self._lock = Lock()
         self._columns: list[str] = []
+        self._replaced: list[tuple[Any, Any]] = []
         self.hparams: dict[str, Any] = {}
         self.reopen()
 
@@ -55,6 +56,25 @@ class MetricsFile:
 
     def __reduce__(self) -> tuple[Callable[[Path], "MetricsFile"], tuple[Path]]:
         return MetricsFile.of, (self.folder,)
+
+    def stand_in_for(self, logger: Any) -> None:
+        """Take the place of a logger's own writer, which rewrites the file at every new column, until ``give_back``."""
+        own = logger._experiment
+        if own is None and not self._columns:  # it deletes the file when it opens it
+            own = logger.experiment
+        if own is not self and own is not None:
+            self._replaced.append((logger, own))
+        logger._experiment = self
+
+    def give_back(self) -> None:
+        """Give each logger its own writer back, which goes on after the rows of this file."""
+        self.reopen()
+        while self._replaced:
+            logger, own = self._replaced.pop()
+            own.metrics_keys = list(self._columns)
+            if self.hparams:
+                own.hparams = {**own.hparams, **self.hparams}
+            logger._experiment = own
 
     @property
     def size(self) -> int:

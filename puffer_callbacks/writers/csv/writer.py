@@ -30,8 +30,7 @@ class CSVWriter(Writer):
         self._file = MetricsFile.of(self._folder)
         self._file.reopen()
         self._size: int | None = None
-        # the logger's own writer deletes the file when it opens it and rewrites it at every new column
-        logger._experiment = self._file
+        self._file.stand_in_for(logger)
 
     @property
     def destination(self) -> Hashable:
@@ -59,9 +58,10 @@ class CSVWriter(Writer):
         self._file.resume(last_step, self._size, own=self.tag("time/optimizer_steps"))
 
     def close(self) -> None:
-        """Leave an earlier run's rows where they were, if this run has not started."""
+        """Leave an earlier run's rows where they were, if this run has not started, and the logger its own writer."""
         super().close()
         self._file.restore()
+        self._file.give_back()
 
     def state_dict(self) -> dict[str, Any]:
         """The size of the file: rows that others give the logger count on another axis."""

@@ -18,6 +18,7 @@ from puffer_callbacks import (
     log,
 )
 from tests.support.models import Agent, Supervised, losses
+from tests.support.warned import warned
 
 
 @pytest.fixture
@@ -186,3 +187,47 @@ def test_hyperparameters_that_lightning_logs_itself_end_nothing(quiet_trainer, l
     fit(quiet_trainer, logger, MetricsCallback(2), module=module)
     assert module.step == 2
     assert "gamma: 0.99" in (tmp_path / "hparams.yaml").read_text()
+
+
+def test_a_logger_has_its_own_writer_again_after_the_fit_and_its_rows_follow_ours(quiet_trainer, logger, tmp_path):
+    logger.experiment  # noqa: B018  # Lightning opens it before the callbacks' setup
+    own = logger._experiment
+    fit(quiet_trainer, logger, MetricsCallback(4))
+    assert logger.experiment is own
+    logger.log_hyperparams({"gamma": 0.9})
+    logger.log_metrics({"test/reward": 7.0, "train/loss": 3.0}, 9)
+    logger.finalize("success")
+    assert column(tmp_path, "train/loss") == [(4, 1.5), (8, 5.5), (9, 3.0)]
+    assert column(tmp_path, "test/reward") == [(9, 7.0)]
+    with warned() as reported:  # of one logger for two runs
+        fit(quiet_trainer, logger, MetricsCallback(4))
+    assert len(reported) == 1 and logger.experiment is own
+    assert [step for step, _ in column(tmp_path, "train/loss")] == [4, 8, 9, 4, 8]
+
+
+def test_two_loggers_of_one_folder_have_their_own_writers_again(quiet_trainer, tmp_path):
+    loggers = [CSVLogger(tmp_path, name="", version="") for _ in range(2)]
+    owns = [logger.experiment for logger in loggers]
+    with warned():  # that each row is written once
+        fit(quiet_trainer, loggers, MetricsCallback(4))
+    assert [logger.experiment for logger in loggers] == owns
+    assert column(tmp_path, "train/loss") == [(4, 1.5), (8, 5.5)]
+
+
+def test_the_logger_of_a_fit_that_fails_has_its_own_writer_again(quiet_trainer, logger, tmp_path):
+    own = logger.experiment
+    with pytest.raises(IndexError):
+        fit(quiet_trainer, logger, MetricsCallback(4), module=FailsAfter(losses(*range(6)), batches=8))
+    assert logger.experiment is own
+    assert column(tmp_path, "train/loss")[0] == (4, 1.5)
+
+
+class FailsAfter(Supervised):
+    """Its script is shorter than its epoch."""
+
+    def __init__(self, script, *, batches):
+        super().__init__(script)
+        self.batches = batches
+
+    def train_dataloader(self):
+        return range(self.batches)

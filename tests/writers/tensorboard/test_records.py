@@ -122,6 +122,7 @@ def test_half_a_record_of_tensorboard_s_own_thread_is_removed(tmp_path, monkeypa
     with pytest.raises(OSError, match="Input/output error"):
         for _ in range(1000):  # the thread empties its queue before it tells that it failed
             writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
+    writer._file.event_writer._async_writer._worker.join()  # it reports its fault when it ends
     writer.recover()
     writer.write({"train/loss": 0.125}, Axes(None, 3, 0.0))
     assert tensorboard_scalars(tmp_path)["train/loss"][-1] == (3, 0.125)

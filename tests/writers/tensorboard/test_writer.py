@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image as Pillow
 
 from puffer_callbacks import (
+    Axes,
     Histogram,
     Image,
     MetricsCallback,
@@ -19,7 +20,8 @@ from puffer_callbacks import (
     default_callbacks,
     log,
 )
-from tests.support.models import Agent, Supervised, losses
+from puffer_callbacks.writers.tensorboard.summaries import encode
+from tests.support.models import Agent, Supervised, losses, random_rollout
 from tests.support.reading import accumulator, tensorboard_events, tensorboard_scalars
 
 SCALARS = {
@@ -111,6 +113,20 @@ def test_the_event_s_time_is_the_row_s(quiet_trainer, logger, tmp_path):
     assert all(began <= event.wall_time <= time.time() for event in events)
     elapsed = [value.simple_value for event in events for value in event.summary.value if value.tag == "time/elapsed"]
     assert np.diff([event.wall_time for event in events]) == pytest.approx(np.diff(elapsed), abs=1e-4)
+
+
+def test_environment_steps_beyond_float32_are_exact_as_the_step_of_a_row(quiet_trainer, logger, tmp_path):
+    steps = [2**24 + 1, 100_000_003, 2**40 + 1]  # which float32 would round
+    module = Agent(script(12), make=lambda at, env_steps: random_rollout(at, 0, env_steps=steps[at]))
+    fit(quiet_trainer, logger, *default_callbacks(metrics=4), module=module)
+    found = tensorboard_scalars(tmp_path)
+    assert [step for step, _ in found["train/reward"]] == [step for step, _ in found["time/env_steps"]] == steps
+    assert [value for _, value in found["time/env_steps"]] == pytest.approx(steps, rel=2**-24)
+
+
+def test_seconds_of_a_month_of_training_are_exact_to_a_quarter():
+    month = Axes(1, 1, 1.8e9).as_scalars(elapsed=30 * 86_400 + 0.3)
+    assert encode("time/elapsed", month["time/elapsed"]).simple_value == pytest.approx(30 * 86_400 + 0.3, abs=0.25)
 
 
 def test_weight_histograms_count_every_parameter(quiet_trainer, logger, tmp_path):
