@@ -6,7 +6,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.backends.async_writer import AsyncWriter
-from puffer_callbacks.backends.logger_calls import LoggerCalls, restore_calls
+from puffer_callbacks.backends.logger_calls import LoggerCalls, TakeRow, restore_calls
 from puffer_callbacks.backends.multi_writer import MultiWriter
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.faults import Faults
@@ -14,7 +14,7 @@ from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer, writer_for
 
 
-def default_writer(loggers: Iterable[Any], faults: Faults) -> MultiWriter:
+def default_writer(loggers: Iterable[Any], faults: Faults, *, take_row: TakeRow | None = None) -> MultiWriter:
     """The writer that brings a run's rows to all of its loggers.
 
     ``MultiWriter`` → ``AsyncWriter`` → ``RetryingWriter`` → the logger's own, such as ``TensorBoardWriter``. A
@@ -23,6 +23,7 @@ def default_writer(loggers: Iterable[Any], faults: Faults) -> MultiWriter:
     Args:
         loggers: the run's Lightning loggers; Lightning's ``DummyLogger`` (``fast_dev_run``) is passed over.
         faults: where a failing logger is reported.
+        take_row: given what others log by ``log_metrics``; see ``LoggerCalls``.
 
     Example:
         >>> from puffer_callbacks import Axes, MemoryLogger
@@ -38,7 +39,8 @@ def default_writer(loggers: Iterable[Any], faults: Faults) -> MultiWriter:
         if writer.destination not in calls:
             retrying = RetryingWriter(writer, name=name, faults=faults)
             is_immediate = writer.immediate or faults.strict
-            calls[writer.destination] = LoggerCalls(retrying if is_immediate else AsyncWriter(retrying), faults)
+            routed = retrying if is_immediate else AsyncWriter(retrying)
+            calls[writer.destination] = LoggerCalls(routed, faults, take_row=take_row)
         calls[writer.destination].route(logger, name)
     return MultiWriter([each.writer for each in calls.values()], faults)
 

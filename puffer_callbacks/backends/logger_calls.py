@@ -21,6 +21,8 @@ _LAST = ("finalize",)
 """Done on the caller's thread once all rows are written, however long it takes."""
 _ABSENT = object()
 
+TakeRow = Callable[[Mapping[str, Any]], bool]
+
 
 class LoggerCalls:
     """Routes the methods of the loggers of one destination by their writer, until they are finalized.
@@ -28,11 +30,15 @@ class LoggerCalls:
     Args:
         writer: what brings rows to the destination.
         faults: reported after each call, on the caller's thread.
+        take_row: given the metrics of ``log_metrics``; where it returns true the logger is not called.
     """
 
-    def __init__(self, writer: AsyncWriter | RetryingWriter, faults: Faults) -> None:
+    def __init__(
+        self, writer: AsyncWriter | RetryingWriter, faults: Faults, *, take_row: TakeRow | None = None
+    ) -> None:
         self.writer = writer
         self._faults = faults
+        self._take_row = take_row
         self._loggers: list[Any] = []
         self._last_row: tuple[Any, ...] | None = None
 
@@ -73,11 +79,15 @@ class LoggerCalls:
             with announced_if_slow(f"{self.writer.name}.{name}"):
                 return self.writer.call(action)
         if name == _ROW:
-            if self._is_repeated(action):
+            if self._is_taken(action) or self._is_repeated(action):
                 return None
             if isinstance(self.writer, AsyncWriter):
                 action = partial(action.func, *_snapshot(action.args), **_snapshot(action.keywords))
         return self.writer.enqueue(action, is_row=name == _ROW, wait=name in _WAIT)
+
+    def _is_taken(self, action: "partial[Any]") -> bool:
+        metrics = next(iter(action.args), action.keywords.get("metrics"))
+        return self._take_row is not None and isinstance(metrics, Mapping) and self._take_row(metrics)
 
     def _is_repeated(self, action: "partial[Any]") -> bool:
         """Whether a row was just given to another logger of this destination: Lightning gives it to each in turn."""

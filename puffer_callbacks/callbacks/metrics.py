@@ -3,33 +3,35 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
+
+from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import guarded, guarded_state
-from puffer_callbacks.distributed import broadcast_json, gather_json
-from puffer_callbacks.recorder.interval_sums import IntervalSums, Total, merge_totals
+from puffer_callbacks.callbacks.step_sums import StepSums, Totals, means, sum_over_ranks, tags, with_tags
+from puffer_callbacks.recorder.logged_values import LoggedValues
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.scalars import Scalar
 
-_LOSSES = {
-    "policy_loss": ("losses/policy", 1.0),
-    "value_loss": ("losses/value", 1.0),
-    "entropy": ("losses/entropy", -1.0),
-}
-_DIAGNOSTICS = {"approx_kl", "old_approx_kl", "clip_fraction", "explained_variance"}
-
 
 class MetricsCallback(PufferCallback):
-    """Logs every scalar of the ``training_step`` dict: the exact mean over all steps of the interval, of all ranks.
+    """Logs every scalar of the training steps: the exact mean over all steps of the interval, of all ranks.
 
     ``train/<name>`` for each of them, and ``losses/{policy,value,entropy}`` besides; PPO's diagnostics are
     ``diagnostics/{approx_kl,old_approx_kl,clip_fraction,explained_variance}`` alone. ``train/learning_rate`` comes
     from the optimizer where the module does not return it. Steps with a NaN or infinite value are left out of the
     mean and counted: ``nonfinite/<tag>`` is how many there were so far.
+
+    A torchmetrics object in the dict, which the module updates, is computed at the end of the interval, over all ranks,
+    and reset.
+
+    What the module logs with ``self.log`` at a training step has its mean under its own name, over the steps that
+    logged it; where the dict has a scalar of the same tag, that one counts. These means take the place of the samples
+    that Lightning logs every ``log_every_n_steps``. An epoch's or validation's value under a tag of ours is
+    ``<tag>_epoch``; all others stand as Lightning names them.
 
     Args:
         every_n_steps: the interval, in optimizer steps.
@@ -52,10 +54,11 @@ class MetricsCallback(PufferCallback):
         self._reset()
 
     def _reset(self) -> None:
-        self._sums = IntervalSums()
+        self._sums, self._logged = StepSums(), LoggedValues()
         self._world_size = 1
         self._nonfinite: Counter[str] = Counter()
-        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = False
+        self._latest: dict[str, float] = {}
+        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
@@ -66,6 +69,11 @@ class MetricsCallback(PufferCallback):
         """Begin the interval that this step lies in."""
         self._every.resume_at(optimizer_steps)
 
+    @guarded
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """Begin to read what the module logs."""
+        self._logged.start(trainer)
+
     def update(self, outputs: object, learning_rates: Mapping[str, Scalar], *, loss_scale: int = 1) -> None:
         """Add a training step to the interval. The recorder calls it at every step.
 
@@ -74,7 +82,8 @@ class MetricsCallback(PufferCallback):
             learning_rates: of the optimizers at their last step, by name.
             loss_scale: what the ``loss`` was divided by.
         """
-        self._last_step_had_scalars = self._sums.add(outputs, learning_rates, loss_scale=loss_scale)
+        self._add_logged(self._logged.pop())  # of the step before
+        self._last_step_had_scalars = self._sums.add_returned(outputs, learning_rates, loss_scale=loss_scale)
         if self._last_step_had_scalars:
             self._saw_scalars = True
         else:
@@ -89,70 +98,116 @@ class MetricsCallback(PufferCallback):
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
         """Log the interval where it ends; in one process not before a step that has scalars."""
         recorder = Recorder.of(trainer)
-        can_end = self._last_step_had_scalars or self._world_size > 1  # ranks end it together
-        if can_end and self._every.fires(recorder.counters.optimizer_steps):
-            self._record(recorder, self._over_ranks(self._pop()))
+        self._add_logged(self._logged.pop_now())
+        steps = recorder.counters.optimizer_steps
+        if self._logged.is_lightning and self._every.is_due(steps):  # others may report one of many steps
+            self._report_if_nothing(recorder)
+        can_end = self._last_step_had_scalars or self._sums.has_logged or self._world_size > 1  # ranks end it together
+        if can_end and self._every.fires(steps):
+            self._record(recorder, self._over_ranks(self._sums.pop()))
+            self._record_metrics(recorder)
+            if self._logged.names:  # not monitored: the names of checkpoints have an epoch of their own
+                recorder.run.record({"epoch": float(trainer.current_epoch)}, monitored=False)
+
+    @guarded
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        """What is logged now is of no training step."""
+        self._add_logged(self._logged.pause())
+
+    @guarded
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Training goes on."""
+        self._logged.resume()
+
+    @guarded
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        """Training goes on."""
+        self._logged.resume()
+
+    @guarded
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """What is logged now is of the epoch."""
+        self._add_logged(self._logged.pause())
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
-        self._record(recorder, self._over_ranks(self._pop()))
-        if self._saw_no_scalars and not self._saw_scalars:
-            expected = "expected training_step to return a dict of scalars such as {'loss': …}"
-            recorder.faults.report("MetricsCallback", f"{expected}, got none; nothing to log")
+        self._logged.stop()
+        self._record(recorder, self._over_ranks(self._sums.pop()))
+        self._record_metrics(recorder)
+        self._report_if_nothing(recorder)
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Log the interval that the exception cut short, as it is here: other ranks may be gone."""
-        self._record(Recorder.of(trainer), self._pop())
+        self._add_logged(self._logged.pause())
+        self._logged.stop()
+        self._record(Recorder.of(trainer), self._sums.pop())
 
     def open_means(self) -> dict[str, float]:
         """The means of the interval so far, by tag. Every rank calls this at the same point of training."""
-        totals = self._over_ranks(self._sums.peek())
-        means = {name: total / count for name, (total, count, _) in totals.items() if count}
-        return {tag: sign * mean for name, mean in means.items() for tag, sign in tags(name)}
+        logged = {tag: mean for tag, mean in self._latest.items() if tag in self._logged.names}
+        return logged | means(self._over_ranks(self._sums.peek()))
+
+    def unlogged(self, values: dict[str, float]) -> dict[str, float]:
+        """What of a row of Lightning's own has to be logged beside the interval means.
+
+        Args:
+            values: the row; where training batches are under way it is of the last one.
+        """
+        if self._logged.in_training:
+            self._add_logged(self._logged.pop())
+            logged = {*self._logged.names, "epoch"}  # which stands beside the means
+            return {name: value for name, value in values.items() if name not in logged}
+        own = {*self._latest, *self._sums.tags}
+        return {f"{name}_epoch" if name in own else name: value for name, value in values.items()}
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
-        return {"means": self._sums.state_dict(), "nonfinite": dict(self._nonfinite)}
+        self._add_logged(self._logged.pop_now())
+        counts, latest = dict(self._nonfinite), dict(self._latest)
+        return {"means": self._sums.state_dict(), "latest": latest, "nonfinite": counts}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._sums.load_state_dict(state_dict["means"])
-        self._nonfinite = Counter(state_dict["nonfinite"])
+        self._latest, self._nonfinite = dict(state_dict["latest"]), Counter(state_dict["nonfinite"])
 
-    def _record(self, recorder: Recorder, totals: Mapping[str, Total]) -> None:
+    def _add_logged(self, values: Mapping[str, Tensor]) -> None:
+        """Add what was logged at one step."""
+        if values:
+            self._sums.add_logged(values)
+            self._saw_scalars = True
+
+    def _record(self, recorder: Recorder, totals: Totals) -> None:
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the number of steps that a mean is over
-        for name, (total, count, nonfinite) in totals.items():
+        others = recorder.latest.keys() - self._latest.keys()  # of other callbacks
+        for named, (total, count, nonfinite) in with_tags(totals, excluded=others):
             row, mean = rows[count], total / count if count else math.nan
-            for tag, sign in tags(name):
-                row[tag] = sign * mean
+            for tag, sign in named:
+                row[tag] = self._latest[tag] = sign * mean
             if nonfinite:
-                self._nonfinite[name] += nonfinite
-                recorder.record({f"nonfinite/{tags(name)[0][0]}": float(self._nonfinite[name])})
+                tag = named[0][0]
+                self._nonfinite[tag] += nonfinite
+                recorder.record({f"nonfinite/{tag}": float(self._nonfinite[tag])})
         for count, values in rows.items():
             recorder.record(values, count=count)
 
-    def _pop(self) -> dict[str, Total]:
-        """The sums of the interval that ends."""
-        return self._sums.pop()
+    def _record_metrics(self, recorder: Recorder) -> None:
+        """Log the torchmetrics objects that steps returned, as torchmetrics computes them: on all ranks together."""
+        values = self._sums.pop_metrics(world_size=self._world_size)
+        tagged = {tag: sign * value for name, value in values.items() for tag, sign in tags(name)}
+        self._latest |= tagged
+        recorder.record(tagged)
 
-    def _over_ranks(self, totals: Mapping[str, Total]) -> Mapping[str, Total]:
-        """The sums over all ranks, on every rank, so that all of them monitor the same numbers."""
-        if self._world_size == 1:
-            return totals
-        ranks = gather_json(totals)
-        summed = broadcast_json(None if ranks is None else merge_totals(ranks))
-        return {name: (total, count, others) for name, (total, count, others) in summed.items()}
+    def _report_if_nothing(self, recorder: Recorder) -> None:
+        if self._saw_no_scalars and not self._saw_scalars and not self._reported:
+            self._reported = True
+            expected = "expected training_step to return a dict of scalars such as {'loss': …}, or to call self.log"
+            recorder.faults.report("MetricsCallback", f"{expected}; got neither, so there is nothing to log")
 
-
-@lru_cache(maxsize=1024)
-def tags(name: str) -> list[tuple[str, float]]:
-    """The tags of a training step's scalar, each with the sign it has there."""
-    if name in _DIAGNOSTICS:
-        return [(f"diagnostics/{name}", 1.0)]
-    named = [(f"train/{name}", 1.0)]
-    return [*named, _LOSSES[name]] if name in _LOSSES else named
+    def _over_ranks(self, totals: Totals) -> Totals:
+        return totals if self._world_size == 1 else sum_over_ranks(totals)

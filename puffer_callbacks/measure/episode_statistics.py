@@ -1,75 +1,18 @@
-"""Statistics of finished episodes, over all ranks."""
+"""Statistics of finished episodes and of the critic's fit."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from puffer_callbacks.measure.episode_counter import EpisodeCounter, Floats, to_numpy
 from puffer_callbacks.rollout import Rollout
 
 _QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 _SUCCESS = ("success", "is_success")
-
-
-class EpisodeMetric(Metric):
-    """A torchmetrics metric of episode returns and lengths and the critic's fit, gathered over ranks.
-
-    ``compute`` returns a mapping from tag to 0-d tensor, the same that one process would compute from the rollouts
-    of all ranks.
-
-    Example:
-        >>> metric = EpisodeMetric()
-        >>> zeros = torch.zeros(2, 1)
-        >>> rollout = Rollout(zeros, zeros, zeros, zeros, episode_returns=torch.tensor([1.0, 3.0]))
-        >>> metric.update(rollout)
-        >>> metric.compute()["train/reward"].item()
-        2.0
-    """
-
-    full_state_update = False
-    returns: list[Tensor]
-    lengths: list[Tensor]
-    fit: Tensor
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.counter = EpisodeCounter()
-        self.add_state("returns", [], dist_reduce_fx="cat")
-        self.add_state("lengths", [], dist_reduce_fx="cat")
-        # count, mean and sum of squared deviations of the targets, then of the critic's errors
-        self.add_state("fit", torch.zeros(6, dtype=torch.float64), dist_reduce_fx=merge_moments)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """float64, also for the empty tensor that a rank without a rollout sends."""
-        return torch.float64
-
-    @property
-    def update_called(self) -> bool:
-        """True, so that torchmetrics does not warn on a rank without a rollout."""
-        return True
-
-    def update(self, rollout: Rollout) -> None:
-        """Add the episodes of a rollout."""
-        episodes = Episodes.of(rollout, self.counter)
-        self.returns.append(torch.from_numpy(episodes.returns).to(self.device))
-        self.lengths.append(torch.from_numpy(episodes.lengths).to(self.device))
-        fresh = torch.from_numpy(episodes.fit).to(self.fit)
-        self.fit = merge_moments(torch.stack([self.fit, fresh]))
-
-    def compute(self) -> dict[str, Tensor]:
-        """The statistics by tag; without a finished episode those of episodes are left out."""
-        empty = torch.zeros(0, dtype=torch.float64)
-        returns, lengths = (dim_zero_cat(state) if len(state) else empty for state in (self.returns, self.lengths))
-        episodes = Episodes(to_numpy(returns), to_numpy(lengths), to_numpy(self.fit))
-        return {tag: torch.tensor(value, dtype=torch.float64) for tag, value in episodes.statistics().items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,14 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from puffer_callbacks.recorder.device_scalars import DeviceScalars
+from puffer_callbacks.recorder.metric_objects import MetricObject, metric_objects
 from puffer_callbacks.values.scalars import Scalar, as_scalar, scalars_of
 
 Total = tuple[float, int, int]
@@ -42,6 +44,8 @@ class IntervalSums:
         self._on_device: dict[tuple[str, ...], DeviceScalars] = defaultdict(DeviceScalars)
         self._totals: dict[str, Total] = {}
         self._loss_scale = 1
+        self.metrics: dict[str, MetricObject] = {}
+        """The torchmetrics objects among the outputs so far, by name."""
 
     def add(self, outputs: object, rates: Mapping[str, Scalar] | None = None, *, loss_scale: int = 1) -> bool:
         """Add a training step.
@@ -52,7 +56,7 @@ class IntervalSums:
             loss_scale: what its ``loss`` was divided by.
 
         Returns:
-            Whether ``outputs`` had a scalar.
+            Whether ``outputs`` had a scalar or a torchmetrics object.
         """
         if loss_scale != self._loss_scale:
             self._fold()
@@ -68,6 +72,11 @@ class IntervalSums:
                     self._fold()
                 return True
         return self._add_any(outputs, rates)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the scalars in the sums, and of those that were plain numbers before."""
+        return {*self._totals, *chain.from_iterable((*self._rows, *self._on_device))}
 
     def pop(self) -> dict[str, Total]:
         """Return the sums since the last call, and begin anew."""
@@ -91,9 +100,11 @@ class IntervalSums:
 
     def __getstate__(self) -> dict[str, Any]:
         self._fold()
-        return vars(self) | {"_rows": {}}
+        return vars(self) | {"_rows": {}, "metrics": {}}
 
     def _add_any(self, outputs: object, rates: Mapping[str, Scalar]) -> bool:
+        metrics = metric_objects(outputs)
+        self.metrics.update(metrics)
         found = scalars_of(outputs)
         scalars = {**{name: rate for name, rate in rates.items() if name not in found}, **found} if found else {}
         on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not value.is_cpu}
@@ -111,7 +122,7 @@ class IntervalSums:
                 self._fold()
                 self._rows = {}
             self._rows.setdefault((*outputs, *rates), [])
-        return bool(found)
+        return bool(found or metrics)
 
     def _fold(self) -> None:
         for names, rows in self._rows.items():

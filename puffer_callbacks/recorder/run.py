@@ -55,7 +55,7 @@ class Run:
     def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
         """Open the writers."""
         self.faults.reset()
-        backends = default_writer(loggers, self.faults)
+        backends = default_writer(loggers, self.faults, take_row=self._take_row)
         self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
         self._process = os.getpid()
         atexit.register(self._at_exit)
@@ -81,13 +81,27 @@ class Run:
         self.stopwatch.restart()  # what it costs to open a backend is no share of a step
         self.budget.restart()
 
-    def record(self, values: Mapping[str, Value], *, axes: Axes | None = None, count: int | None = None) -> None:
-        """Add values to the row at this point of the run (see ``Recorder.record``)."""
+    def record(
+        self,
+        values: Mapping[str, Value],
+        *,
+        axes: Axes | None = None,
+        count: int | None = None,
+        monitored: bool = True,
+    ) -> None:
+        """Add values to the row at this point of the run (see ``Recorder.record``).
+
+        Args:
+            values: tag to value.
+            axes: another, earlier point of the run.
+            count: over how many steps the values are means, if they are.
+            monitored: whether Lightning's callbacks see them, in ``trainer.callback_metrics``.
+        """
         if self.row_log is not None and values:
             values = {sanitize_tag(str(tag)): value for tag, value in values.items()}
             at = self.counters.axes() if axes is None else axes
             self.row_log.record(values, at, count=count, own_point=axes is not None)
-            if self.steps is not None:
+            if monitored and self.steps is not None:
                 self.steps.publish_later(values)
 
     @property
@@ -128,6 +142,13 @@ class Run:
             self.counters.load_state_dict(state["counters"])
             self._elapsed = state["elapsed"]
             self.row_log.load_state_dict(state["row_log"])
+
+    def _take_row(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether a row is one that Lightning logs by itself, and recorded."""
+        if self.steps is not None:
+            with self.guard("Recorder"):
+                return self.steps.logged_rows.take(metrics)
+        return False
 
     def _handle(self, error: Exception) -> bool:
         return self.guard("Recorder").handle(error)

@@ -13,6 +13,7 @@ from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.hooks import hide_idle_hooks, show_idle_hooks
 from puffer_callbacks.recorder.listeners import StepListeners
+from puffer_callbacks.recorder.logged_values import LoggedRows
 from puffer_callbacks.recorder.monitors import publish
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
 from puffer_callbacks.recorder.row_log import RowLog
@@ -30,7 +31,7 @@ class Recording(Protocol):
     def guard(self, name: str) -> Guard:
         """A block whose time and faults are on the account of ``name``."""
 
-    def record(self, values: Mapping[str, Value]) -> None:
+    def record(self, values: Mapping[str, Value], *, monitored: bool = True) -> None:
         """Add values to the open row."""
 
 
@@ -56,6 +57,10 @@ class TrainingSteps:
         self._is_first, self._is_between_epochs = True, False
         self._batch: Any = None
         self._unpublished: dict[str, float] = {}
+        self.logged_rows = LoggedRows(
+            trainer, self._callbacks, record=lambda values: run.record(values, monitored=False)
+        )
+        """The rows that Lightning logs by itself."""
         for callback in self._callbacks:
             if callable(getattr(callback, "resume_at", None)):
                 with run.guard(type(callback).__name__):

@@ -175,6 +175,21 @@ def test_a_row_that_lightning_gives_to_each_logger_of_a_place_is_logged_once():
     assert [step for _, _, step in first.calls[2:]] == [3, 4]
 
 
+@pytest.mark.parametrize("as_lightning", [True, False])
+def test_a_row_that_is_taken_does_not_reach_the_logger(as_lightning):
+    logger, taken = Logger(), []
+
+    def take(metrics):
+        taken.append(metrics)
+        return "epoch" in metrics
+
+    LoggerCalls(RetryingWriter(Recording(logger)), Faults(), take_row=take).route(logger, "Logger")
+    for metrics in ({"a": 1.0, "epoch": 0}, {"a": 2.0}):
+        logger.log_metrics(metrics=metrics, step=3) if as_lightning else logger.log_metrics(metrics, 3)
+    assert taken == [{"a": 1.0, "epoch": 0}, {"a": 2.0}]
+    assert logger.calls == [("log_metrics", {"a": 2.0}, 3)]
+
+
 class TestRestoring:
     """What was put on a logger is taken off exactly."""
 

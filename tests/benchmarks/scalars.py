@@ -1,4 +1,4 @@
-"""The cost of eight scalars a step: ``python -m tests.benchmarks.scalars`` prints a table for seven kinds of training.
+"""The cost of eight scalars a step: ``python -m tests.benchmarks.scalars`` prints a table for eight kinds of training.
 
 It is microseconds, and two fits of the same code differ by more. So one fit does both: the callbacks are taken out of
 its trainer and put back by turns, and a turn with them is compared with the turns before and after it. Times are
@@ -43,6 +43,7 @@ class Kind:
         optimizer_steps: of a training step, by manual optimization where there are several.
         own_hook: whether a callback of the user's own reads the loss at each step.
         own_value: whether a value of the user's own is logged at each step.
+        self_log: whether the scalars are logged with ``self.log`` instead of returned.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Kind:
     optimizer_steps: int = 1
     own_hook: bool = False
     own_value: bool = False
+    self_log: bool = False
 
 
 KINDS = (
@@ -62,6 +64,7 @@ KINDS = (
     Kind("manual optimization, 4 optimizer steps", optimizer_steps=4),
     Kind("a user's own `on_step`", own_hook=True),
     Kind("`log()` at each step", own_value=True),
+    Kind("a module that uses `self.log`", self_log=True),
 )
 
 
@@ -85,12 +88,12 @@ class Small(LightningModule):
         if not self.automatic_optimization:
             self._step_by_hand(batch)
         scalars = {name: loss.detach() for name in NAMES}
-        if self.self_log:
+        if self.self_log or self.kind.self_log:
             for name, value in scalars.items():
                 self.log(name, value)
         if self.kind.own_value and self.is_in:
             log(self, {"own": float(batch_idx)})
-        return {"loss": loss, **scalars}
+        return {"loss": loss} if self.kind.self_log else {"loss": loss, **scalars}
 
     def _step_by_hand(self, batch: torch.Tensor) -> None:
         optimizer = self.optimizers()
@@ -118,11 +121,13 @@ class Reads(Callback):
     """The cost of reading the same numbers: the scalars and the learning rate; of logging, where ``own_value``."""
 
     def __init__(self, kind: Kind) -> None:
-        self.own_value = kind.own_value
+        self.own_value, self.self_log = kind.own_value, kind.self_log
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: object) -> None:
         """Read them."""
         self.row = [value.item() for value in outputs.values()]
+        if self.self_log:
+            self.row += [value.item() for value in trainer.logged_metrics.values()]
         self.row.append(trainer.optimizers[0].param_groups[0]["lr"])
         if self.own_value:
             trainer.logger.log_metrics({"own": 0.5}, step=trainer.global_step)

@@ -103,8 +103,13 @@ class Trained(pl.LightningModule):
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
+    def validation_step(self, batch, batch_idx): ...
+
     def train_dataloader(self):
         return DataLoader(torch.ones(12, 4), batch_size=2)
+
+    def val_dataloader(self):
+        return DataLoader(torch.ones(2, 4), batch_size=2)
 
 
 class Save(pl.Callback):

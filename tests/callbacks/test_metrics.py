@@ -286,17 +286,6 @@ class TooLong(Supervised):
         return range(10)
 
 
-def test_its_own_self_log_goes_its_own_way(quiet_trainer, memory_logger):
-    class Logs(Supervised):
-        def training_step(self, batch, batch_idx):
-            self.log("own", float(batch_idx))
-            return super().training_step(batch, batch_idx)
-
-    fit(quiet_trainer, memory_logger, losses(*[1.0] * 4), module=Logs, every_n_steps=2)
-    assert [value for _, value in memory_logger.series("own")] == [0.0, 1.0, 2.0, 3.0]
-    assert_series(memory_logger, "train/loss", [(2, 1.0), (4, 1.0)])
-
-
 @pytest.mark.parametrize(
     ("interval", "error"), [(0, ValueError), (-5, ValueError), (2.5, TypeError), ("50", TypeError)]
 )

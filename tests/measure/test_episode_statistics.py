@@ -4,17 +4,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puffer_callbacks.measure.episode_statistics import EpisodeMetric, info_statistics, info_sums
+from puffer_callbacks.measure.episode_statistics import info_statistics, info_sums
+from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
 from tests.support.models import random_rollout
 
 QUANTILES = {"min": 0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1}
 
 
 def computed(*rollouts):
-    metric = EpisodeMetric()
-    for rollout in rollouts:
-        metric.update(rollout)
-    return {tag: value.item() for tag, value in metric.compute().items()}
+    return pool([RolloutStatistics.of(rollout) for rollout in rollouts])
 
 
 def test_returns_and_lengths_agree_with_numpy():
@@ -42,9 +40,9 @@ def test_explained_variance_of_parts_is_that_of_the_whole(parts, mean, scale):
 
 
 def test_without_a_finished_episode_there_are_no_statistics():
-    none = random_rollout(0, 0, episode_returns=torch.zeros(0), episode_lengths=None, values=None)
+    none = random_rollout(0, 0, episode_returns=torch.zeros(0), episode_lengths=None, values=None, infos={})
     assert computed(none) == {}
-    constant = random_rollout(0, 0, episode_returns=None, episode_lengths=None, returns=torch.ones(8, 2))
+    constant = random_rollout(0, 0, episode_returns=None, episode_lengths=None, returns=torch.ones(8, 2), infos={})
     assert computed(constant) == {}
 
 

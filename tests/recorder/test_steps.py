@@ -64,8 +64,9 @@ def test_intervals_end_where_they_should_between_calls(quiet_trainer, memory_log
     class Renamed(MetricsCallback):
         """With tags of its own."""
 
-        def _record(self, recorder, sums):
-            recorder.record({f"every_{self.every_n_steps}/kl": sums["kl"][0] / sums["kl"][1]})
+        def _record(self, recorder, totals):
+            total, count, _ = totals[0]["kl"]
+            recorder.record({f"every_{self.every_n_steps}/kl": total / count})
 
     callbacks = [MetricsCallback(intervals[0]), *map(Renamed, intervals[1:])]
     quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
@@ -255,7 +256,7 @@ def test_a_callback_may_be_copied_in_the_middle_of_a_run(quiet_trainer, memory_l
 
     quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Copies(SCRIPT))
     assert memory_logger.series("train/kl")[1][1] == pytest.approx(VALUES[16:32].mean())
-    assert copies[0].state_dict()["means"]["kl"] == [pytest.approx(VALUES[16:24].sum()), 8, 0]
+    assert copies[0].state_dict()["means"]["returned"]["kl"] == [pytest.approx(VALUES[16:24].sum()), 8, 0]
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda callbacks: pickle.loads(pickle.dumps(callbacks))])
@@ -269,7 +270,7 @@ def test_names_that_are_others_at_each_step_are_not_kept(quiet_trainer, memory_l
     metrics = MetricsCallback(400)
     script = [{"loss": 1.0, f"loss_{at}": float(at)} for at in range(400)]
     quiet_trainer(logger=memory_logger, callbacks=[metrics]).fit(Supervised(script))
-    assert len(metrics._sums._rows) <= 64
+    assert len(metrics._sums._returned._rows) <= 64
     assert memory_logger.series("train/loss_7") == [(400, 7.0)]
     assert memory_logger.series("train/loss") == [(400, 1.0)]
 

@@ -26,8 +26,6 @@ pytestmark = pytest.mark.filterwarnings(  # of Lightning: a resumed run goes on 
     "ignore:You're resuming from a checkpoint that ended before the epoch ended",
     "ignore:The dirpath has changed",
 )
-LIGHTNINGS = ("lightning/own", "epoch")
-"""What Lightning's own ``self.log`` writes: rows on an axis of its own, which are none of ours."""
 ENDS = [(3, 3), (3, 8), (4, 4), (6, 15), (7, 21), (12, 13), (15, 15), (20, 22)]
 """Where the checkpoint is and where the run ends, in optimizer steps: at and within rollouts and intervals."""
 
@@ -40,20 +38,13 @@ def whole(request, tmp_path_factory):
     return request.param, tensorboard_series(folder), csv_series(folder)
 
 
-def without(series, *tags):
-    return {tag: points for tag, points in series.items() if tag not in tags}
-
-
 @pytest.mark.parametrize(("checkpoint", "end"), ENDS)
 def test_the_record_is_that_of_one_run(whole, tmp_path, checkpoint, end):
     x_axis, in_tensorboard, in_csv = whole
     fit(tmp_path, tensorboard(tmp_path), table(tmp_path), x_axis=x_axis, ends_after=end)
     fit(tmp_path, tensorboard(tmp_path), table(tmp_path), x_axis=x_axis, resume=checkpoint)
-    assert without(csv_series(tmp_path), *LIGHTNINGS) == without(in_csv, *LIGHTNINGS)
-    assert without(tensorboard_series(tmp_path), *LIGHTNINGS) == without(in_tensorboard, *LIGHTNINGS)
-    # Lightning writes the row of a step after the checkpoint of that step, so a resumed run is without it
-    rows = [point for point in in_csv["lightning/own"] if point[0] != checkpoint - 1]
-    assert csv_series(tmp_path)["lightning/own"] == rows
+    assert csv_series(tmp_path) == in_csv
+    assert tensorboard_series(tmp_path) == in_tensorboard
 
 
 @pytest.mark.parametrize("name", ["events.out.tfevents.{second}.vm.9.9", "events.out.tfevents.{second}.zz.1.1"])
@@ -67,7 +58,7 @@ def test_a_life_of_the_same_second_is_read_before_the_next(whole, tmp_path, monk
     clock = iter([second])
     monkeypatch.setattr(time, "time", lambda now=time.time: next(clock, second + 1) if _names_a_file() else now())
     fit(tmp_path, tensorboard(tmp_path), x_axis=x_axis, resume=7)
-    assert without(tensorboard_series(tmp_path), *LIGHTNINGS) == without(in_tensorboard, *LIGHTNINGS)
+    assert tensorboard_series(tmp_path) == in_tensorboard
 
 
 def _names_a_file():
@@ -78,7 +69,7 @@ def test_a_run_may_end_again_and_again(whole, tmp_path):
     x_axis, _, in_csv = whole
     for resume, end in ((None, 5), (4, 9), (8, 9), (9, 9), (7, 16), (16, math.inf)):
         fit(tmp_path, table(tmp_path), x_axis=x_axis, resume=resume, ends_after=end)
-    assert without(csv_series(tmp_path), *LIGHTNINGS) == without(in_csv, *LIGHTNINGS)
+    assert csv_series(tmp_path) == in_csv
 
 
 def test_a_run_that_begins_again_in_the_same_place_hides_the_one_before(tmp_path):
@@ -88,8 +79,7 @@ def test_a_run_that_begins_again_in_the_same_place_hides_the_one_before(tmp_path
     tensorboard_writer._BEGUN.clear()  # as another process would: this one remembers where it began
     fit(again, tensorboard(again), table(again))
     assert csv_series(again) == csv_series(tmp_path / "once")
-    series = without(tensorboard_series(again), *LIGHTNINGS)
-    assert series == without(tensorboard_series(tmp_path / "once"), *LIGHTNINGS)
+    assert tensorboard_series(again) == tensorboard_series(tmp_path / "once")
 
 
 def test_wandb_goes_on_by_its_id(whole, tmp_path, monkeypatch):
@@ -209,4 +199,4 @@ def test_a_run_s_folder_can_be_moved(whole, tmp_path):
     shutil.move(tmp_path / "here", tmp_path / "there")
     there = Path(tmp_path / "there")
     fit(there, tensorboard(there), x_axis=x_axis, resume=9)
-    assert without(tensorboard_series(there), *LIGHTNINGS) == without(in_tensorboard, *LIGHTNINGS)
+    assert tensorboard_series(there) == in_tensorboard

@@ -15,7 +15,7 @@ _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class CSVWriter(Writer):
-    """Writes to a ``CSVLogger``: ``metrics.csv`` in its ``log_dir``, shared with the module's own ``self.log``.
+    """Writes to a ``CSVLogger``: ``metrics.csv`` in its ``log_dir``, shared with those who call the logger themselves.
 
     A histogram becomes its quantiles, count and non-finite count; a picture becomes the path of its file under
     ``media/``.
@@ -64,7 +64,7 @@ class CSVWriter(Writer):
         self._file.give_back()
 
     def state_dict(self) -> dict[str, Any]:
-        """The size of the file: rows of the module's own ``self.log`` count on another axis."""
+        """The size of the file: rows that others give the logger count on another axis."""
         return {"size": self._file.size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
