@@ -23,6 +23,7 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Alert
+from puffer_callbacks.values.terminal import WIDTH, terminal_width
 
 
 class HealthCallback(PufferCallback):
@@ -195,10 +196,11 @@ class HealthCallback(PufferCallback):
 
     def _report(self, change: Change, recorder: Recorder) -> None:
         finding = change.finding
-        text = panel(finding, ended=change.kind == "ends")
+        shown, text = (panel(finding, ended=change.kind == "ends", width=width) for width in (terminal_width(), WIDTH))
         if finding.rule == "nonfinite_values" and self._flight.saved is not None:
-            text += f"\nThe data and the state before the update are in {self._flight.saved}"
-        tqdm.write(text, file=sys.stderr)  # above a progress bar, where there is one
+            saved = f"\nThe data and the state before the update are in {self._flight.saved}"
+            shown, text = shown + saved, text + saved
+        tqdm.write(shown, file=sys.stderr)  # above a progress bar, where there is one
         severity: Severity = "info" if change.kind == "ends" else finding.severity
         title = f"{finding.rule} {change.kind} at step {finding.first_step}"
         recorder.record({f"health/{finding.rule}/finding": Alert(text, title=title, severity=severity)})

@@ -10,6 +10,7 @@ from puffer_callbacks.cli.read_logs import read_logs
 from puffer_callbacks.health import Diagnosis
 from puffer_callbacks.health.panel import panel
 from puffer_callbacks.runs import Run, diagnose_run
+from puffer_callbacks.values.terminal import terminal_width
 
 
 def main(argv: Sequence[str]) -> int:
@@ -70,7 +71,7 @@ def _as_json(run: Run, diagnosis: Diagnosis) -> dict[str, Any]:
 def _as_text(run: Run, diagnosis: Diagnosis) -> Iterator[str]:
     yield f"{run.path}: {run.last_step:,} {run.x_axis.replace('_', ' ')}, logged by {run.source}"
     yield from (f"  could not be read: {problem}" for problem in run.problems)
-    yield from (panel(finding) for finding in diagnosis.findings)
+    yield from (panel(finding, width=terminal_width()) for finding in diagnosis.findings)
     found = f"{len(diagnosis.findings)} found" if diagnosis.findings else "Nothing found"
     of_rules = f"by {len(diagnosis.judged)} of {len(diagnosis.judged) + len(diagnosis.not_judged)} rules"
     yield f"{found} {of_rules}.{' The others could not be judged:' if diagnosis.not_judged else ''}"

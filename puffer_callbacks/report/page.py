@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from puffer_callbacks.plots.diagnostics import steps_label
 from puffer_callbacks.plots.scores import run_names
 from puffer_callbacks.report.chart_data import curve_sections, histogram_section
 from puffer_callbacks.report.findings import findings_html
@@ -80,7 +81,7 @@ def render(
         *curve_sections(sections(runs, tags), findings or ()),
         *(histogram_section(runs, names) if tags is None else ()),
     ]
-    data = {"runs": names, "range": _range(runs), "sections": charts}
+    data = {"runs": names, "range": _range(runs), "steps": steps_label(runs), "sections": charts}
     return Template(_asset("page.html")).substitute(
         title=escape(names[0] if len(runs) == 1 else f"{len(runs)} runs"),
         eyebrow=escape("Run report · " + ", ".join(dict.fromkeys(run.source for run in runs))),
