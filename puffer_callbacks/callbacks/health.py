@@ -23,7 +23,7 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Alert
-from puffer_callbacks.values.terminal import WIDTH, terminal_width
+from puffer_callbacks.values.terminal import terminal_width
 
 
 class HealthCallback(PufferCallback):
@@ -195,15 +195,15 @@ class HealthCallback(PufferCallback):
             trainer.should_stop = True
 
     def _report(self, change: Change, recorder: Recorder) -> None:
-        finding = change.finding
-        shown, text = (panel(finding, ended=change.kind == "ends", width=width) for width in (terminal_width(), WIDTH))
-        if finding.rule == "nonfinite_values" and self._flight.saved is not None:
-            saved = f"\nThe data and the state before the update are in {self._flight.saved}"
-            shown, text = shown + saved, text + saved
+        finding, ended = change.finding, change.kind == "ends"
+        saved = self._flight.saved if finding.rule == "nonfinite_values" else None
+        note = "" if saved is None else f"\nThe data and the state before the update are in {saved}"
+        shown = panel(finding, ended=ended, width=terminal_width()) + note
         tqdm.write(shown, file=sys.stderr)  # above a progress bar, where there is one
-        severity: Severity = "info" if change.kind == "ends" else finding.severity
+        severity: Severity = "info" if ended else finding.severity
         title = f"{finding.rule} {change.kind} at step {finding.first_step}"
-        recorder.record({f"health/{finding.rule}/finding": Alert(text, title=title, severity=severity)})
+        alert = Alert(panel(finding, ended=ended) + note, title=title, severity=severity)
+        recorder.record({f"health/{finding.rule}/finding": alert})
 
     def _check(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Look for NaN in the rollout, and keep the state before the update that follows."""
