@@ -198,12 +198,10 @@ class HealthCallback(PufferCallback):
         finding, ended = change.finding, change.kind == "ends"
         saved = self._flight.saved if finding.rule == "nonfinite_values" else None
         note = "" if saved is None else f"\nThe data and the state before the update are in {saved}"
-        shown = panel(finding, ended=ended, width=terminal_width()) + note
-        tqdm.write(shown, file=sys.stderr)  # above a progress bar, where there is one
+        tqdm.write(panel(finding, ended=ended, width=terminal_width()) + note, file=sys.stderr)  # above the bar
         severity: Severity = "info" if ended else finding.severity
-        title = f"{finding.rule} {change.kind} at step {finding.first_step}"
-        alert = Alert(panel(finding, ended=ended) + note, title=title, severity=severity)
-        recorder.record({f"health/{finding.rule}/finding": alert})
+        title, text = f"{finding.rule} {change.kind} at step {finding.first_step}", panel(finding, ended=ended) + note
+        recorder.record({f"health/{finding.rule}/finding": Alert(text, title=title, severity=severity)})
 
     def _check(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Look for NaN in the rollout, and keep the state before the update that follows."""
