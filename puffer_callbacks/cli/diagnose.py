@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Any
 
 from puffer_callbacks.cli.parser import CommandParser
@@ -78,4 +79,5 @@ def _as_text(run: Run, diagnosis: Diagnosis) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for rule, reason in diagnosis.not_judged.items():
         reasons.setdefault(reason, []).append(rule)
-    yield from (f"  {', '.join(rules)}: {reason}" for reason, rules in reasons.items())
+    for reason, rules in reasons.items():
+        yield from wrap(f"  {', '.join(rules)}: {reason}", terminal_width(), subsequent_indent="    ")

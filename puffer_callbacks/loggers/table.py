@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from textwrap import wrap
 
 from puffer_callbacks.loggers.lines import is_count
 from puffer_callbacks.values.terminal import WIDTH
+from puffer_callbacks.values.vocabulary import VOCABULARY, describe
 
 _GROUP = 14  # characters of the first column
 _MAX_ROWS = 5  # of a group; a deep network has hundreds of update ratios
@@ -37,7 +39,7 @@ def metric_table(values: Mapping[str, float], *, title: str, width: int = WIDTH)
         --------------------------------------------------------------------------------
     """
     groups: dict[str, dict[str, str]] = {}
-    for tag, value in values.items():
+    for tag, value in sorted(values.items(), key=lambda item: _place(item[0])):
         group, _, name = tag.partition("/")
         if group != "time" and not _is_duplicate(tag, values):
             groups.setdefault(group if name else "", {})[name or group] = _rounded(tag, value)
@@ -71,6 +73,13 @@ def progress_title(done: int, total: int | None, *, elapsed: float | None) -> st
         if total is not None and done > 0:
             parts.append(f"{_duration(elapsed * max(total - done, 0) / done)} left")
     return ", ".join(parts)
+
+
+@cache
+def _place(tag: str) -> int:
+    """The tag's place in the vocabulary, which begins with what people look at first."""
+    description = describe(tag)
+    return len(VOCABULARY) if description is None else list(VOCABULARY).index(description.tag)
 
 
 def _is_duplicate(tag: str, values: Mapping[str, float]) -> bool:

@@ -51,7 +51,7 @@ def density(points: Sequence[Point], *, num_bins: int) -> Density:
     for row, (_, histogram) in zip(rows, points, strict=True):
         held, counts = _inner_edges(histogram)
         row[np.searchsorted(values, held)] = counts / max(histogram.count, 1)
-    return Density(np.arange(len(values) + 1) - 0.5, rows, values)
+    return Density(np.arange(len(values) + 1, dtype=np.float64) - 0.5, rows, values)
 
 
 def common_edges(points: Sequence[Point], *, num_bins: int) -> NDArray[np.float64]:
@@ -101,9 +101,9 @@ def _distinct_values(points: Sequence[Point]) -> NDArray[np.float64] | None:
 
 def _inner_edges(histogram: Histogram) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The edge of each filled bin that is nearest to zero, and the bin's count."""
-    filled = histogram.counts > 0
-    low, high = histogram.edges[:-1][filled], histogram.edges[1:][filled]
-    return np.where(low < 0, high, low), histogram.counts[filled]
+    filled, low, high = histogram.counts > 0, histogram.edges[:-1], histogram.edges[1:].copy()
+    high[:-1] = np.nextafter(high[:-1], -np.inf)  # all but the last bin end before their upper edge
+    return np.where(low < 0, high, low)[filled], histogram.counts[filled]
 
 
 def _cumulative(histogram: Histogram, at: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -111,7 +111,8 @@ def _outline(edges: Array, heights: Array, *, bars: bool) -> tuple[Array, Array]
     middles = (edges[1:] + edges[:-1]) / 2
     if not bars:
         return middles, heights
-    return np.repeat(middles, 4) + np.tile([-0.3, -0.3, 0.3, 0.3], len(middles)), np.kron(heights, [0.0, 1.0, 1.0, 0.0])
+    around = np.tile(np.array([-0.3, -0.3, 0.3, 0.3]), len(middles))
+    return np.repeat(middles, 4) + around, np.kron(heights, np.array([0.0, 1.0, 1.0, 0.0]))
 
 
 def _spread(points: Sequence[Point], most: int) -> list[Point]:

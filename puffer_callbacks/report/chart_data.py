@@ -102,10 +102,10 @@ def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[st
         if points:
             name = f"{tag} · {names[place]}" if len(runs) > 1 else tag
             charts.append(_histogram_chart(name, describe(tag), points))
-    left_out = len(found) - _MOST_HISTOGRAMS
-    title = "Histograms" + (f" (the first {_MOST_HISTOGRAMS} of {len(found)})" if left_out > 0 else "")
-    note = "Darker is more frequent; the lines are the quartiles. Few values have a row each."
-    return [{"title": title, "note": note, "first": _OPEN_CHARTS, "charts": charts}] if charts else []
+    note = "Color is the share of the values, lines are the quartiles; few values have a row each."
+    if len(found) > _MOST_HISTOGRAMS:
+        note += f" The first {_MOST_HISTOGRAMS} of {len(found)}."
+    return [{"title": "Histograms", "note": note, "first": _OPEN_CHARTS, "charts": charts}] if charts else []
 
 
 def _histogram_chart(name: str, description: Any, points: Sequence[tuple[int, Histogram]]) -> dict[str, Any]:

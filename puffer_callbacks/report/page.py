@@ -20,7 +20,7 @@ from puffer_callbacks.report.outcome import Outcome, outcome
 from puffer_callbacks.report.pictures import pictures_html
 from puffer_callbacks.report.sections import sections
 from puffer_callbacks.report.summary import describe_run, describe_runs
-from puffer_callbacks.report.tables import hyperparameters_html, runs_html, split_settings, tiles_html
+from puffer_callbacks.report.tables import DETAILS, hyperparameters_html, runs_html, split_settings, tiles_html
 
 if TYPE_CHECKING:
     from puffer_callbacks.health import Finding
@@ -102,7 +102,7 @@ def _summary(
 ) -> str:
     if len(outcomes) == 1:
         return describe_run(outcomes[0], None if findings is None else findings[0])
-    return describe_runs(outcomes, differing, findings)
+    return describe_runs(outcomes, [name for name in differing if not name.startswith(DETAILS)] or differing, findings)
 
 
 def _range(runs: Sequence[Run]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
 
 _MISSING = "–"
-_DETAILS = ("optimizer/", "trainer/")
+DETAILS = ("optimizer/", "trainer/")
 """Prefixes of the hyperparameters that are folded on the page of one run."""
 
 
@@ -65,7 +65,7 @@ def hyperparameters_html(runs: Sequence[Run], names: Sequence[str]) -> str:
     if len(runs) > 1:
         parts.append(_folded(shared, runs[0], "that all runs share"))
     else:
-        details = [name for name in shared if name.startswith(_DETAILS)]
+        details = [name for name in shared if name.startswith(DETAILS)]
         parts.append(_settings_table([name for name in shared if name not in details], runs[0]))
         parts.append(_folded(details, runs[0], "of the optimizer and the trainer"))
     return f'<div class="{"settings" if len(runs) == 1 else ""}">{"".join(parts)}</div>'

@@ -117,6 +117,14 @@ for (const made of document.querySelectorAll(".chart")) {
 for (const heading of [...document.querySelectorAll("h2")].reverse()) {
   links.prepend(element("a", { href: `#${heading.id}`, textContent: heading.textContent }));
 }
+if (REPORT.runs.length > 1) {
+  const legend = REPORT.runs.map((name, run) => {
+    const swatch = element("span", { className: "swatch" });
+    swatch.dataset.run = run;
+    return element("li", { children: [swatch, name] });
+  });
+  document.querySelector("nav").append(element("ul", { className: "runs", children: legend }));
+}
 for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.background = `var(--run-${swatch.dataset.run % 7})`;
 
 document.getElementById("reset").addEventListener("click", () => zoom(null));
