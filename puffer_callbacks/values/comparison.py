@@ -11,11 +11,10 @@ _FIRST = (
     ("num_envs", "n_envs"),
 )
 """Each under the names that libraries give it."""
-_SHOWN = 5
 
 
 def compared_first(names: Iterable[str]) -> list[str]:
-    """The five hyperparameters that people compare first, in their order.
+    """The hyperparameters that people compare first, in their order.
 
     Args:
         names: of all hyperparameters; nested names are joined by ``/``.
@@ -26,7 +25,7 @@ def compared_first(names: Iterable[str]) -> list[str]:
     """
     names = list(names)
     found = (next((name for alias in aliases for name in names if _is_alias(name, alias)), None) for aliases in _FIRST)
-    return [name for name in found if name is not None][:_SHOWN]
+    return [name for name in found if name is not None]
 
 
 def _is_alias(name: str, alias: str) -> bool:

@@ -16,6 +16,8 @@ _KINDS = {
     str: ("string_value", api_pb2.DATA_TYPE_STRING),
     float: ("number_value", api_pb2.DATA_TYPE_FLOAT64),
 }
+_SHOWN = 5
+"""Columns that the HParams tab opens with."""
 
 
 def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
@@ -36,7 +38,7 @@ def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
         return [_summary(metadata.SESSION_END_INFO_TAG, session_end_info=end)]
     start = SessionStartInfo(start_time_secs=time())
     experiment = api_pb2.Experiment()
-    first = compared_first(value.settings)
+    first = compared_first(value.settings)[:_SHOWN]
     for name, setting in value.settings.items():
         field, kind = _kind(setting)
         setattr(start.hparams[name], field, setting)
