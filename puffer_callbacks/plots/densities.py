@@ -40,7 +40,7 @@ def density(points: Sequence[Point], *, num_bins: int) -> Density:
         >>> actions = density([(0, Histogram.of([0, 1, 1, 1])), (8, Histogram.of([3.0]))], num_bins=48)
         >>> actions.values.tolist(), actions.shares.tolist()
         ([0.0, 1.0, 3.0], [[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]])
-        >>> density([(0, Histogram.of([0.3, 1]))], num_bins=48).shares.shape
+        >>> density([(0, Histogram.of([0.3, 0.7, 1]))], num_bins=48).shares.shape
         (1, 48)
     """
     edges = common_edges(points, num_bins=num_bins)

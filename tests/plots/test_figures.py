@@ -140,7 +140,7 @@ def test_a_few_values_have_a_row_each(values):
     assert len(drawn.edges) == len(values) + 1
 
 
-@pytest.mark.parametrize("values", [[0.3, 1.0], [-0.3, 0.3], list(range(13))])
+@pytest.mark.parametrize("values", [[0.3, 0.7, 1.0], [-0.3, 0.3], list(range(13))])
 def test_other_values_are_binned(values):
     drawn = density([(0, Histogram.of(values))], num_bins=48)
     assert (drawn.values, drawn.shares.shape) == (None, (1, 48))
