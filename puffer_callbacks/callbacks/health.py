@@ -23,6 +23,7 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Alert
+from puffer_callbacks.values.terminal import terminal_width
 
 
 class HealthCallback(PufferCallback):
@@ -197,13 +198,12 @@ class HealthCallback(PufferCallback):
             trainer.should_stop = True
 
     def _report(self, change: Change, recorder: Recorder) -> None:
-        finding = change.finding
-        text = panel(finding, ended=change.kind == "ends")
-        if finding.rule == "nonfinite_values" and self._flight.saved is not None:
-            text += f"\nThe data and the state before the update are in {self._flight.saved}"
-        tqdm.write(text, file=sys.stderr)  # above a progress bar, where there is one
-        severity: Severity = "info" if change.kind == "ends" else finding.severity
-        title = f"{finding.rule} {change.kind} at step {finding.first_step}"
+        finding, ended = change.finding, change.kind == "ends"
+        saved = self._flight.saved if finding.rule == "nonfinite_values" else None
+        note = "" if saved is None else f"\nThe data and the state before the update are in {saved}"
+        tqdm.write(panel(finding, ended=ended, width=terminal_width()) + note, file=sys.stderr)  # above the bar
+        severity: Severity = "info" if ended else finding.severity
+        title, text = f"{finding.rule} {change.kind} at step {finding.first_step}", panel(finding, ended=ended) + note
         recorder.record({f"health/{finding.rule}/finding": Alert(text, title=title, severity=severity)})
 
     def _check(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:

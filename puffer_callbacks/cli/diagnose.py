@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Any
 
 from puffer_callbacks.cli.parser import CommandParser
@@ -10,6 +11,7 @@ from puffer_callbacks.cli.read_logs import read_logs
 from puffer_callbacks.health import Diagnosis
 from puffer_callbacks.health.panel import panel
 from puffer_callbacks.runs import Run, diagnose_run
+from puffer_callbacks.values.terminal import terminal_width
 
 
 def main(argv: Sequence[str]) -> int:
@@ -70,11 +72,12 @@ def _as_json(run: Run, diagnosis: Diagnosis) -> dict[str, Any]:
 def _as_text(run: Run, diagnosis: Diagnosis) -> Iterator[str]:
     yield f"{run.path}: {run.last_step:,} {run.x_axis.replace('_', ' ')}, logged by {run.source}"
     yield from (f"  could not be read: {problem}" for problem in run.problems)
-    yield from (panel(finding) for finding in diagnosis.findings)
+    yield from (panel(finding, width=terminal_width()) for finding in diagnosis.findings)
     found = f"{len(diagnosis.findings)} found" if diagnosis.findings else "Nothing found"
     of_rules = f"by {len(diagnosis.judged)} of {len(diagnosis.judged) + len(diagnosis.not_judged)} rules"
     yield f"{found} {of_rules}.{' The others could not be judged:' if diagnosis.not_judged else ''}"
     reasons: dict[str, list[str]] = {}
     for rule, reason in diagnosis.not_judged.items():
         reasons.setdefault(reason, []).append(rule)
-    yield from (f"  {', '.join(rules)}: {reason}" for reason, rules in reasons.items())
+    for reason, rules in reasons.items():
+        yield from wrap(f"  {', '.join(rules)}: {reason}", terminal_width(), subsequent_indent="    ")

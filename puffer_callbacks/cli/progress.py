@@ -14,10 +14,13 @@ from tqdm import tqdm
 
 from puffer_callbacks.callbacks import PufferCallback
 from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.values.terminal import terminal_width
 
 WINDOW = 100
 """Episodes that the shown mean return is over."""
 _LONGEST_CURVE = 1000
+_WIDE = 70  # characters, for the speed beside the time left
+_NARROW_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}{postfix}"
 
 
 class ProgressCallback(PufferCallback):
@@ -67,6 +70,7 @@ class ProgressCallback(PufferCallback):
             unit=" steps",
             unit_scale=True,
             dynamic_ncols=True,
+            bar_format=None if terminal_width() >= _WIDE else _NARROW_BAR,
             mininterval=0.1 if sys.stderr.isatty() else 10,  # a file keeps each refresh as a line
             file=sys.stderr,
         )

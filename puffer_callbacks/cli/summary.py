@@ -2,12 +2,17 @@
 
 import sys
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import Any
 
 from puffer_callbacks.cli.curve import braille_curve
 from puffer_callbacks.cli.next_commands import next_commands
 from puffer_callbacks.cli.progress import ProgressCallback
 from puffer_callbacks.cli.run import Run
+from puffer_callbacks.values.terminal import terminal_width
+
+_WIDTH = 60
+_MARGIN = 10  # characters beside the curve, for its largest and smallest value
 
 
 def print_summary(run: Run) -> None:
@@ -22,7 +27,7 @@ def print_summary(run: Run) -> None:
 
 def _results(run: Run) -> Iterator[str]:
     progress = run.progress
-    yield f"── Return over {progress.env_steps:,} env steps ".ljust(60, "─")
+    yield f"── Return over {progress.env_steps:,} env steps ".ljust(min(_WIDTH, terminal_width()), "─")
     yield from _returns(progress)
     status = "interrupted" if run.trainer.interrupted else "complete"
     speed = f"{_duration(progress.seconds)}, {progress.steps_per_second:,.0f} steps per second"
@@ -36,7 +41,7 @@ def _results(run: Run) -> Iterator[str]:
 
 def _returns(progress: ProgressCallback) -> Iterator[str]:
     if len(progress.curve) > 1:
-        yield from braille_curve(progress.curve)
+        yield from braille_curve(progress.curve, width=min(_WIDTH, terminal_width()) - _MARGIN)
     if progress.episodes:
         yield f"Mean return of the last {progress.episodes} episodes: {progress.mean_return:.1f}"
     else:
@@ -50,7 +55,8 @@ def _findings(run: Run) -> Iterator[str]:
     findings = [finding for found in lists for finding in found]
     if lists:
         yield f"Findings: {len(findings) or 'none'}"
-    yield from (f"  {finding.severity}: {finding.message}" for finding in findings)
+    for finding in findings:
+        yield from wrap(f"  {finding.severity}: {finding.message}", terminal_width(), subsequent_indent="    ")
 
 
 def _commands(run: Run) -> Iterator[str]:

@@ -16,6 +16,7 @@ from puffer_callbacks.health.panel import panel
 from puffer_callbacks.runs import read_run
 from puffer_callbacks.runs.diagnosis import facts_of_log
 from puffer_callbacks.runs.follow import RowFollower
+from puffer_callbacks.values.terminal import terminal_width
 
 _STATE = "watch.json"
 
@@ -82,7 +83,7 @@ def _follow(follower: RowFollower, run: WatchedRun, options: Namespace) -> None:
         except (OSError, ValueError) as error:
             raise UsageError(str(error)) from error
         for change in changes:
-            print(panel(change.finding, ended=change.kind == "ends"), flush=True)
+            print(panel(change.finding, ended=change.kind == "ends", width=terminal_width()), flush=True)
         if follower.rows != rows:
             rows, grew_at = follower.rows, time.monotonic()
         if options.timeout is not None and time.monotonic() - grew_at >= options.timeout:

@@ -110,7 +110,7 @@ class Evidence:
         series = self.find(tag)
         found = 0 if series is None else len(series.values)
         if series is None or found < points:
-            raise NotJudged(f"needs {points} points of {tag}, has {found}")
+            raise NotJudged(f"needs {points} point{'s' * (points != 1)} of {tag}, has {found}")
         return series
 
     def judged(self, tag: str, *, points: int = 8) -> Series:

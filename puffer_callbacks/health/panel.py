@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from puffer_callbacks.health.finding import Finding, Number
-
-WIDTH = 80
+from puffer_callbacks.values.terminal import WIDTH
 
 
 def panel(finding: Finding, *, ended: bool = False, width: int = WIDTH) -> str:

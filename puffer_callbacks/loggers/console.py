@@ -13,6 +13,7 @@ from puffer_callbacks.loggers.lines import metric_lines
 from puffer_callbacks.loggers.table import metric_table, progress_title
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Alert, Hyperparameters, Text, Value
+from puffer_callbacks.values.terminal import terminal_width
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters, which a terminal would execute instead of print."""
@@ -122,7 +123,7 @@ class ConsoleLogger(Logger):
         elif pending:
             done = int(pending.get(self._total_of, self._step))
             progress = progress_title(done, self._total_steps, elapsed=pending.get("time/elapsed"))
-            for line in metric_table(pending, title=f"{self._prefix_text}: {progress}"):
+            for line in metric_table(pending, title=f"{self._prefix_text}: {progress}", width=terminal_width()):
                 self._print(line)
 
     def _print_line(self, line: str) -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import cache
+from textwrap import wrap
 
 from puffer_callbacks.loggers.lines import is_count
+from puffer_callbacks.values.terminal import WIDTH
+from puffer_callbacks.values.vocabulary import VOCABULARY, describe
 
-_WIDTH = 80
 _GROUP = 14  # characters of the first column
 _MAX_ROWS = 5  # of a group; a deep network has hundreds of update ratios
 _DUPLICATES = {
@@ -18,12 +21,13 @@ _DUPLICATES = {
 """Tags with the value of another one, up to its sign; they are left out where both are there."""
 
 
-def metric_table(values: Mapping[str, float], *, title: str) -> list[str]:
-    """The lines of a table of metrics, at most 80 characters wide unless a single metric is wider.
+def metric_table(values: Mapping[str, float], *, title: str, width: int = WIDTH) -> list[str]:
+    """The lines of a table of metrics, no wider than asked unless a single metric is.
 
     Args:
         values: tag to value; ``time/…`` belongs into the title and is left out.
-        title: the first line.
+        title: the first line, broken where it is too long.
+        width: of the table, in characters.
 
     Example:
         >>> print(*metric_table({"train/reward": 21.34, "losses/policy": 0.0123}, title="step 100"), sep="\\n")
@@ -35,14 +39,20 @@ def metric_table(values: Mapping[str, float], *, title: str) -> list[str]:
         --------------------------------------------------------------------------------
     """
     groups: dict[str, dict[str, str]] = {}
-    for tag, value in values.items():
+    for tag, value in sorted(values.items(), key=lambda item: _place(item[0])):
         group, _, name = tag.partition("/")
         if group != "time" and not _is_duplicate(tag, values):
             groups.setdefault(group if name else "", {})[name or group] = _rounded(tag, value)
-    rows = [row for group, cells in groups.items() for row in _rows(group, cells)]
-    width = max(_WIDTH - 4, len(title), *map(len, rows), 0)
-    rule = "-" * (width + 4)
-    return [rule, f"| {title:<{width}} |", rule, *(f"| {row:<{width}} |" for row in rows), rule]
+    rows = [row for group, cells in groups.items() for row in _rows(group, cells, width - 4)]
+    inner = max(width - 4, *map(len, rows), 0)
+    rule = "-" * (inner + 4)
+    return [
+        rule,
+        *(f"| {line:<{inner}} |" for line in wrap(title, inner)),
+        rule,
+        *(f"| {row:<{inner}} |" for row in rows),
+        rule,
+    ]
 
 
 def progress_title(done: int, total: int | None, *, elapsed: float | None) -> str:
@@ -65,15 +75,22 @@ def progress_title(done: int, total: int | None, *, elapsed: float | None) -> st
     return ", ".join(parts)
 
 
+@cache
+def _place(tag: str) -> int:
+    """The tag's place in the vocabulary, which begins with what people look at first."""
+    description = describe(tag)
+    return len(VOCABULARY) if description is None else list(VOCABULARY).index(description.tag)
+
+
 def _is_duplicate(tag: str, values: Mapping[str, float]) -> bool:
     other = values.get(_DUPLICATES.get(tag, ""))
     return other is not None and abs(other) == abs(values[tag])
 
 
-def _rows(group: str, cells: Mapping[str, str]) -> Iterator[str]:
+def _rows(group: str, cells: Mapping[str, str], width: int) -> Iterator[str]:
     """The cells of a group in aligned columns, after the group's name in the first row."""
     names, numbers = max(map(len, cells)), max(map(len, cells.values()))
-    columns = max(1, (_WIDTH - 4 - _GROUP + 3) // (names + 2 + numbers + 3))
+    columns = max(1, (width - _GROUP + 3) // (names + 2 + numbers + 3))
     texts = [f"{name:<{names}}  {number:<{numbers}}" for name, number in cells.items()]
     rows = ["   ".join(texts[at : at + columns]) for at in range(0, len(texts), columns)]
     if len(rows) > _MAX_ROWS:

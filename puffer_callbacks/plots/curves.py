@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from puffer_callbacks.plots.diagnostics import steps_label
 from puffer_callbacks.plots.scores import Groups, curves, group_runs
 from puffer_callbacks.plots.statistics import as_scores, bootstrap_interval, interquartile_mean, mean
 from puffer_callbacks.plots.style import add_legend, colors, figure_of, label, new_axes
@@ -32,6 +33,7 @@ def learning_curves(
     repetitions: int = 2000,
     seed: int = 0,
     title: str = "",
+    xlabel: str = "steps",
     ylabel: str = "return",
     ax: Axes | None = None,
 ) -> Figure:
@@ -47,6 +49,7 @@ def learning_curves(
         repetitions: of the bootstrap.
         seed: of the bootstrap.
         title: above the axes.
+        xlabel: what the steps count.
         ylabel: what the scores are, with their unit.
         ax: axes to draw in; a new figure by default.
 
@@ -63,7 +66,7 @@ def learning_curves(
         raise ValueError(f"statistic: expected one of {list(STATISTICS)}, got {statistic!r}")
     reduce, statistic_name = STATISTICS[statistic]
     ax = new_axes(ax)
-    for name, color in colors(list(scores)).items():
+    for name, color in colors(list(scores), ax).items():
         array = as_scores(scores[name])
         x = np.asarray(steps[name] if isinstance(steps, Mapping) else steps)
         if array.shape[2:] != x.shape:
@@ -72,7 +75,7 @@ def learning_curves(
         if len(array) > 1:
             band = bootstrap_interval(reduce, array, confidence=confidence, repetitions=repetitions, seed=seed)
             ax.fill_between(x, *band, color=color, alpha=0.2, linewidth=0)
-    label(ax, title=title, x="steps", y=ylabel, steps=True)
+    label(ax, title=title, x=xlabel, y=ylabel, steps=True)
     add_legend(ax, f"{statistic_name}, {confidence:.0%} band")
     return figure_of(ax)
 
@@ -123,6 +126,7 @@ def compare(
         repetitions=repetitions,
         seed=seed,
         title=tag,
+        xlabel=steps_label([run for members in groups.values() for run in members]),
         ylabel=(description.unit if description else "") or "value",
         ax=ax,
     )

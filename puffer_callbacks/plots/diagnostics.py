@@ -59,13 +59,14 @@ def diagnostics(runs: Run | Sequence[Run], *, tags: Sequence[str] = PANELS, colu
     for ax in panels[len(shown) :]:
         ax.set_visible(False)
     if len(given) > 1:
-        figure_of(panels[0]).legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        names = panels[0].get_legend_handles_labels()
+        figure_of(panels[0]).legend(*names, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     return figure_of(panels[0])
 
 
 def draw_panel(ax: Axes, runs: Sequence[Run], tag: str) -> None:
     """Draw one tag of the runs that have it; a line of the same color is the same run."""
-    palette = list(colors([str(place) for place in range(len(runs))]).values())
+    palette = list(colors([str(place) for place in range(len(runs))], ax).values())
     for run, name, color in zip(runs, run_names(runs), palette, strict=True):
         if _has(run, tag):
             steps, values = series(run, tag)

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from puffer_callbacks.plots.densities import Point, common_edges, shares
-from puffer_callbacks.plots.style import PALETTE, add_legend, figure_of, label, new_axes, short_number
+from puffer_callbacks.plots.densities import Point, density
+from puffer_callbacks.plots.style import PALETTE, add_colorbar, add_legend, figure_of, label, new_axes, short_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.typing import ColorType as Color
+
+Array = NDArray[np.float64]
 
 
 def histogram_ridges(
@@ -40,18 +44,19 @@ def histogram_ridges(
         >>> figure = histogram_ridges([(step, Histogram.of(torch.randn(100) + step)) for step in range(5)])
     """
     chosen = _spread(points, max_ridges)
-    edges = common_edges(chosen, num_bins=num_bins)
-    heights = shares(chosen, edges)
-    heights = heights / (heights.max() or 1.0) * 3
+    drawn = density(chosen, num_bins=num_bins)
+    heights = drawn.shares / (drawn.shares.max() or 1.0) * (3 if drawn.values is None else 0.9)
     ax = new_axes(ax, size=(6.0, 4.2))
-    centers = (edges[1:] + edges[:-1]) / 2
     for place, row in enumerate(heights):
-        base, recency = -place, (place + 1) / len(chosen)
-        ax.fill_between(centers, base, base + row, color=_shade(recency), linewidth=0, zorder=2 * place + 2)
-        ax.plot(centers, base + row, color="white", linewidth=0.8, zorder=2 * place + 3)
+        color = _mixed((place + 1) / len(chosen), ax.get_facecolor())
+        x, top = _outline(drawn.edges, row, bars=drawn.values is not None)
+        ax.fill_between(x, -place, top - place, color=color, linewidth=0, zorder=2 * place + 2)
+        ax.plot(x, top - place, color=ax.get_facecolor(), linewidth=0.8, zorder=2 * place + 3)
     _step_ticks(ax, [step for step, _ in chosen])
     ax.grid(visible=False, axis="y")
     label(ax, title=title, x="value", y="steps")
+    if drawn.values is not None:
+        ax.set_xticks(range(len(drawn.values)), [short_number(value) for value in drawn.values])
     return figure_of(ax)
 
 
@@ -77,21 +82,37 @@ def histogram_heatmap(
         >>> import torch
         >>> figure = histogram_heatmap([(step, Histogram.of(torch.randn(100) + step)) for step in range(5)])
     """
-    edges = common_edges(points, num_bins=num_bins)
-    density = shares(points, edges)
+    drawn = density(points, num_bins=num_bins)
     steps = np.array([step for step, _ in points], np.float64)
     ax = new_axes(ax)
-    mesh = ax.pcolormesh(_borders(steps), edges, density.T, cmap="cividis", norm=_square_root(), rasterized=True)
+    norm = _square_root(1.0 if drawn.values is not None else None)
+    mesh = ax.pcolormesh(_borders(steps), drawn.edges, drawn.shares.T, cmap="cividis", norm=norm, rasterized=True)
+    ax.grid(visible=False)
+    ax.set_ylim(drawn.edges[0], drawn.edges[-1])
+    add_colorbar(ax, mesh, "share of values")
+    label(ax, title=title, x="steps", y="value", steps=True)
+    if drawn.values is None:
+        _draw_quartiles(ax, steps, points)
+    else:  # the quartiles of a few values would jump between them
+        ax.set_yticks(range(len(drawn.values)), [short_number(value) for value in drawn.values])
+    return figure_of(ax)
+
+
+def _draw_quartiles(ax: Axes, steps: Array, points: Sequence[Point]) -> None:
     quartiles = np.array([histogram.quantile([0.25, 0.5, 0.75]) for _, histogram in points])
     for column, width in ((0, 0.7), (1, 1.4), (2, 0.7)):
         name = "median" if column == 1 else "quartiles" if column == 0 else None
         ax.plot(steps, quartiles[:, column], color="white", linewidth=width, label=name)
-    ax.grid(visible=False)
-    ax.set_ylim(edges[0], edges[-1])
     add_legend(ax, color="white")
-    figure_of(ax).colorbar(mesh, ax=ax, label="share of values", pad=0.02)
-    label(ax, title=title, x="steps", y="value", steps=True)
-    return figure_of(ax)
+
+
+def _outline(edges: Array, heights: Array, *, bars: bool) -> tuple[Array, Array]:
+    """The points of a ridge: through the middles of the bins, or around a bar for each value."""
+    middles = (edges[1:] + edges[:-1]) / 2
+    if not bars:
+        return middles, heights
+    around = np.tile(np.array([-0.3, -0.3, 0.3, 0.3]), len(middles))
+    return np.repeat(middles, 4) + around, np.kron(heights, np.array([0.0, 1.0, 1.0, 0.0]))
 
 
 def _spread(points: Sequence[Point], most: int) -> list[Point]:
@@ -100,7 +121,7 @@ def _spread(points: Sequence[Point], most: int) -> list[Point]:
     return [points[place] for place in places]
 
 
-def _borders(steps: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _borders(steps: Array) -> Array:
     """Borders [n + 1] half-way between neighboring steps."""
     if len(steps) == 1:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])
@@ -113,16 +134,20 @@ def _step_ticks(ax: Axes, steps: Sequence[int]) -> None:
     ax.set_yticks(-places, [short_number(steps[place]) for place in places])
 
 
-def _shade(recency: float) -> tuple[float, float, float]:
-    """From a pale blue for the oldest to the palette's for the newest."""
+def _mixed(recency: float, background: Color) -> Color:
+    """From near the background for the oldest to the palette's blue for the newest."""
     from matplotlib.colors import to_rgb  # noqa: PLC0415
 
-    red, green, blue = (1 - recency * 0.85 * (1 - part) - 0.15 * (1 - part) for part in to_rgb(PALETTE[0]))
+    strength = 0.15 + 0.85 * recency
+    red, green, blue = (
+        strength * part + (1 - strength) * ground
+        for part, ground in zip(to_rgb(PALETTE[0]), to_rgb(background), strict=True)
+    )
     return red, green, blue
 
 
-def _square_root() -> Normalize:
-    """A color scale on which the tails of a narrow distribution can still be seen."""
+def _square_root(highest: float | None) -> Normalize:
+    """A color scale from 0 on which the tails of a narrow distribution can still be seen."""
     from matplotlib.colors import PowerNorm  # noqa: PLC0415
 
-    return PowerNorm(0.5)
+    return PowerNorm(0.5, vmin=0.0, vmax=highest)

@@ -59,7 +59,7 @@ def performance_profiles(
     taus = _thresholds(arrays) if thresholds is None else np.asarray(thresholds, np.float64)
     profile = partial(performance_profile, thresholds=taus)
     ax = new_axes(ax)
-    for name, color in colors(list(arrays)).items():
+    for name, color in colors(list(arrays), ax).items():
         ax.step(taus, profile(arrays[name]), where="post", color=color, label=name)
         low, high = bootstrap_interval(profile, arrays[name], confidence=confidence, repetitions=repetitions, seed=seed)
         ax.fill_between(taus, low, high, step="post", color=color, alpha=0.2, linewidth=0)
@@ -118,7 +118,7 @@ def probability_of_improvement(
         )
         ax.barh(place, high - low, left=low, height=0.5, color=PALETTE[0], alpha=0.3, linewidth=0)
         ax.plot([point, point], [place - 0.25, place + 0.25], color=PALETTE[0])
-    ax.axvline(0.5, color="#666666", linestyle=":", linewidth=1)
+    ax.axvline(0.5, color="#888888", linestyle=":", linewidth=1)
     ax.set_xlim(-0.02, 1.02)
     ax.set_yticks(range(len(others)), [f"{name} > {against}" for name in reversed(others)])
     ax.grid(visible=False, axis="y")

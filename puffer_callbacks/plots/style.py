@@ -15,19 +15,29 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _RC: Any = {
     "font.size": 9,
     "axes.labelsize": 9,
-    "axes.labelcolor": "#444444",
     "axes.edgecolor": "#999999",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#E6E6E6",
     "grid.linewidth": 0.8,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
 }
+
+
+def _colors(*, dark: bool) -> Any:
+    """Text and grid, quiet on the background of the style in use."""
+    text, grid = ("#BBBBBB", "#333333") if dark else ("#444444", "#E6E6E6")
+    return {"axes.labelcolor": text, "xtick.color": text, "ytick.color": text, "grid.color": grid}
+
+
+def is_dark(color: Any) -> bool:
+    """Whether white text is easier to read on a color than black (WCAG's relative luminance, roughly)."""
+    from matplotlib.colors import to_rgb  # noqa: PLC0415
+
+    red, green, blue = to_rgb(color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5
 
 
 def new_axes(ax: Axes | None = None, *, size: tuple[float, float] = (6.0, 3.7)) -> Axes:
@@ -50,7 +60,7 @@ def new_grid(rows: int, columns: int, *, size: tuple[float, float]) -> list[Axes
     except ImportError:
         missing = "figures: expected the package matplotlib, which is not installed"
         raise ImportError(f'{missing}; run: pip install "puffer_callbacks[report]"') from None
-    with plt.rc_context(_RC):
+    with plt.rc_context(_RC | _colors(dark=is_dark(plt.rcParams["figure.facecolor"]))):
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     if _shows_no_window(plt.get_backend()):
         plt.close(figure)  # a notebook shows what is returned; an open figure would be shown a second time
@@ -80,15 +90,26 @@ def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", steps: bool = 
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
 
 
-def add_legend(ax: Axes, title: str | None = None, *, color: str = "#222222") -> None:
+def add_legend(ax: Axes, title: str | None = None, *, color: str | None = None) -> None:
     """A quiet legend where the curves leave room."""
-    legend = ax.legend(title=title, alignment="left", fontsize=8, title_fontsize=8, labelcolor=color)
+    text = color or ("#DDDDDD" if is_dark(ax.get_facecolor()) else "#222222")
+    legend = ax.legend(title=title, alignment="left", fontsize=8, title_fontsize=8, labelcolor=text)
     legend.get_frame().set(edgecolor="none", facecolor=ax.get_facecolor() if title else "none", alpha=0.7)
 
 
-def colors(names: Sequence[str]) -> Mapping[str, str]:
-    """A color for each name; after the last one the palette begins again."""
-    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(names)}
+def add_colorbar(ax: Axes, mesh: Any, name: str) -> None:
+    """A bar of the mesh's colors, its text as that of the axes."""
+    text = ax.xaxis.label.get_color()
+    bar = figure_of(ax).colorbar(mesh, ax=ax, pad=0.02)
+    bar.set_label(name, color=text, size=9)
+    bar.ax.tick_params(labelsize=8, labelcolor=text)
+    bar.outline.set_visible(False)
+
+
+def colors(names: Sequence[str], ax: Axes) -> Mapping[str, str]:
+    """A color for each name, white for black on dark axes; after the last one the palette begins again."""
+    palette = [*PALETTE[:-1], "#FFFFFF" if is_dark(ax.get_facecolor()) else PALETTE[-1]]
+    return {name: palette[place % len(palette)] for place, name in enumerate(names)}
 
 
 def short_number(value: float) -> str:

@@ -11,6 +11,7 @@ from puffer_callbacks.plots.curves import STATISTICS
 from puffer_callbacks.plots.scores import final_scores, group_runs, hyperparameter
 from puffer_callbacks.plots.statistics import bootstrap_interval
 from puffer_callbacks.plots.style import PALETTE, add_legend, figure_of, label, new_axes
+from puffer_callbacks.values.vocabulary import describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,7 +58,7 @@ def by_hyperparameter(
     for place, members in enumerate(groups.values()):
         scores = final_scores(members, tag, fraction=fraction)
         spread = np.linspace(-0.08, 0.08, len(scores)) if len(scores) > 1 else [0.0]
-        ax.plot(place + np.asarray(spread), scores[:, 0], "o", color=PALETTE[5], alpha=0.8, label=_once("runs", place))
+        ax.plot(place + np.asarray(spread), scores[:, 0], "o", color=PALETTE[5], zorder=3, label=_once("runs", place))
         middle, mark = float(reduce(scores)), _once(f"{statistic_name}, {confidence:.0%}", place)
         low, high = (
             bootstrap_interval(reduce, scores, confidence=confidence, seed=seed)
@@ -68,11 +69,13 @@ def by_hyperparameter(
         ax.errorbar(
             place, middle, error, fmt="_", color=PALETTE[0], markersize=18, capsize=4, linewidth=1.6, label=mark
         )
+    description = describe(tag)
+    unit = description.unit if description else ""
     names = [str(hyperparameter(members[0], name)) for members in groups.values()]
     ax.set_xticks(range(len(names)), names)
     ax.margins(x=0.15)
     ax.grid(visible=False, axis="x")
-    label(ax, title=f"{tag} over the last {fraction:.0%}", x=name, y=tag)
+    label(ax, title=f"{tag} over the last {fraction:.0%}", x=name, y=unit or "value")
     add_legend(ax, "")
     return figure_of(ax)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.plots.densities import common_edges, shares
+from puffer_callbacks.plots.densities import density
 from puffer_callbacks.report.envelope import envelope
 from puffer_callbacks.report.sections import Chart
 from puffer_callbacks.values import Histogram
@@ -40,16 +40,19 @@ def curve_sections(charts: Mapping[str, Sequence[Chart]], findings: Findings) ->
     return [
         {
             "title": title,
-            "first": _shown(title),
+            "first": _shown(title, each),
             "charts": [_curve_chart(chart, findings, max_points) for chart in each],
         }
         for title, each in charts.items()
     ]
 
 
-def _shown(title: str) -> int:
+def _shown(title: str, charts: Sequence[Chart]) -> int:
     """How many charts are shown before the rest, which is folded."""
-    return 0 if title in ("Return quantiles", "Gradients", "Other") else _OPEN_CHARTS
+    if title in ("Return quantiles", "Gradients", "Other"):
+        return 0
+    whole = [chart for chart in charts if title != "Plasticity" or chart.tag.count("/") == 1]  # not one layer's
+    return min(len(whole), _OPEN_CHARTS)
 
 
 def _curve_chart(chart: Chart, findings: Findings, max_points: int) -> dict[str, Any]:
@@ -99,27 +102,34 @@ def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[st
         if points:
             name = f"{tag} · {names[place]}" if len(runs) > 1 else tag
             charts.append(_histogram_chart(name, describe(tag), points))
-    left_out = len(found) - _MOST_HISTOGRAMS
-    title = "Histograms" + (f" (the first {_MOST_HISTOGRAMS} of {len(found)})" if left_out > 0 else "")
-    return [{"title": title, "first": _OPEN_CHARTS, "charts": charts}] if charts else []
+    note = "Color is the share of the values, lines are the quartiles; few values have a row each."
+    if len(found) > _MOST_HISTOGRAMS:
+        note += f" The first {_MOST_HISTOGRAMS} of {len(found)}."
+    return [{"title": "Histograms", "note": note, "first": _OPEN_CHARTS, "charts": charts}] if charts else []
 
 
 def _histogram_chart(name: str, description: Any, points: Sequence[tuple[int, Histogram]]) -> dict[str, Any]:
     places = np.unique(np.linspace(0, len(points) - 1, min(_MOST_STEPS, len(points))).round().astype(int))
     chosen = [points[place] for place in places]
-    edges = common_edges(chosen, num_bins=_BINS)
-    darkness = np.sqrt(shares(chosen, edges))  # the tails of a narrow distribution stay visible
-    quartiles = np.array([histogram.quantile([0.25, 0.5, 0.75]) for _, histogram in chosen])
+    drawn = density(chosen, num_bins=_BINS)
+    peak = 1.0 if drawn.values is not None else float(drawn.shares.max()) or 1.0
+    darkness = np.sqrt(drawn.shares / peak)  # the tails of a narrow distribution stay visible
     return {
         "tag": name,
         "about": description.meaning if description else "",
         "steps": _encode([step for step, _ in chosen], np.float64),
-        "low": float(edges[0]),
-        "high": float(edges[-1]),
-        "bins": _BINS,
-        "shares": _encode(np.ceil(255 * darkness / (darkness.max() or 1.0)), np.uint8),
-        "quantiles": [_encode(column) for column in quartiles.T],
-    }
+        "low": float(drawn.edges[0]),
+        "high": float(drawn.edges[-1]),
+        "bins": drawn.shares.shape[1],
+        "peak": peak,
+        "shares": _encode(np.ceil(255 * darkness), np.uint8),
+    } | ({"values": drawn.values.tolist()} if drawn.values is not None else {"quantiles": _quartiles(chosen)})
+
+
+def _quartiles(points: Sequence[tuple[int, Histogram]]) -> list[str]:
+    """Of each step; those of a few values would jump between them."""
+    quartiles = np.array([histogram.quantile([0.25, 0.5, 0.75]) for _, histogram in points])
+    return [_encode(column) for column in quartiles.T]
 
 
 def _encode(values: Sequence[float] | NDArray[Any], dtype: type[np.generic] = np.float32) -> str:

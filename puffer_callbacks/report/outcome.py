@@ -30,7 +30,7 @@ class Outcome:
         steps: the last step.
         steps_name: what a step counts.
         seconds: how long the run took.
-        speed: steps per second.
+        speed: steps per second over the whole run.
         first_return: mean over the first tenth of the run.
         final_return: mean over its last tenth.
         best_return: the highest logged.
@@ -57,9 +57,7 @@ def outcome(run: Run, name: str) -> Outcome:
     """The outcome of a run as it was read, under the name that the page calls it by."""
     steps, returns = _finite(run, "train/reward")
     lengths = _finite(run, "train/episode_length")
-    speeds = _finite(run, "throughput/sps")[1]
     seconds = _seconds(run)
-    counts_steps = seconds > 0 and run.x_axis == "env_steps"
     best = int(returns.argmax()) if returns.size else None
     return Outcome(
         name=name,
@@ -67,7 +65,7 @@ def outcome(run: Run, name: str) -> Outcome:
         steps=run.last_step,
         steps_name=steps_label([run]),
         seconds=seconds,
-        speed=float(speeds.mean()) if speeds.size else run.last_step / seconds if counts_steps else math.nan,
+        speed=_speed(run, seconds),
         first_return=_mean(steps, returns, last=False),
         final_return=_mean(steps, returns, last=True),
         best_return=math.nan if best is None else float(returns[best]),
@@ -102,6 +100,15 @@ def _seconds(run: Run) -> float:
     times = np.concatenate(columns) if columns else np.empty(0)
     times = times[np.isfinite(times)]
     return float(times.max() - times.min()) if times.size else math.nan
+
+
+def _speed(run: Run, seconds: float) -> float:
+    """Environment steps per second: the whole run's steps over its time, else the mean of the logged rates."""
+    speeds = _finite(run, "throughput/sps")[1]
+    has_clock = seconds > 0 and run.x_axis == "env_steps"
+    if has_clock and (_finite(run, "time/elapsed")[1].size or not speeds.size):
+        return run.last_step / seconds
+    return float(speeds.mean()) if speeds.size else math.nan
 
 
 def _environment(run: Run) -> str:

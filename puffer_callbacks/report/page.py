@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from puffer_callbacks.plots.diagnostics import steps_label
 from puffer_callbacks.plots.scores import run_names
 from puffer_callbacks.report.chart_data import curve_sections, histogram_section
 from puffer_callbacks.report.findings import findings_html
@@ -19,7 +20,7 @@ from puffer_callbacks.report.outcome import Outcome, outcome
 from puffer_callbacks.report.pictures import pictures_html
 from puffer_callbacks.report.sections import sections
 from puffer_callbacks.report.summary import describe_run, describe_runs
-from puffer_callbacks.report.tables import hyperparameters_html, runs_html, split_settings, tiles_html
+from puffer_callbacks.report.tables import DETAILS, hyperparameters_html, runs_html, split_settings, tiles_html
 
 if TYPE_CHECKING:
     from puffer_callbacks.health import Finding
@@ -80,7 +81,7 @@ def render(
         *curve_sections(sections(runs, tags), findings or ()),
         *(histogram_section(runs, names) if tags is None else ()),
     ]
-    data = {"runs": names, "range": _range(runs), "sections": charts}
+    data = {"runs": names, "range": _range(runs), "steps": steps_label(runs), "sections": charts}
     return Template(_asset("page.html")).substitute(
         title=escape(names[0] if len(runs) == 1 else f"{len(runs)} runs"),
         eyebrow=escape("Run report · " + ", ".join(dict.fromkeys(run.source for run in runs))),
@@ -101,7 +102,7 @@ def _summary(
 ) -> str:
     if len(outcomes) == 1:
         return describe_run(outcomes[0], None if findings is None else findings[0])
-    return describe_runs(outcomes, differing, findings)
+    return describe_runs(outcomes, [name for name in differing if not name.startswith(DETAILS)] or differing, findings)
 
 
 def _range(runs: Sequence[Run]) -> tuple[float, float]:

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 from puffer_callbacks.plots.style import short_number
 from puffer_callbacks.report.outcome import Outcome
 from puffer_callbacks.report.summary import duration
+from puffer_callbacks.values.comparison import compared_first
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
 
 _MISSING = "–"
+DETAILS = ("optimizer/", "trainer/")
+"""Prefixes of the hyperparameters that are folded on the page of one run."""
 
 
 def tiles_html(outcome: Outcome) -> str:
@@ -51,7 +54,7 @@ def runs_html(outcomes: Sequence[Outcome], findings: Sequence[Sequence[object]] 
 
 
 def hyperparameters_html(runs: Sequence[Run], names: Sequence[str]) -> str:
-    """The hyperparameters: of several runs first those that differ, the rest folded."""
+    """The hyperparameters: of several runs first those that differ; what they share is folded."""
     if not any(run.hyperparameters for run in runs):
         return ""
     differing, shared = split_settings(runs)
@@ -59,19 +62,34 @@ def hyperparameters_html(runs: Sequence[Run], names: Sequence[str]) -> str:
     if differing:
         rows = [_row(escape(name), [_setting(run.hyperparameters.get(name)) for run in runs]) for name in differing]
         parts.append(_table(["differing between the runs", *map(escape, names)], rows))
-    if shared:
-        rows = [_row(escape(name), [_setting(runs[0].hyperparameters[name])]) for name in shared]
-        table = _table(["name", "value"], rows)
-        folded = f"<details><summary>{len(shared)} that all runs share</summary>{table}</details>"
-        parts.append(table if len(runs) == 1 else folded)
+    if len(runs) > 1:
+        parts.append(_folded(shared, runs[0], "that all runs share"))
+    else:
+        details = [name for name in shared if name.startswith(DETAILS)]
+        parts.append(_settings_table([name for name in shared if name not in details], runs[0]))
+        parts.append(_folded(details, runs[0], "of the optimizer and the trainer"))
     return f'<div class="{"settings" if len(runs) == 1 else ""}">{"".join(parts)}</div>'
 
 
 def split_settings(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """The names of the hyperparameters that differ between the runs, and of those that all share."""
+    """The names of the hyperparameters that differ between the runs, and of those that all share.
+
+    Those that people compare first come first.
+    """
     names = sorted({name for run in runs for name in run.hyperparameters}, key=lambda name: ("/" in name, name))
+    names = list(dict.fromkeys([*compared_first(names), *names]))
     same = {name: len({repr(run.hyperparameters.get(name)) for run in runs}) == 1 for name in names}
     return [name for name in names if not same[name]], [name for name in names if same[name]]
+
+
+def _folded(names: Sequence[str], run: Run, what: str) -> str:
+    if not names:
+        return ""
+    return f"<details><summary>{len(names)} {what}</summary>{_settings_table(names, run)}</details>"
+
+
+def _settings_table(names: Sequence[str], run: Run) -> str:
+    return _table(["name", "value"], [_row(escape(name), [_setting(run.hyperparameters[name])]) for name in names])
 
 
 def _number(value: float) -> str:

@@ -10,8 +10,8 @@ def body(values):
 def test_groups_are_rows_of_aligned_cells():
     values = {f"train/{name}": at / 7 for at, name in enumerate(("reward", "kl", "entropy", "loss"))}
     assert body(values | {"losses/q": -12.345678}) == [
-        "train         reward   0       kl       0.143   entropy  0.286",
-        "              loss     0.429",
+        "train         reward   0       loss     0.429   entropy  0.286",
+        "              kl       0.143",
         "losses        q  -12.3",
     ]
 
@@ -31,6 +31,12 @@ def test_groups_are_rows_of_aligned_cells():
 )
 def test_numbers_have_three_significant_digits_and_counts_are_whole(tag, value, shown):
     assert body({tag: value})[0].endswith(f"  {shown}")
+
+
+def test_what_people_look_at_first_comes_first():
+    order = ["train/reward", "rollout/return_min", "diagnostics/approx_kl", "diagnostics/has_dropout", "mine"]
+    text = " ".join(body({tag: 1.0 + at for at, tag in enumerate(reversed(order))}))
+    assert sorted(order, key=lambda tag: text.index(tag.split("/")[-1])) == order
 
 
 def test_a_value_with_two_tags_is_shown_once():

@@ -11,7 +11,7 @@ import torch
 from matplotlib.colors import to_rgb
 
 from puffer_callbacks import Histogram, plots
-from puffer_callbacks.plots.densities import common_edges, shares
+from puffer_callbacks.plots.densities import common_edges, density, shares
 from puffer_callbacks.plots.statistics import bootstrap_interval, interquartile_mean
 from puffer_callbacks.plots.style import PALETTE, short_number
 from tests.support.runs import run_of
@@ -128,6 +128,50 @@ def test_discrete_values_keep_their_shares_at_both_ends():
     points = [(0, Histogram.of(torch.tensor([0.0, 0.0, 0.0, 1.0])))]
     (row,) = shares(points, common_edges(points, num_bins=10))
     np.testing.assert_allclose(row, [0.75, *[0.0] * 8, 0.25])
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2, 3], [-1.0, 0.0, 0.5], [-2.0, 2.0], [7.0]])
+def test_a_few_values_have_a_row_each(values):
+    rng = np.random.default_rng(0)
+    samples = [rng.choice(values, size=50) for _ in range(3)]
+    drawn = density([(step, Histogram.of(sample)) for step, sample in enumerate(samples)], num_bins=48)
+    assert drawn.values.tolist() == values
+    assert drawn.shares.tolist() == [[float((sample == value).mean()) for value in values] for sample in samples]
+    assert len(drawn.edges) == len(values) + 1
+
+
+@pytest.mark.parametrize("values", [[0.3, 0.7, 1.0], [-0.3, 0.3], list(range(13))])
+def test_other_values_are_binned(values):
+    drawn = density([(0, Histogram.of(values))], num_bins=48)
+    assert (drawn.values, drawn.shares.shape) == (None, (1, 48))
+
+
+def test_discrete_actions_have_a_tick_each_and_no_quartiles():
+    points = [(step, Histogram.of([0, 0, 2])) for step in range(3)]
+    ax, _ = plots.histogram_heatmap(points).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "2"]
+    assert not ax.lines
+    (ax,) = plots.histogram_ridges(points).axes
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "2"]
+    assert len(ax.lines) == 3
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_text_stands_out_from_the_background_of_every_style(style):
+    with plt.style.context(style):
+        (ax,) = plots.performance_profiles(SCORES, repetitions=20).axes
+    legend = ax.get_legend()
+    texts = [ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *legend.get_texts(), legend.get_title(), ax.title]
+    background = luminance(ax.get_facecolor())
+    for text in texts:
+        light, dark = sorted((luminance(text.get_color()), background), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) > 4.5  # WCAG 2.2, 1.4.3
+
+
+def luminance(color):
+    """Relative luminance of WCAG 2.2."""
+    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], parts))
 
 
 def test_common_edges_leave_single_extremes_outside():

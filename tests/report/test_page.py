@@ -125,6 +125,8 @@ def test_curves_hold_the_numbers_of_the_log(ours, tmp_path):
 
 def test_histograms_and_pictures_are_on_the_page(ours, tmp_path):
     page = written(tmp_path, ours)
+    actions = charts_of(page)["rollout/actions"]
+    assert (actions["values"], actions["bins"]) == ([0.0, 1.0], 2)
     chart = charts_of(page)["rollout/advantages"]
     points = ours.histograms["rollout/advantages"]
     assert decoded(chart["steps"], "<f8").tolist() == [step for step, _ in points]
@@ -135,7 +137,10 @@ def test_histograms_and_pictures_are_on_the_page(ours, tmp_path):
 
 
 def test_hyperparameters_are_listed_and_their_difference_comes_first(ours, tmp_path):
-    assert "CartPole-v1" in written(tmp_path, ours)
+    page = written(tmp_path, ours)
+    listed = [f"<code>{value}</code>" for value in ("CartPole-v1", ours.hyperparameters["learning_rate"], 1)]
+    assert sorted(listed, key=page.index) == listed  # what people compare first, not the alphabet's first
+    assert page.index("of the optimizer and the trainer") < page.index("optimizer/name")
     runs = [
         run_of({"train/reward": [(0, 1.0), (9, 2.0)]}, name=name, hyperparameters={"lr": lr, "gamma": 0.99})
         for name, lr in (("a", 0.1), ("b", 0.2))

@@ -1,5 +1,6 @@
 import pytest
 
+from puffer_callbacks.report.chart_data import curve_sections
 from puffer_callbacks.report.sections import sections
 from tests.support.runs import run_of
 
@@ -60,3 +61,12 @@ def test_tags_choose_the_curves():
     assert titles([run], ["rollout/return_mean"]) == {"Returns": ["train/reward"]}
     with pytest.raises(ValueError, match=r"tag: expected one of \['train/value_loss'.*\], got 'train/value_los'"):
         sections([run], ["train/value_los"])
+
+
+def test_single_layers_come_after_the_whole_network():
+    tags = ["plasticity/dormant_ratio/actor.1", "plasticity/dormant_ratio", "plasticity/weight_norm"]
+    run = run_of({tag: [(0, at), (64, at + 1.0)] for at, tag in enumerate(tags)})
+    ordered = ["plasticity/dormant_ratio", "plasticity/weight_norm", "plasticity/dormant_ratio/actor.1"]
+    assert titles([run])["Plasticity"] == ordered
+    (section,) = curve_sections(sections([run]), [])
+    assert section["first"] == 2  # the others are folded

@@ -69,13 +69,14 @@ function curveSeries(curves) {
   });
 }
 
-function axes(grid) {
+function axes(grid, rows) {
   const shared = {
     stroke: () => color("--muted"), font: "11px system-ui, sans-serif", ticks: { show: false },
     grid: { show: grid, stroke: () => color("--grid"), width: 1 }, values: (_, ticks) => ticks.map(short),
   };
   const width = (_, values) => 12 + 6.4 * Math.max(...(values ?? [""]).map((text) => (text ?? "").length));
-  return [{ ...shared, size: 26, space: 56 }, { ...shared, size: width, space: 32, gap: 6 }];
+  const named = rows ? { splits: rows.map((_, at) => at), values: () => rows.map(short) } : {};
+  return [{ ...shared, size: 26, space: 56 }, { ...shared, size: width, space: 32, gap: 6, ...named }];
 }
 
 // runs log at different steps: each series answers with its own nearest point
@@ -133,7 +134,7 @@ function showTip(u, tip, rows, unit) {
     div.append(...elements);
     return div;
   };
-  const step = Object.assign(document.createElement("small"), { textContent: `step ${rows[0].step.toLocaleString("en")}` });
+  const step = Object.assign(document.createElement("small"), { textContent: `${REPORT.steps} ${rows[0].step.toLocaleString("en")}` });
   tip.replaceChildren(step, ...rows.map(line));
   const room = u.over.clientWidth;
   const { left } = u.cursor;
@@ -143,13 +144,13 @@ function showTip(u, tip, rows, unit) {
 
 // a constant gets room around it
 function valueRange(u, low, high) {
-  if (low === null) return [0, 1];
+  if (low === null || (low === 0 && high === 0)) return [0, 1];
   return low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : uPlot.rangeNum(low, high, 0.08, true);
 }
 
-function draw(plot, { data, series, bands = [], behind, tip, unit, now, log = false, range = valueRange, grid = true }) {
+function draw(plot, { data, series, bands = [], behind, tip, unit, now, log = false, range = valueRange, rows, grid = true }) {
   const options = {
-    width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 10, 0, 0], bands, series: [{}, ...series], axes: axes(grid),
+    width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 10, 0, 0], bands, series: [{}, ...series], axes: axes(grid, rows),
     scales: { x: { time: false, range: () => VIEW.zoom ?? VIEW.full }, y: log ? { distr: 3 } : { range } },
     cursor: { y: false, points: { show: false }, dataIdx: nearest, drag: { x: true, y: false, setScale: false }, sync: { key: "step", scales: ["x", null] } },
     hooks: {

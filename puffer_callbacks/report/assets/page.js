@@ -25,20 +25,28 @@ function drawCurves(plot, chart, curves, log, now) {
 
 function drawHistogram(plot, chart) {
   const x = Array.from(decode(chart.steps, Float64Array));
-  const quantiles = chart.quantiles.map(numbers);
+  const quantiles = chart.quantiles?.map(numbers) ?? [x.map(() => null)];
   const shares = decode(chart.shares, Uint8Array);
-  const width = [1, 2, 1];
+  const width = chart.quantiles ? [1, 2, 1] : [0];
   return draw(plot, {
     data: [x, ...quantiles],
     series: width.map((thick) => ({ stroke: () => color("--heat-line"), width: thick, points: { show: false } })),
     behind: (u) => paintShares(u, x, shares, chart),
-    tip: (u) => ["75 %", "median", "25 %"].map((name, place) => ({
-      step: x[u.cursor.idx], color: color("--heat-line"), name, value: short(quantiles[2 - place][u.cursor.idx]), raw: "",
-    })),
+    tip: chart.values ? shareTip(x, shares, chart) : quartileTip(x, quantiles),
     range: [chart.low, chart.high],
+    rows: chart.values,
     grid: false,
   });
 }
+
+const quartileTip = (x, quantiles) => (u) => ["75 %", "median", "25 %"].map((name, place) => ({
+  step: x[u.cursor.idx], color: color("--heat-line"), name, value: short(quantiles[2 - place][u.cursor.idx]), raw: "",
+}));
+
+const shareTip = (x, shares, chart) => (u) => chart.values.map((value, row) => {
+  const share = chart.peak * (shares[u.cursor.idx * chart.bins + row] / 255) ** 2;
+  return { step: x[u.cursor.idx], color: color("--heat-high"), name: short(value), value: `${(100 * share).toFixed(0)} %`, raw: "" };
+}).reverse();
 
 function paintShares(u, x, shares, chart) {
   const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
@@ -57,7 +65,7 @@ function paintShares(u, x, shares, chart) {
       const share = shares[column * chart.bins + bin] / 255;
       if (share === 0) continue;
       u.ctx.fillStyle = `rgb(${low.map((part, at) => Math.round(part + share * (high[at] - part))).join()})`;
-      const top = Math.floor(bottom - (bin + 1) * height);
+      const top = Math.floor(bottom - (bin + 1) * height) + (chart.values ? 2 : 0);
       u.ctx.fillRect(left, top, right - left, Math.floor(bottom - bin * height) - top);
     }
   }
@@ -86,12 +94,13 @@ function card(chart, hero) {
   return made;
 }
 
-function section({ title, charts, first }) {
+function section({ title, note, charts, first }) {
   const cards = (some, hero) => element("div", { className: "grid", children: some.map((chart, at) => card(chart, hero && at === 0)) });
   const rest = charts.slice(first);
   const more = rest.length ? element("details", { children: [element("summary", { textContent: first ? `${rest.length} more` : `${rest.length} charts` }), cards(rest, false)] }) : null;
   const hero = title === REPORT.sections[0].title && charts[0]?.curves;
-  return [element("h2", { textContent: title, id: title }), first ? cards(charts.slice(0, first), hero) : null, more];
+  const about = note ? element("p", { className: "muted note", textContent: note }) : null;
+  return [element("h2", { textContent: title, id: title }), about, first ? cards(charts.slice(0, first), hero) : null, more];
 }
 
 const links = document.querySelector("nav > div");
@@ -107,6 +116,14 @@ for (const made of document.querySelectorAll(".chart")) {
 }
 for (const heading of [...document.querySelectorAll("h2")].reverse()) {
   links.prepend(element("a", { href: `#${heading.id}`, textContent: heading.textContent }));
+}
+if (REPORT.runs.length > 1) {
+  const legend = REPORT.runs.map((name, run) => {
+    const swatch = element("span", { className: "swatch" });
+    swatch.dataset.run = run;
+    return element("li", { children: [swatch, name] });
+  });
+  document.querySelector("nav").append(element("ul", { className: "runs", children: legend }));
 }
 for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.background = `var(--run-${swatch.dataset.run % 7})`;
 

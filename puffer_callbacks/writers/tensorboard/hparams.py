@@ -1,6 +1,5 @@
 """Hyperparameters for TensorBoard's HParams tab: settings at the start, the outcome at the end."""
 
-from collections.abc import Iterable
 from time import time
 from typing import Any
 
@@ -9,6 +8,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from puffer_callbacks.values import Hyperparameters, Setting
+from puffer_callbacks.values.comparison import compared_first
 
 _STATUS = {"success": api_pb2.STATUS_SUCCESS, "failure": api_pb2.STATUS_FAILURE}
 _KINDS = {
@@ -16,16 +16,6 @@ _KINDS = {
     str: ("string_value", api_pb2.DATA_TYPE_STRING),
     float: ("number_value", api_pb2.DATA_TYPE_FLOAT64),
 }
-
-_FIRST = (
-    ("env_id", "env_name", "environment", "env", "task"),
-    ("learning_rate", "lr"),
-    ("seed",),
-    ("algorithm", "algo"),
-    ("batch_size", "minibatch_size"),
-    ("num_envs", "n_envs"),
-)
-"""What people compare first, each under the names that libraries give it."""
 _SHOWN = 5
 """Columns that the HParams tab opens with."""
 
@@ -48,7 +38,7 @@ def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
         return [_summary(metadata.SESSION_END_INFO_TAG, session_end_info=end)]
     start = SessionStartInfo(start_time_secs=time())
     experiment = api_pb2.Experiment()
-    first = compared_first(value.settings)
+    first = compared_first(value.settings)[:_SHOWN]
     for name, setting in value.settings.items():
         field, kind = _kind(setting)
         setattr(start.hparams[name], field, setting)
@@ -60,25 +50,6 @@ def hparams_summaries(value: Hyperparameters) -> list[Summary.Value]:
         _summary(metadata.EXPERIMENT_TAG, experiment=experiment),
         _summary(metadata.SESSION_START_INFO_TAG, session_start_info=start),
     ]
-
-
-def compared_first(names: Iterable[str]) -> set[str]:
-    """The five hyperparameters that people compare first: environment, learning rate, seed, ….
-
-    Args:
-        names: of all hyperparameters; nested names are joined by ``/``.
-
-    Example:
-        >>> sorted(compared_first(["anneal_lr", "env_id", "learning_rate", "optimizer/lr", "seed"]))
-        ['env_id', 'learning_rate', 'seed']
-    """
-    names = list(names)
-    found = (next((name for alias in aliases for name in names if _is_alias(name, alias)), None) for aliases in _FIRST)
-    return set([name for name in found if name is not None][:_SHOWN])
-
-
-def _is_alias(name: str, alias: str) -> bool:
-    return name == alias or name.endswith(f"/{alias}")
 
 
 def _kind(setting: Setting) -> tuple[str, int]:
