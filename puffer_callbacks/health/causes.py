@@ -49,7 +49,11 @@ CAUSES: dict[str, Cause] = {
     ),
     "observation_stale": Cause(
         "observations are stored or shown one step late",
-        "store the observation that the action was chosen from; with next-step autoreset, drop the step after an end",
+        "store the observation that the action was chosen from",
+    ),
+    "reset_steps_stored": Cause(
+        "vectorized environments reset themselves in the step after an end (next-step autoreset)",
+        "leave the step after an end out of the loss, or make environments with AutoresetMode.SAME_STEP",
     ),
     "observation_scale": Cause(
         "observations are far larger than networks expect",

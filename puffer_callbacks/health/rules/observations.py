@@ -9,7 +9,7 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import persistent_spell
 
 CONSTANT, DELAY = "diagnostics/observation_constant_fraction", "diagnostics/reset_delay_fraction"
-REPEATED = "diagnostics/observation_repeat_fraction"
+RESET_STEPS, REPEATED = "diagnostics/reset_step_fraction", "diagnostics/observation_repeat_fraction"
 _FAR_TOO_LARGE = 3000.0
 """Where no second signal is needed: bytes of pixels and most sensors lie far below."""
 SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"
@@ -49,6 +49,21 @@ def observation_late(evidence: Evidence) -> Verdict | None:
     begin, end = int(delay.steps[0]), int(delay.steps[-1])
     message = "Observations are a step late: after an episode's end the new episode begins one observation too late."
     return Verdict(message, ("observation_stale",), begin, end, evidence.numbers([DELAY], end))
+
+
+@rule(
+    "reset_steps_stored",
+    severity="info",
+    source="Gymnasium 1.1, AutoresetMode.NEXT_STEP: the step after an end resets, and its action is ignored",
+)
+def reset_steps_stored(evidence: Evidence) -> Verdict | None:
+    """Steps of next-step autoreset among those that are learned from."""
+    resets = evidence.get(RESET_STEPS, points=2)
+    if np.median(resets.values) < 0.6:
+        return None
+    begin, end = int(resets.steps[0]), int(resets.steps[-1])
+    message = "After each episode's end one step does nothing but reset: its action is ignored and its reward is 0."
+    return Verdict(message, ("reset_steps_stored",), begin, end, evidence.numbers([RESET_STEPS], end))
 
 
 @rule(

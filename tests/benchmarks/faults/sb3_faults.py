@@ -9,7 +9,7 @@ import gymnasium
 import torch
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 from torch import nn
 
 from tests.benchmarks.faults import wrappers
@@ -100,11 +100,29 @@ SETTINGS: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {
     ),
     ("A2C", "CartPole-v1"): (60_000, {"n_envs": 8, "learning_rate": 7e-4}),
     ("A2C", "Acrobot-v1"): (60_000, {"n_envs": 16, "learning_rate": 7e-4}),
+    ("A2C", "MountainCarContinuous-v0"): (
+        60_000,
+        {
+            "n_envs": 4,
+            "n_steps": 100,
+            "ent_coef": 0.0,
+            "use_sde": True,
+            "sde_sample_freq": 16,
+            "normalize": True,
+            "policy_kwargs": {"log_std_init": 0.0, "ortho_init": False},
+        },
+    ),
 }
 """Environment steps and hyperparameters, after rl-zoo3's, with smaller networks and shorter runs."""
 
 ALGORITHMS: dict[str, type[Any]] = {"A2C": A2C, "DQN": DQN, "PPO": PPO, "SAC": SAC, "TD3": TD3}
-MIN_RETURN = {"CartPole-v1": 100.0, "Acrobot-v1": -300.0, "MountainCar-v0": -190.0, "Pendulum-v1": -700.0}
+MIN_RETURN = {
+    "CartPole-v1": 100.0,
+    "Acrobot-v1": -300.0,
+    "MountainCar-v0": -190.0,
+    "MountainCarContinuous-v0": 80.0,
+    "Pendulum-v1": -700.0,
+}
 
 
 class NoTargetUpdate(DQN):
@@ -233,7 +251,7 @@ def make_model(trainer: str, env_id: str, seed: int, fault: SB3Fault | None = No
     steps, options = SETTINGS[trainer, env_id]
     # a copy, as Stable-Baselines3 writes into policy_kwargs
     options = copy.deepcopy({**options, **(fault.options if fault is not None else {})})
-    n_envs = options.pop("n_envs", 1)
+    n_envs, normalize = options.pop("n_envs", 1), options.pop("normalize", False)
 
     def make() -> Any:
         env = gymnasium.make(env_id)
@@ -242,7 +260,10 @@ def make_model(trainer: str, env_id: str, seed: int, fault: SB3Fault | None = No
         return Monitor(env)
 
     kind = fault.kind if fault is not None and fault.kind is not None else ALGORITHMS[trainer]
-    model = kind("MlpPolicy", DummyVecEnv([make] * n_envs), seed=seed, device="cpu", verbose=0, **options)
+    envs: VecEnv = DummyVecEnv([make] * n_envs)
+    if normalize:
+        envs = VecNormalize(envs)
+    model = kind("MlpPolicy", envs, seed=seed, device="cpu", verbose=0, **options)
     if fault is not None and fault.after is not None:
         fault.after(model)
     return model, steps

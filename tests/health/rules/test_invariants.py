@@ -122,6 +122,14 @@ def test_observations_one_step_late() -> None:
     assert found("observation_late", diagnostics__reset_delay_fraction=constant(0.3)) is None
 
 
+def test_reset_steps_of_next_step_autoreset_are_worth_knowing_and_no_trouble() -> None:
+    series = {"diagnostics__reset_delay_fraction": constant(0), "diagnostics__reset_step_fraction": constant(1)}
+    finding = found("reset_steps_stored", **series)
+    assert finding is not None
+    assert finding.severity == "info"
+    assert found("observation_late", **series) is None
+
+
 def test_rewards_that_are_always_zero() -> None:
     assert found("reward_zero", diagnostics__nonzero_reward_fraction=constant(0)) is not None
     assert found("reward_zero", diagnostics__nonzero_reward_fraction=step_at(30_000, 0, 0.01)) is None
