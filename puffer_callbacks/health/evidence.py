@@ -61,6 +61,11 @@ class Evidence:
         return max((int(s.steps[-1]) for s in self.raw.values() if len(s.steps)), default=0)
 
     @property
+    def span(self) -> tuple[int, int]:
+        """The first and the last step."""
+        return self.first_step, self.last_step
+
+    @property
     def total_steps(self) -> float:
         """The steps that the run is meant to have, or those that it has."""
         return max(self.facts.total_steps or 0, self.last_step)
@@ -76,6 +81,17 @@ class Evidence:
         found = (self.find(tag) for tag in _RETURNS)
         series = next((s for s in found if s is not None and len(s.values) >= _MIN_RETURNS), None)
         return None if series is None else returns_of(series)
+
+    @property
+    def required_returns(self) -> Returns:
+        """As ``returns``, for rules that need them.
+
+        Raises:
+            NotJudged: with fewer than eight points.
+        """
+        if self.returns is None:
+            raise NotJudged(f"needs {_MIN_RETURNS} points of train/reward")
+        return self.returns
 
     def require_share(self, share: float, series: Series) -> None:
         """Wait, for symptoms that a sound run shows too before it has learned.

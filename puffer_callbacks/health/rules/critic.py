@@ -28,13 +28,12 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
         raise NotJudged("needs the second half of the run")
     if np.median(error) < 0.8 or np.median(spread) < 30:
         return None
-    begin, end = int(targets.steps[0]), int(targets.steps[-1])
     message = (
         f"Returns spread over {np.median(spread):.3g}, and the critic is {np.median(error):.0%} of their size off "
         "in the second half of the run."
     )
-    return Verdict(message, ("reward_scale_large", "critic_misfit", "learning_rate_low"), begin, end,
-                   evidence.numbers([RETURN_STD, VALUE_STD, ERROR, LOSS, "gradient_norm/total"], end))  # fmt: skip
+    return Verdict(message, ("reward_scale_large", "critic_misfit", "learning_rate_low"), targets.span,
+                   [RETURN_STD, VALUE_STD, ERROR, LOSS, "gradient_norm/total"])  # fmt: skip
 
 
 def _by_reward(evidence: Evidence) -> Verdict | None:
@@ -42,10 +41,9 @@ def _by_reward(evidence: Evidence) -> Verdict | None:
     reward = evidence.get("diagnostics/reward_scale", points=5)
     if np.median(reward.values) < 300:
         return None
-    begin, end = int(reward.steps[0]), int(reward.steps[-1])
     message = f"Rewards are about {np.median(reward.values):.3g} a step, far from the scale that networks fit well."
-    return Verdict(message, ("reward_scale_large",), begin, end,
-                   evidence.numbers(["diagnostics/reward_scale", LOSS, "gradient_norm/total"], end))  # fmt: skip
+    return Verdict(message, ("reward_scale_large",), reward.span,
+                   ["diagnostics/reward_scale", LOSS, "gradient_norm/total"])  # fmt: skip
 
 
 @rule(
@@ -69,10 +67,9 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
         return None
     if returns is not None and returns.healthy:
         return None
-    begin, end = int(half.steps[0]), int(half.steps[-1])
     message = f"The critic explains nothing of the returns (explained variance {np.median(half.values):.2f})."
     causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")
-    return Verdict(message, causes, begin, end, evidence.numbers([FIT, RETURN_STD, LOSS], end))
+    return Verdict(message, causes, half.span, [FIT, RETURN_STD, LOSS])
 
 
 @rule(
@@ -93,7 +90,6 @@ def value_explodes(evidence: Evidence, threshold: float) -> Verdict | None:
     returns = evidence.returns
     if early <= 0 or late < threshold * early or (returns is not None and returns.healthy):
         return None
-    begin = int(loss.steps[loss.values > 30 * early][0])
-    message = f"The value loss explodes: from {early:.3g} to {late:.3g}."
+    message = f"The {'loss' if tag == 'train/loss' else 'value loss'} explodes: from {early:.3g} to {late:.3g}."
     causes = ("learning_rate_high", "no_clipping", "reward_scale_large", "target_not_updated")
-    return Verdict(message, causes, begin, int(loss.steps[-1]), evidence.numbers([tag], int(loss.steps[-1])))
+    return Verdict(message, causes, loss.span_since(loss.values > 30 * early), [tag])

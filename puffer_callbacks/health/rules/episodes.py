@@ -27,9 +27,8 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
     steps_of_each = np.cumsum(dones.values == 0) * interval / num_envs
     if (dones.values > 0).any() or steps_of_each[-1] < 2 * limit:
         return None
-    begin, end = int(dones.steps[0]), int(dones.steps[-1])
     message = f"No episode has ended in {steps_of_each[-1]:.0f} steps of each environment; its time limit is {limit}."
-    return Verdict(message, ("dones_missing",), begin, end, evidence.numbers([DONES], end))
+    return Verdict(message, ("dones_missing",), dones.span, [DONES])
 
 
 @rule(
@@ -40,21 +39,18 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
 )
 def return_fell(evidence: Evidence) -> Verdict | None:
     """A return that ends below where it began, or that has lost most of what it had won."""
-    returns = evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    returns = evidence.required_returns
     series = returns.series
     evidence.require_share(_LEAST_SHARE, series)
     if not (returns.fell or returns.worsened):
         return None
-    begin, end = int(series.steps[np.argmax(series.values)]), int(series.steps[-1])
+    span, tags = series.span_since(series.values == series.values.max()), ["train/reward"]
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
-    numbers = evidence.numbers(["train/reward"], end)
     if returns.worsened:
         causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
-        return Verdict(message, causes, begin, end, numbers)
+        return Verdict(message, causes, span, tags)
     causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
-    return Verdict(message, causes, begin, end, numbers, "info")  # alone, it is what returns do
+    return Verdict(message, causes, span, tags, "info")  # alone, it is what returns do
 
 
 @rule(
@@ -65,29 +61,23 @@ def return_fell(evidence: Evidence) -> Verdict | None:
 )
 def return_stalled(evidence: Evidence) -> Verdict | None:
     """A return that has not risen since the run began."""
-    returns = evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    returns = evidence.required_returns
     series = returns.series
     evidence.require_share(_LEAST_SHARE, series)
     if len(series.values) < 20:
         raise NotJudged(f"needs 20 points of train/reward, has {len(series.values)}")
     if returns.improved or returns.worsened:
         return None
-    begin, end = int(series.steps[0]), int(series.steps[-1])
     message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
-    return Verdict(message, causes, begin, end, evidence.numbers(["train/reward"], end))
+    return Verdict(message, causes, series.span, ["train/reward"])
 
 
 @rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")
 def episodes_at_limit(evidence: Evidence) -> Verdict | None:
     """Episodes that all end at the time limit, while the return does not rise."""
-    share, returns = evidence.judged(LIMIT, points=LOOKS), evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    share, returns = evidence.judged(LIMIT, points=LOOKS), evidence.required_returns
     if np.mean(share.values == 1) < 0.9 or returns.improved:
         return None
-    begin, end = int(share.steps[0]), int(share.steps[-1])
     message = "Every episode is cut at the time limit, and the return does not rise."
-    return Verdict(message, ("time_limit_only", "exploration_missing"), begin, end, evidence.numbers([LIMIT], end))
+    return Verdict(message, ("time_limit_only", "exploration_missing"), share.span, [LIMIT])

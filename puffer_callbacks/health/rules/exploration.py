@@ -25,9 +25,8 @@ def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
     falls = rate.values[-1] < rate.values[0]
     if np.median(late) <= threshold or (falls and evidence.facts.total_steps is None):
         return None
-    begin, end = int(rate.steps[0]), int(rate.steps[-1])
     message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."
-    return Verdict(message, ("epsilon_stays",), begin, end, evidence.numbers([EPSILON], end))
+    return Verdict(message, ("epsilon_stays",), rate.span, [EPSILON])
 
 
 @rule(
@@ -46,12 +45,11 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
     late = float(np.median(temperature.values[-max(3, len(temperature.values) // 4) :]))
     if late * dimensions < max(reward, 1e-12) or returns.healthy:
         return None
-    begin, end = int(temperature.steps[0]), int(temperature.steps[-1])
     message = (
         f"The temperature is {late:.3g}, so that a nat of entropy counts more than rewards of {reward:.3g} a step."
     )
-    return Verdict(message, ("temperature_high", "reward_scale_large"), begin, end,
-                   evidence.numbers([TEMPERATURE, "diagnostics/reward_scale"], end))  # fmt: skip
+    return Verdict(message, ("temperature_high", "reward_scale_large"), temperature.span,
+                   [TEMPERATURE, "diagnostics/reward_scale"])  # fmt: skip
 
 
 @rule(
@@ -69,4 +67,4 @@ def no_updates(evidence: Evidence) -> Verdict | None:
     if learned or evidence.last_step < 0.5 * evidence.total_steps:
         return None
     message = "No loss and no gradient so far: the run does not learn."
-    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.first_step, evidence.last_step)
+    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.span)

@@ -52,7 +52,7 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
         unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation",)
         causes = (cause, *unseen, "learning_rate_high", "no_clipping")
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
-    return Verdict(message, causes, first, max(entry[-1] for entry in found))
+    return Verdict(message, causes, (first, max(entry[-1] for entry in found)))
 
 
 def _earliest(found: list[_Found], evidence: Evidence) -> _Found:
@@ -80,9 +80,8 @@ def _by_error(evidence: Evidence) -> Verdict | None:
         return None
     text = " ".join(error.split())[:160]
     causes = ("nonfinite_observation", "nonfinite_activation", "nonfinite_reward")
-    return Verdict(
-        f"NaN or an infinite value has ended the run: {text}", causes, evidence.last_step, evidence.last_step
-    )
+    message = f"NaN or an infinite value has ended the run: {text}"
+    return Verdict(message, causes, (evidence.last_step, evidence.last_step))
 
 
 _LOSSES = ("losses/", "train/policy_loss", "train/value_loss", "train/entropy", "train/loss")
@@ -100,5 +99,5 @@ def series_vanished(evidence: Evidence) -> Verdict | None:
         if last - series.steps[-1] > max(10 * interval, 0.1 * span):
             end = int(series.steps[-1])
             message = f"{tag} ends at step {end}, while the run goes on to {last}."
-            return Verdict(message, ("value_vanished", "no_updates"), end, last, evidence.numbers([tag], end))
+            return Verdict(message, ("value_vanished", "no_updates"), (end, last), [tag], seen_at=end)
     return None

@@ -23,10 +23,9 @@ def reward_zero(evidence: Evidence) -> Verdict | None:
         nonzero = reward
     elif np.mean(nonzero.values == 0) < 0.9:
         return None
-    begin, end = int(nonzero.steps[0]), int(nonzero.steps[-1])
     message = "Every reward so far is 0."
-    return Verdict(message, ("reward_missing", "exploration_missing"), begin, end,
-                   evidence.numbers([NONZERO, "train/reward"], end))  # fmt: skip
+    return Verdict(message, ("reward_missing", "exploration_missing"), nonzero.span,
+                   [NONZERO, "train/reward"])  # fmt: skip
 
 
 @rule(
@@ -50,11 +49,10 @@ def gamma_low(evidence: Evidence, threshold: float) -> Verdict | None:
     if horizon > threshold or gamma <= 0 or (length is not None and length < 4 * horizon):
         return None
     returns = evidence.returns
-    begin, end = evidence.first_step, evidence.last_step
     of_length = "" if length is None else f", of episodes of {length:.0f}"
     message = f"The discount factor {gamma:.3g} looks about {horizon:.1f} steps ahead{of_length}."
     severity: Severity = (
         "info" if returns is not None and returns.healthy and returns.late >= 0.9 * returns.best else "warning"
     )
-    return Verdict(message, ("gamma_low",), begin, end,
-                   evidence.numbers([GAMMA, "train/episode_length", "train/reward"], end), severity)  # fmt: skip
+    tags = [GAMMA, "train/episode_length", "train/reward"]
+    return Verdict(message, ("gamma_low",), evidence.span, tags, severity)

@@ -17,9 +17,8 @@ def throughput_falls(evidence: Evidence, threshold: float) -> Verdict | None:
     blocks = np.array([np.median(block) for block in np.array_split(speed.values, _BLOCKS)])
     if blocks[-3:].max() > threshold * np.median(blocks[:3]) or rank_correlation(blocks) > -0.95:
         return None
-    begin = int(speed.steps[np.argmax(speed.smoothed().values < 0.7 * np.median(blocks[:3]))])
-    end = int(speed.steps[-1])
+    slower = speed.smoothed().values < 0.7 * np.median(blocks[:3])
     message = (
         f"Training slows down steadily: {np.median(blocks[:3]):.3g} steps a second at first, {blocks[-1]:.3g} now."
     )
-    return Verdict(message, ("environment_slows",), begin, end, evidence.numbers([SPS], end))
+    return Verdict(message, ("environment_slows",), speed.span_since(slower), [SPS])

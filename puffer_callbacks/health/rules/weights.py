@@ -10,7 +10,7 @@ from puffer_callbacks.health.modules import Role, role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import Series, Spell, persistent_spell, rank_correlation
+from puffer_callbacks.health.series import Series, rank_correlation
 
 NORM = "diagnostics/weight_norm/"
 _POINTS = 3
@@ -31,29 +31,29 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
     still = {name: spell for name, s in changes.items() if (spell := _still(s, started, evidence)) is not None}
     if not still:
         return None
-    begin = min(int(changes[name].steps[spell.first]) for name, spell in still.items())
-    end = max(int(changes[name].steps[spell.last]) for name, spell in still.items())
+    begins, ends = zip(*(spell.span for spell in still.values()), strict=True)
     causes = _causes(evidence, changes, still)
     if not causes:
         return None
     which = "All weights" if len(still) == len(changes) else f"The weights of {', '.join(sorted(still))}"
-    numbers = evidence.numbers([WEIGHT_CHANGE + name for name in sorted(still)[:4]], end)
-    return Verdict(f"{which} stay exactly as they are, update after update.", causes, begin, end, numbers)
+    message = f"{which} stay exactly as they are, update after update."
+    tags = [WEIGHT_CHANGE + name for name in sorted(still)[:4]]
+    return Verdict(message, causes, (min(begins), max(ends)), tags)
 
 
-def _still(series: Series, started: int | None, evidence: Evidence) -> Spell | None:
+def _still(series: Series, started: int | None, evidence: Evidence) -> Series | None:
     """The spell without a change: after the first update, before the end of a schedule, and most of the rest."""
     if started is None and len(series.values) < 10:
         return None
     unchanged = (series.values == 0) & (series.steps >= (started or 0)) & (series.steps <= 0.9 * evidence.total_steps)
-    spell = persistent_spell(unchanged, points=5)
+    spell = series.spell(unchanged, points=5)
     if spell is None:
         return None
-    rest = int(np.sum(series.steps >= series.steps[spell.first]))
-    return spell if spell.last - spell.first + 1 >= 0.45 * rest else None
+    rest = series.after(spell.steps[0]).steps
+    return spell if len(spell.steps) >= 0.45 * len(rest) else None
 
 
-def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Spell]) -> tuple[str, ...]:
+def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Series]) -> tuple[str, ...]:
     roles = {role_of(name) for name in still}
     moving = {role_of(name) for name in changes if name not in still}
     if not moving:
@@ -69,7 +69,7 @@ def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Spe
 
 
 def _causes_of_part(
-    evidence: Evidence, roles: set[Role], moving: set[Role], still: dict[str, Spell]
+    evidence: Evidence, roles: set[Role], moving: set[Role], still: dict[str, Series]
 ) -> tuple[str, ...]:
     """The causes where the actor or the critic, or some layers, stay as they are."""
     if "actor" in roles and _gradients_are_zero(evidence, still):
@@ -116,9 +116,8 @@ def weights_decay(evidence: Evidence, threshold: float) -> Verdict | None:
     returns = evidence.returns
     worst = min(fallen, key=lambda n: fallen[n].values[-1] / fallen[n].values[0])
     series = fallen[worst]
-    begin, end = int(series.steps[series.values < 0.9 * series.values[0]][0]), int(series.steps[-1])
     left = series.values[-1] / series.values[0]
     message = f"Weights decay: those of {worst} have {left:.0%} of their norm left."
     severity: Severity = "critical" if returns is not None and not returns.healthy else "warning"
-    return Verdict(message, ("weight_decay", "learning_rate_low"), begin, end,
-                   evidence.numbers([NORM + worst], end), severity)  # fmt: skip
+    span = series.span_since(series.values < 0.9 * series.values[0])
+    return Verdict(message, ("weight_decay", "learning_rate_low"), span, [NORM + worst], severity)

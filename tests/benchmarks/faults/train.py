@@ -8,9 +8,9 @@ import warnings
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from tests.benchmarks.faults.settings import Job
+
 
 def train(jobs: list[Job], out: Path, *, workers: int, minutes: float) -> None:
     """Run the jobs that have no file yet, until the time is over; what was left out is listed."""
