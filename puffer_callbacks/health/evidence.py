@@ -8,7 +8,7 @@ import numpy as np
 from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import Number
 from puffer_callbacks.health.returns import Returns, returns_of
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
@@ -147,7 +147,7 @@ class Evidence:
         """The median of a series from a step on, or ``None``."""
         series = self.find(tag)
         values = None if series is None else series.after(after).values
-        return None if values is None or not len(values) else float(np.median(values))
+        return None if values is None or not len(values) else median(values)
 
     def numbers(self, tags: Iterable[str], step: int) -> tuple[Number, ...]:
         """The latest values of several series at a step, for a finding's evidence."""

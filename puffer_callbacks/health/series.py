@@ -32,6 +32,8 @@ class Series(NamedTuple):
 
     def finite(self) -> "Series":
         """The points whose value is finite, held to ±1e150: the square of a larger one is not."""
+        if np.abs(self.values).max(initial=0.0) <= LARGEST:
+            return self
         keep = np.isfinite(self.values)
         return Series(self.steps[keep], np.clip(self.values[keep], -LARGEST, LARGEST))
 
@@ -58,7 +60,7 @@ class Series(NamedTuple):
             [1.0, 5.0, 1.0, 1.0]
         """
         values = self.values
-        first = [float(np.median(values[:end])) for end in range(1, min(width, len(values) + 1))]
+        first = [median(values[:end]) for end in range(1, min(width, len(values) + 1))]
         if len(values) < width:
             return Series(self.steps, np.array(first))
         middle = np.median(np.lib.stride_tricks.sliding_window_view(values, width), axis=-1)
@@ -93,6 +95,17 @@ class Series(NamedTuple):
         found = np.searchsorted(self.steps, steps, side="right") - 1
         values: Floats = np.where(found >= 0, self.values[np.maximum(found, 0)], np.nan)
         return values
+
+
+def median(values: Floats) -> float:
+    """The median of finite values, several times as fast for short series as NumPy's.
+
+    Example:
+        >>> median(np.array([3.0, 1.0, 2.0, 10.0]))
+        2.5
+    """
+    ordered, middle = np.sort(values), len(values) // 2
+    return float(ordered[middle]) if len(values) % 2 else float(ordered[middle - 1] + ordered[middle]) / 2
 
 
 def rank_correlation(values: Floats) -> float:

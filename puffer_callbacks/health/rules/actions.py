@@ -1,11 +1,9 @@
 """Actions: at their bounds, or always the same."""
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import LOOKS, Evidence
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/dominant_action_fraction"
 
@@ -49,7 +47,7 @@ def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
 def _spell(evidence: Evidence, tag: str, threshold: float, *, share: float = 0.0) -> tuple[Series | None, bool]:
     """The spell above a threshold, and whether the run began in it."""
     series, judged = evidence.get(tag), evidence.judged(tag, points=LOOKS)
-    at_once = bool(np.median(series.values[:3]) > threshold)
+    at_once = bool(median(series.values[:3]) > threshold)
     spell = judged.spell(judged.smoothed().values > threshold, points=LOOKS, share=share)
     if spell is None or not at_once:
         return spell, at_once

@@ -6,6 +6,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
 from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
+from puffer_callbacks.health.series import median
 
 FIT, SIGN, LEAK = "diagnostics/advantage_fit", "diagnostics/advantage_sign", "diagnostics/leak_fraction"
 ALIGNMENT = "diagnostics/advantage_alignment"
@@ -19,7 +20,7 @@ def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     spell = fit.spell(fit.values < 0.9, points=3, share=0.5)
     if spell is None:
         return None
-    share = float(np.median(fit.values))
+    share = median(fit.values)
     message = (
         f"Advantages do not follow from rewards and values: the recurrence explains {share:.0%} of their variance."
     )
@@ -58,11 +59,11 @@ def advantage_unused(evidence: Evidence) -> Verdict | None:
     """Whether an update raises the probability of the actions with a high advantage, and not of others."""
     alignment = evidence.get(ALIGNMENT, points=10)
     kl = evidence.find(KL)
-    if kl is None or np.nanmedian(kl.values) < 1e-6:
+    if kl is None or median(kl.values) < 1e-6:
         raise NotJudged("needs a policy that moves")
     mean = float(alignment.values.mean())
     error = float(alignment.values.std(ddof=1) / np.sqrt(len(alignment.values)))
-    typical = float(np.median(np.abs(alignment.values)))
+    typical = median(np.abs(alignment.values))
     tags = [ALIGNMENT, KL]
     if mean < -3 * error and np.mean(alignment.values < 0) > 0.8:
         message = f"Updates make good actions rarer: log-probabilities move against the advantages ({mean:+.2f})."

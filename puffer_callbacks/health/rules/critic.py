@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
+from puffer_callbacks.health.series import median
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
@@ -26,10 +27,10 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
     spread = targets.after(late).values
     if not len(error) or not len(spread):
         raise NotJudged("needs the second half of the run")
-    if np.median(error) < 0.8 or np.median(spread) < 30:
+    if median(error) < 0.8 or median(spread) < 30:
         return None
     message = (
-        f"Returns spread over {np.median(spread):.3g}, and the critic is {np.median(error):.0%} of their size off "
+        f"Returns spread over {median(spread):.3g}, and the critic is {median(error):.0%} of their size off "
         "in the second half of the run."
     )
     return Verdict(message, ("reward_scale_large", "critic_misfit", "learning_rate_low"), targets.span,
@@ -39,9 +40,9 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
 def _by_reward(evidence: Evidence) -> Verdict | None:
     """Without a critic in the rollout: rewards of hundreds a step."""
     reward = evidence.get("diagnostics/reward_scale", points=5)
-    if np.median(reward.values) < 300:
+    if median(reward.values) < 300:
         return None
-    message = f"Rewards are about {np.median(reward.values):.3g} a step, far from the scale that networks fit well."
+    message = f"Rewards are about {median(reward.values):.3g} a step, far from the scale that networks fit well."
     return Verdict(message, ("reward_scale_large",), reward.span,
                    ["diagnostics/reward_scale", LOSS, "gradient_norm/total"])  # fmt: skip
 
@@ -61,13 +62,13 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
         raise NotJudged(f"needs {RETURN_STD} or train/reward: where returns do not vary nothing can be explained")
     evidence.require_share(0.5, fit)
     half = fit.after(evidence.total_steps * 0.4)
-    if len(half.values) < 5 or np.median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
+    if len(half.values) < 5 or median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None
-    if spread is not None and np.median(spread.values) < 1e-3:
+    if spread is not None and median(spread.values) < 1e-3:
         return None
     if returns is not None and returns.healthy:
         return None
-    message = f"The critic explains nothing of the returns (explained variance {np.median(half.values):.2f})."
+    message = f"The critic explains nothing of the returns (explained variance {median(half.values):.2f})."
     causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")
     return Verdict(message, causes, half.span, [FIT, RETURN_STD, LOSS])
 
@@ -85,8 +86,8 @@ def value_explodes(evidence: Evidence, threshold: float) -> Verdict | None:
     if tag is None:
         raise NotJudged(f"needs {LOSS}")
     loss = evidence.get(tag, points=10)
-    early = float(np.median(loss.values[: max(5, len(loss.values) // 10)]))
-    late = float(np.median(loss.values[-max(3, len(loss.values) // 10) :]))
+    early = median(loss.values[: max(5, len(loss.values) // 10)])
+    late = median(loss.values[-max(3, len(loss.values) // 10) :])
     returns = evidence.returns
     if early <= 0 or late < threshold * early or (returns is not None and returns.healthy):
         return None

@@ -2,13 +2,11 @@
 
 import math
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.returns import Returns
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 COMMON_COEFFICIENT = 0.02
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
@@ -85,7 +83,7 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     entropy = relative_entropy(evidence)
     returns = evidence.required_returns
     evidence.require_share(0.6, entropy)
-    if returns.improved or float(np.median(entropy.values[len(entropy.values) // 2 :])) < threshold:
+    if returns.improved or median(entropy.values[len(entropy.values) // 2 :]) < threshold:
         return None
     message = (
         f"The policy stays random (entropy {entropy.values[-1]:.1%} of its maximum), and the return does not rise."
@@ -109,7 +107,7 @@ def entropy_grows(evidence: Evidence) -> Verdict | None:
     if dimensions is None:
         raise NotJudged("needs a continuous action space")
     entropy, returns = evidence.get(ENTROPY, points=8), evidence.required_returns
-    growth = (float(np.median(entropy.values[-4:])) - float(entropy.values[0])) / dimensions
+    growth = (median(entropy.values[-4:]) - float(entropy.values[0])) / dimensions
     if growth < math.log(2) or returns.healthy:
         return None
     grown = entropy.values > entropy.values[0] + 0.5 * dimensions * math.log(2)

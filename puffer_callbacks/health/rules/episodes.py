@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.series import median
 
 DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
 _LEAST_SHARE = 0.5
@@ -23,7 +24,7 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
     limit, num_envs = evidence.facts.max_episode_steps, evidence.facts.num_envs or 1
     if limit is None:
         raise NotJudged("needs the environment's time limit")
-    interval = float(np.median(np.diff(dones.steps)))
+    interval = median(np.diff(dones.steps))
     steps_of_each = np.cumsum(dones.values == 0) * interval / num_envs
     if (dones.values > 0).any() or steps_of_each[-1] < 2 * limit:
         return None

@@ -1,10 +1,9 @@
 """Exploration of off-policy algorithms: epsilon and temperature."""
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.series import median
 
 EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
 
@@ -23,7 +22,7 @@ def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
     if len(late) < 2:
         raise NotJudged("needs the second half of the run")
     falls = rate.values[-1] < rate.values[0]
-    if np.median(late) <= threshold or (falls and evidence.facts.total_steps is None):
+    if median(late) <= threshold or (falls and evidence.facts.total_steps is None):
         return None
     message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."
     return Verdict(message, ("epsilon_stays",), rate.span, [EPSILON])
@@ -42,7 +41,7 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
     if returns is None or reward is None:
         raise NotJudged("needs train/reward and the scale of the rewards")
     dimensions = evidence.facts.action_dimensions or 1
-    late = float(np.median(temperature.values[-max(3, len(temperature.values) // 4) :]))
+    late = median(temperature.values[-max(3, len(temperature.values) // 4) :])
     if late * dimensions < max(reward, 1e-12) or returns.healthy:
         return None
     message = (

@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY
+from puffer_callbacks.health.series import median
 
 TOTAL, CLIPPED = "gradient_norm/total", "gradient_norm/clipped"
 
@@ -26,7 +27,7 @@ def clipping_not_applied(evidence: Evidence) -> Verdict | None:
         return None
     span = int(clipped.steps[over][0]), int(clipped.steps[over][-1])
     message = (
-        f"The optimizer steps with gradients of norm {np.median(clipped.values[over]):.3g}; the limit is {limit:.3g}."
+        f"The optimizer steps with gradients of norm {median(clipped.values[over]):.3g}; the limit is {limit:.3g}."
     )
     return Verdict(message, ("no_clipping",), span, [TOTAL, CLIPPED])
 
@@ -40,7 +41,7 @@ def clipping_not_applied(evidence: Evidence) -> Verdict | None:
 def gradient_explodes(evidence: Evidence) -> Verdict | None:
     """A gradient norm far above its own history, while the return does not rise."""
     norm = evidence.get(TOTAL, points=10)
-    early = float(np.median(norm.values[: max(5, len(norm.values) // 10)]))
+    early = median(norm.values[: max(5, len(norm.values) // 10)])
     returns = evidence.returns
     spell = norm.spell(norm.smoothed().values > 100 * max(early, 1e-12), points=4)
     if spell is None or (returns is not None and returns.healthy):
@@ -63,7 +64,7 @@ def gradient_clipped(evidence: Evidence) -> Verdict | None:
     share = clipped.values / np.maximum(norm.at(clipped.steps), 1e-30)
     if np.mean(share < 0.01) < 0.9:
         return None
-    message = f"The gradient is clipped to {np.median(share):.1%} of its norm at nearly every step."
+    message = f"The gradient is clipped to {median(share):.1%} of its norm at nearly every step."
     return Verdict(message, ("reward_scale_large", "learning_rate_high"), norm.span, [TOTAL, CLIPPED])
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY, SYMPTOMS
+from puffer_callbacks.health.series import median
 
 RATE = "train/learning_rate"
 _END = 0.9
@@ -69,7 +70,7 @@ def update_ratio_large(evidence: Evidence, threshold: float) -> Verdict | None:
     }
     if not ratios:
         raise NotJudged("needs 8 points of update_ratio/*.weight")
-    early = {name: float(np.median(evidence.matching("update_ratio/")[name].values[:5])) for name in ratios}
+    early = {name: median(evidence.matching("update_ratio/")[name].values[:5]) for name in ratios}
     large = {name: value for name, value in early.items() if value > threshold}
     returns = evidence.returns
     if len(large) < max(1, 0.5 * len(early)) or (returns is not None and returns.healthy):

@@ -6,6 +6,7 @@ from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
+from puffer_callbacks.health.series import median
 
 CONSTANT, DELAY = "diagnostics/observation_constant_fraction", "diagnostics/reset_delay_fraction"
 RESET_STEPS, REPEATED = "diagnostics/reset_step_fraction", "diagnostics/observation_repeat_fraction"
@@ -41,7 +42,7 @@ def observation_constant(evidence: Evidence) -> Verdict | None:
 def observation_late(evidence: Evidence) -> Verdict | None:
     """Observations that jump one step after an episode's end instead of at once."""
     delay = evidence.get(DELAY, points=2)
-    if np.median(delay.values) < 0.6:
+    if median(delay.values) < 0.6:
         return None
     message = "Observations are a step late: after an episode's end the new episode begins one observation too late."
     return Verdict(message, ("observation_stale",), delay.span, [DELAY])
@@ -55,7 +56,7 @@ def observation_late(evidence: Evidence) -> Verdict | None:
 def reset_steps_stored(evidence: Evidence) -> Verdict | None:
     """Steps of next-step autoreset among those that are learned from."""
     resets = evidence.get(RESET_STEPS, points=2)
-    if np.median(resets.values) < 0.6:
+    if median(resets.values) < 0.6:
         return None
     message = "After each episode's end one step does nothing but reset: its action is ignored and its reward is 0."
     return Verdict(message, ("reset_steps_stored",), resets.span, [RESET_STEPS])
@@ -71,14 +72,14 @@ def reset_steps_stored(evidence: Evidence) -> Verdict | None:
 def observation_scale(evidence: Evidence, threshold: float) -> Verdict | None:
     """Observations above ``threshold`` that are not normalized, where units saturate or the return does not rise."""
     scale, facts = evidence.get(SCALE, points=3), evidence.facts
-    if facts.normalizes_observations or np.median(scale.values) < threshold:
+    if facts.normalizes_observations or median(scale.values) < threshold:
         return None
     returns = evidence.returns
     saturated = evidence.matching("plasticity/saturated_ratio/").values()
-    suffers = any(np.median(s.values) > 0.5 for s in saturated) or (returns is not None and not returns.healthy)
-    if not suffers and np.median(scale.values) < _FAR_TOO_LARGE:
+    suffers = any(median(s.values) > 0.5 for s in saturated) or (returns is not None and not returns.healthy)
+    if not suffers and median(scale.values) < _FAR_TOO_LARGE:
         return None
-    message = f"Observations are as large as {np.median(scale.values):.3g}; networks expect a scale of about 1."
+    message = f"Observations are as large as {median(scale.values):.3g}; networks expect a scale of about 1."
     return Verdict(message, ("observation_scale",), scale.span, [SCALE])
 
 
@@ -92,7 +93,7 @@ def policy_blind(evidence: Evidence) -> Verdict | None:
     """A policy that gives an action the same probability at every observation, though it moves."""
     spread = evidence.judged(SPREAD, points=LOOKS)
     kl, dominant = evidence.find(KL), evidence.median("diagnostics/dominant_action_fraction", after=evidence.burn_in)
-    if kl is None or np.median(kl.values) <= 0:
+    if kl is None or median(kl.values) <= 0:
         raise NotJudged("needs a policy that moves")
     spell = spread.spell(spread.values < 1e-5, points=LOOKS, share=0.5)
     if spell is None or (dominant is not None and dominant > 0.999):

@@ -6,6 +6,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
+from puffer_callbacks.health.series import median
 
 NONZERO, GAMMA = "diagnostics/nonzero_reward_fraction", "diagnostics/estimated_gamma"
 
@@ -40,11 +41,11 @@ def gamma_low(evidence: Evidence, threshold: float) -> Verdict | None:
     gamma = evidence.facts.gamma
     if gamma is None:
         estimated = evidence.find(GAMMA)
-        gamma = None if estimated is None else float(np.median(estimated.values))
+        gamma = None if estimated is None else median(estimated.values)
     if gamma is None:
         raise NotJudged("needs gamma, or advantages and values of rollouts")
     lengths = evidence.find("train/episode_length")
-    length = None if lengths is None else float(np.median(lengths.values))
+    length = None if lengths is None else median(lengths.values)
     horizon = 1 / max(1 - gamma, 1e-9)
     if horizon > threshold or gamma <= 0 or (length is not None and length < 4 * horizon):
         return None

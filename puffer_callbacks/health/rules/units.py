@@ -1,12 +1,10 @@
 """Units and features: saturated, dormant, of low rank."""
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 SATURATED, DORMANT = "plasticity/saturated_ratio/", "plasticity/dormant_ratio/"
 RANK, NORM = "plasticity/effective_rank/", "plasticity/feature_norm/"
@@ -57,7 +55,7 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
 def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their activations saturated in time, while the return does not rise."""
     layers, returns = _layers(evidence, SATURATED), evidence.required_returns  # a good policy may well saturate
-    later = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > threshold}
+    later = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
     if returns.healthy or not later:
         return None
     name = max(later, key=lambda n: later[n].values[-1])
@@ -79,8 +77,8 @@ def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
 def units_dormant(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their units dormant, while the return does not rise."""
     layers, returns = _layers(evidence, DORMANT), evidence.returns
-    dead = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.95}
-    many = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > threshold}
+    dead = {n: s for n, s in layers.items() if median(s.values[-5:]) > 0.95}
+    many = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
     found = dead or many
     if not found or returns is None or returns.healthy:
         return None
@@ -88,7 +86,7 @@ def units_dormant(evidence: Evidence, threshold: float) -> Verdict | None:
     series = found[name]
     span = series.span_since(series.values > threshold)
     message = f"{series.values[-1]:.0%} of the units of {name} are dormant, and the return does not rise."
-    causes = ("dead_units", "plasticity_lost") if np.median(series.values[:3]) > threshold else (
+    causes = ("dead_units", "plasticity_lost") if median(series.values[:3]) > threshold else (
         "plasticity_lost", "dead_units")  # fmt: skip
     return Verdict(message, (*causes, "learning_rate_high"), span, [DORMANT + name])
 
@@ -109,8 +107,8 @@ def plasticity_lost(evidence: Evidence) -> Verdict | None:
         if norm is None or role_of(name) == "critic":
             continue
         peak = float(rank.smoothed().values.max())
-        grown = float(np.median(norm.values[-5:])) > 3 * max(float(norm.values[0]), 1e-9)
-        if grown and float(np.median(rank.values[-5:])) < 0.25 * peak:
+        grown = median(norm.values[-5:]) > 3 * max(float(norm.values[0]), 1e-9)
+        if grown and median(rank.values[-5:]) < 0.25 * peak:
             span = rank.span_since(rank.smoothed().values == peak)
             message = f"The features of {name} have lost their rank ({peak:.0f} to {rank.values[-1]:.0f}) as they grew."
             causes = ("plasticity_lost", "learning_rate_high", "too_many_epochs")

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import Role, role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import Series, rank_correlation
+from puffer_callbacks.health.series import Series, median, rank_correlation
 
 NORM = "diagnostics/weight_norm/"
 _POINTS = 3
@@ -91,7 +89,7 @@ def _gradients_are_zero(evidence: Evidence, names: Iterable[str]) -> bool:
 
 def _units_are_dead(evidence: Evidence) -> bool:
     ratios = evidence.matching("plasticity/dormant_ratio/").values()
-    return any(np.median(series.values[:5]) > 0.95 for series in ratios)
+    return any(median(series.values[:5]) > 0.95 for series in ratios)
 
 
 @rule(
@@ -108,7 +106,7 @@ def weights_decay(evidence: Evidence, threshold: float) -> Verdict | None:
     if not hidden:
         raise NotJudged(f"needs 8 points of {NORM}*: a callback in the training loop")
     # log standard deviations and output layers may well shrink; most of the network may not
-    fallen = {n: s for n, s in hidden.items() if np.median(s.values[-4:]) < threshold * s.values[0]}
+    fallen = {n: s for n, s in hidden.items() if median(s.values[-4:]) < threshold * s.values[0]}
     if len(fallen) < 2 or len(fallen) < 0.5 * len(hidden):
         return None
     if all(rank_correlation(s.values[: len(s.values) // 2]) > -0.3 for s in fallen.values()):
