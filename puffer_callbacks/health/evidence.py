@@ -16,6 +16,7 @@ LOOKS = 5
 """Points that do of a statistic over a whole rollout, which a live run logs more and more rarely."""
 _RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
 _MIN_RETURNS = 8
+_OF_ROLLOUTS = ("rollout/", "diagnostics/", "losses/")
 _MIN_UNPLANNED = 30
 _SAME = {
     "losses/policy": ("train/policy_loss", 1.0),
@@ -92,6 +93,17 @@ class Evidence:
         if self.returns is None:
             raise NotJudged(f"needs {_MIN_RETURNS} points of train/reward")
         return self.returns
+
+    @cached_property
+    def does_well(self) -> bool:
+        """Whether the return improved and kept that; of supervised training, whether the loss has fallen."""
+        if self.returns is not None:
+            return self.returns.healthy
+        loss = self.find("train/loss")
+        if loss is None or len(loss.values) < _MIN_RETURNS or any(tag.startswith(_OF_ROLLOUTS) for tag in self.raw):
+            return False
+        negated = returns_of(Series(loss.steps, -loss.values))
+        return negated.improved
 
     def require_share(self, share: float, series: Series) -> None:
         """Wait, for symptoms that a sound run shows too before it has learned.

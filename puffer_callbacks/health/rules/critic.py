@@ -66,7 +66,7 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
         return None
     if spread is not None and median(spread.values) < 1e-3:
         return None
-    if returns is not None and returns.healthy:
+    if evidence.does_well:
         return None
     message = f"The critic explains nothing of the returns (explained variance {median(half.values):.2f})."
     causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")
@@ -88,8 +88,7 @@ def value_explodes(evidence: Evidence, threshold: float) -> Verdict | None:
     loss = evidence.get(tag, points=10)
     early = median(loss.values[: max(5, len(loss.values) // 10)])
     late = median(loss.values[-max(3, len(loss.values) // 10) :])
-    returns = evidence.returns
-    if early <= 0 or late < threshold * early or (returns is not None and returns.healthy):
+    if early <= 0 or late < threshold * early or evidence.does_well:
         return None
     message = f"The {'loss' if tag == 'train/loss' else 'value loss'} explodes: from {early:.3g} to {late:.3g}."
     causes = ("learning_rate_high", "no_clipping", "reward_scale_large", "target_not_updated")

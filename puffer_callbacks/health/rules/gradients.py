@@ -42,9 +42,8 @@ def gradient_explodes(evidence: Evidence) -> Verdict | None:
     """A gradient norm far above its own history, while the return does not rise."""
     norm = evidence.get(TOTAL, points=10)
     early = median(norm.values[: max(5, len(norm.values) // 10)])
-    returns = evidence.returns
     spell = norm.spell(norm.smoothed().values > 100 * max(early, 1e-12), points=4)
-    if spell is None or (returns is not None and returns.healthy):
+    if spell is None or evidence.does_well:
         return None
     clipped = evidence.find(CLIPPED)
     limited = clipped is not None and float(clipped.at(spell.steps)[0]) < 0.9 * spell.values[0]
@@ -78,8 +77,7 @@ def gradient_vanishes(evidence: Evidence) -> Verdict | None:
     }
     if not layers:
         raise NotJudged("needs 8 points of gradient_norm/<module>")
-    returns = evidence.returns
-    if returns is not None and returns.healthy:
+    if evidence.does_well:
         return None
     total = evidence.get(TOTAL)
     gone = {n: s for n, s in layers.items() if np.mean(s.values <= 1e-7 * total.at(s.steps)) > 0.8}

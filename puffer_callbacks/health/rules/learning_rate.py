@@ -72,8 +72,7 @@ def update_ratio_large(evidence: Evidence, threshold: float) -> Verdict | None:
         raise NotJudged("needs 8 points of update_ratio/*.weight")
     early = {name: median(evidence.matching("update_ratio/")[name].values[:5]) for name in ratios}
     large = {name: value for name, value in early.items() if value > threshold}
-    returns = evidence.returns
-    if len(large) < max(1, 0.5 * len(early)) or (returns is not None and returns.healthy):
+    if len(large) < max(1, 0.5 * len(early)) or evidence.does_well:
         return None
     worst = max(large, key=lambda name: large[name])
     tag = f"update_ratio/{worst}"
