@@ -8,6 +8,7 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import median
 
 DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
+LENGTH = "train/episode_length"
 _LEAST_SHARE = 0.5
 """The share of a run before which a return that stands still is no news."""
 
@@ -19,7 +20,7 @@ _LEAST_SHARE = 0.5
     explains=SYMPTOMS,
 )
 def episodes_never_end(evidence: Evidence) -> Verdict | None:
-    """Not one end of an episode in more steps than an episode can have."""
+    """Not one step marked as an end in more steps than an episode can have, unless time limits alone end episodes."""
     dones = evidence.get(DONES, points=3)
     limit, num_envs = evidence.facts.max_episode_steps, evidence.facts.num_envs or 1
     if limit is None:
@@ -29,7 +30,12 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
     if (dones.values > 0).any() or steps_of_each[-1] < 2 * limit:
         return None
     message = f"No episode has ended in {steps_of_each[-1]:.0f} steps of each environment; its time limit is {limit}."
-    return Verdict(message, ("dones_missing",), dones.span, [DONES])
+    lengths = evidence.find(LENGTH)
+    if lengths is not None:
+        if lengths.values.min() >= limit:  # a cut at the limit is no end for those who bootstrap there
+            return None
+        message = f"Episodes of {median(lengths.values):.0f} steps are reported, but no step is marked as their end."
+    return Verdict(message, ("dones_missing",), dones.span, [DONES, LENGTH])
 
 
 @rule(

@@ -145,6 +145,15 @@ def test_episodes_that_never_end() -> None:
     assert found("episodes_never_end", many, diagnostics__done_fraction=constant(0)) is None
 
 
+def test_episodes_whose_ends_are_reported_but_not_marked() -> None:
+    facts, none = Facts(max_episode_steps=500, num_envs=8), constant(0)
+    finding = found("episodes_never_end", facts, diagnostics__done_fraction=none, train__episode_length=RISING)
+    assert finding is not None
+    assert "no step is marked" in finding.message
+    at_limit = constant(500)  # all cut there, as Pendulum's are: who bootstraps at the limit marks no end
+    assert found("episodes_never_end", facts, diagnostics__done_fraction=none, train__episode_length=at_limit) is None
+
+
 def test_no_updates() -> None:
     facts = Facts(total_steps=100_000)
     assert found("no_updates", facts, train__reward=FLAT) is not None
