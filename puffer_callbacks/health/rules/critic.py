@@ -9,6 +9,16 @@ from puffer_callbacks.health.series import median
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
+_SMALL_ERROR = 0.1
+
+
+def critic_fits(evidence: Evidence) -> bool:
+    """Whether the values are known to lie within a tenth of the returns, so that there is little left to explain.
+
+    In rollouts of a few steps, as A2C's, returns hardly vary, and an explained variance of 0 means nothing.
+    """
+    error = evidence.median(ERROR, after=0.5 * evidence.last_step)
+    return error is not None and error < _SMALL_ERROR
 
 
 @rule(
@@ -64,9 +74,7 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
     half = fit.after(evidence.total_steps * 0.4)
     if len(half.values) < 5 or median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None
-    if spread is not None and median(spread.values) < 1e-3:
-        return None
-    if evidence.does_well:
+    if (spread is not None and median(spread.values) < 1e-3) or critic_fits(evidence) or evidence.does_well:
         return None
     message = f"The critic explains nothing of the returns (explained variance {median(half.values):.2f})."
     causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")

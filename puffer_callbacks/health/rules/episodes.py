@@ -3,6 +3,7 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
+from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import median
@@ -57,7 +58,8 @@ def return_fell(evidence: Evidence) -> Verdict | None:
         causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
         return Verdict(message, causes, span, tags)
     causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
-    return Verdict(message, causes, span, tags, "info")  # alone, it is what returns do
+    severity: Severity = "info" if returns.improved else "warning"  # to lose a part of it is what returns do
+    return Verdict(message, causes, span, tags, severity)
 
 
 @rule(
@@ -67,17 +69,20 @@ def return_fell(evidence: Evidence) -> Verdict | None:
     explains=("episodes_at_limit",),
 )
 def return_stalled(evidence: Evidence) -> Verdict | None:
-    """A return that has not risen since the run began."""
+    """A return that has not risen since the run began: a note at first, as some learn late, a warning at the end."""
     returns = evidence.required_returns
     series = returns.series
     evidence.require_share(_LEAST_SHARE, series)
     if len(series.values) < 20:
         raise NotJudged(f"needs 20 points of train/reward, has {len(series.values)}")
+    if evidence.first_step > 0.2 * evidence.last_step:
+        raise NotJudged("needs the beginning of the run")
     if returns.improved or returns.worsened:
         return None
+    severity: Severity = "warning" if evidence.last_step >= 0.9 * evidence.total_steps else "info"
     message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
-    return Verdict(message, causes, series.span, ["train/reward"])
+    return Verdict(message, causes, series.span, ["train/reward"], severity)
 
 
 @rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")

@@ -3,6 +3,7 @@
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.critic import critic_fits
 from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
@@ -56,6 +57,8 @@ def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their activations saturated in time, while the return does not rise."""
     layers, returns = _layers(evidence, SATURATED), evidence.required_returns  # a good policy may well saturate
     later = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
+    if critic_fits(evidence):
+        later = {n: s for n, s in later.items() if role_of(n) != "critic"}
     if returns.healthy or not later:
         return None
     name = max(later, key=lambda n: later[n].values[-1])
