@@ -84,13 +84,13 @@ class LateRollout(Faulty):
 
     _late: Rollout | None = None
 
-    def _experience(self) -> dict[str, Tensor]:
+    def _batch_tensors(self) -> dict[str, Tensor]:
         current = self.rollout
         if self._late is not None:
             self.rollout = self._late
-        experience = super()._experience()
+        tensors = super()._batch_tensors()
         self.__dict__["_late"], self.rollout = current, current
-        return experience
+        return tensors
 
 
 class OneMinibatch(Faulty):
