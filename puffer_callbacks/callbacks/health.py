@@ -41,7 +41,7 @@ class HealthCallback(PufferCallback):
 
     Args:
         stop_on: ``"critical"`` or ``"warning"`` ends training with the first finding of this severity or a graver
-            one; ``None`` never does.
+            one, as soon as the trainer's ``min_epochs`` and ``min_steps`` allow it; ``None`` never does.
         rules: rule to ``False`` to switch it off.
         thresholds: rule to the threshold in place of its own, for those that have one.
         every_n_rollouts: looks at every n-th rollout at most; as a run goes on it looks more rarely

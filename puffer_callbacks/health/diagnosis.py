@@ -46,7 +46,7 @@ def diagnose(
             continue
         judged.append(each.name)
         if verdict is not None:
-            findings.append((each, _finding(each, verdict)))
+            findings.append((each, _finding(each, verdict, evidence)))
     tolerance = int(evidence.burn_in) - evidence.first_step
     ordered = sorted(
         _explained(findings, tolerance), key=lambda finding: (-SEVERITIES.index(finding.severity), finding.first_step)
@@ -54,7 +54,8 @@ def diagnose(
     return Diagnosis(tuple(ordered), tuple(judged), not_judged)
 
 
-def _finding(rule: Rule, verdict: Verdict) -> Finding:
+def _finding(rule: Rule, verdict: Verdict, evidence: Evidence) -> Finding:
+    first, last = verdict.span
     causes = [CAUSES[name] for name in verdict.causes]
     return Finding(
         rule=rule.name,
@@ -62,9 +63,9 @@ def _finding(rule: Rule, verdict: Verdict) -> Finding:
         message=verdict.message,
         causes=tuple(cause.text for cause in causes),
         remedies=tuple(dict.fromkeys(cause.remedy for cause in causes)),
-        evidence=verdict.numbers,
-        first_step=verdict.first_step,
-        last_step=verdict.last_step,
+        evidence=evidence.numbers(verdict.tags, last if verdict.seen_at is None else verdict.seen_at),
+        first_step=first,
+        last_step=last,
     )
 
 

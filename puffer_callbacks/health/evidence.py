@@ -8,7 +8,7 @@ import numpy as np
 from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import Number
 from puffer_callbacks.health.returns import Returns, returns_of
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
@@ -16,6 +16,7 @@ LOOKS = 5
 """Points that do of a statistic over a whole rollout, which a live run logs more and more rarely."""
 _RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
 _MIN_RETURNS = 8
+_OF_ROLLOUTS = ("rollout/", "diagnostics/", "losses/")
 _MIN_UNPLANNED = 30
 _SAME = {
     "losses/policy": ("train/policy_loss", 1.0),
@@ -61,6 +62,11 @@ class Evidence:
         return max((int(s.steps[-1]) for s in self.raw.values() if len(s.steps)), default=0)
 
     @property
+    def span(self) -> tuple[int, int]:
+        """The first and the last step."""
+        return self.first_step, self.last_step
+
+    @property
     def total_steps(self) -> float:
         """The steps that the run is meant to have, or those that it has."""
         return max(self.facts.total_steps or 0, self.last_step)
@@ -76,6 +82,28 @@ class Evidence:
         found = (self.find(tag) for tag in _RETURNS)
         series = next((s for s in found if s is not None and len(s.values) >= _MIN_RETURNS), None)
         return None if series is None else returns_of(series)
+
+    @property
+    def required_returns(self) -> Returns:
+        """As ``returns``, for rules that need them.
+
+        Raises:
+            NotJudged: with fewer than eight points.
+        """
+        if self.returns is None:
+            raise NotJudged(f"needs {_MIN_RETURNS} points of train/reward")
+        return self.returns
+
+    @cached_property
+    def does_well(self) -> bool:
+        """Whether the return improved and kept that; of supervised training, whether the loss has fallen."""
+        if self.returns is not None:
+            return self.returns.healthy
+        loss = self.find("train/loss")
+        if loss is None or len(loss.values) < _MIN_RETURNS or any(tag.startswith(_OF_ROLLOUTS) for tag in self.raw):
+            return False
+        negated = returns_of(Series(loss.steps, -loss.values))
+        return negated.improved
 
     def require_share(self, share: float, series: Series) -> None:
         """Wait, for symptoms that a sound run shows too before it has learned.
@@ -131,7 +159,7 @@ class Evidence:
         """The median of a series from a step on, or ``None``."""
         series = self.find(tag)
         values = None if series is None else series.after(after).values
-        return None if values is None or not len(values) else float(np.median(values))
+        return None if values is None or not len(values) else median(values)
 
     def numbers(self, tags: Iterable[str], step: int) -> tuple[Number, ...]:
         """The latest values of several series at a step, for a finding's evidence."""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 
 class Returns(NamedTuple):
@@ -53,7 +53,7 @@ class Returns(NamedTuple):
         if len(values) < 4:
             return not self.improved
         quarter = max(2, len(values) // 4)
-        return float(np.median(values[-quarter:]) - np.median(values[:quarter])) <= 2 * self.noise
+        return median(values[-quarter:]) - median(values[:quarter]) <= 2 * self.noise
 
 
 def returns_of(series: Series) -> Returns:
@@ -65,7 +65,7 @@ def returns_of(series: Series) -> Returns:
     values, count = series.values, len(series.values)
     smoothed = series.smoothed()
     residuals = values - smoothed.values
-    noise = 1.4826 * float(np.median(np.abs(residuals - np.median(residuals))))
-    early = float(np.median(values[: max(3, count // 10)]))
-    late = float(np.median(values[-max(3, count // 4) :]))
+    noise = 1.4826 * median(np.abs(residuals - median(residuals)))
+    early = median(values[: max(3, count // 10)])
+    late = median(values[-max(3, count // 4) :])
     return Returns(smoothed, early, late, float(smoothed.values.max()), noise)

@@ -1,12 +1,12 @@
 """A rule: what it looks at, what it finds, and what follows from that."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
 
 from puffer_callbacks.health.evidence import Evidence
-from puffer_callbacks.health.finding import Number, Severity
+from puffer_callbacks.health.finding import Severity
 
 
 class Verdict(NamedTuple):
@@ -15,18 +15,18 @@ class Verdict(NamedTuple):
     Args:
         message: what is the matter.
         causes: keys of ``causes.CAUSES``, the likeliest first.
-        first_step: where it began.
-        last_step: where it was last seen.
-        numbers: what it rests on.
+        span: the steps at which it began and was last seen.
+        tags: of the series that it rests on.
         severity: instead of the rule's own.
+        seen_at: the step whose values are shown, the last one where it is left out.
     """
 
     message: str
     causes: tuple[str, ...]
-    first_step: int
-    last_step: int
-    numbers: tuple[Number, ...] = ()
+    span: tuple[int, int]
+    tags: Sequence[str] = ()
     severity: Severity | None = None
+    seen_at: int | None = None
 
 
 Check = Callable[..., Verdict | None]

@@ -24,8 +24,9 @@ class Change(NamedTuple):
 class Tracker:
     """Compares each diagnosis of a run with the one before, so that a trouble is reported once, and its end once.
 
-    A trouble ends when two diagnoses in a row do not find it any more, or find that it was not seen since the one
-    before. One that turns out to follow from another is a part of that one from then on, and does not end by itself.
+    One that becomes graver than before is reported again. A trouble ends when two diagnoses in a row do not find it
+    any more, or find that it was not seen since the one before. One that turns out to follow from another is a part
+    of that one from then on, and does not end by itself.
 
     Example:
         >>> finding = Finding("kl_large", "warning", "", (), (), (), first_step=100, last_step=200)
@@ -41,6 +42,7 @@ class Tracker:
     def __init__(self) -> None:
         self._found: dict[str, Finding] = {}
         self._missing: dict[str, int] = {}
+        self._gravest: dict[str, int] = {}
         self._step: float = -math.inf
 
     @property
@@ -71,7 +73,8 @@ class Tracker:
         roots = {finding.rule: finding for finding in diagnosis.findings}
         explained = {inner.rule for finding in diagnosis.findings for inner in finding.consequences}
         seen = {rule: finding for rule, finding in roots.items() if finding.last_step >= self._step}
-        begun = [finding for rule, finding in seen.items() if rule not in self._missing]
+        begun = [finding for rule, finding in seen.items() if rule not in self._missing or self._is_graver(finding)]
+        self._gravest |= {finding.rule: SEVERITIES.index(finding.severity) for finding in begun}
         for rule in explained - roots.keys():  # it is a part of its cause
             self._found.pop(rule, None)
             self._missing.pop(rule, None)
@@ -83,15 +86,18 @@ class Tracker:
         changes = [Change("begins", finding) for finding in begun]
         return changes + [Change("ends", self._found[rule]) for rule in ended]
 
+    def _is_graver(self, finding: Finding) -> bool:
+        return SEVERITIES.index(finding.severity) > self._gravest.get(finding.rule, 0)
+
     def state_dict(self) -> dict[str, Any]:
         """The troubles, for a checkpoint."""
         found = [finding.to_dict() for finding in self._found.values()]
-        return {"found": found, "missing": dict(self._missing), "step": self._step}
+        return {"found": found, "missing": dict(self._missing), "gravest": dict(self._gravest), "step": self._step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._found = {each["rule"]: _finding(each) for each in state["found"]}
-        self._missing, self._step = dict(state["missing"]), state["step"]
+        self._missing, self._gravest, self._step = dict(state["missing"]), dict(state["gravest"]), state["step"]
 
 
 def _finding(plain: dict[str, Any]) -> Finding:

@@ -119,6 +119,7 @@ _ENTRIES = (
     ("diagnostics/batch_coverage", "Share of the rollout that the minibatches of an update cover.", "", "1"),
     ("diagnostics/repeated_rollout", "1 where a rollout has come before.", "", "0"),
     ("diagnostics/reset_delay_fraction", "Share of episodes whose first observation comes a step late.", "", "0"),
+    ("diagnostics/reset_step_fraction", "Share of episodes whose end a step without effect follows.", "", "0"),
     ("diagnostics/observation_scale", "Largest root mean square of an observed number.", "", "about 1"),
     ("diagnostics/observation_constant_fraction", "Share of observed numbers that do not vary.", "", "0"),
     ("diagnostics/observation_repeat_fraction", "Share of steps after which no observation changed.", "", "0"),

@@ -18,6 +18,7 @@ ARGS = {
     "num_minibatches": 4,
     "update_epochs": 2,
     "lr": 2.5e-3,
+    "seed": 1,
 }
 GAMMA, GAE_LAMBDA, CLIP_COEF, ENT_COEF, VF_COEF, MAX_GRAD_NORM = 0.99, 0.95, 0.2, 0.01, 0.5, 0.5
 
@@ -38,7 +39,7 @@ def train(loop: Loop | None, **overrides: Any) -> Agent:
     """Train on CartPole, recorded by ``loop`` unless it is ``None``."""
     args = {**ARGS, **overrides}
     num_envs, num_steps = args["num_envs"], args["num_steps"]
-    torch.manual_seed(1)
+    torch.manual_seed(args["seed"])
     envs = gym.wrappers.vector.RecordEpisodeStatistics(gym.make_vec("CartPole-v1", num_envs=num_envs))
     agent = Agent()
     optimizer = torch.optim.Adam(agent.parameters(), lr=args["lr"], eps=1e-5)
@@ -48,7 +49,7 @@ def train(loop: Loop | None, **overrides: Any) -> Agent:
     obs = torch.zeros(num_steps, num_envs, 4)
     actions, logprobs, rewards, dones, values = (torch.zeros(num_steps, num_envs) for _ in range(5))
     global_step = 0
-    next_obs = torch.tensor(envs.reset(seed=1)[0])
+    next_obs = torch.tensor(envs.reset(seed=args["seed"])[0])
     for _ in range(args["total_timesteps"] // (num_envs * num_steps)):
         returns, lengths = [], []
         for step in range(num_steps):

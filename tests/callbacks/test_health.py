@@ -13,8 +13,8 @@ from puffer_callbacks.callbacks.flight_recorder import FlightRecorder
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.runs import diagnose_run, read_run
 from puffer_callbacks.values import Alert
-from tests.support.models import Supervised, losses
 from tests.support.reading import accumulator
+from tests.support.regression import Regression
 
 SMALL = {"num_envs": 4, "num_steps": 64, "batch_size": 64}
 
@@ -115,6 +115,26 @@ def test_bad_options_are_one_clear_line(options, message):
         HealthCallback(**options)
 
 
+def test_a_run_is_stopped_as_soon_as_lightning_s_min_steps_allow_it(quiet_trainer):
+    health = HealthCallback(stop_on="critical")
+    module = FailsAt("CartPole-v1", total_timesteps=16_384, **SMALL)
+    trainer = fit(quiet_trainer, module, health, logger=False, min_steps=200)
+    assert health.findings[0].first_step == FailsAt.at  # long before
+    assert trainer.global_step == 200
+
+
+def test_supervised_training_has_no_alarm(quiet_trainer, memory_logger):
+    health = HealthCallback(stop_on="warning")
+    callbacks = default_callbacks(health=health, metrics=4, gradients=4)
+    trainer = quiet_trainer(max_steps=200, logger=memory_logger, callbacks=callbacks)
+    trainer.fit(Regression(steps=200))
+    assert health.findings == []
+    assert series(memory_logger, "health/findings") == [0.0]
+    assert {"nonfinite_values", "value_explodes", "gradient_explodes"} <= set(health.diagnosis.judged)
+    assert "ratio_not_one" in health.diagnosis.not_judged
+    assert trainer.global_step == 200
+
+
 def test_a_loss_of_nan_stops_at_its_step_and_leaves_what_reproduces_it(quiet_trainer, tmp_path, capsys):
     health, logger = HealthCallback(stop_on="critical"), TensorBoardLogger(tmp_path, name="", version="")
     module = FailsAt("CartPole-v1", total_timesteps=16_384, **SMALL)
@@ -195,13 +215,6 @@ def _saved(trainer, tmp_path):
     path = tmp_path / "health.ckpt"
     trainer.save_checkpoint(path)
     return path
-
-
-def test_a_supervised_module_is_left_alone(quiet_trainer, memory_logger):
-    health = HealthCallback()
-    quiet_trainer(logger=memory_logger, callbacks=[health]).fit(Supervised(losses(*[0.5] * 12)))
-    assert health.findings == []
-    assert series(memory_logger, "health/findings") == [0.0]
 
 
 def test_it_sees_what_others_log(quiet_trainer):

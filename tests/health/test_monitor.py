@@ -14,8 +14,8 @@ from puffer_callbacks.health.monitor import Monitor
 from puffer_callbacks.health.tracker import Tracker
 
 
-def finding(rule="kl_large", *, last_step=100, consequences=()):
-    return Finding(rule, "warning", "", (), (), (), 100, last_step, consequences)
+def finding(rule="kl_large", *, last_step=100, consequences=(), severity="warning"):
+    return Finding(rule, severity, "", (), (), (), 100, last_step, consequences)
 
 
 def changes(tracker, step, *found):
@@ -40,6 +40,13 @@ def test_a_trouble_that_was_last_seen_before_the_last_diagnosis_has_ended():
     changes(tracker, 1000, finding(last_step=900))
     assert changes(tracker, 2000, finding(last_step=900)) == []
     assert changes(tracker, 3000, finding(last_step=900)) == [("ends", "kl_large")]
+
+
+def test_a_trouble_is_reported_again_when_it_becomes_graver_than_ever():
+    tracker = Tracker()
+    severities = ["info", "info", "warning", "info", "warning", "critical"]
+    found = [changes(tracker, step, finding(last_step=step, severity=s)) for step, s in enumerate(severities, 100)]
+    assert [len(each) for each in found] == [1, 0, 1, 0, 0, 1]
 
 
 def test_a_symptom_whose_cause_is_found_later_does_not_end():

@@ -69,6 +69,7 @@ RULES: tuple[Rule, ...] = (
     episodes.return_stalled,
     episodes.episodes_at_limit,
     gradients.gradient_clipped,
+    observations.reset_steps_stored,
     nonfinite.series_vanished,
     throughput.throughput_falls,
 )

@@ -1,11 +1,9 @@
 """Actions: at their bounds, or always the same."""
 
-import numpy as np
-
-from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
+from puffer_callbacks.health.evidence import LOOKS, Evidence
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
-from puffer_callbacks.health.series import persistent_spell
+from puffer_callbacks.health.series import Series, median
 
 SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/dominant_action_fraction"
 
@@ -19,20 +17,13 @@ SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/domi
 )
 def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Continuous actions at their bounds at more than ``threshold`` of all steps, while the return does not rise."""
-    saturated, returns = evidence.judged(SATURATED, points=LOOKS), evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
-    spell = persistent_spell(saturated.smoothed().values > threshold, points=LOOKS, share=0.3)
-    if spell is None or returns.healthy:
+    spell, at_once = _spell(evidence, SATURATED, threshold, share=0.3)
+    if spell is None or evidence.required_returns.healthy:
         return None
-    series = evidence.get(SATURATED)
-    at_once = bool(np.median(series.values[:3]) > threshold)
-    begin = int(series.steps[0]) if at_once else int(saturated.steps[spell.first])
-    end = int(saturated.steps[spell.last])
-    message = f"{saturated.values[spell.last]:.0%} of the actions lie at their bounds, and the return does not rise."
+    message = f"{spell.values[-1]:.0%} of the actions lie at their bounds, and the return does not rise."
     causes = ("action_saturated", "entropy_coefficient_high") if at_once else (
         "entropy_coefficient_high", "learning_rate_high", "action_saturated")  # fmt: skip
-    return Verdict(message, causes, begin, end, evidence.numbers([SATURATED], end))
+    return Verdict(message, causes, spell.span, [SATURATED])
 
 
 @rule(
@@ -44,17 +35,20 @@ def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
 )
 def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
     """One discrete action at more than ``threshold`` of all steps, while the return does not rise."""
-    dominant, returns = evidence.judged(DOMINANT, points=LOOKS), evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
-    spell = persistent_spell(dominant.smoothed().values > threshold, points=LOOKS)
-    if spell is None or returns.healthy:
+    spell, at_once = _spell(evidence, DOMINANT, threshold)
+    if spell is None or evidence.required_returns.healthy:
         return None
-    series = evidence.get(DOMINANT)
-    at_once = bool(np.median(series.values[:3]) > threshold)
-    begin = int(series.steps[0]) if at_once else int(dominant.steps[spell.first])
-    end = int(dominant.steps[spell.last])
-    message = f"One action is taken at {dominant.values[spell.last]:.1%} of all steps, and the return does not rise."
+    message = f"One action is taken at {spell.values[-1]:.1%} of all steps, and the return does not rise."
     causes = ("action_saturated", "action_dominates") if at_once else (
         "entropy_sign", "advantage_sign", "learning_rate_high", "entropy_coefficient_low")  # fmt: skip
-    return Verdict(message, causes, begin, end, evidence.numbers([DOMINANT, "train/entropy"], end))
+    return Verdict(message, causes, spell.span, [DOMINANT, "train/entropy"])
+
+
+def _spell(evidence: Evidence, tag: str, threshold: float, *, share: float = 0.0) -> tuple[Series | None, bool]:
+    """The spell above a threshold, and whether the run began in it."""
+    series, judged = evidence.get(tag), evidence.judged(tag, points=LOOKS)
+    at_once = bool(median(series.values[:3]) > threshold)
+    spell = judged.spell(judged.smoothed().values > threshold, points=LOOKS, share=share)
+    if spell is None or not at_once:
+        return spell, at_once
+    return series.between(series.steps[0], spell.steps[-1]), at_once

@@ -6,7 +6,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
 from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import persistent_spell
+from puffer_callbacks.health.series import median
 
 FIT, SIGN, LEAK = "diagnostics/advantage_fit", "diagnostics/advantage_sign", "diagnostics/leak_fraction"
 ALIGNMENT = "diagnostics/advantage_alignment"
@@ -17,39 +17,36 @@ _GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
 def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     """Whether advantages satisfy the recurrence that rewards and values give."""
     fit = evidence.get(FIT, points=3)
-    spell = persistent_spell(fit.values < 0.9, points=3, share=0.5)
+    spell = fit.spell(fit.values < 0.9, points=3, share=0.5)
     if spell is None:
         return None
-    begin, end = int(fit.steps[spell.first]), int(fit.steps[spell.last])
-    share = float(np.median(fit.values))
+    share = median(fit.values)
     message = (
         f"Advantages do not follow from rewards and values: the recurrence explains {share:.0%} of their variance."
     )
-    return Verdict(message, ("advantage_misaligned", "advantage_sign"), begin, end, evidence.numbers([FIT], end))
+    return Verdict(message, ("advantage_misaligned", "advantage_sign"), spell.span, [FIT])
 
 
 @rule("advantage_sign", severity="critical", source=_GAE, explains=SYMPTOMS)
 def advantage_sign(evidence: Evidence) -> Verdict | None:
     """Whether advantages fall as values rise."""
     sign = evidence.get(SIGN, points=3)
-    spell = persistent_spell(sign.values < 0, points=3, share=0.5)
+    spell = sign.spell(sign.values < 0, points=3, share=0.5)
     if spell is None:
         return None
-    begin, end = int(sign.steps[spell.first]), int(sign.steps[spell.last])
     message = "Advantages have the wrong sign: they rise with the value estimate, where they are return − value."
-    return Verdict(message, ("advantage_sign",), begin, end, evidence.numbers([SIGN, FIT], end))
+    return Verdict(message, ("advantage_sign",), spell.span, [SIGN, FIT])
 
 
 @rule("done_mask", severity="critical", source=_GAE, explains=SYMPTOMS)
 def done_mask(evidence: Evidence) -> Verdict | None:
     """Whether advantages flow back over the ends of episodes."""
     leak = evidence.get(LEAK, points=2)
-    spell = persistent_spell(leak.values > 0.5, points=2, share=0.3)
+    spell = leak.spell(leak.values > 0.5, points=2, share=0.3)
     if spell is None:
         return None
-    begin, end = int(leak.steps[spell.first]), int(leak.steps[spell.last])
     message = "Advantages flow back over the ends of episodes, as if the next episode were a part of the last."
-    return Verdict(message, ("done_mask_missing",), begin, end, evidence.numbers([LEAK], end))
+    return Verdict(message, ("done_mask_missing",), spell.span, [LEAK])
 
 
 @rule(
@@ -62,18 +59,17 @@ def advantage_unused(evidence: Evidence) -> Verdict | None:
     """Whether an update raises the probability of the actions with a high advantage, and not of others."""
     alignment = evidence.get(ALIGNMENT, points=10)
     kl = evidence.find(KL)
-    if kl is None or np.nanmedian(kl.values) < 1e-6:
+    if kl is None or median(kl.values) < 1e-6:
         raise NotJudged("needs a policy that moves")
     mean = float(alignment.values.mean())
     error = float(alignment.values.std(ddof=1) / np.sqrt(len(alignment.values)))
-    typical = float(np.median(np.abs(alignment.values)))
-    begin, end = int(alignment.steps[0]), int(alignment.steps[-1])
-    numbers = evidence.numbers([ALIGNMENT, KL], end)
+    typical = median(np.abs(alignment.values))
+    tags = [ALIGNMENT, KL]
     if mean < -3 * error and np.mean(alignment.values < 0) > 0.8:
         message = f"Updates make good actions rarer: log-probabilities move against the advantages ({mean:+.2f})."
-        return Verdict(message, ("advantage_sign", "advantage_misaligned"), begin, end, numbers)
+        return Verdict(message, ("advantage_sign", "advantage_misaligned"), alignment.span, tags)
     if typical > 0.05 and abs(mean) < max(0.25 * typical, 2 * error) and np.mean(alignment.values > 0) < 0.7:
         message = f"Updates move the policy without regard to the advantages (correlation {mean:+.2f})."
         return Verdict(message, ("advantage_misaligned", "entropy_coefficient_high", "log_prob_wrong_action"),
-                       begin, end, numbers, "warning")  # fmt: skip
+                       alignment.span, tags, "warning")  # fmt: skip
     return None

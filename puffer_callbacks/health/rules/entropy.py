@@ -2,13 +2,11 @@
 
 import math
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.returns import Returns
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
-from puffer_callbacks.health.series import Series, persistent_spell
+from puffer_callbacks.health.series import Series, median
 
 COMMON_COEFFICIENT = 0.02
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
@@ -40,12 +38,11 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
         raise NotJudged("needs the number of actions of a discrete action space")
     bound = math.e / (math.e + actions - 1)
     at_bound = (highest.values > 0.99 * bound) & (highest.values < 1.0001 * bound)
-    spell = persistent_spell(at_bound, points=LOOKS)
+    spell = highest.spell(at_bound, points=LOOKS)
     if spell is None or highest.values.max() > 1.0001 * bound:
         return None
-    begin, end = int(highest.steps[spell.first]), int(highest.steps[spell.last])
     message = f"No action ever gets a probability above {bound:.3f}, the limit of two softmaxes in a row."
-    return Verdict(message, ("double_softmax",), begin, end, evidence.numbers([MAX_PROBABILITY, ENTROPY], end))
+    return Verdict(message, ("double_softmax",), spell.span, [MAX_PROBABILITY, ENTROPY])
 
 
 @rule(
@@ -57,25 +54,19 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
 )
 def entropy_collapsed(evidence: Evidence, threshold: float) -> Verdict | None:
     """An entropy below ``threshold`` of its maximum, while the return stands still below its best or never rose."""
-    entropy = relative_entropy(evidence)
-    returns = evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward: falling entropy alone is what success looks like")
-    spell = persistent_spell(entropy.smoothed().values < threshold, points=8)
-    if spell is None:
-        return None
-    begin, end = int(entropy.steps[spell.first]), int(entropy.steps[spell.last])
-    if not _stands_still(returns, begin):
+    entropy, returns = relative_entropy(evidence), evidence.required_returns
+    spell = entropy.spell(entropy.smoothed().values < threshold, points=8)
+    if spell is None or not _stands_still(returns, spell.steps[0]):
         return None
     configured = evidence.facts.entropy_coefficient
     causes = ("entropy_sign", "advantage_sign", "entropy_coefficient_low") if configured else (
         "entropy_coefficient_low", "entropy_sign", "advantage_sign")  # fmt: skip
     share = float(entropy.values[-1])
     message = f"The policy has stopped exploring (entropy {share:.1%} of its maximum), and the return stands still."
-    return Verdict(message, (*causes, "learning_rate_high"), begin, end, evidence.numbers([ENTROPY], begin))
+    return Verdict(message, (*causes, "learning_rate_high"), spell.span, [ENTROPY], seen_at=spell.span[0])
 
 
-def _stands_still(returns: Returns, begin: int) -> bool:
+def _stands_still(returns: Returns, begin: float) -> bool:
     """Whether the return neither rose with the collapse nor after it."""
     return not returns.improved or (returns.flat_after(begin) and returns.fell)
 
@@ -90,13 +81,10 @@ def _stands_still(returns: Returns, begin: int) -> bool:
 def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     """An entropy that stays above ``threshold`` of its maximum, while the return does not rise."""
     entropy = relative_entropy(evidence)
-    returns = evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    returns = evidence.required_returns
     evidence.require_share(0.6, entropy)
-    if returns.improved or float(np.median(entropy.values[len(entropy.values) // 2 :])) < threshold:
+    if returns.improved or median(entropy.values[len(entropy.values) // 2 :]) < threshold:
         return None
-    begin, end = int(entropy.steps[0]), int(entropy.steps[-1])
     message = (
         f"The policy stays random (entropy {entropy.values[-1]:.1%} of its maximum), and the return does not rise."
     )
@@ -104,7 +92,7 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     causes: tuple[str, ...] = ("advantage_misaligned", "learning_rate_low", "reward_scale_large")
     if coefficient is None or coefficient > COMMON_COEFFICIENT:
         causes = ("entropy_coefficient_high", "reward_scale_large", "learning_rate_low", "advantage_misaligned")
-    return Verdict(message, causes, begin, end, evidence.numbers([ENTROPY], end))
+    return Verdict(message, causes, entropy.span, [ENTROPY])
 
 
 @rule(
@@ -118,14 +106,11 @@ def entropy_grows(evidence: Evidence) -> Verdict | None:
     dimensions = evidence.facts.action_dimensions
     if dimensions is None:
         raise NotJudged("needs a continuous action space")
-    entropy, returns = evidence.get(ENTROPY, points=8), evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
-    growth = (float(np.median(entropy.values[-4:])) - float(entropy.values[0])) / dimensions
+    entropy, returns = evidence.get(ENTROPY, points=8), evidence.required_returns
+    growth = (median(entropy.values[-4:]) - float(entropy.values[0])) / dimensions
     if growth < math.log(2) or returns.healthy:
         return None
-    begin = int(entropy.steps[entropy.values > entropy.values[0] + 0.5 * dimensions * math.log(2)][0])
-    end = int(entropy.steps[-1])
+    grown = entropy.values > entropy.values[0] + 0.5 * dimensions * math.log(2)
     message = f"The policy's standard deviation has grown {math.exp(growth):.3g}-fold, and the return does not rise."
     causes = ("entropy_coefficient_high", "advantage_sign", "reward_scale_large")
-    return Verdict(message, causes, begin, end, evidence.numbers([ENTROPY], end))
+    return Verdict(message, causes, entropy.span_since(grown), [ENTROPY])

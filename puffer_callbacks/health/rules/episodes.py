@@ -3,10 +3,13 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
+from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.series import median
 
 DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
+LENGTH = "train/episode_length"
 _LEAST_SHARE = 0.5
 """The share of a run before which a return that stands still is no news."""
 
@@ -18,18 +21,22 @@ _LEAST_SHARE = 0.5
     explains=SYMPTOMS,
 )
 def episodes_never_end(evidence: Evidence) -> Verdict | None:
-    """Not one end of an episode in more steps than an episode can have."""
+    """Not one step marked as an end in more steps than an episode can have, unless time limits alone end episodes."""
     dones = evidence.get(DONES, points=3)
     limit, num_envs = evidence.facts.max_episode_steps, evidence.facts.num_envs or 1
     if limit is None:
         raise NotJudged("needs the environment's time limit")
-    interval = float(np.median(np.diff(dones.steps)))
+    interval = median(np.diff(dones.steps))
     steps_of_each = np.cumsum(dones.values == 0) * interval / num_envs
     if (dones.values > 0).any() or steps_of_each[-1] < 2 * limit:
         return None
-    begin, end = int(dones.steps[0]), int(dones.steps[-1])
     message = f"No episode has ended in {steps_of_each[-1]:.0f} steps of each environment; its time limit is {limit}."
-    return Verdict(message, ("dones_missing",), begin, end, evidence.numbers([DONES], end))
+    lengths = evidence.find(LENGTH)
+    if lengths is not None:
+        if lengths.values.min() >= limit:  # a cut at the limit is no end for those who bootstrap there
+            return None
+        message = f"Episodes of {median(lengths.values):.0f} steps are reported, but no step is marked as their end."
+    return Verdict(message, ("dones_missing",), dones.span, [DONES, LENGTH])
 
 
 @rule(
@@ -40,21 +47,19 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
 )
 def return_fell(evidence: Evidence) -> Verdict | None:
     """A return that ends below where it began, or that has lost most of what it had won."""
-    returns = evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    returns = evidence.required_returns
     series = returns.series
     evidence.require_share(_LEAST_SHARE, series)
     if not (returns.fell or returns.worsened):
         return None
-    begin, end = int(series.steps[np.argmax(series.values)]), int(series.steps[-1])
+    span, tags = series.span_since(series.values == series.values.max()), ["train/reward"]
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
-    numbers = evidence.numbers(["train/reward"], end)
     if returns.worsened:
         causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
-        return Verdict(message, causes, begin, end, numbers)
+        return Verdict(message, causes, span, tags)
     causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
-    return Verdict(message, causes, begin, end, numbers, "info")  # alone, it is what returns do
+    severity: Severity = "info" if returns.improved else "warning"  # to lose a part of it is what returns do
+    return Verdict(message, causes, span, tags, severity)
 
 
 @rule(
@@ -64,30 +69,27 @@ def return_fell(evidence: Evidence) -> Verdict | None:
     explains=("episodes_at_limit",),
 )
 def return_stalled(evidence: Evidence) -> Verdict | None:
-    """A return that has not risen since the run began."""
-    returns = evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    """A return that has not risen since the run began: a note at first, as some learn late, a warning at the end."""
+    returns = evidence.required_returns
     series = returns.series
     evidence.require_share(_LEAST_SHARE, series)
     if len(series.values) < 20:
         raise NotJudged(f"needs 20 points of train/reward, has {len(series.values)}")
+    if evidence.first_step > 0.2 * evidence.last_step:
+        raise NotJudged("needs the beginning of the run")
     if returns.improved or returns.worsened:
         return None
-    begin, end = int(series.steps[0]), int(series.steps[-1])
+    severity: Severity = "warning" if evidence.last_step >= 0.9 * evidence.total_steps else "info"
     message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
-    return Verdict(message, causes, begin, end, evidence.numbers(["train/reward"], end))
+    return Verdict(message, causes, series.span, ["train/reward"], severity)
 
 
 @rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")
 def episodes_at_limit(evidence: Evidence) -> Verdict | None:
     """Episodes that all end at the time limit, while the return does not rise."""
-    share, returns = evidence.judged(LIMIT, points=LOOKS), evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    share, returns = evidence.judged(LIMIT, points=LOOKS), evidence.required_returns
     if np.mean(share.values == 1) < 0.9 or returns.improved:
         return None
-    begin, end = int(share.steps[0]), int(share.steps[-1])
     message = "Every episode is cut at the time limit, and the return does not rise."
-    return Verdict(message, ("time_limit_only", "exploration_missing"), begin, end, evidence.numbers([LIMIT], end))
+    return Verdict(message, ("time_limit_only", "exploration_missing"), share.span, [LIMIT])

@@ -1,10 +1,9 @@
 """Exploration of off-policy algorithms: epsilon and temperature."""
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.series import median
 
 EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
 
@@ -23,11 +22,10 @@ def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
     if len(late) < 2:
         raise NotJudged("needs the second half of the run")
     falls = rate.values[-1] < rate.values[0]
-    if np.median(late) <= threshold or (falls and evidence.facts.total_steps is None):
+    if median(late) <= threshold or (falls and evidence.facts.total_steps is None):
         return None
-    begin, end = int(rate.steps[0]), int(rate.steps[-1])
     message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."
-    return Verdict(message, ("epsilon_stays",), begin, end, evidence.numbers([EPSILON], end))
+    return Verdict(message, ("epsilon_stays",), rate.span, [EPSILON])
 
 
 @rule(
@@ -43,15 +41,14 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
     if returns is None or reward is None:
         raise NotJudged("needs train/reward and the scale of the rewards")
     dimensions = evidence.facts.action_dimensions or 1
-    late = float(np.median(temperature.values[-max(3, len(temperature.values) // 4) :]))
+    late = median(temperature.values[-max(3, len(temperature.values) // 4) :])
     if late * dimensions < max(reward, 1e-12) or returns.healthy:
         return None
-    begin, end = int(temperature.steps[0]), int(temperature.steps[-1])
     message = (
         f"The temperature is {late:.3g}, so that a nat of entropy counts more than rewards of {reward:.3g} a step."
     )
-    return Verdict(message, ("temperature_high", "reward_scale_large"), begin, end,
-                   evidence.numbers([TEMPERATURE, "diagnostics/reward_scale"], end))  # fmt: skip
+    return Verdict(message, ("temperature_high", "reward_scale_large"), temperature.span,
+                   [TEMPERATURE, "diagnostics/reward_scale"])  # fmt: skip
 
 
 @rule(
@@ -69,4 +66,4 @@ def no_updates(evidence: Evidence) -> Verdict | None:
     if learned or evidence.last_step < 0.5 * evidence.total_steps:
         return None
     message = "No loss and no gradient so far: the run does not learn."
-    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.first_step, evidence.last_step)
+    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.span)

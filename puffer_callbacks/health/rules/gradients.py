@@ -5,7 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY
-from puffer_callbacks.health.series import persistent_spell
+from puffer_callbacks.health.series import median
 
 TOTAL, CLIPPED = "gradient_norm/total", "gradient_norm/clipped"
 
@@ -25,11 +25,11 @@ def clipping_not_applied(evidence: Evidence) -> Verdict | None:
     over = clipped.values > 1.05 * limit
     if np.mean(over) < 0.5:
         return None
-    begin, end = int(clipped.steps[over][0]), int(clipped.steps[over][-1])
+    span = int(clipped.steps[over][0]), int(clipped.steps[over][-1])
     message = (
-        f"The optimizer steps with gradients of norm {np.median(clipped.values[over]):.3g}; the limit is {limit:.3g}."
+        f"The optimizer steps with gradients of norm {median(clipped.values[over]):.3g}; the limit is {limit:.3g}."
     )
-    return Verdict(message, ("no_clipping",), begin, end, evidence.numbers([TOTAL, CLIPPED], end))
+    return Verdict(message, ("no_clipping",), span, [TOTAL, CLIPPED])
 
 
 @rule(
@@ -41,17 +41,15 @@ def clipping_not_applied(evidence: Evidence) -> Verdict | None:
 def gradient_explodes(evidence: Evidence) -> Verdict | None:
     """A gradient norm far above its own history, while the return does not rise."""
     norm = evidence.get(TOTAL, points=10)
-    early = float(np.median(norm.values[: max(5, len(norm.values) // 10)]))
-    returns = evidence.returns
-    spell = persistent_spell(norm.smoothed().values > 100 * max(early, 1e-12), points=4)
-    if spell is None or (returns is not None and returns.healthy):
+    early = median(norm.values[: max(5, len(norm.values) // 10)])
+    spell = norm.spell(norm.smoothed().values > 100 * max(early, 1e-12), points=4)
+    if spell is None or evidence.does_well:
         return None
-    begin, end = int(norm.steps[spell.first]), int(norm.steps[spell.last])
     clipped = evidence.find(CLIPPED)
-    limited = clipped is not None and float(clipped.at(norm.steps)[spell.first]) < 0.9 * norm.values[spell.first]
+    limited = clipped is not None and float(clipped.at(spell.steps)[0]) < 0.9 * spell.values[0]
     causes = ("learning_rate_high", "reward_scale_large") if limited else ("no_clipping", "learning_rate_high")
-    message = f"The gradient's norm has grown from {early:.3g} to {norm.values[spell.last]:.3g}."
-    return Verdict(message, (*causes, "gradient_explodes"), begin, end, evidence.numbers([TOTAL, CLIPPED], end))
+    message = f"The gradient's norm has grown from {early:.3g} to {spell.values[-1]:.3g}."
+    return Verdict(message, (*causes, "gradient_explodes"), spell.span, [TOTAL, CLIPPED])
 
 
 @rule(
@@ -65,10 +63,8 @@ def gradient_clipped(evidence: Evidence) -> Verdict | None:
     share = clipped.values / np.maximum(norm.at(clipped.steps), 1e-30)
     if np.mean(share < 0.01) < 0.9:
         return None
-    end = int(norm.steps[-1])
-    message = f"The gradient is clipped to {np.median(share):.1%} of its norm at nearly every step."
-    return Verdict(message, ("reward_scale_large", "learning_rate_high"), int(norm.steps[0]), end,
-                   evidence.numbers([TOTAL, CLIPPED], end))  # fmt: skip
+    message = f"The gradient is clipped to {median(share):.1%} of its norm at nearly every step."
+    return Verdict(message, ("reward_scale_large", "learning_rate_high"), norm.span, [TOTAL, CLIPPED])
 
 
 @rule("gradient_vanishes", severity="warning", source="Glorot and Bengio 2010 (vanishing gradients)", explains=LEARNING)
@@ -81,15 +77,13 @@ def gradient_vanishes(evidence: Evidence) -> Verdict | None:
     }
     if not layers:
         raise NotJudged("needs 8 points of gradient_norm/<module>")
-    returns = evidence.returns
-    if returns is not None and returns.healthy:
+    if evidence.does_well:
         return None
     total = evidence.get(TOTAL)
     gone = {n: s for n, s in layers.items() if np.mean(s.values <= 1e-7 * total.at(s.steps)) > 0.8}
     if not gone:
         return None
     name = min(gone)
-    begin, end = int(gone[name].steps[0]), int(gone[name].steps[-1])
     message = f"No gradient reaches {', '.join(sorted(gone))}."
-    return Verdict(message, ("gradient_vanishes", "dead_units", "weights_saturate"), begin, end,
-                   evidence.numbers([f"gradient_norm/{name}", TOTAL], end))  # fmt: skip
+    causes = ("gradient_vanishes", "dead_units", "weights_saturate")
+    return Verdict(message, causes, gone[name].span, [f"gradient_norm/{name}", TOTAL])

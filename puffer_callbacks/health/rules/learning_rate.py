@@ -5,7 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import persistent_spell
+from puffer_callbacks.health.series import median
 
 RATE = "train/learning_rate"
 _END = 0.9
@@ -21,14 +21,14 @@ _END = 0.9
 def learning_rate_zero(evidence: Evidence) -> Verdict | None:
     """A learning rate of 0 before the end of the run."""
     rate = evidence.get(RATE, points=3)
-    spell = persistent_spell(rate.values == 0, points=3)
-    if spell is None or rate.steps[spell.first] > _END * evidence.total_steps:
+    spell = rate.spell(rate.values == 0, points=3)
+    if spell is None or spell.steps[0] > _END * evidence.total_steps:
         return None
-    begin, end = int(rate.steps[spell.first]), int(rate.steps[spell.last])
+    begin = spell.steps[0]
     message = (
         f"The learning rate is 0 from step {begin} on, with {1 - begin / evidence.total_steps:.0%} of the run left."
     )
-    return Verdict(message, ("learning_rate_zero",), begin, end, evidence.numbers([RATE], end))
+    return Verdict(message, ("learning_rate_zero",), spell.span, [RATE])
 
 
 @rule("schedule_not_applied", severity="warning", source="invariant: the learning rate moves as configured")
@@ -37,13 +37,12 @@ def schedule_not_applied(evidence: Evidence) -> Verdict | None:
     rate, facts = evidence.get(RATE, points=5), evidence.facts
     if facts.anneal_learning_rate is None and facts.learning_rate is None:
         raise NotJudged("needs the configured learning rate or its schedule")
-    begin, end = int(rate.steps[0]), int(rate.steps[-1])
     configured = facts.learning_rate
     if configured and rate.values[0] and not 0.1 < rate.values.max() / configured < 10:
         message = f"The learning rate in force is {rate.values.max():.3g}, the configured one {configured:.3g}."
         cause = "learning_rate_high" if rate.values.max() > configured else "learning_rate_low"
-        return Verdict(message, (cause, "schedule_not_applied"), begin, end, evidence.numbers([RATE], begin))
-    covered = (end - begin) / max(evidence.total_steps, 1)
+        return Verdict(message, (cause, "schedule_not_applied"), rate.span, [RATE], seen_at=rate.span[0])
+    covered = (rate.steps[-1] - rate.steps[0]) / max(evidence.total_steps, 1)
     if (
         facts.anneal_learning_rate
         and covered > 0.3
@@ -51,7 +50,7 @@ def schedule_not_applied(evidence: Evidence) -> Verdict | None:
         and np.ptp(rate.values) < 1e-3 * rate.values[0]
     ):
         message = f"The learning rate is configured to fall, but stays {rate.values[0]:.3g}."
-        return Verdict(message, ("schedule_not_applied",), begin, end, evidence.numbers([RATE], end))
+        return Verdict(message, ("schedule_not_applied",), rate.span, [RATE])
     return None
 
 
@@ -71,13 +70,12 @@ def update_ratio_large(evidence: Evidence, threshold: float) -> Verdict | None:
     }
     if not ratios:
         raise NotJudged("needs 8 points of update_ratio/*.weight")
-    early = {name: float(np.median(evidence.matching("update_ratio/")[name].values[:5])) for name in ratios}
+    early = {name: median(evidence.matching("update_ratio/")[name].values[:5]) for name in ratios}
     large = {name: value for name, value in early.items() if value > threshold}
-    returns = evidence.returns
-    if len(large) < max(1, 0.5 * len(early)) or (returns is not None and returns.healthy):
+    if len(large) < max(1, 0.5 * len(early)) or evidence.does_well:
         return None
     worst = max(large, key=lambda name: large[name])
     tag = f"update_ratio/{worst}"
-    begin, end = int(evidence.get(tag).steps[0]), int(evidence.get(tag).steps[-1])
+    span = evidence.get(tag).span
     message = f"One step changes {worst} by {large[worst]:.1%} of itself; about 0.1 % is common."
-    return Verdict(message, ("learning_rate_high", "no_clipping"), begin, end, evidence.numbers([tag, RATE], begin))
+    return Verdict(message, ("learning_rate_high", "no_clipping"), span, [tag, RATE], seen_at=span[0])

@@ -65,17 +65,16 @@ def _weighted_least_squares(terms: Floats, target: Floats, weights: Floats) -> t
 def loss_composition(evidence: Evidence) -> Verdict | None:
     """The weights of entropy and value loss that the logged loss has, against those configured."""
     found, facts = composition(evidence), evidence.facts
-    first, last = int(evidence.get(LOSS).steps[0]), int(evidence.get(LOSS).steps[-1])
-    numbers = evidence.numbers([LOSS, POLICY, VALUE, ENTROPY], last)
+    span, tags = evidence.get(LOSS).span, [LOSS, POLICY, VALUE, ENTROPY]
     entropy, value = found.entropy_coefficient, found.value_coefficient
     if entropy is not None and entropy < -1e-3:
         message = f"The loss rewards certainty: entropy has the weight {entropy:+.3g}, where a bonus is positive."
-        return Verdict(message, ("entropy_sign",), first, last, numbers)
+        return Verdict(message, ("entropy_sign",), span, tags)
     if value is not None and abs(value) < 1e-3 and facts.value_coefficient != 0:
         return Verdict("The value loss has weight 0 in the loss.", ("value_coefficient_zero", "critic_detached"),
-                       first, last, numbers)  # fmt: skip
+                       span, tags)  # fmt: skip
     configured = facts.entropy_coefficient
     if entropy is not None and configured is not None and entropy > max(10 * configured, 0.1):
         message = f"Entropy has the weight {entropy:.3g} in the loss, where {configured:.3g} is configured."
-        return Verdict(message, ("entropy_coefficient_high",), first, last, numbers)
+        return Verdict(message, ("entropy_coefficient_high",), span, tags)
     return None

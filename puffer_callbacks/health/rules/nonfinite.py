@@ -7,6 +7,7 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.series import Series, median
 
 _STAGES: tuple[tuple[str, str, str], ...] = (
     ("nonfinite/rollout/observations", "an observation", "nonfinite_observation"),
@@ -35,15 +36,7 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
     """NaN and infinite values, the first one on the data's way named."""
     if not evidence.raw:
         raise NotJudged("needs a series, has none")
-    found: list[_Found] = []
-    for stage, (prefix, what, cause) in enumerate(_STAGES):
-        for tag, series in evidence.raw.items():
-            if not tag.startswith(prefix):
-                continue
-            counted = tag.startswith("nonfinite/")
-            bad = (series.values > 0) if counted else ~np.isfinite(series.values)
-            if bad.any():
-                found.append((int(series.steps[bad][0]), stage, tag, what, cause, int(series.steps[bad][-1])))
+    found = [each for tag, series in evidence.raw.items() if (each := _nonfinite(tag, series)) is not None]
     if not found:
         return _by_error(evidence)
     first, _, tag, what, cause, _ = _earliest(found, evidence)
@@ -52,7 +45,16 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
         unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation",)
         causes = (cause, *unseen, "learning_rate_high", "no_clipping")
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
-    return Verdict(message, causes, first, max(entry[-1] for entry in found))
+    return Verdict(message, causes, (first, max(entry[-1] for entry in found)))
+
+
+def _nonfinite(tag: str, series: Series) -> _Found | None:
+    bad = (series.values > 0) if tag.startswith("nonfinite/") else ~np.isfinite(series.values)
+    if not bad.any():
+        return None
+    stages = ((stage, what, cause) for stage, (prefix, what, cause) in enumerate(_STAGES) if tag.startswith(prefix))
+    stage, what, cause = next(stages, (0, "", ""))
+    return (int(series.steps[bad][0]), stage, tag, what, cause, int(series.steps[bad][-1])) if cause else None
 
 
 def _earliest(found: list[_Found], evidence: Evidence) -> _Found:
@@ -80,9 +82,8 @@ def _by_error(evidence: Evidence) -> Verdict | None:
         return None
     text = " ".join(error.split())[:160]
     causes = ("nonfinite_observation", "nonfinite_activation", "nonfinite_reward")
-    return Verdict(
-        f"NaN or an infinite value has ended the run: {text}", causes, evidence.last_step, evidence.last_step
-    )
+    message = f"NaN or an infinite value has ended the run: {text}"
+    return Verdict(message, causes, (evidence.last_step, evidence.last_step))
 
 
 _LOSSES = ("losses/", "train/policy_loss", "train/value_loss", "train/entropy", "train/loss")
@@ -96,9 +97,9 @@ def series_vanished(evidence: Evidence) -> Verdict | None:
         raise NotJudged("needs 10 points of losses/*")
     last, span = evidence.last_step, evidence.last_step - evidence.first_step
     for tag, series in ends.items():
-        interval = float(np.median(np.diff(series.steps)))
+        interval = median(np.diff(series.steps))
         if last - series.steps[-1] > max(10 * interval, 0.1 * span):
             end = int(series.steps[-1])
             message = f"{tag} ends at step {end}, while the run goes on to {last}."
-            return Verdict(message, ("value_vanished", "no_updates"), end, last, evidence.numbers([tag], end))
+            return Verdict(message, ("value_vanished", "no_updates"), (end, last), [tag], seen_at=end)
     return None

@@ -6,10 +6,10 @@ from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
-from puffer_callbacks.health.series import persistent_spell
+from puffer_callbacks.health.series import median
 
 CONSTANT, DELAY = "diagnostics/observation_constant_fraction", "diagnostics/reset_delay_fraction"
-REPEATED = "diagnostics/observation_repeat_fraction"
+RESET_STEPS, REPEATED = "diagnostics/reset_step_fraction", "diagnostics/observation_repeat_fraction"
 _FAR_TOO_LARGE = 3000.0
 """Where no second signal is needed: bytes of pixels and most sensors lie far below."""
 SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"
@@ -20,19 +20,17 @@ def observation_constant(evidence: Evidence) -> Verdict | None:
     """Observations of which no number varies; or hardly ever one within an episode, while the return does not rise."""
     constant, repeated = evidence.get(CONSTANT, points=3), evidence.find(REPEATED)
     learns = evidence.returns is not None and evidence.returns.improved
-    spell = persistent_spell(constant.values == 1, points=3, share=0.2)
+    spell = constant.spell(constant.values == 1, points=3, share=0.2)
     message = "The observation is the same at every step."
     if spell is None and repeated is not None and not learns:
         dones = evidence.find("diagnostics/done_fraction")
         at_ends = 0.0 if dones is None else dones.at(repeated.steps)  # where it changes, and changes back
         hardly = (repeated.values > 0.85) | (repeated.values > np.maximum(1 - 2.5 * at_ends, 0.6))
-        spell = persistent_spell(hardly, points=3, share=0.5)
+        spell = repeated.spell(hardly, points=3, share=0.5)
         message = "The observation hardly ever changes within an episode, and the return does not rise."
     if spell is None:
         return None
-    begin, end = int(constant.steps[spell.first]), int(constant.steps[spell.last])
-    numbers = evidence.numbers([CONSTANT, REPEATED], end)
-    return Verdict(message, ("observation_constant", "observation_stale"), begin, end, numbers)
+    return Verdict(message, ("observation_constant", "observation_stale"), spell.span, [CONSTANT, REPEATED])
 
 
 @rule(
@@ -44,11 +42,24 @@ def observation_constant(evidence: Evidence) -> Verdict | None:
 def observation_late(evidence: Evidence) -> Verdict | None:
     """Observations that jump one step after an episode's end instead of at once."""
     delay = evidence.get(DELAY, points=2)
-    if np.median(delay.values) < 0.6:
+    if median(delay.values) < 0.6:
         return None
-    begin, end = int(delay.steps[0]), int(delay.steps[-1])
     message = "Observations are a step late: after an episode's end the new episode begins one observation too late."
-    return Verdict(message, ("observation_stale",), begin, end, evidence.numbers([DELAY], end))
+    return Verdict(message, ("observation_stale",), delay.span, [DELAY])
+
+
+@rule(
+    "reset_steps_stored",
+    severity="info",
+    source="Gymnasium 1.1, AutoresetMode.NEXT_STEP: the step after an end resets, and its action is ignored",
+)
+def reset_steps_stored(evidence: Evidence) -> Verdict | None:
+    """Steps of next-step autoreset among those that are learned from."""
+    resets = evidence.get(RESET_STEPS, points=2)
+    if median(resets.values) < 0.6:
+        return None
+    message = "After each episode's end one step does nothing but reset: its action is ignored and its reward is 0."
+    return Verdict(message, ("reset_steps_stored",), resets.span, [RESET_STEPS])
 
 
 @rule(
@@ -61,16 +72,15 @@ def observation_late(evidence: Evidence) -> Verdict | None:
 def observation_scale(evidence: Evidence, threshold: float) -> Verdict | None:
     """Observations above ``threshold`` that are not normalized, where units saturate or the return does not rise."""
     scale, facts = evidence.get(SCALE, points=3), evidence.facts
-    if facts.normalizes_observations or np.median(scale.values) < threshold:
+    if facts.normalizes_observations or median(scale.values) < threshold:
         return None
     returns = evidence.returns
     saturated = evidence.matching("plasticity/saturated_ratio/").values()
-    suffers = any(np.median(s.values) > 0.5 for s in saturated) or (returns is not None and not returns.healthy)
-    if not suffers and np.median(scale.values) < _FAR_TOO_LARGE:
+    suffers = any(median(s.values) > 0.5 for s in saturated) or (returns is not None and not returns.healthy)
+    if not suffers and median(scale.values) < _FAR_TOO_LARGE:
         return None
-    begin, end = int(scale.steps[0]), int(scale.steps[-1])
-    message = f"Observations are as large as {np.median(scale.values):.3g}; networks expect a scale of about 1."
-    return Verdict(message, ("observation_scale",), begin, end, evidence.numbers([SCALE], end))
+    message = f"Observations are as large as {median(scale.values):.3g}; networks expect a scale of about 1."
+    return Verdict(message, ("observation_scale",), scale.span, [SCALE])
 
 
 @rule(
@@ -83,12 +93,11 @@ def policy_blind(evidence: Evidence) -> Verdict | None:
     """A policy that gives an action the same probability at every observation, though it moves."""
     spread = evidence.judged(SPREAD, points=LOOKS)
     kl, dominant = evidence.find(KL), evidence.median("diagnostics/dominant_action_fraction", after=evidence.burn_in)
-    if kl is None or np.median(kl.values) <= 0:
+    if kl is None or median(kl.values) <= 0:
         raise NotJudged("needs a policy that moves")
-    spell = persistent_spell(spread.values < 1e-5, points=LOOKS, share=0.5)
+    spell = spread.spell(spread.values < 1e-5, points=LOOKS, share=0.5)
     if spell is None or (dominant is not None and dominant > 0.999):
         return None
-    begin, end = int(spread.steps[spell.first]), int(spread.steps[spell.last])
     message = "The policy does not depend on the observation: an action has the same probability everywhere."
     causes = ("observation_ignored", "dead_units", "observation_constant")
-    return Verdict(message, causes, begin, end, evidence.numbers([SPREAD, KL], end))
+    return Verdict(message, causes, spell.span, [SPREAD, KL])

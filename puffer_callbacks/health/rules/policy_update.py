@@ -1,12 +1,10 @@
 """The probability ratio and the policy's move: KL and clip fraction."""
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
-from puffer_callbacks.health.series import Series, Spell, persistent_spell
+from puffer_callbacks.health.series import Series
 
 KL, CLIP = "diagnostics/approx_kl", "diagnostics/clip_fraction"
 WEIGHT_CHANGE = "diagnostics/weight_change/"
@@ -33,23 +31,22 @@ def ratio_not_one(evidence: Evidence) -> Verdict | None:
     scale = kl_scale(evidence)
     by_kl = _spell(first, 1e-2 * scale)
     by_error = _spell(error, 1e-2 * (2 * scale) ** 0.5)
-    spells = [(series, spell) for series, spell in ((first, by_kl), (error, by_error)) if series and spell]
-    if not spells:
+    spans = [spell.span for spell in (by_kl, by_error) if spell is not None]
+    if not spans:
         return None
-    begin = min(int(series.steps[spell.first]) for series, spell in spells)
-    end = max(int(series.steps[spell.last]) for series, spell in spells)
+    begins, ends = zip(*spans, strict=True)
     where = (
         "differ from what the policy that collected them gives" if by_error else "have moved before the first update"
     )
     message = f"The probability ratio is not 1 on the first minibatch of a fresh rollout: log-probabilities {where}."
-    return Verdict(message, _mismatch(evidence, stored=by_error is not None), begin, end,
-                   evidence.numbers([FIRST_KL, LOG_PROB_ERROR, KL], end))  # fmt: skip
+    causes = _mismatch(evidence, stored=by_error is not None)
+    return Verdict(message, causes, (min(begins), max(ends)), [FIRST_KL, LOG_PROB_ERROR, KL])
 
 
-def _spell(series: Series | None, threshold: float) -> Spell | None:
+def _spell(series: Series | None, threshold: float) -> Series | None:
     if series is None or len(series.values) < 4:
         return None
-    return persistent_spell(series.smoothed(3).values > threshold, points=4)
+    return series.spell(series.smoothed(3).values > threshold, points=4)
 
 
 def _mismatch(evidence: Evidence, *, stored: bool) -> tuple[str, ...]:
@@ -79,12 +76,11 @@ def clip_fraction_zero(evidence: Evidence) -> Verdict | None:
     """A clip fraction of exactly 0 while the policy moves further than the clip range."""
     clip, kl = evidence.get(CLIP, points=5), evidence.get(KL, points=5)
     moved = kl.at(clip.steps) > kl_scale(evidence)
-    spell = persistent_spell((clip.values == 0) & moved, points=5)
+    spell = clip.spell((clip.values == 0) & moved, points=5)
     if spell is None:
         return None
-    begin, end = int(clip.steps[spell.first]), int(clip.steps[spell.last])
     message = "The clip fraction is exactly 0 while the KL shows that the policy moves beyond the clip range."
-    return Verdict(message, ("sampler_drift", "log_prob_stale"), begin, end, evidence.numbers([CLIP, KL], end))
+    return Verdict(message, ("sampler_drift", "log_prob_stale"), spell.span, [CLIP, KL])
 
 
 @rule(
@@ -98,35 +94,31 @@ def kl_large(evidence: Evidence, threshold: float) -> Verdict | None:
     """A KL more than ``threshold`` times what the clip range allows."""
     kl = evidence.get(KL, points=3)
     scale = kl_scale(evidence)
-    spell = persistent_spell(kl.smoothed(3).values > threshold * scale, points=5)
-    burst = np.flatnonzero(kl.values > 10 * threshold * scale)
-    if spell is None and not len(burst):
+    spell = kl.spell(kl.smoothed(3).values > threshold * scale, points=5)
+    steps = [*kl.steps[kl.values > 10 * threshold * scale], *(() if spell is None else spell.span)]
+    if not steps:
         return None
-    first = int(kl.steps[burst[0] if spell is None else min([spell.first, *burst[:1]])])
-    last = int(kl.steps[burst[-1] if spell is None else max([spell.last, *burst[-1:]])])
+    span = int(min(steps)), int(max(steps))
     peak = float(kl.values.max())
     message = (
         f"The policy moves too far in one update: KL up to {peak:.3g} nats, where the clip range allows {scale:.2g}."
     )
     causes = ("learning_rate_high", "too_many_epochs", "no_clipping")
-    return Verdict(message, causes, first, last, evidence.numbers([KL, CLIP, "train/learning_rate"], first))
+    return Verdict(message, causes, span, [KL, CLIP, "train/learning_rate"], seen_at=span[0])
 
 
 @rule("kl_zero", severity="critical", source="invariant: an update with a learning rate above 0 moves the policy")
 def kl_zero(evidence: Evidence) -> Verdict | None:
     """A KL of exactly 0, update after update."""
     kl = evidence.get(KL, points=5)
-    spell = persistent_spell(kl.values == 0, points=5)
-    if spell is None:
+    spell = kl.spell(kl.values == 0, points=5)
+    if spell is None or spell.steps[0] > 0.9 * evidence.total_steps:  # the end of a schedule
         return None
-    begin, end = int(kl.steps[spell.first]), int(kl.steps[spell.last])
-    if begin > evidence.total_steps * 0.9:
-        return None  # the end of a schedule
     if _actor_moves(evidence):
         raise NotJudged("the actor's weights change: with one step in an update the KL is measured before it")
     message = "The policy does not move at all: the KL is exactly 0."
-    return Verdict(message, ("actor_not_trained", "optimizer_missing", "learning_rate_zero"), begin, end,
-                   evidence.numbers([KL, "train/learning_rate"], end))  # fmt: skip
+    causes = ("actor_not_trained", "optimizer_missing", "learning_rate_zero")
+    return Verdict(message, causes, spell.span, [KL, "train/learning_rate"])
 
 
 def _actor_moves(evidence: Evidence) -> bool:

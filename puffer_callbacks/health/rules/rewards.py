@@ -6,6 +6,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
+from puffer_callbacks.health.series import median
 
 NONZERO, GAMMA = "diagnostics/nonzero_reward_fraction", "diagnostics/estimated_gamma"
 
@@ -23,10 +24,9 @@ def reward_zero(evidence: Evidence) -> Verdict | None:
         nonzero = reward
     elif np.mean(nonzero.values == 0) < 0.9:
         return None
-    begin, end = int(nonzero.steps[0]), int(nonzero.steps[-1])
     message = "Every reward so far is 0."
-    return Verdict(message, ("reward_missing", "exploration_missing"), begin, end,
-                   evidence.numbers([NONZERO, "train/reward"], end))  # fmt: skip
+    return Verdict(message, ("reward_missing", "exploration_missing"), nonzero.span,
+                   [NONZERO, "train/reward"])  # fmt: skip
 
 
 @rule(
@@ -41,20 +41,19 @@ def gamma_low(evidence: Evidence, threshold: float) -> Verdict | None:
     gamma = evidence.facts.gamma
     if gamma is None:
         estimated = evidence.find(GAMMA)
-        gamma = None if estimated is None else float(np.median(estimated.values))
+        gamma = None if estimated is None else median(estimated.values)
     if gamma is None:
         raise NotJudged("needs gamma, or advantages and values of rollouts")
     lengths = evidence.find("train/episode_length")
-    length = None if lengths is None else float(np.median(lengths.values))
+    length = None if lengths is None else median(lengths.values)
     horizon = 1 / max(1 - gamma, 1e-9)
     if horizon > threshold or gamma <= 0 or (length is not None and length < 4 * horizon):
         return None
     returns = evidence.returns
-    begin, end = evidence.first_step, evidence.last_step
     of_length = "" if length is None else f", of episodes of {length:.0f}"
     message = f"The discount factor {gamma:.3g} looks about {horizon:.1f} steps ahead{of_length}."
     severity: Severity = (
         "info" if returns is not None and returns.healthy and returns.late >= 0.9 * returns.best else "warning"
     )
-    return Verdict(message, ("gamma_low",), begin, end,
-                   evidence.numbers([GAMMA, "train/episode_length", "train/reward"], end), severity)  # fmt: skip
+    tags = [GAMMA, "train/episode_length", "train/reward"]
+    return Verdict(message, ("gamma_low",), evidence.span, tags, severity)

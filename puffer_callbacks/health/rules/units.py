@@ -1,12 +1,11 @@
 """Units and features: saturated, dormant, of low rank."""
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.critic import critic_fits
 from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 SATURATED, DORMANT = "plasticity/saturated_ratio/", "plasticity/dormant_ratio/"
 RANK, NORM = "plasticity/effective_rank/", "plasticity/feature_norm/"
@@ -33,10 +32,10 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
     if not at_start:
         return None
     name = max(at_start, key=lambda n: at_start[n].values[0])
-    begin, end = int(at_start[name].steps[0]), int(at_start[name].steps[-1])
+    span = at_start[name].span
     message = f"{at_start[name].values[0]:.0%} of the activations of {name} are saturated from the start."
     causes = ("initialization_saturates", "observation_scale", "learning_rate_high")
-    return Verdict(message, causes, begin, end, evidence.numbers([SATURATED + name], begin))
+    return Verdict(message, causes, span, [SATURATED + name], seen_at=span[0])
 
 
 @rule(
@@ -56,20 +55,19 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
 )
 def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their activations saturated in time, while the return does not rise."""
-    layers, returns = _layers(evidence, SATURATED), evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward: a good policy may well saturate")
-    later = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > threshold}
+    layers, returns = _layers(evidence, SATURATED), evidence.required_returns  # a good policy may well saturate
+    later = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
+    if critic_fits(evidence):
+        later = {n: s for n, s in later.items() if role_of(n) != "critic"}
     if returns.healthy or not later:
         return None
     name = max(later, key=lambda n: later[n].values[-1])
     series = later[name]
-    begin, end = int(series.steps[series.values > threshold][0]), int(series.steps[-1])
     message = (
         f"{series.values[-1]:.0%} of the activations of {name} have become saturated, and the return does not rise."
     )
     causes = ("learning_rate_high", "weights_saturate", "observation_scale")
-    return Verdict(message, causes, begin, end, evidence.numbers([SATURATED + name], end))
+    return Verdict(message, causes, series.span_since(series.values > threshold), [SATURATED + name])
 
 
 @rule(
@@ -82,18 +80,18 @@ def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
 def units_dormant(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their units dormant, while the return does not rise."""
     layers, returns = _layers(evidence, DORMANT), evidence.returns
-    dead = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > 0.95}
-    many = {n: s for n, s in layers.items() if np.median(s.values[-5:]) > threshold}
+    dead = {n: s for n, s in layers.items() if median(s.values[-5:]) > 0.95}
+    many = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
     found = dead or many
     if not found or returns is None or returns.healthy:
         return None
     name = max(found, key=lambda n: found[n].values[-1])
     series = found[name]
-    begin, end = int(series.steps[series.values > threshold][0]), int(series.steps[-1])
+    span = series.span_since(series.values > threshold)
     message = f"{series.values[-1]:.0%} of the units of {name} are dormant, and the return does not rise."
-    causes = ("dead_units", "plasticity_lost") if np.median(series.values[:3]) > threshold else (
+    causes = ("dead_units", "plasticity_lost") if median(series.values[:3]) > threshold else (
         "plasticity_lost", "dead_units")  # fmt: skip
-    return Verdict(message, (*causes, "learning_rate_high"), begin, end, evidence.numbers([DORMANT + name], end))
+    return Verdict(message, (*causes, "learning_rate_high"), span, [DORMANT + name])
 
 
 @rule(
@@ -104,9 +102,7 @@ def units_dormant(evidence: Evidence, threshold: float) -> Verdict | None:
 )
 def plasticity_lost(evidence: Evidence) -> Verdict | None:
     """A feature norm that grows, then a rank that falls, then a return that falls: the order of plasticity loss."""
-    ranks, norms, returns = _layers(evidence, RANK, 10), evidence.matching(NORM), evidence.returns
-    if returns is None:
-        raise NotJudged("needs 8 points of train/reward")
+    ranks, norms, returns = _layers(evidence, RANK, 10), evidence.matching(NORM), evidence.required_returns
     if not returns.fell:
         return None
     for name, rank in ranks.items():
@@ -114,10 +110,10 @@ def plasticity_lost(evidence: Evidence) -> Verdict | None:
         if norm is None or role_of(name) == "critic":
             continue
         peak = float(rank.smoothed().values.max())
-        grown = float(np.median(norm.values[-5:])) > 3 * max(float(norm.values[0]), 1e-9)
-        if grown and float(np.median(rank.values[-5:])) < 0.25 * peak:
-            begin, end = int(rank.steps[np.argmax(rank.smoothed().values)]), int(rank.steps[-1])
+        grown = median(norm.values[-5:]) > 3 * max(float(norm.values[0]), 1e-9)
+        if grown and median(rank.values[-5:]) < 0.25 * peak:
+            span = rank.span_since(rank.smoothed().values == peak)
             message = f"The features of {name} have lost their rank ({peak:.0f} to {rank.values[-1]:.0f}) as they grew."
-            return Verdict(message, ("plasticity_lost", "learning_rate_high", "too_many_epochs"), begin, end,
-                           evidence.numbers([RANK + name, NORM + name], end))  # fmt: skip
+            causes = ("plasticity_lost", "learning_rate_high", "too_many_epochs")
+            return Verdict(message, causes, span, [RANK + name, NORM + name])
     return None

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import Role, role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import Series, Spell, persistent_spell, rank_correlation
+from puffer_callbacks.health.series import Series, median, rank_correlation
 
 NORM = "diagnostics/weight_norm/"
 _POINTS = 3
@@ -31,29 +29,29 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
     still = {name: spell for name, s in changes.items() if (spell := _still(s, started, evidence)) is not None}
     if not still:
         return None
-    begin = min(int(changes[name].steps[spell.first]) for name, spell in still.items())
-    end = max(int(changes[name].steps[spell.last]) for name, spell in still.items())
+    begins, ends = zip(*(spell.span for spell in still.values()), strict=True)
     causes = _causes(evidence, changes, still)
     if not causes:
         return None
     which = "All weights" if len(still) == len(changes) else f"The weights of {', '.join(sorted(still))}"
-    numbers = evidence.numbers([WEIGHT_CHANGE + name for name in sorted(still)[:4]], end)
-    return Verdict(f"{which} stay exactly as they are, update after update.", causes, begin, end, numbers)
+    message = f"{which} stay exactly as they are, update after update."
+    tags = [WEIGHT_CHANGE + name for name in sorted(still)[:4]]
+    return Verdict(message, causes, (min(begins), max(ends)), tags)
 
 
-def _still(series: Series, started: int | None, evidence: Evidence) -> Spell | None:
+def _still(series: Series, started: int | None, evidence: Evidence) -> Series | None:
     """The spell without a change: after the first update, before the end of a schedule, and most of the rest."""
     if started is None and len(series.values) < 10:
         return None
     unchanged = (series.values == 0) & (series.steps >= (started or 0)) & (series.steps <= 0.9 * evidence.total_steps)
-    spell = persistent_spell(unchanged, points=5)
+    spell = series.spell(unchanged, points=5)
     if spell is None:
         return None
-    rest = int(np.sum(series.steps >= series.steps[spell.first]))
-    return spell if spell.last - spell.first + 1 >= 0.45 * rest else None
+    rest = series.after(spell.steps[0]).steps
+    return spell if len(spell.steps) >= 0.45 * len(rest) else None
 
 
-def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Spell]) -> tuple[str, ...]:
+def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Series]) -> tuple[str, ...]:
     roles = {role_of(name) for name in still}
     moving = {role_of(name) for name in changes if name not in still}
     if not moving:
@@ -69,7 +67,7 @@ def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Spe
 
 
 def _causes_of_part(
-    evidence: Evidence, roles: set[Role], moving: set[Role], still: dict[str, Spell]
+    evidence: Evidence, roles: set[Role], moving: set[Role], still: dict[str, Series]
 ) -> tuple[str, ...]:
     """The causes where the actor or the critic, or some layers, stay as they are."""
     if "actor" in roles and _gradients_are_zero(evidence, still):
@@ -91,7 +89,7 @@ def _gradients_are_zero(evidence: Evidence, names: Iterable[str]) -> bool:
 
 def _units_are_dead(evidence: Evidence) -> bool:
     ratios = evidence.matching("plasticity/dormant_ratio/").values()
-    return any(np.median(series.values[:5]) > 0.95 for series in ratios)
+    return any(median(series.values[:5]) > 0.95 for series in ratios)
 
 
 @rule(
@@ -108,7 +106,7 @@ def weights_decay(evidence: Evidence, threshold: float) -> Verdict | None:
     if not hidden:
         raise NotJudged(f"needs 8 points of {NORM}*: a callback in the training loop")
     # log standard deviations and output layers may well shrink; most of the network may not
-    fallen = {n: s for n, s in hidden.items() if np.median(s.values[-4:]) < threshold * s.values[0]}
+    fallen = {n: s for n, s in hidden.items() if median(s.values[-4:]) < threshold * s.values[0]}
     if len(fallen) < 2 or len(fallen) < 0.5 * len(hidden):
         return None
     if all(rank_correlation(s.values[: len(s.values) // 2]) > -0.3 for s in fallen.values()):
@@ -116,9 +114,8 @@ def weights_decay(evidence: Evidence, threshold: float) -> Verdict | None:
     returns = evidence.returns
     worst = min(fallen, key=lambda n: fallen[n].values[-1] / fallen[n].values[0])
     series = fallen[worst]
-    begin, end = int(series.steps[series.values < 0.9 * series.values[0]][0]), int(series.steps[-1])
     left = series.values[-1] / series.values[0]
     message = f"Weights decay: those of {worst} have {left:.0%} of their norm left."
     severity: Severity = "critical" if returns is not None and not returns.healthy else "warning"
-    return Verdict(message, ("weight_decay", "learning_rate_low"), begin, end,
-                   evidence.numbers([NORM + worst], end), severity)  # fmt: skip
+    span = series.span_since(series.values < 0.9 * series.values[0])
+    return Verdict(message, ("weight_decay", "learning_rate_low"), span, [NORM + worst], severity)

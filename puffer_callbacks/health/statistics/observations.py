@@ -13,7 +13,7 @@ def observation_statistics(sample: Sample) -> dict[str, float]:
         ``diagnostics/observation_constant_fraction``, the share of dimensions that do not vary;
         ``diagnostics/observation_scale``, the largest root mean square of a dimension;
         ``diagnostics/observation_repeat_fraction``, the share of steps after which nothing changed;
-        ``diagnostics/reset_delay_fraction``, see ``reset_delay_fraction``.
+        and what ``reset_statistics`` returns.
     """
     observations = sample.observations
     if observations is None or not np.isfinite(observations).all() or len(observations) < 2:
@@ -25,37 +25,47 @@ def observation_statistics(sample: Sample) -> dict[str, float]:
         "diagnostics/observation_scale": float(np.sqrt(np.square(observations).mean((0, 1)).max())),
         "diagnostics/observation_repeat_fraction": float(unchanged.mean()),
     }
-    delay = reset_delay_fraction(sample, spread)
-    return values if delay is None else values | {"diagnostics/reset_delay_fraction": delay}
+    return values | reset_statistics(sample)
 
 
-def reset_delay_fraction(sample: Sample, spread: Floats) -> float | None:
-    """The share of episode ends after which the observation changes one step late.
+def reset_statistics(sample: Sample) -> dict[str, float]:
+    """Whether the observation after an episode's end is the first one of the next episode.
 
-    An episode's end is followed by the first observation of the next one, far from the last. Where the jump comes
-    one step later, observations and actions are not of the same time. A jump is a change larger than three times
-    the median change of an ordinary step, in units of each dimension's spread.
-
-    Args:
-        sample: of a rollout.
-        spread: the standard deviation of each dimension, [D].
+    It is far from the last one, so the observation jumps there. A jump is a change larger than three times the median
+    change of an ordinary step, in units of each dimension's spread. Where it comes one step later, observations and
+    actions are not of the same time; or that step is the reset of Gymnasium's next-step autoreset, which ignores the
+    action and whose reward is exactly 0.
 
     Returns:
-        A share in [0, 1]; ``None`` where fewer than three ends show a jump at all.
+        ``diagnostics/reset_step_fraction``, the share of jumps that follow a reset step, and
+        ``diagnostics/reset_delay_fraction``, the share of others that come late. Nothing where fewer than three ends
+        show a jump.
     """
     observations, dones = sample.observations, sample.dones
     if observations is None or dones is None or len(observations) < 4 or not dones[:-2].any():
-        return None
-    scaled = observations[..., spread > 1e-12] / spread[spread > 1e-12]
-    if scaled.shape[-1] == 0:
-        return None
-    changes: Floats = np.sqrt(np.square(np.diff(scaled, axis=0)).sum(-1))  # [T - 1, M]; row t is from t to t + 1
+        return {}
+    changes = _changes(observations)
     ends = dones[:-2] & ~dones[1:-1]
     ordinary = ~dones[:-2] & ~dones[1:-1]
     ordinary[1:] &= ~dones[:-3]
     if not ordinary.any():
-        return None
+        return {}
     threshold = 3 * np.median(changes[:-1][ordinary])
     at_once, late = changes[:-1][ends], changes[1:][ends]
     jumps = np.maximum(at_once, late) > threshold
-    return float((late > at_once)[jumps].mean()) if jumps.sum() >= 3 else None
+    if jumps.sum() < 3:
+        return {}
+    is_late = (late > at_once)[jumps]
+    is_reset = np.zeros_like(is_late) if sample.rewards is None else is_late & (sample.rewards[1:-1][ends][jumps] == 0)
+    return {
+        "diagnostics/reset_delay_fraction": float((is_late & ~is_reset).mean()),
+        "diagnostics/reset_step_fraction": float(is_reset.mean()),
+    }
+
+
+def _changes(observations: Floats) -> Floats:
+    """The length [T - 1, M] of each step's change, in units of each dimension's spread; row t is from t to t + 1."""
+    spread = observations.std(axis=(0, 1))
+    varies = spread > 1e-12
+    changes: Floats = np.sqrt(np.square(np.diff(observations[..., varies] / spread[varies], axis=0)).sum(-1))
+    return changes

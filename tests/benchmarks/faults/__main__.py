@@ -24,6 +24,7 @@ def main() -> int:
     judging.add_argument("folder", type=Path)
     judging.add_argument("--verbose", action="store_true", help="one line for each run")
     judging.add_argument("--sparse", action="store_true", help="only what default_callbacks log")
+    judging.add_argument("--live", action="store_true", help="healthy runs again and again while they train")
     rivals = parts.add_parser("rivals", help="judge them by doctors from PyPI")
     rivals.add_argument("folder", type=Path)
     options = parser.parse_args()
@@ -34,7 +35,7 @@ def main() -> int:
     if options.part == "judge":
         from tests.benchmarks.faults.judge import judge
 
-        return judge(options.folder, verbose=options.verbose, sparse=options.sparse)
+        return judge(options.folder, verbose=options.verbose, sparse=options.sparse, live=options.live)
     jobs = [job for job in all_jobs(seeds=tuple(options.seeds)) if re.search(options.only, job.key)][: options.limit]
     train(jobs, options.out, workers=options.workers, minutes=options.minutes)
     return 0

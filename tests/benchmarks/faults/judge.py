@@ -1,14 +1,14 @@
 """Judges recorded runs and prints what was found."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from puffer_callbacks.health import Diagnosis, Facts, diagnose
 from puffer_callbacks.health.causes import CAUSES
 from tests.benchmarks.faults.record import RecordedRun, looked_at
-from tests.benchmarks.faults.sb3_faults import MIN_RETURN
+from tests.benchmarks.faults.sb3_settings import MIN_RETURN
 
 HELD_OUT = 3
 """Rules were tuned on the other seeds."""
@@ -21,6 +21,8 @@ class Judged:
     labels: dict[str, Any]
     diagnosis: Diagnosis
     last_return: float
+    alarms_for_a_while: dict[str, list[float]] = field(default_factory=dict)
+    """Rule to the shares of a healthy run after which it had a finding."""
 
     @property
     def alarms(self) -> list[Any]:
@@ -42,15 +44,16 @@ class Judged:
         return (self.alarms[0].first_step - self.labels["begins"] * self.labels["total"]) / self.labels["total"]
 
 
-def judge(folder: Path, *, verbose: bool = False, sparse: bool = False) -> int:
+def judge(folder: Path, *, verbose: bool = False, sparse: bool = False, live: bool = False) -> int:
     """Print the tables; the exit status is 1 where a bound is missed.
 
     Args:
         folder: of recorded runs.
         verbose: one line for each run.
         sparse: judge what ``default_callbacks`` log: statistics of some rollouts alone.
+        live: judge healthy runs again and again while they train, too.
     """
-    runs = [_judge_one(path, sparse=sparse) for path in sorted(folder.glob("*.npz"))]
+    runs = [_judge_one(path, sparse=sparse, live=live) for path in sorted(folder.glob("*.npz"))]
     if verbose:
         for run in runs:
             _line(run)
@@ -70,11 +73,27 @@ def facts_of(run: RecordedRun) -> Facts:
     return Facts.of(run.facts["hyperparameters"], error=run.labels["error"] or None, **known)
 
 
-def _judge_one(path: Path, *, sparse: bool) -> Judged:
+def _judge_one(path: Path, *, sparse: bool, live: bool) -> Judged:
     run = RecordedRun.load(path)
     if sparse:
         run.series = looked_at(run.series)
-    return Judged(run.labels, diagnose(run.series, facts_of(run)), last_return(run))
+    judged = Judged(run.labels, diagnose(run.series, facts_of(run)), last_return(run))
+    if live and run.labels["group"] == "healthy" and is_healthy(run):
+        judged.alarms_for_a_while.update(_alarms_on_the_way(run))
+    return judged
+
+
+def _alarms_on_the_way(run: RecordedRun) -> dict[str, list[float]]:
+    """Rule to the shares of the run after which it has a finding that is a warning or worse."""
+    end = max(int(steps[-1]) for steps, _ in run.series.values())
+    found: dict[str, list[float]] = defaultdict(list)
+    for share in (at / 20 for at in range(2, 20)):
+        so_far = {tag: (s[s <= share * end], v[s <= share * end]) for tag, (s, v) in run.series.items()}
+        diagnosis = diagnose({tag: points for tag, points in so_far.items() if len(points[0])}, facts_of(run))
+        for finding in diagnosis.findings:
+            if finding.severity != "info":
+                found[finding.rule].append(share)
+    return found
 
 
 def last_return(run: RecordedRun) -> float:
@@ -134,6 +153,12 @@ def _healthy(runs: list[Judged]) -> None:
     print(f"\n{len(learned)} of {len(runs)} runs without a fault learned; false alarms in {len(alarmed)} of them")
     for run in alarmed:
         _line(run)
+    if any(run.alarms_for_a_while for run in learned):
+        print(f"alarms while they trained: {sum(bool(run.alarms_for_a_while) for run in learned)}")
+    for run in learned:
+        if run.alarms_for_a_while:
+            _line(run)
+            print(f"    after shares of the run: {dict(run.alarms_for_a_while)}")
     print("without a fault, but not learned:")
     for run in runs:
         if run not in learned:

@@ -122,6 +122,14 @@ def test_observations_one_step_late() -> None:
     assert found("observation_late", diagnostics__reset_delay_fraction=constant(0.3)) is None
 
 
+def test_reset_steps_of_next_step_autoreset_are_worth_knowing_and_no_trouble() -> None:
+    series = {"diagnostics__reset_delay_fraction": constant(0), "diagnostics__reset_step_fraction": constant(1)}
+    finding = found("reset_steps_stored", **series)
+    assert finding is not None
+    assert finding.severity == "info"
+    assert found("observation_late", **series) is None
+
+
 def test_rewards_that_are_always_zero() -> None:
     assert found("reward_zero", diagnostics__nonzero_reward_fraction=constant(0)) is not None
     assert found("reward_zero", diagnostics__nonzero_reward_fraction=step_at(30_000, 0, 0.01)) is None
@@ -135,6 +143,15 @@ def test_episodes_that_never_end() -> None:
     # 100,000 steps of 1,000 environments are 100 each, too few to tell
     many = Facts(max_episode_steps=500, num_envs=1000)
     assert found("episodes_never_end", many, diagnostics__done_fraction=constant(0)) is None
+
+
+def test_episodes_whose_ends_are_reported_but_not_marked() -> None:
+    facts, none = Facts(max_episode_steps=500, num_envs=8), constant(0)
+    finding = found("episodes_never_end", facts, diagnostics__done_fraction=none, train__episode_length=RISING)
+    assert finding is not None
+    assert "no step is marked" in finding.message
+    at_limit = constant(500)  # all cut there, as Pendulum's are: who bootstraps at the limit marks no end
+    assert found("episodes_never_end", facts, diagnostics__done_fraction=none, train__episode_length=at_limit) is None
 
 
 def test_no_updates() -> None:

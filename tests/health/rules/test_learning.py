@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from puffer_callbacks.health import Facts
+from puffer_callbacks.health import Facts, diagnose
 from puffer_callbacks.health.evidence import Evidence
 from puffer_callbacks.health.rules.loss import composition
 from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
@@ -55,6 +55,17 @@ def test_explained_variance_below_zero_is_healthy_where_the_return_rises() -> No
     assert found("critic_misfit", **fit, train__reward=RISING) is None
     fit["diagnostics__return_std"] = constant(0.0)
     assert found("critic_misfit", **fit, train__reward=FLAT) is None
+
+
+def test_critic_within_a_tenth_of_its_targets_fits_however_little_it_explains() -> None:
+    """As in A2C's rollouts of five steps, over which returns hardly vary."""
+    fit = {"diagnostics__explained_variance": constant(0.0), "diagnostics__return_std": constant(0.6)}
+    saturated = {"plasticity__saturated_ratio__critic_dot_1": step_at(50_000, 0, 0.99)}
+    near, far = ({"diagnostics__value_error": constant(error)} for error in (0.02, 0.5))
+    assert found("critic_misfit", **fit, **near, train__reward=FLAT) is None
+    assert found("critic_misfit", **fit, **far, train__reward=FLAT) is not None
+    assert found("units_saturated", **saturated, **near, train__reward=FLAT) is None
+    assert found("units_saturated", **saturated, **far, train__reward=FLAT) is not None
 
 
 def test_value_loss_that_explodes() -> None:
@@ -202,6 +213,20 @@ def test_returns_that_stall_and_fall() -> None:
     assert fell and worse
     assert (fell.severity, worse.severity) == ("info", "warning")
     assert found("return_fell", train__reward=RISING) is None
+    lost = np.concatenate([np.linspace(20, 400, 50), constant(20)[:50]])
+    everything = found("return_fell", train__reward=lost)
+    assert everything and everything.severity == "warning"
+
+
+def test_a_return_that_has_not_risen_yet_is_a_note_and_a_warning_in_the_end() -> None:
+    for total, severity in ((150_000, "info"), (100_000, "warning"), (None, "warning")):
+        finding = found("return_stalled", Facts(total_steps=total), train__reward=FLAT)
+        assert finding and finding.severity == severity
+
+
+def test_a_return_that_holds_its_level_after_a_resume_has_not_stalled() -> None:
+    resumed = {"train/reward": (STEPS + 400_000, FLAT)}
+    assert "return_stalled" in diagnose(resumed).not_judged
 
 
 def test_episodes_at_the_limit() -> None:

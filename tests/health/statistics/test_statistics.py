@@ -3,10 +3,12 @@
 import dataclasses
 import math
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor, nn
 
 from puffer_callbacks.health.statistics import Collector, rollout_statistics
@@ -82,17 +84,48 @@ def test_observations() -> None:
     assert large["diagnostics/observation_scale"] == pytest.approx(300.0)
 
 
-def _walk(*, late: int) -> Rollout:
+def _walk(*, late: int, rewards: torch.Tensor | None = None) -> Rollout:
     """Observations that count the steps of an episode, shown ``late`` steps late."""
     dones = torch.zeros(T, N, dtype=torch.bool)
     dones[9::10] = True
     position = (torch.arange(T) % 10).double().view(T, 1, 1).expand(T, N, 1)
-    return _rollout(dones=dones, observations=position.roll(late, 0).contiguous())
+    rewards = torch.ones(T, N) if rewards is None else rewards
+    return _rollout(dones=dones, rewards=rewards, observations=position.roll(late, 0).contiguous())
 
 
 def test_reset_delay() -> None:
     assert rollout_statistics(_walk(late=0))["diagnostics/reset_delay_fraction"] == 0.0
     assert rollout_statistics(_walk(late=1))["diagnostics/reset_delay_fraction"] == 1.0
+
+
+def test_a_reset_step_is_no_delay() -> None:
+    """CartPole pays 1 at every step; one that only resets pays 0, whoever's autoreset it is."""
+    rewards = torch.ones(T, N)
+    rewards[10::10] = 0
+    statistics = rollout_statistics(_walk(late=1, rewards=rewards))
+    assert statistics["diagnostics/reset_delay_fraction"] == 0.0
+    assert statistics["diagnostics/reset_step_fraction"] == 1.0
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_reset_steps_of_gymnasiums_own_autoreset(mode: AutoresetMode) -> None:
+    envs = SyncVectorEnv([lambda: gymnasium.make("CartPole-v1")] * 2, autoreset_mode=mode)
+    observations, rewards, dones = [envs.reset(seed=1)[0]], [], []
+    for _ in range(T):
+        if mode == AutoresetMode.DISABLED and dones and dones[-1].any():
+            observations[-1], _ = envs.reset(options={"reset_mask": dones[-1]})
+        following, reward, terminated, truncated, _ = envs.step(np.ones(2, np.int64))
+        observations.append(following.copy())
+        rewards.append(reward)
+        dones.append(terminated | truncated)
+    rollout = Rollout(
+        observations=torch.tensor(np.stack(observations[:-1])),
+        rewards=torch.tensor(np.stack(rewards)),
+        dones=torch.tensor(np.stack(dones)),
+    )
+    statistics = rollout_statistics(rollout)
+    assert statistics["diagnostics/reset_delay_fraction"] == 0.0
+    assert statistics["diagnostics/reset_step_fraction"] == (mode == AutoresetMode.NEXT_STEP)
 
 
 def test_actions() -> None:

@@ -1,0 +1,83 @@
+"""Causes in what is learned from: observations, rewards, episodes, minibatches."""
+
+from puffer_callbacks.health.causes.cause import Cause
+
+DATA: dict[str, Cause] = {
+    "nonfinite_observation": Cause(
+        "the environment returned an observation that is NaN or infinite",
+        "check observations where they enter (divisions, sensors, normalization); clip or replace bad ones",
+    ),
+    "nonfinite_reward": Cause(
+        "the environment returned a reward that is NaN or infinite",
+        "check the reward function for divisions and logarithms",
+    ),
+    "nonfinite_activation": Cause(
+        "a network's output became NaN or infinite",
+        "look at the largest inputs and weights; lower the learning rate; clip observations",
+    ),
+    "nonfinite_loss": Cause(
+        "a term of the loss became NaN or infinite (log 0, 0/0, an overflow)",
+        "guard logarithms and divisions in the loss; clamp log-ratios before exp",
+    ),
+    "nonfinite_gradient": Cause(
+        "a gradient became NaN or infinite while the loss was finite",
+        "look for sqrt(0), norms of zero vectors and masks that multiply NaN; skip such steps",
+    ),
+    "nonfinite_weight": Cause(
+        "weights became NaN or infinite", "lower the learning rate; clip gradients; resume before"
+    ),
+    "value_vanished": Cause(
+        "the trainer leaves out values that are not finite", "look for NaN just before the series ends"
+    ),
+    "observation_constant": Cause(
+        "the policy is given the same observation at every step",
+        "check that the observation buffer is written, and copied, at every step",
+    ),
+    "observation_stale": Cause(
+        "observations are stored or shown one step late",
+        "store the observation that the action was chosen from",
+    ),
+    "reset_steps_stored": Cause(
+        "vectorized environments reset themselves in the step after an end (next-step autoreset)",
+        "leave the step after an end out of the loss, or make environments with AutoresetMode.SAME_STEP",
+    ),
+    "observation_scale": Cause(
+        "observations are far larger than networks expect",
+        "normalize observations (norm_obs, VecNormalize) or divide them by their range",
+    ),
+    "observation_ignored": Cause(
+        "the policy does not depend on the observation",
+        "check that the actor's first layers get the observation and are trained",
+    ),
+    "reward_missing": Cause(
+        "rewards are always 0: lost on the way, or never reached",
+        "check that the reward reaches the buffer; else shape it or explore more",
+    ),
+    "reward_scale_large": Cause(
+        "rewards are too large for the critic to reach their scale",
+        "scale or normalize rewards (norm_reward, VecNormalize) to returns of order 1 to 10",
+    ),
+    "dones_missing": Cause("the ends of episodes do not reach the trainer", "pass terminated or truncated on as done"),
+    "done_mask_missing": Cause(
+        "advantages run on over the ends of episodes", "multiply the next value and the next advantage by (1 − done)"
+    ),
+    "time_limit_only": Cause(
+        "no episode reaches its goal before the time limit", "shape the reward, explore more or allow longer episodes"
+    ),
+    "data_repeated": Cause(
+        "the same rollout is learned from again and again",
+        "refill the buffer before each update; check that a copy is stored, not a reference",
+    ),
+    "data_stale": Cause(
+        "updates learn from a rollout of an earlier policy",
+        "learn from the latest rollout; check the buffer's order and asynchronous collection",
+    ),
+    "minibatch_repeated": Cause(
+        "a part of the rollout is learned from over and over, the rest never",
+        "take the next indices for each minibatch",
+    ),
+    "environment_slows": Cause(
+        "the environment takes longer and longer for a step",
+        "look for what grows: lists, logs, recorded frames, memory",
+    ),
+}

@@ -1,0 +1,56 @@
+"""Causes in the critic and in the networks."""
+
+from puffer_callbacks.health.causes.cause import Cause
+
+NETWORKS: dict[str, Cause] = {
+    "critic_detached": Cause(
+        "the value loss does not reach the critic (detached, or not in the optimizer)",
+        "do not detach values in the value loss; give the critic's parameters to the optimizer",
+    ),
+    "value_coefficient_zero": Cause("the value loss has weight 0", "set the value loss coefficient (0.5 is common)"),
+    "critic_misfit": Cause(
+        "the critic learns too slowly for its targets",
+        "raise its learning rate, its epochs or the value coefficient; look at the scale of returns",
+    ),
+    "gamma_low": Cause(
+        "the discount factor makes the policy blind to all but the next few rewards",
+        "raise gamma: 1 / (1 − gamma) should reach the rewards that matter (0.99 sees 100 steps)",
+    ),
+    "target_not_updated": Cause(
+        "the target network is never updated", "update it every few hundred to thousand steps, or with tau > 0"
+    ),
+    "no_updates": Cause("no update takes place", "check learning_starts, train_freq and the batch size"),
+    "dead_units": Cause(
+        "units are dead: ReLU layers that are 0 for every observation",
+        "lower the learning rate; look at biases; use a leaky activation or layer normalization",
+    ),
+    "initialization_saturates": Cause(
+        "initial weights are so large that units start saturated",
+        "initialize orthogonally with gain √2 (0.01 for the actor's last layer)",
+    ),
+    "weights_saturate": Cause(
+        "weights have grown until units saturate",
+        "lower the learning rate; normalize observations; add layer normalization",
+    ),
+    "weight_decay": Cause("weight decay is stronger than learning", "lower weight_decay, to 1e-2 or less"),
+    "plasticity_lost": Cause(
+        "the network has lost its plasticity: many units are dormant, or the rank is low",
+        "lower the learning rate or the number of epochs; reset dormant units; use layer normalization",
+    ),
+    "gradient_explodes": Cause("gradients grow without limit", "clip the gradient's norm; lower the learning rate"),
+    "gradient_vanishes": Cause(
+        "gradients vanish on their way back",
+        "look for saturated or dead units; use normalization and smaller initial weights",
+    ),
+    "action_saturated": Cause(
+        "actions lie at their bounds, whatever the observation",
+        "check the scale of the action head: it outputs units of the action space, scaled once",
+    ),
+    "action_dominates": Cause(
+        "one action is taken at every step", "check the action head's bias and the mapping of actions"
+    ),
+    "exploration_unlucky": Cause(
+        "the environment is hard, or learning has not begun yet",
+        "train longer; try several seeds; compare with known hyperparameters of the environment",
+    ),
+}

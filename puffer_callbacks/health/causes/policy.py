@@ -1,0 +1,72 @@
+"""Causes in the policy's update and its exploration."""
+
+from puffer_callbacks.health.causes.cause import Cause
+
+POLICY: dict[str, Cause] = {
+    "learning_rate_high": Cause("the learning rate is too high", "lower the learning rate, by a factor of 3 to 10"),
+    "learning_rate_low": Cause("the learning rate is too low", "raise the learning rate, by a factor of 3 to 10"),
+    "learning_rate_zero": Cause("the learning rate is 0", "check the schedule's units and its end"),
+    "schedule_not_applied": Cause(
+        "the learning rate does not follow its schedule",
+        "step the scheduler, or set the rate in param_groups before each update",
+    ),
+    "optimizer_missing": Cause(
+        "the optimizer does not step, or holds other parameters than the model's",
+        "call optimizer.step(); make the optimizer after the model is on its device",
+    ),
+    "too_many_epochs": Cause("too many passes over one rollout", "lower update_epochs, or set target_kl"),
+    "no_clipping": Cause(
+        "neither the probability ratio nor the gradient is limited",
+        "clip the ratio (0.1 to 0.3) and the gradient's norm (0.5 to 1)",
+    ),
+    "log_prob_wrong_action": Cause(
+        "the update takes log-probabilities of other actions than those taken",
+        "index actions and log-probabilities alike; check shapes, order and squashing",
+    ),
+    "log_prob_stale": Cause(
+        "the rollout's log-probabilities are those of an earlier policy",
+        "compute log-probabilities with the policy that acts, when it acts",
+    ),
+    "sampler_drift": Cause(
+        "the sampler acts by other weights, or another precision, than the learner's",
+        "synchronize the sampler before each rollout; take old log-probabilities from the sampler",
+    ),
+    "train_eval_mismatch": Cause(
+        "the network differs between collecting and training (dropout, batch normalization)",
+        "leave dropout out of the policy, or use one mode in both",
+    ),
+    "advantage_sign": Cause(
+        "the sign of the advantages, or of the policy loss, is wrong",
+        "minimize −advantage · ratio, with advantage = return − value",
+    ),
+    "advantage_misaligned": Cause(
+        "advantages belong to other steps than the log-probabilities",
+        "flatten and shuffle every field with the same indices",
+    ),
+    "actor_not_trained": Cause(
+        "the actor's weights are not trained",
+        "give the actor's parameters to the optimizer; check requires_grad and detach()",
+    ),
+    "entropy_sign": Cause(
+        "the entropy bonus has the wrong sign: the loss rewards certainty",
+        "subtract ent_coef · entropy from the loss, with ent_coef ≥ 0",
+    ),
+    "entropy_coefficient_high": Cause(
+        "the entropy bonus outweighs the advantages", "lower the entropy coefficient (0 to 0.01 is common)"
+    ),
+    "entropy_coefficient_low": Cause("nothing keeps the policy exploring", "raise the entropy coefficient"),
+    "double_softmax": Cause(
+        "softmax is applied twice: probabilities are given as logits",
+        "give the distribution raw outputs as logits, or pass probs=",
+    ),
+    "epsilon_stays": Cause(
+        "the exploration rate does not fall", "check the exploration schedule: its final value and fraction of the run"
+    ),
+    "exploration_missing": Cause(
+        "the policy explores too little", "raise the entropy coefficient, the action noise or the exploration rate"
+    ),
+    "temperature_high": Cause(
+        "the temperature rates entropy far above reward",
+        "learn the temperature (ent_coef='auto') or lower it to the rewards' scale",
+    ),
+}
