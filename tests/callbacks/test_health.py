@@ -13,6 +13,7 @@ from puffer_callbacks.callbacks.flight_recorder import FlightRecorder
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.runs import diagnose_run, read_run
 from puffer_callbacks.values import Alert
+from tests.support.models import Supervised, losses
 from tests.support.reading import accumulator
 from tests.support.regression import Regression
 
