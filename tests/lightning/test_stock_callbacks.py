@@ -185,6 +185,7 @@ class Fails(Learner):
         return super().training_step(batch, batch_idx)
 
 
+@pytest.mark.filterwarnings("ignore:.*was called without a model", "ignore:.*resuming from a checkpoint that ended")
 def test_on_exception_checkpoint(tmp_path):
     saves = OnExceptionCheckpoint(tmp_path / "saved")
     with pytest.raises(RuntimeError, match="the simulator died"):
