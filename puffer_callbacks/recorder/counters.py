@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from puffer_callbacks.axes import Axes
+from puffer_callbacks.recorder.continued_count import ContinuedCount
 from puffer_callbacks.values.scalars import Scalar
 
 
@@ -61,11 +62,13 @@ class Counters:
         self._handles: list[Any] = []
         self._module: Any = None
         self._rollout_env_steps: int | None = None
+        self._continued = ContinuedCount()
 
     def watch(self, module: Any, optimizers: Iterable[Any]) -> None:
         """Count the steps of these optimizers, and read ``env_steps`` from the module if it has them."""
         self.unwatch()
         self._module = module
+        self._continued.start(getattr(module, "env_steps", None))
         for optimizer in optimizers:
             self.add(optimizer)
 
@@ -96,14 +99,14 @@ class Counters:
 
     def see_rollout(self, rollout: Any) -> None:
         """Take the total from a rollout, for a module without ``env_steps``."""
-        if rollout.env_steps:
-            self._rollout_env_steps = rollout.env_steps
+        if rollout.env_steps and getattr(self._module, "env_steps", None) is None:
+            self._rollout_env_steps = self._continued.of(rollout.env_steps)
 
     @property
     def env_steps(self) -> int | None:
         """Environment steps so far, or ``None`` for a run without an environment."""
         steps = getattr(self._module, "env_steps", None)
-        return self._rollout_env_steps if steps is None else int(steps)
+        return self._rollout_env_steps if steps is None else self._continued.of(int(steps))
 
     def axes(self) -> Axes:
         """This point of the run."""
@@ -117,6 +120,7 @@ class Counters:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's counts."""
         self._rollout_env_steps = state["env_steps"]
+        self._continued.resume_at(state["env_steps"])
         self.continue_at(state["optimizer_steps"] or 0, state.get("each_optimizer", []))
 
     def continue_at(self, optimizer_steps: int, each: Iterable[int] = ()) -> None:
