@@ -63,6 +63,12 @@ class Learner(pl.LightningModule):
         self.norms.append(float(np.linalg.norm(np.concatenate(gradients))))
         self.rates.append(optimizer.param_groups[0]["lr"])
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["collected"] = self.env_steps, self.rollouts
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.env_steps, self.rollouts = checkpoint["collected"]
+
     def configure_optimizers(self) -> Any:
         return torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=self.lr, momentum=0.9)
 

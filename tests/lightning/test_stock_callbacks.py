@@ -36,6 +36,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Checkpoint directory"),
     pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint"),
     pytest.mark.filterwarnings("ignore:.*there is no last checkpoint available"),
+    pytest.mark.filterwarnings("ignore:.*was called without a model"),
+    pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable"),
 ]
 RETURNS = (3.0, 1.0, 9.0, 4.0, 7.0, 2.0, 8.0, 5.0)
 """Of the rollouts of four epochs, two in each."""

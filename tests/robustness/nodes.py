@@ -96,26 +96,31 @@ def namespaces() -> Iterator[list[str]]:
         yield names
     finally:
         for name in names:
+            kill_all(name)
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+def kill_all(namespace: str) -> None:
+    """Kill every process of a node at once; torchrun's workers are no part of its process group."""
+    listed = subprocess.run(["ip", "netns", "pids", namespace], check=False, capture_output=True, text=True)
+    for process in listed.stdout.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGKILL)
 
 
 def run(scenario: str, folder: Path, *, timeout: float = 240) -> tuple[list[int], str]:
     """Run both nodes; returns their exit statuses and what node 0 printed."""
     with namespaces() as names:
         nodes = [_start(scenario, folder, rank, name) for rank, name in enumerate(names)]
-        try:
-            if scenario != "both":
-                _wait_for(folder / "waits", nodes, timeout=timeout)
-                if scenario == "unplugged":
-                    _ip("-n", names[1], "link", "set", names[1], "down")
-                else:
-                    os.killpg(nodes[1].pid, signal.SIGKILL)
-            output, _ = nodes[0].communicate(timeout=timeout)
-        finally:
-            for node in nodes:
-                if scenario != "both" or node.poll() is None:
-                    with suppress(ProcessLookupError):
-                        os.killpg(node.pid, signal.SIGKILL)
+        if scenario != "both":
+            _wait_for(folder / "waits", nodes, timeout=timeout)
+            if scenario == "unplugged":
+                _ip("-n", names[1], "link", "set", names[1], "down")
+            else:
+                kill_all(names[1])
+        output, _ = nodes[0].communicate(timeout=timeout)
+        if scenario != "both":
+            kill_all(names[1])
         return [node.wait() for node in nodes], output
 
 
