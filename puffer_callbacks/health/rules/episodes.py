@@ -12,6 +12,7 @@ DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
 LENGTH = "train/episode_length"
 _LEAST_SHARE = 0.5
 """The share of a run before which a return that stands still is no news."""
+_LATE_SHARE = 0.9
 
 
 @rule(
@@ -56,10 +57,10 @@ def return_fell(evidence: Evidence) -> Verdict | None:
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
     if returns.worsened:
         causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
-        return Verdict(message, causes, span, tags)
+        return Verdict(message, causes, span, tags, _severity(evidence))
     causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
-    severity: Severity = "info" if returns.improved else "warning"  # to lose a part of it is what returns do
-    return Verdict(message, causes, span, tags, severity)
+    # to lose a part of it is what returns do
+    return Verdict(message, causes, span, tags, "info" if returns.improved else _severity(evidence))
 
 
 @rule(
@@ -79,10 +80,14 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
         raise NotJudged("needs the beginning of the run")
     if returns.improved or returns.worsened:
         return None
-    severity: Severity = "warning" if evidence.last_step >= 0.9 * evidence.total_steps else "info"
     message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
-    return Verdict(message, causes, series.span, ["train/reward"], severity)
+    return Verdict(message, causes, series.span, ["train/reward"], _severity(evidence))
+
+
+def _severity(evidence: Evidence) -> Severity:
+    """A note while the return may still recover, and a warning near the end."""
+    return "warning" if evidence.last_step >= _LATE_SHARE * evidence.total_steps else "info"
 
 
 @rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")
