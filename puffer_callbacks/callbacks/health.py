@@ -26,7 +26,7 @@ from puffer_callbacks.values import Alert
 
 
 class HealthCallback(PufferCallback):
-    """Says what is wrong with a run, with likely causes and what to change (see ``puffer_callbacks.health``).
+    """Diagnoses a run: what is wrong, with likely causes and what to change (see ``puffer_callbacks.health``).
 
     Statistics of rollouts and updates are logged as ``diagnostics/…``, and rules judge them together with all other
     series of the run. A finding is printed once, and its end once. It is logged as the text

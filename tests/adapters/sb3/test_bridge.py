@@ -402,4 +402,4 @@ def test_a_missing_stable_baselines3_gives_the_command_that_installs_it():
         "except ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "SB3Bridge needs Stable-Baselines3: pip install stable-baselines3"
+    assert done.stdout.strip() == 'SB3Bridge needs Stable-Baselines3: pip install "puffer_callbacks[sb3]"'
