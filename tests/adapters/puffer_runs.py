@@ -203,10 +203,13 @@ def by_name(folder: Path) -> dict[str, Any]:
 def exception(folder: Path) -> dict[str, Any]:
     """The environment breaks."""
     memory, spy = MemoryLogger(), Spy()
-    trainer = PuffeRLBridge(memory, [*callbacks(), spy]).attach(make_trainer(folder))
+    bridge = PuffeRLBridge(memory, [*callbacks(), spy])
+    trainer, stops = bridge.attach(make_trainer(folder)), [bridge.should_stop]
     for _ in range(2):
         trainer.evaluate()
         trainer.train()
+    bridge.loop.should_stop = True  # as a callback does
+    stops.append(bridge.should_stop)
 
     def broken() -> None:
         raise OSError("the simulator is gone")
@@ -218,7 +221,11 @@ def exception(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raised = str(error)
     trainer.utilization.stop()
-    return {"raised": raised, "ended_by": spy.ended_by, "text": memory.text, "series": series(memory)}
+    bridge.attach(fresh := make_trainer(folder))
+    stops.append(bridge.should_stop)
+    fresh.close()
+    outcome = {"raised": raised, "ended_by": spy.ended_by, "should_stop": stops}
+    return {**outcome, "text": memory.text, "series": series(memory)}
 
 
 def odd_numbers(folder: Path) -> dict[str, Any]:

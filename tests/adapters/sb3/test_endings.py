@@ -6,7 +6,8 @@ import torch
 
 from puffer_callbacks import HealthCallback, MemoryLogger, PufferCallback, Recorder, RolloutCallback, default_callbacks
 
-sb3 = pytest.importorskip("stable_baselines3")
+pytest.importorskip("stable_baselines3")
+import stable_baselines3 as sb3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import DummyVecEnv
 
