@@ -24,6 +24,16 @@ from tests.adapters.puffer import CONFIG, make_parts, make_trainer, pufferlib, r
 from tests.support.models import random_rollout
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "lstm": {"use_rnn": True},
+    "continuous": {"env_id": "Pendulum-v1", "total_timesteps": 4096},
+    "pair": {"env_id": "pair"},
+    "segments": {"batch_size": 512},
+    "bfloat16": {"precision": "bfloat16"},
+    "offload": {"cpu_offload": True},
+}
+
+
 class Spy(PufferCallback):
     """Keeps the rollouts, the norms of the gradients and why the run ended."""
 
@@ -108,29 +118,24 @@ def every_update(folder: Path) -> dict[str, Any]:
 
 
 def same(folder: Path) -> dict[str, Any]:
-    """The weights after training with the bridge and without."""
-    weights = []
-    for with_bridge in (False, True):
-        trainer = make_trainer(folder, total_timesteps=1024)
-        if with_bridge:
-            PuffeRLBridge(MemoryLogger(), callbacks(histograms=1)).attach(trainer)
-        train(trainer)
-        weights.append([parameter.detach().clone() for parameter in trainer.policy.parameters()])
-    return {"same": all(torch.equal(one, other) for one, other in zip(*weights, strict=True))}
+    """Whether the weights are equal after training with the bridge and without, for every kind."""
+    equal = {}
+    for kind, arguments in KINDS.items():
+        weights = []
+        for with_bridge in (False, True):
+            trainer = make_trainer(folder, **{**arguments, "total_timesteps": 1024})
+            if with_bridge:
+                PuffeRLBridge(MemoryLogger(), callbacks(histograms=1)).attach(trainer)
+            train(trainer)
+            weights.append([parameter.detach().clone() for parameter in trainer.policy.parameters()])
+        equal[kind] = all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+    return equal
 
 
 def kinds(folder: Path) -> dict[str, Any]:
     """Recurrent policies, continuous actions, two agents, several segments of an agent, bfloat16."""
-    wanted: dict[str, dict[str, Any]] = {
-        "lstm": {"use_rnn": True},
-        "continuous": {"env_id": "Pendulum-v1", "total_timesteps": 4096},
-        "pair": {"env_id": "pair"},
-        "segments": {"batch_size": 512},
-        "bfloat16": {"precision": "bfloat16"},
-        "offload": {"cpu_offload": True},
-    }
     results = {}
-    for kind, arguments in wanted.items():
+    for kind, arguments in KINDS.items():
         memory, spy = MemoryLogger(), Spy()
         trainer = make_trainer(folder, **arguments)
         PuffeRLBridge(memory, [*callbacks(), spy]).attach(trainer)

@@ -126,7 +126,7 @@ def test_losses_stand_at_the_update_that_they_belong_to(runs):
 
 @needs_pufferlib
 def test_training_is_the_same_bit_for_bit(runs):
-    assert runs["same"]["same"]
+    assert runs["same"] == dict.fromkeys(("lstm", "continuous", "pair", "segments", "bfloat16", "offload"), True)
 
 
 @needs_pufferlib

@@ -15,7 +15,7 @@ FRAMES, TOTAL = 64, 256
 
 def make():
     from tensordict.nn import TensorDictModule
-    from torchrl.collectors import SyncDataCollector
+    from torchrl.collectors import Collector
     from torchrl.envs import GymEnv
     from torchrl.modules import OneHotCategorical, ProbabilisticActor, ValueOperator
     from torchrl.objectives import ClipPPOLoss
@@ -35,7 +35,7 @@ def make():
     critic = ValueOperator(nn.Linear(4, 1), in_keys=["observation"])
     loss = ClipPPOLoss(actor, critic)
     trainer = Trainer(
-        collector=SyncDataCollector(env, actor, frames_per_batch=FRAMES, total_frames=TOTAL),
+        collector=Collector(env, actor, frames_per_batch=FRAMES, total_frames=TOTAL),
         total_frames=TOTAL,
         frame_skip=1,
         optim_steps_per_batch=3,
