@@ -23,7 +23,6 @@ from puffer_callbacks.adapters import Loop, PuffeRLBridge
 from tests.adapters.puffer import CONFIG, make_parts, make_trainer, pufferlib, run_script, train
 from tests.support.models import random_rollout
 
-
 KINDS: dict[str, dict[str, Any]] = {
     "lstm": {"use_rnn": True},
     "continuous": {"env_id": "Pendulum-v1", "total_timesteps": 4096},
