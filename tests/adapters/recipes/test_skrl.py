@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.reading import tensorboard_scalars
+from tests.support.reading import accumulator, tensorboard_scalars
 from tests.support.readme import recipe
 
 pytest.importorskip("skrl")
@@ -57,7 +57,9 @@ def make(kind):
         },
         **spaces,
     )
-    trainer = SequentialTrainer(env=env, agents=agent, cfg={"timesteps": TOTAL, "disable_progressbar": True})
+    trainer = SequentialTrainer(
+        env=env, agents=agent, cfg={"timesteps": TOTAL, "disable_progressbar": True, "close_environment_at_exit": False}
+    )
     return agent, trainer
 
 
@@ -87,7 +89,9 @@ def test_the_recipe_leaves_training_as_it_is_and_logs_what_happened(tmp_path, mo
     scalars = tensorboard_scalars(tmp_path / "runs" / "version_0")
     assert scalars["train/reward"] == [(step, pytest.approx(mean)) for step, mean in mean_returns(steps)]
     assert [step for step, _ in scalars["rollout/return_mean"]][-1] == ENVS * TOTAL
-    assert {"train/policy_loss", "train/value_loss", "train/learning_rate", "gradient_norm/total"} <= scalars.keys()
+    assert {"train/policy_loss", "train/value_loss", "train/learning_rate"} <= scalars.keys()
+    histograms = accumulator(tmp_path / "runs" / "version_0").Tags()["histograms"]
+    assert {tag.partition("/")[0] for tag in histograms} == {"weights", "gradients", "rollout"}
     assert scalars["time/optimizer_steps"][-1] == (ENVS * TOTAL, 4.0 * TOTAL / STEPS)
 
 

@@ -1,5 +1,7 @@
 """Every algorithm of Stable-Baselines3 and sb3-contrib: the same training, and the returns that happened."""
 
+from copy import deepcopy
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ def trained(name, bridge):
     """The policy's weights, and the environment's own record of its episodes."""
     kind = name.split()[0]
     package = sb3 if hasattr(sb3, kind) else pytest.importorskip("sb3_contrib")
-    policy, env_name, arguments = ALGORITHMS[name]
+    policy, env_name, arguments = deepcopy(ALGORITHMS[name])  # Stable-Baselines3 adds to the policy's
     if "replay_buffer_class" in arguments:
         arguments = {**arguments, "replay_buffer_class": sb3.HerReplayBuffer}
     env = make_env(env_name)
