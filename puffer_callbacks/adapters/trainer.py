@@ -90,7 +90,7 @@ class TrainerAdapter(TrainerAttributes):
         for adapter in [each for each in _open if each is self or each._module is module]:
             adapter.end()
         self.hparams, self.optimizers, self._count_env_steps = hparams, list(optimizers), env_steps
-        self._steps_before = global_step
+        self._steps_before, self.should_stop = global_step, False
         self._module, self.lightning_module, self._saw_batch = module, as_lightning_module(module, self), False
         self._recorder = Recorder.of(self)  # joins the callbacks where there is none yet
         self._watch = OptimizerWatch(module, found=self._add_optimizer, step_end=self._unreported_step)

@@ -30,6 +30,7 @@ class TrainerAttributes:
     sanity_checking = False
     fast_dev_run = False
     should_stop = False
+    """Whether a callback asks to end the run; a loop of your own reads it after each rollout or step."""
     training = True
 
     def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:

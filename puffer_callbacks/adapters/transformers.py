@@ -15,7 +15,8 @@ from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
 try:
     from transformers import TrainerCallback
 except ImportError as error:
-    raise ImportError("TransformersCallback needs transformers: pip install transformers accelerate") from error
+    needs = 'TransformersCallback needs transformers: pip install "puffer_callbacks[transformers]"'
+    raise ImportError(needs) from error
 
 _CHECKPOINT = "puffer_callbacks.pt"
 _SHARED = {
@@ -37,7 +38,8 @@ class TransformersCallback(TrainerCallback):
     What the trainer logs stands under ``train/<name>``, so TRL's ``reward``, ``kl``, ``entropy``,
     ``clip_ratio/…``, ``frac_reward_zero_std`` and ``sampling/…`` have the names that all algorithms share; what
     it evaluates, under ``eval/<name>``. Intervals are in optimizer steps. Weights and gradients are seen as
-    everywhere, and training is the same, bit for bit. Each checkpoint of the trainer holds the callbacks' state.
+    everywhere, and training is the same, bit for bit. Each checkpoint of the trainer holds the callbacks' state. A
+    callback that sets ``trainer.should_stop`` ends the training.
 
     The trainer does not inform callbacks of an exception; ``with TransformersCallback(…) as callback:`` around
     ``train`` does.
@@ -73,6 +75,7 @@ class TransformersCallback(TrainerCallback):
         """An optimizer step is over; what it logs comes next, if it logs."""
         self._finish_step()
         self._step_is_open = True
+        self._pass_on_stop(control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **trainer: Any) -> None:
         """Log what the trainer logs."""
@@ -85,6 +88,7 @@ class TransformersCallback(TrainerCallback):
         if metrics:
             self._step_is_open = False
             self.loop.step(metrics)
+            self._pass_on_stop(control)
 
     def on_save(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
         """Keep the callbacks' state beside the trainer's checkpoint."""
@@ -108,6 +112,10 @@ class TransformersCallback(TrainerCallback):
     ) -> None:
         self._finish_step()
         self.loop.__exit__(kind, error, trace)
+
+    def _pass_on_stop(self, control: Any) -> None:
+        if self.loop.should_stop:
+            control.should_training_stop = True
 
     def _finish_step(self) -> None:
         if self._step_is_open and self.loop.is_open:

@@ -27,7 +27,7 @@ from puffer_callbacks.values.terminal import terminal_width
 
 
 class HealthCallback(PufferCallback):
-    """Says what is wrong with a run, with likely causes and what to change (see ``puffer_callbacks.health``).
+    """Diagnoses a run: what is wrong, with likely causes and what to change (see ``puffer_callbacks.health``).
 
     Statistics of rollouts and updates are logged as ``diagnostics/…``, and rules judge them together with all other
     series of the run. A finding is printed once, and its end once. It is logged as the text
@@ -75,8 +75,7 @@ class HealthCallback(PufferCallback):
             raise ValueError(f"stop_on: expected 'warning', 'critical' or None, got {stop_on!r}")
         if max_bytes < 1:
             raise ValueError(f"max_bytes: expected at least 1, got {max_bytes}")
-        self.stop_on, self.every_n_rollouts = stop_on, every_n_rollouts
-        self._every = Every(every_n_rollouts)
+        self.stop_on, self.every_n_rollouts, self._every = stop_on, every_n_rollouts, Every(every_n_rollouts)
         self._rules, self._thresholds = selected_rules(rules or {}, thresholds or {}), dict(thresholds or {})
         self._max_bytes = max_bytes if flight_recorder else 0
         self.reset(None)
@@ -133,8 +132,7 @@ class HealthCallback(PufferCallback):
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
         """Save the batch of a step whose loss is not finite."""
         if self._loss_is_nonfinite:
-            self._loss_is_nonfinite = False
-            batch = self._run.steps.batch
+            self._loss_is_nonfinite, batch = False, self._run.steps.batch
             names = nonfinite_names(batch) if isinstance(batch, Mapping) else []
             self._save(trainer, names or ["loss"], metrics=dict(metrics), batch=batch)
 

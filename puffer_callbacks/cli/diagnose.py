@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="puffer-callbacks diagnose",
-        description="Say what is wrong with a run, the likely causes, and what to change. Reads TensorBoard, W&B "
+        description="Find what is wrong with a run, the likely causes, and what to change. Reads TensorBoard, W&B "
         "offline, CSV and JSON logs of many libraries.",
         epilog="Exit status: 0 if nothing was found, 1 for a warning or a critical finding, 2 if a log cannot be read. "
         "Example: puffer-callbacks diagnose runs/exp1 --json",

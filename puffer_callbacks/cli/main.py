@@ -9,7 +9,7 @@ from puffer_callbacks.cli.parser import UsageError, near
 
 COMMANDS = {
     "train": ("puffer_callbacks.cli.train", "train PPO on a Gymnasium environment"),
-    "diagnose": ("puffer_callbacks.cli.diagnose", "say what is wrong with a run, and what to change"),
+    "diagnose": ("puffer_callbacks.cli.diagnose", "find what is wrong with a run, and what to change"),
     "watch": ("puffer_callbacks.cli.watch", "follow and diagnose a run of any library while it trains"),
     "plot": ("puffer_callbacks.cli.plot", "make one page of a run, or of several beside each other"),
 }

@@ -61,8 +61,8 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="puffer-callbacks watch",
-        description="Follow a run by its log while it is written, say what is wrong with it, and pass its rows on to "
-        "TensorBoard or W&B. Reads PufferLib's JSON lines and Stable-Baselines3's progress.csv.",
+        description="Follow a run by its log while it is written, report what is wrong with it, and pass its rows on "
+        "to TensorBoard or W&B. Reads PufferLib's JSON lines and Stable-Baselines3's progress.csv.",
         epilog="After a restart it continues where it was. Exit status: 0 if no trouble is left, 1 for a warning or a "
         "critical one, 2 if the log cannot be followed. Example: puffer-callbacks watch run.jsonl --log-dir runs/exp1",
     )

@@ -45,9 +45,7 @@ class Recorder(Callback):
         is_number = isinstance(overhead_budget, int | float) and not isinstance(overhead_budget, bool)
         if not (is_number and 0 < overhead_budget <= 1):
             raise ValueError(f"overhead_budget: expected a share in (0, 1], got {overhead_budget!r}")
-        self.x_axis: Literal["auto"] | XAxis = x_axis
-        self.overhead_budget = overhead_budget
-        self.faults = Faults(strict=strict)
+        self.x_axis, self.overhead_budget, self.faults = x_axis, overhead_budget, Faults(strict=strict)
         self._begin_run(None)
 
     def _begin_run(self, trainer: Any) -> None:
@@ -136,7 +134,7 @@ class Recorder(Callback):
             self.run.steps.step_end(outputs, batch)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Training batches are next: what a rollout logs now is shown after the first of them."""
+        """Begin an epoch: what a rollout logs now is shown after the first batch."""
         if self.run.steps is not None:
             self.run.steps.epoch_start()
 

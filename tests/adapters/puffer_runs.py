@@ -23,6 +23,15 @@ from puffer_callbacks.adapters import Loop, PuffeRLBridge
 from tests.adapters.puffer import CONFIG, make_parts, make_trainer, pufferlib, run_script, train
 from tests.support.models import random_rollout
 
+KINDS: dict[str, dict[str, Any]] = {
+    "lstm": {"use_rnn": True},
+    "continuous": {"env_id": "Pendulum-v1", "total_timesteps": 4096},
+    "pair": {"env_id": "pair"},
+    "segments": {"batch_size": 512},
+    "bfloat16": {"precision": "bfloat16"},
+    "offload": {"cpu_offload": True},
+}
+
 
 class Spy(PufferCallback):
     """Keeps the rollouts, the norms of the gradients and why the run ended."""
@@ -108,29 +117,24 @@ def every_update(folder: Path) -> dict[str, Any]:
 
 
 def same(folder: Path) -> dict[str, Any]:
-    """The weights after training with the bridge and without."""
-    weights = []
-    for with_bridge in (False, True):
-        trainer = make_trainer(folder, total_timesteps=1024)
-        if with_bridge:
-            PuffeRLBridge(MemoryLogger(), callbacks(histograms=1)).attach(trainer)
-        train(trainer)
-        weights.append([parameter.detach().clone() for parameter in trainer.policy.parameters()])
-    return {"same": all(torch.equal(one, other) for one, other in zip(*weights, strict=True))}
+    """Whether the weights are equal after training with the bridge and without, for every kind."""
+    equal = {}
+    for kind, arguments in KINDS.items():
+        weights = []
+        for with_bridge in (False, True):
+            trainer = make_trainer(folder, **{**arguments, "total_timesteps": 1024})
+            if with_bridge:
+                PuffeRLBridge(MemoryLogger(), callbacks(histograms=1)).attach(trainer)
+            train(trainer)
+            weights.append([parameter.detach().clone() for parameter in trainer.policy.parameters()])
+        equal[kind] = all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
+    return equal
 
 
 def kinds(folder: Path) -> dict[str, Any]:
     """Recurrent policies, continuous actions, two agents, several segments of an agent, bfloat16."""
-    wanted: dict[str, dict[str, Any]] = {
-        "lstm": {"use_rnn": True},
-        "continuous": {"env_id": "Pendulum-v1", "total_timesteps": 4096},
-        "pair": {"env_id": "pair"},
-        "segments": {"batch_size": 512},
-        "bfloat16": {"precision": "bfloat16"},
-        "offload": {"cpu_offload": True},
-    }
     results = {}
-    for kind, arguments in wanted.items():
+    for kind, arguments in KINDS.items():
         memory, spy = MemoryLogger(), Spy()
         trainer = make_trainer(folder, **arguments)
         PuffeRLBridge(memory, [*callbacks(), spy]).attach(trainer)
@@ -203,10 +207,13 @@ def by_name(folder: Path) -> dict[str, Any]:
 def exception(folder: Path) -> dict[str, Any]:
     """The environment breaks."""
     memory, spy = MemoryLogger(), Spy()
-    trainer = PuffeRLBridge(memory, [*callbacks(), spy]).attach(make_trainer(folder))
+    bridge = PuffeRLBridge(memory, [*callbacks(), spy])
+    trainer, stops = bridge.attach(make_trainer(folder)), [bridge.should_stop]
     for _ in range(2):
         trainer.evaluate()
         trainer.train()
+    bridge.loop.should_stop = True  # as a callback does
+    stops.append(bridge.should_stop)
 
     def broken() -> None:
         raise OSError("the simulator is gone")
@@ -218,7 +225,11 @@ def exception(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raised = str(error)
     trainer.utilization.stop()
-    return {"raised": raised, "ended_by": spy.ended_by, "text": memory.text, "series": series(memory)}
+    bridge.attach(fresh := make_trainer(folder))
+    stops.append(bridge.should_stop)
+    fresh.close()
+    outcome = {"raised": raised, "ended_by": spy.ended_by, "should_stop": stops}
+    return {**outcome, "text": memory.text, "series": series(memory)}
 
 
 def odd_numbers(folder: Path) -> dict[str, Any]:

@@ -43,6 +43,17 @@ def train(fabric, loop, *, updates=4):
     return module
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_training_is_the_same_bit_for_bit(memory_logger, precision):
+    weights = []
+    for callbacks in ([], default_callbacks(metrics=1, histograms=1, gradients=1)):
+        torch.manual_seed(1)
+        settings = {"accelerator": "cpu", "devices": 1, "precision": precision}
+        fabric = Fabric(**settings, callbacks=callbacks, loggers=[memory_logger])
+        weights.append(train(fabric, Loop.from_fabric(fabric) if callbacks else None))
+    assert all(torch.equal(*pair) for pair in zip(*(module.parameters() for module in weights), strict=True))
+
+
 @pytest.mark.parametrize("listed", ["callbacks", "loop"])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_fabric_reaches_the_callbacks(memory_logger, listed, precision):

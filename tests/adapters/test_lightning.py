@@ -8,6 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from puffer_callbacks import MemoryLogger, Recorder, RolloutCallback, default_callbacks, emit
+from puffer_callbacks.ppo import PPO
 from tests.support.models import random_rollout
 from tests.support.reading import tensorboard_scalars
 
@@ -280,3 +281,14 @@ def test_a_rollout_alone_settles_the_axis(pl, memory_logger):
     module = make_module(pl, rollouts=True)
     make_trainer(pl, memory_logger, [RolloutCallback()]).fit(module)
     assert steps(memory_logger, "train/reward") == [16 * step for step in range(1, 9)]
+
+
+def test_the_reference_module_trains_the_same_with_the_default_callbacks(quiet_trainer, memory_logger):
+    settings = {"total_timesteps": 512, "num_envs": 4, "num_steps": 32, "batch_size": 64, "update_epochs": 2}
+    weights = []
+    for callbacks in ([], default_callbacks(metrics=1, histograms=1, gradients=1)):
+        torch.manual_seed(1)
+        module = PPO("CartPole", seed=1, **settings)
+        quiet_trainer(max_epochs=-1, callbacks=callbacks, logger=memory_logger if callbacks else False).fit(module)
+        weights.append(list(module.parameters()))
+    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))

@@ -1,12 +1,14 @@
 """A real ``transformers.Trainer`` on a model of some thousand weights."""
 
 import logging
+import subprocess
+import sys
 
 import pytest
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from puffer_callbacks import MemoryLogger, Recorder, adapters, default_callbacks
+from puffer_callbacks import MemoryLogger, PufferCallback, Recorder, adapters, default_callbacks
 from tests.support.reading import tensorboard_scalars
 
 transformers = pytest.importorskip("transformers")
@@ -107,6 +109,16 @@ def test_backends_and_hyperparameters(memory_logger, tmp_path):
     assert (settings["max_steps"], settings["model/n_embd"]) == (12, 8)
 
 
+def test_a_callback_ends_training(tmp_path):
+    class Stop(PufferCallback):
+        def on_step(self, trainer, pl_module, metrics):
+            trainer.should_stop = Recorder.of(trainer).counters.optimizer_steps >= 5
+
+    trainer = make_trainer(tmp_path, [adapters.TransformersCallback(None, [Stop()])])
+    trainer.train()
+    assert trainer.state.global_step in (5, 6), "at the step, or where it is logged"
+
+
 def test_an_exception_is_recorded_by_the_block_around_train(memory_logger, tmp_path):
     class Bomb(transformers.TrainerCallback):
         def on_step_begin(self, args, state, control, **_):
@@ -117,6 +129,17 @@ def test_an_exception_is_recorded_by_the_block_around_train(memory_logger, tmp_p
         make_trainer(tmp_path, [callback, Bomb()]).train()
     assert steps(memory_logger, "train/loss") == [2, 4]
     assert "OSError: boom" in memory_logger.text
+
+
+def test_a_missing_transformers_gives_the_command_that_installs_it():
+    code = (
+        "import sys\nfrom puffer_callbacks import adapters\n"  # torchmetrics imports it where it is there
+        "sys.modules['transformers'] = None\n"
+        "try:\n    adapters.TransformersCallback\nexcept ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    expected = 'TransformersCallback needs transformers: pip install "puffer_callbacks[transformers]"'
+    assert done.stdout.strip() == expected
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """README's code blocks and commands, as they stand there."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -16,9 +17,9 @@ class Block(NamedTuple):
     code: str
 
 
-def blocks() -> list[Block]:
-    """All code blocks, in order."""
-    return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)]
+def blocks(text: str = README) -> list[Block]:
+    """All code blocks of a text, in order."""
+    return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
 
 
 def examples() -> list[str]:
@@ -41,3 +42,16 @@ def commands() -> list[list[str]]:
 def shortened(code: str) -> str:
     """The code with every number of 10,000 and more lowered to 2048: what is tried is that it runs."""
     return re.sub(r"\b\d{2,3}(?:_\d{3})+\b|\b\d{5,}\b", "2048", code)
+
+
+def recipe(package: str) -> str:
+    """The recipe for a package that a reader need not have, in README or the notebook of other trainers."""
+    notebook = json.loads((ROOT / "notebooks" / "07_other_trainers.ipynb").read_text(encoding="utf-8"))
+    texts = [README, *("".join(cell["source"]) + "\n" for cell in notebook["cells"])]
+    (code,) = (
+        block.code
+        for text in texts
+        for block in blocks(text)
+        if block.language == "py" and f"from {package}." in block.code
+    )
+    return code

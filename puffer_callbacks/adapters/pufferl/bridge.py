@@ -7,9 +7,9 @@ from os import PathLike
 from typing import Any
 
 from puffer_callbacks.adapters.loop import Loop
+from puffer_callbacks.adapters.pufferl import rollouts
 from puffer_callbacks.adapters.pufferl.interrupt import before_exit
 from puffer_callbacks.adapters.pufferl.metrics import locals_of, unlogged_scalars, update_metrics
-from puffer_callbacks.adapters.pufferl.rollouts import UnreportedEpisodes, fresh_stats, from_buffers, lengths
 from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -48,12 +48,7 @@ class PuffeRLBridge:
 
         With PufferLib::
 
-            bridge = PuffeRLBridge(TensorBoardLogger("runs"), default_callbacks())
-            trainer = bridge.attach(PuffeRL(config, vecenv, policy))
-            while trainer.global_step < config["total_timesteps"]:
-                trainer.evaluate()
-                trainer.train()
-            trainer.close()
+            trainer = PuffeRLBridge(logger, default_callbacks()).attach(PuffeRL(config, vecenv, policy))
     """
 
     def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
@@ -63,12 +58,17 @@ class PuffeRLBridge:
         self._previous_logger: Any = None
         self._losses: Mapping[str, Any] = {}
         self._undo: list[Callable[[], object]] = []
-        self._unreported = UnreportedEpisodes()
+        self._unreported = rollouts.UnreportedEpisodes()
 
     @property
     def run_id(self) -> str:
         """The run's name, under which the trainer saves its checkpoints."""
         return self._run_id if self._previous_logger is None else str(self._previous_logger.run_id)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether a callback asks to end the run: PuffeRL has no way to stop, so the loop around it reads this."""
+        return self.loop.should_stop
 
     def attach(self, trainer: Any) -> Any:
         """Begin to record a trainer; one that was recorded before is detached.
@@ -89,7 +89,7 @@ class PuffeRLBridge:
         if trainer is self._trainer:
             return trainer
         self.detach()
-        self._trainer, self._unreported = trainer, UnreportedEpisodes()
+        self._trainer, self._unreported = trainer, rollouts.UnreportedEpisodes()
         if trainer.logger is not self:
             self._previous_logger, trainer.logger = trainer.logger, self
         self.loop.fit_start(
@@ -158,19 +158,25 @@ class PuffeRLBridge:
 
     def _evaluate(self, evaluate: Callable[[], Any]) -> Any:
         trainer = self._trainer
-        seen = lengths(trainer.stats)
-        stats = evaluate()
-        rollout: Rollout | None = None
+        seen = rollouts.lengths(trainer.stats)
+        try:
+            stats = evaluate()
+        except BaseException:
+            self._emit(rollouts.finished_episodes, seen)
+            raise
+        self._emit(rollouts.from_buffers, seen)
+        return stats
+
+    def _emit(self, make: Callable[..., Rollout | None], seen: Mapping[str, int]) -> None:
+        trainer, rollout = self._trainer, None
         with Recorder.of(self.loop).guard("PuffeRLBridge"):
             env_steps = trainer.global_step * self.loop.world_size
-            rollout = from_buffers(trainer, fresh_stats(trainer.stats, seen), env_steps=env_steps)
-        if rollout is not None and self.loop.is_open:
-            if self._unreported.update(rollout):
-                advice = "wrap each environment in pufferlib.EpisodeStats"
-                reason = f"expected an episode_return from the environments, got none; {advice}"
-                Recorder.of(self.loop).faults.report("PuffeRLBridge", reason)
-            self.loop.rollout_end(rollout)
-        return stats
+            rollout = make(trainer, rollouts.fresh_stats(trainer.stats, seen), env_steps=env_steps)
+        if rollout is None or not self.loop.is_open:
+            return
+        if self._unreported.update(rollout):
+            Recorder.of(self.loop).faults.report("PuffeRLBridge", rollouts.UNREPORTED)
+        self.loop.rollout_end(rollout)
 
     def _train(self, train: Callable[[], Any]) -> Any:
         self._losses = {}

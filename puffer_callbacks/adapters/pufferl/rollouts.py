@@ -10,6 +10,9 @@ from torch import Tensor
 
 from puffer_callbacks.rollout import Rollout
 
+UNREPORTED = (
+    "expected an episode_return from the environments, got none; wrap each environment in pufferlib.EpisodeStats"
+)
 _REPORTED_WITHIN = 10
 """Rollouts with a finished episode within which an environment reports its first statistics."""
 
@@ -47,6 +50,17 @@ def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -
         action_space=trainer.vecenv.single_action_space,
         **_episodes(stats),
     )
+
+
+def finished_episodes(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -> Rollout | None:
+    """The episodes of a rollout that was cut short, or ``None`` where the environments reported none.
+
+    Args:
+        trainer: the trainer.
+        stats: what its environments reported meanwhile.
+        env_steps: agent steps so far.
+    """
+    return Rollout(env_steps=env_steps, **_episodes(stats)) if "episode_return" in stats else None
 
 
 class UnreportedEpisodes:

@@ -54,6 +54,11 @@ class RslRlBridge:
         self._env_steps = 0
         self._undo: list[Callable[[], object]] = []
 
+    @property
+    def should_stop(self) -> bool:
+        """Whether a callback asks to end the run: ``learn`` has no way to stop, so call it in parts and read this."""
+        return self.loop.should_stop
+
     def attach(self, runner: Any) -> Any:
         """Record what a runner learns from now on; one that was recorded before is detached.
 
@@ -109,6 +114,7 @@ class RslRlBridge:
         try:
             result = learn(*args, **kwargs)
         except BaseException as error:
+            self._emit(None)
             self.loop.fail(error)
             raise
         finally:
@@ -132,15 +138,17 @@ class RslRlBridge:
         return step(obs, rewards, dones, extras)
 
     def _update(self, update: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        rollout = None
-        alg = self._runner.alg
-        with Recorder.of(self.loop).guard("RslRlBridge"):
-            rollout = self._rollouts.pop(alg.storage, env_steps=self._env_steps)
-        if rollout is not None:
-            self.loop.rollout_end(rollout)
+        self._emit(self._runner.alg.storage)
         losses = update(*args, **kwargs)
         self.loop.update_end(update_metrics(losses))
         return losses
+
+    def _emit(self, storage: Any) -> None:
+        rollout = None
+        with Recorder.of(self.loop).guard("RslRlBridge"):
+            rollout = self._rollouts.pop(storage, env_steps=self._env_steps)
+        if rollout is not None:
+            self.loop.rollout_end(rollout)
 
 
 def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:

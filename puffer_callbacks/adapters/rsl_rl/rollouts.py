@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -35,7 +36,8 @@ class StorageRollouts:
         """The rollout since the last call, or ``None`` without a step.
 
         Args:
-            storage: the algorithm's, after it has computed returns; all but its observations is copied.
+            storage: the algorithm's, after it has computed returns; all but its observations is copied. ``None`` for
+                a rollout that was cut short, of which the finished episodes count.
             env_steps: environment steps so far.
         """
         if not self._rewards:
@@ -44,21 +46,18 @@ class StorageRollouts:
         infos = {name: torch.cat(values) for name, values in self._infos.items()}
         self._rewards, self._dones, self._infos = [], [], defaultdict(list)
         returns, lengths = self._counter.finished(Rollout(rewards=rewards, dones=dones))
-        return Rollout(
-            observations=dict(storage.observations.items()),
-            actions=storage.actions.clone(),
-            rewards=rewards,
-            dones=dones,
-            **_estimates(storage),
+        episodes = Rollout(
             episode_returns=torch.from_numpy(returns),
             episode_lengths=torch.from_numpy(lengths),
             infos=infos,
             env_steps=env_steps,
         )
+        return episodes if storage is None else replace(episodes, rewards=rewards, dones=dones, **_stored(storage))
 
 
-def _estimates(storage: Any) -> dict[str, Tensor]:
-    """Fields [T, N] that the storage keeps as [T, N, 1]; of distillation it has none."""
+def _stored(storage: Any) -> dict[str, Any]:
+    """Observations, actions, and the estimates [T, N] that are kept as [T, N, 1]; of distillation there are none."""
     names = {"values": "values", "log_probs": "actions_log_prob", "advantages": "advantages", "returns": "returns"}
     found = {name: getattr(storage, stored, None) for name, stored in names.items()}
-    return {name: value.squeeze(-1).clone() for name, value in found.items() if isinstance(value, Tensor)}
+    estimates = {name: value.squeeze(-1).clone() for name, value in found.items() if isinstance(value, Tensor)}
+    return {"observations": dict(storage.observations.items()), "actions": storage.actions.clone(), **estimates}

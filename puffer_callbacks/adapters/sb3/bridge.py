@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,7 @@ try:
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.logger import KVWriter
 except ImportError as error:
-    raise ImportError("SB3Bridge needs Stable-Baselines3: pip install stable-baselines3") from error
+    raise ImportError('SB3Bridge needs Stable-Baselines3: pip install "puffer_callbacks[sb3]"') from error
 
 
 class SB3Bridge(BaseCallback):
@@ -27,7 +28,8 @@ class SB3Bridge(BaseCallback):
 
     An update's values are logged at that update, the last one included: the algorithm's own logger shows
     them a rollout late, and the last never. What other callbacks record in that logger is logged when the
-    logger dumps. Training is the same, bit for bit, with the bridge and without.
+    logger dumps. Training is the same, bit for bit, with the bridge and without. A callback that sets
+    ``trainer.should_stop``, as ``HealthCallback(stop_on=…)`` does, ends ``learn`` at the next step.
 
     Stable-Baselines3 does not inform callbacks of an exception that ends ``learn``; ``with SB3Bridge(…) as
     bridge:`` around it does.
@@ -62,8 +64,10 @@ class SB3Bridge(BaseCallback):
         self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self.rollout_steps = rollout_steps
         self._collector: RolloutCollector | None = None
+        self._guard: AbstractContextManager[Any] = nullcontext()
         self._tap = _LoggerTap(self.loop)
         self._updates: Any = None
+        self._logger: Any = None
 
     def close(self) -> None:
         """End the fit, if one is open; ``learn`` does so itself unless an exception ends it."""
@@ -95,56 +99,56 @@ class SB3Bridge(BaseCallback):
         self.close()
         model = self.model
         self._collector = collector_for(model, rollout_steps=self.rollout_steps)
-        self._updates = model.logger.name_to_value.get("train/n_updates")
+        self._logger = model.logger
+        self._updates = self._logger.name_to_value.get("train/n_updates")
         self.loop.fit_start(
             model.policy,
             _settings(model),
             optimizers=_optimizers(model) or None,
             env_steps=lambda: model.num_timesteps,
         )
-        model.logger.output_formats.append(self._tap)
+        self._guard = Recorder.of(self.loop).guard("SB3Bridge")
+        self._logger.output_formats.append(self._tap)
 
     def _on_rollout_start(self) -> None:
         self._finish_update()
 
     def _on_step(self) -> bool:
         if self._collector is not None and "infos" in self.locals:
-            with Recorder.of(self.loop).guard("SB3Bridge"):
+            with self._guard:
                 self._collector.step(self.locals["infos"], self.locals["rewards"], self.locals["dones"])
-        return True
+        return not self.loop.should_stop
 
     def _on_rollout_end(self) -> None:
         self._emit()
 
     def _on_training_end(self) -> None:
-        self._finish_update()
-        self._emit(last=True)
         self.close()
 
     def _emit(self, *, last: bool = False) -> None:
         rollout: Rollout | None = None
-        with Recorder.of(self.loop).guard("SB3Bridge"):
+        with self._guard:
             rollout = self._collector.rollout(last=last) if self._collector is not None else None
         if rollout is not None:
             self.loop.rollout_end(rollout)
 
     def _finish_update(self) -> None:
         """Log the algorithm's update, if there was one since the last call."""
-        logged = self.model.logger.name_to_value
-        updates = logged.get("train/n_updates")
-        if not self.loop.is_open or updates is None or updates == self._updates:
-            return
-        self._updates = updates
-        self.loop.update_end(train_metrics(logged))
-
-    def _finish(self) -> None:
-        """Log the last update, and leave the algorithm's logger as it was."""
         if not self.loop.is_open:
             return
-        self._finish_update()
-        formats = self.model.logger.output_formats
-        if self._tap in formats:
-            formats.remove(self._tap)
+        logged = self._logger.name_to_value
+        updates = logged.get("train/n_updates")
+        if updates is not None and updates != self._updates:
+            self._updates = updates
+            self.loop.update_end(train_metrics(logged))
+
+    def _finish(self) -> None:
+        """Log the last update and the rollout that was not complete, and leave the algorithm's logger as it was."""
+        if self.loop.is_open:
+            self._finish_update()
+            self._emit(last=True)
+            if self._tap in self._logger.output_formats:
+                self._logger.output_formats.remove(self._tap)
 
 
 class _LoggerTap(KVWriter):

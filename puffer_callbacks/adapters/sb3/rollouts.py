@@ -32,7 +32,11 @@ class RolloutCollector(ABC):
 
     @abstractmethod
     def rollout(self, *, last: bool = False) -> Rollout | None:
-        """The rollout that is complete; with ``last`` the part of one that there is."""
+        """The rollout that is complete; with ``last`` the part of one that there is, its finished episodes included."""
+
+    def _finished_episodes(self) -> Rollout | None:
+        fields = self._fields()
+        return Rollout(**fields) if len(fields["episode_returns"]) else None
 
     def _fields(self) -> dict[str, Any]:
         return {
@@ -73,8 +77,8 @@ class _OnPolicy(RolloutCollector):
     def rollout(self, *, last: bool = False) -> Rollout | None:
         rewards, self._rewards = self._rewards, []
         dones, self._dones = self._dones, []
-        if last:  # one that was cut short is not learned from
-            return None
+        if last:  # what was cut short is not learned from; its finished episodes count
+            return self._finished_episodes()
         buffer = self._model.rollout_buffer
         return Rollout(
             observations=_observations(buffer.observations),
@@ -96,6 +100,7 @@ class _OffPolicy(RolloutCollector):
         super().__init__(model)
         self._rollout_steps = rollout_steps
         self._stored = 0
+        self._first = model.replay_buffer.pos
 
     def step(self, infos: Any, rewards: Array, dones: Array) -> None:
         super().step(infos, rewards, dones)
@@ -103,9 +108,13 @@ class _OffPolicy(RolloutCollector):
 
     def rollout(self, *, last: bool = False) -> Rollout | None:
         buffer, stored = self._model.replay_buffer, self._stored
-        if not stored or (not last and stored * buffer.n_envs < self._rollout_steps):
+        if (self._first + stored) % buffer.buffer_size != buffer.pos:  # learning ended at a step, before it was stored
+            stored -= 1
+        if not last and stored * buffer.n_envs < self._rollout_steps:
             return None
-        self._stored = 0
+        self._stored, self._first = 0, buffer.pos
+        if not stored:
+            return self._finished_episodes()
         at = np.arange(buffer.pos - min(stored, buffer.buffer_size), buffer.pos) % buffer.buffer_size
         actions = buffer.actions[at]
         if hasattr(self._model.action_space, "low"):  # stored in [-1, 1]

@@ -126,7 +126,7 @@ def test_losses_stand_at_the_update_that_they_belong_to(runs):
 
 @needs_pufferlib
 def test_training_is_the_same_bit_for_bit(runs):
-    assert runs["same"]["same"]
+    assert runs["same"] == dict.fromkeys(("lstm", "continuous", "pair", "segments", "bfloat16", "offload"), True)
 
 
 @needs_pufferlib
@@ -186,6 +186,7 @@ def test_an_exception_is_recorded_and_raised(runs):
     assert run["ended_by"] == "OSError('the simulator is gone')"
     assert "OSError: the simulator is gone" in run["text"]
     assert steps(run["series"], "train/policy_loss") == [128, 256]
+    assert run["should_stop"] == [False, True, False], "as a callback asked, until the next run"
 
 
 @needs_pufferlib
@@ -254,12 +255,15 @@ def test_under_torchrun_the_first_rank_logs_the_episodes_of_all(tmp_path):
     assert max(value for _, value in first["series"]["rollout/return_max"]) == max(returns)
 
 
-def test_pufferlib_and_stable_baselines3_are_not_imported():
+def test_no_trainer_s_package_is_imported():
+    packages = {"pufferlib", "stable_baselines3", "transformers", "rsl_rl", "tensordict", "torchrl", "skrl", "tianshou"}
     code = (
-        "import sys, puffer_callbacks.adapters as adapters; adapters.PuffeRLBridge(); "
-        "assert not {'pufferlib', 'stable_baselines3'} & set(sys.modules)"
+        "import sys, lightning.pytorch; before = set(sys.modules)\n"  # torchmetrics imports transformers by itself
+        "import puffer_callbacks, puffer_callbacks.adapters as adapters\n"
+        "adapters.PuffeRLBridge(), adapters.RslRlBridge(), adapters.Loop()\n"
+        f"print({packages} & (set(sys.modules) - before))"
     )
-    finish(start("-c", code))
+    assert finish(start("-c", code)).strip() == "set()"
 
 
 def test_another_object_gets_one_clear_error():

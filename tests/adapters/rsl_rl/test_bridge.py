@@ -106,6 +106,40 @@ def test_learning_goes_on_over_the_steps_so_far(memory_logger):
     assert steps(memory_logger, "train/value_loss") == [ENVS * STEPS * at for at in range(1, 5)]
 
 
+def test_a_callback_ends_a_run_that_is_learned_in_parts():
+    class Stop(PufferCallback):
+        def on_rollout_end(self, trainer, pl_module, rollout):
+            trainer.should_stop = rollout.env_steps == 3 * ENVS * STEPS
+
+    bridge = RslRlBridge(None, [Stop()])
+    runner = bridge.attach(make_runner())
+    parts = 0
+    while not bridge.should_stop and parts < 5:
+        runner.learn(1)
+        parts += 1
+    assert parts == 3
+
+
+def test_the_episodes_of_a_rollout_that_an_exception_cut_short_count():
+    spy = Spy()
+    runner = RslRlBridge(None, [spy]).attach(make_runner())
+    act, steps = runner.alg.act, []
+
+    def broken(*observations):
+        steps.append(1)
+        if len(steps) > STEPS + 7:
+            raise OSError("the simulator is gone")
+        return act(*observations)
+
+    runner.alg.act = broken
+    with pytest.raises(OSError, match="the simulator is gone"):
+        runner.learn(4)
+    ended = [env for env in range(ENVS) for at in range(STEPS, STEPS + 7) if (at + 1) % (5 + env) == 0]
+    assert len(spy.rollouts) == 2
+    assert sorted(spy.rollouts[1].episode_lengths.tolist()) == sorted(5 + env for env in ended)
+    assert spy.rollouts[1].env_steps == ENVS * (STEPS + 7)
+
+
 def test_an_exception_is_recorded_and_raised(memory_logger, tmp_path):
     spy, tensorboard = Spy(), TensorBoardLogger(tmp_path, name="", version="")
     runner = RslRlBridge([memory_logger, tensorboard], [spy, *callbacks()]).attach(make_runner())

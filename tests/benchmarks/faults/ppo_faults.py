@@ -70,4 +70,4 @@ LARGE_REWARDS = Fault(
     ("entropy_coefficient_high", "reward_scale_large"),
     change=_constant(wrappers.scaled_reward(100.0)),
 )
-"""Stable-Baselines3's issue 2240: entropy coefficient 0.15, rewards that nobody normalizes."""
+"""As users of Stable-Baselines3 have reported it: entropy coefficient 0.15, rewards that are not normalized."""

@@ -1,0 +1,126 @@
+"""A Stable-Baselines3 run that ends before its last step: by a callback of ours, one of theirs, or an exception."""
+
+import gymnasium as gym
+import pytest
+import torch
+
+from puffer_callbacks import HealthCallback, MemoryLogger, PufferCallback, Recorder, RolloutCallback, default_callbacks
+
+pytest.importorskip("stable_baselines3")
+import stable_baselines3 as sb3
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from puffer_callbacks.adapters import SB3Bridge
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:You are trying to run:UserWarning")
+
+ALGORITHMS = {
+    "PPO": (sb3.PPO, {"n_steps": 128, "batch_size": 64, "n_epochs": 1}),
+    "A2C": (sb3.A2C, {"n_steps": 128}),
+    "DQN": (sb3.DQN, {"learning_starts": 1000, "buffer_size": 250}),
+}
+
+
+class Episodes(PufferCallback):
+    def __init__(self):
+        self.returns, self.lengths = [], []
+
+    def on_rollout_end(self, trainer, pl_module, rollout):
+        self.returns += rollout.episode_returns.tolist()
+        self.lengths += rollout.episode_lengths.tolist()
+
+
+class StopAfter(PufferCallback):
+    def __init__(self, rollouts):
+        self.left = rollouts
+
+    def on_rollout_end(self, trainer, pl_module, rollout):
+        self.left -= 1
+        trainer.should_stop = self.left <= 0
+
+
+class EndAt(BaseCallback):
+    """Ends learning at a step, by an exception or by Stable-Baselines3's own way."""
+
+    def __init__(self, step, error=None):
+        super().__init__()
+        self.step, self.error = step, error
+
+    def _on_step(self):
+        if self.num_timesteps >= self.step and self.error is not None:
+            raise self.error
+        return self.num_timesteps < self.step
+
+
+def make(name, env="CartPole-v1"):
+    kind, arguments = ALGORITHMS[name]
+    return kind("MlpPolicy", env, seed=1, device="cpu", **arguments)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_a_callback_of_ours_ends_learning_and_a_second_call_begins_anew(name):
+    model, stop = make(name), StopAfter(2)
+    bridge = SB3Bridge(None, [stop], rollout_steps=128)
+    model.learn(100_000, callback=bridge)
+    assert model.num_timesteps == 2 * 128 + 1, "the step after the rollout at which it asked"
+    stop.left = 1
+    model.learn(100_000, callback=bridge)
+    assert model.num_timesteps == 128 + 1
+
+
+def test_a_finding_ends_learning(memory_logger):
+    health = HealthCallback(stop_on="warning")
+    model = sb3.PPO("MlpPolicy", "CartPole-v1", learning_rate=1.0, n_steps=128, n_epochs=2, seed=1, device="cpu")
+    model.learn(20_000, callback=SB3Bridge(memory_logger, default_callbacks(health=health)))
+    assert model.num_timesteps < 10_000
+    assert health.findings
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+@pytest.mark.parametrize("end", ["callback", "exception", "exception in a block"])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_finished_episode_counts(name, end, monitored):
+    episodes, logger = Episodes(), MemoryLogger()
+    env = gym.wrappers.RecordEpisodeStatistics(gym.make("CartPole-v1"))  # the truth
+    model = make(name, env if monitored else DummyVecEnv([lambda: env]))
+    bridge = SB3Bridge(logger, [Recorder(overhead_budget=1.0), RolloutCallback(), episodes])
+    if end == "callback":
+        model.learn(1000, callback=[bridge, EndAt(300)])
+    elif end == "exception":
+        with pytest.raises(OSError, match="boom"):
+            model.learn(1000, callback=[bridge, EndAt(300, OSError("boom"))])
+        bridge.close()
+    else:
+        with pytest.raises(OSError, match="boom"), bridge:
+            model.learn(1000, callback=[bridge, EndAt(300, OSError("boom"))])
+    assert episodes.returns == list(env.return_queue)
+    assert episodes.lengths == list(env.length_queue)
+    assert sum(episodes.lengths) > 2 * 128, "some of them after the last rollout that was complete"
+    assert logger.series("train/reward")[-1][0] == 300
+    assert "OSError: boom" in logger.text if end == "exception in a block" else True
+    assert not model.logger.output_formats
+
+
+def test_a_step_that_was_not_stored_is_in_no_rollout():
+    class Rollouts(PufferCallback):
+        def on_rollout_end(self, trainer, pl_module, rollout):
+            self.last = rollout
+
+    last, model = Rollouts(), make("DQN")
+    model.learn(1000, callback=[SB3Bridge(None, last), EndAt(300)])
+    stored = torch.from_numpy(model.replay_buffer.observations)
+    assert model.replay_buffer.pos == 299 % 250
+    assert torch.equal(last.last.observations, stored.roll(-49, 0)), "the last 250, in the order of their steps"
+
+
+def test_the_logger_of_a_run_that_an_exception_ended_is_left_as_it_was(memory_logger):
+    bridge = SB3Bridge(memory_logger, [Recorder(overhead_budget=1.0)])
+    first, second = make("PPO"), make("PPO")
+    with pytest.raises(OSError, match="boom"):
+        first.learn(1000, callback=[bridge, EndAt(300, OSError("boom"))])
+    logger = first.logger
+    second.num_timesteps = 300
+    second.learn(128, callback=bridge, reset_num_timesteps=False)
+    assert not logger.output_formats
+    assert not second.logger.output_formats
