@@ -13,8 +13,7 @@ from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.callbacks.rollout_looks import RolloutLooks
 from puffer_callbacks.callbacks.run_facts import as_scalars, facts_of_run, with_action_space
 from puffer_callbacks.faults import format_error
-from puffer_callbacks.health import Diagnosis, Finding, selected_rules
-from puffer_callbacks.health.finding import Severity
+from puffer_callbacks.health import Diagnosis, Finding, Severity, selected_rules
 from puffer_callbacks.health.monitor import Monitor
 from puffer_callbacks.health.panel import panel
 from puffer_callbacks.health.tracker import Change
