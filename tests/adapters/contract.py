@@ -264,10 +264,11 @@ def strict() -> Recorder:
 
 
 SCENARIOS = (fit_twice, no_logger, two_loggers, no_rollout, exception)
+ALONE = (fit_twice, no_rollout)
 
 
 def cases() -> Iterator[tuple[str, Callable[[], list[Any]], Callable[..., None]]]:
-    """Callback by scenario."""
+    """Callback by scenario; together they meet every one, alone those in which they may need each other."""
     for name, callbacks in kinds().items():
-        for scenario in SCENARIOS:
+        for scenario in SCENARIOS if name in ("default_callbacks", "all") else ALONE:
             yield name, callbacks, scenario
