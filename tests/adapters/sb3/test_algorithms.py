@@ -19,7 +19,7 @@ from puffer_callbacks.adapters import SB3Bridge
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:You are trying to run:UserWarning")
 
 ON_POLICY = {"n_steps": 64, "batch_size": 32}
-OFF_POLICY = {"learning_starts": 20, "buffer_size": 200, "policy_kwargs": {"net_arch": [16]}}
+OFF_POLICY = {"learning_starts": 20, "buffer_size": 200, "batch_size": 8, "policy_kwargs": {"net_arch": [16]}}
 HER = {**OFF_POLICY, "replay_buffer_class": "HerReplayBuffer"}
 ALGORITHMS = {
     "PPO": ("MlpPolicy", "CartPole-v1", {**ON_POLICY, "n_epochs": 2}),
