@@ -1,6 +1,7 @@
 import io
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_the_event_s_time_is_the_row_s(quiet_trainer, logger, tmp_path):
 
 def test_environment_steps_beyond_float32_are_exact_as_the_step_of_a_row(quiet_trainer, logger, tmp_path):
     steps = [2**24 + 1, 100_000_003, 2**40 + 1]  # which float32 would round
-    module = Agent(script(12), make=lambda at, env_steps: random_rollout(at, 0, env_steps=steps[at]))
+    module = Agent(script(12), make=lambda at, env_steps: replace(random_rollout(at, 0), env_steps=steps[at]))
     fit(quiet_trainer, logger, *default_callbacks(metrics=4), module=module)
     found = tensorboard_scalars(tmp_path)
     assert [step for step, _ in found["train/reward"]] == [step for step, _ in found["time/env_steps"]] == steps
