@@ -94,11 +94,11 @@ def messages(calls: Calls, ranks: int) -> dict[str, tuple[int, int]]:
 class Work:
     """The work of a round, on one rank."""
 
-    def __init__(self, rank: int, ranks: int, loops: Sequence[Loop], model: nn.Module) -> None:
+    def __init__(self, rank: int, ranks: int, loops: Sequence[Loop], models: Sequence[nn.Module]) -> None:
         self.ranks, self.rollouts, self.histograms = ranks, *loops
-        self.rollout = random_rollout(rank, 0, steps=STEPS, envs=ENVS, env_steps=0)
-        self.weights = dict(model.named_parameters())
-        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        self.rollout = random_rollout(rank, 0, steps=STEPS, envs=ENVS)
+        self.weights = dict(models[0].named_parameters())
+        self.optimizers = [torch.optim.SGD(model.parameters(), lr=0.0) for model in models]
         self.at = 0
 
     def prepare(self) -> None:
@@ -107,9 +107,10 @@ class Work:
         rollout = replace(self.rollout, env_steps=self.at * STEPS * ENVS * self.ranks)
         for loop in (self.rollouts, self.histograms):
             loop.rollout_end(rollout)
-        for weight in self.weights.values():
-            weight.grad = torch.ones_like(weight)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for weight in optimizer.param_groups[0]["params"]:
+                weight.grad = torch.ones_like(weight)
+            optimizer.step()
 
     def each(self) -> Iterator[tuple[str, Callable[[], Any]]]:
         """What is measured, by name."""
@@ -127,15 +128,15 @@ def measure(rank: int, ranks: int, folder: str, rounds: int) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=ranks)
-    model, times = network(), defaultdict[str, list[tuple[float, float]]](list)
+    models, times = (network(), network()), defaultdict[str, list[tuple[float, float]]](list)
     calls: dict[str, Calls] = {}
     with (
         Loop(MemoryLogger(), [Recorder(overhead_budget=1.0), RolloutCallback()]) as rollouts,
         Loop(MemoryLogger(), [Recorder(overhead_budget=1.0), HistogramCallback(1, gradients=False)]) as histograms,
     ):
-        for loop in (rollouts, histograms):
+        for loop, model in zip((rollouts, histograms), models, strict=True):
             loop.fit_start(model, {})
-        work = Work(rank, ranks, (rollouts, histograms), model)
+        work = Work(rank, ranks, (rollouts, histograms), models)
         for _ in range(rounds):
             work.prepare()
             for name, action in work.each():
