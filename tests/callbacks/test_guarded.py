@@ -58,7 +58,7 @@ PLAIN = [
     *((MetricsCallback, name) for name in ("update", "open_means")),
     *((Counters, name) for name in ("watch", "_after_step", "axes", "state_dict")),
     *((OptimizerSteps, name) for name in ("open", "before_step", "_measure_before_clip", "_after_step", "_refresh")),
-    *((BackwardNorms, name) for name in ("watch", "keep", "have_changed")),
+    *((BackwardNorms, name) for name in ("watch", "keep")),
     *((OptimizerSchedule, name) for name in ("wanted_from", "is_due", "mark")),
     *((RowLog, name) for name in ("start", "record", "advance", "write", "close", "state_dict")),
     *((Run, name) for name in ("open", "start", "record", "close", "state_dict")),
