@@ -91,8 +91,9 @@ def judge(folder: Path) -> int:
         found = [(run, find(run)) for run in faults]
         alarms = sum(bool(find(run)) for run in healthy)
         tests = (_caught, _first, _three)
-        shares = [sum(test(run, modes) for run, modes in found) / len(faults) for test in tests]
-        print(f"| {name} | {' | '.join(f'{share:.1%}' for share in shares)} | {alarms} of {len(healthy)} |")
+        counts = [sum(test(run, modes) for run, modes in found) for test in tests]
+        shares = " | ".join(f"{count / len(faults):.1%}" if faults else "–" for count in counts)
+        print(f"| {name} | {shares} | {alarms} of {len(healthy)} |")
     return 0
 
 
