@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.plots.scores import near
+from puffer_callbacks.runs.sources import source_of
 from puffer_callbacks.values.vocabulary import describe
 
 if TYPE_CHECKING:
@@ -126,12 +127,14 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
     named = {**run.canonical, **{tag: run.series(tag) for tag in run.tags if tag not in run.canonical}}
     found: dict[str, tuple[Series, list[str]]] = {}
     same: dict[bytes, list[str]] = {}
+    source = source_of(run.tags)
     for tag in sorted(named, key=lambda tag: (tag not in run.canonical, *_place(tag), tag)):
         steps, values = named[tag]
         if np.array_equal(steps, values):
             continue
         twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])
-        first = next((twin for twin in twins if _is_copy(tag, twin, values)), None)
+        ours = tag if tag in run.canonical else next(iter(source.translate({tag: named[tag]})), tag)
+        first = next((twin for twin in twins if _is_copy(ours, twin, values)), None)
         if first is None:
             twins.append(tag)
             found[tag] = (steps, values), []

@@ -42,6 +42,14 @@ def test_numbers_that_agree_by_chance_are_shown_twice():
     assert len(titles([constants])["Policy and critic"]) == 2
 
 
+def test_a_name_of_another_library_is_a_copy_of_what_it_means():
+    run = run_of({"rollout/ep_rew_mean": RISING, "rollout/ep_len_mean": RISING})  # as of CartPole
+    assert {chart.tag: chart.copies for chart in sections([run])["Returns"]} == {
+        "train/reward": ["rollout/ep_rew_mean"],
+        "train/episode_length": ["rollout/ep_len_mean"],
+    }
+
+
 def test_the_steps_themselves_are_no_curve():
     run = run_of(
         {"train/reward": RISING, "time/env_steps": [(0, 0.0), (64, 64.0)], "agent_steps": [(0, 0.0), (64, 64.0)]}
