@@ -44,14 +44,15 @@ def _flatten(config: object, prefix: str, depth: int) -> dict[str, Setting]:
 
 
 def _is_nested(value: object) -> bool:
-    if _is_sequence(value):
+    if is_sequence(value):
         return any(_is_nested(entry) for _, entry in _items(value) if entry is not value)
     if isinstance(value, Mapping):
         return len(value) > 0
     return isinstance(value, Namespace) or (is_dataclass(value) and not isinstance(value, type))
 
 
-def _is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
+    """Whether a value is a list of others, OmegaConf's included."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview | range)
 
 
@@ -60,7 +61,7 @@ def _items(config: Any) -> Iterator[tuple[str, Any]]:
         config = vars(config)
     elif is_dataclass(config) and not isinstance(config, type):
         config = {field.name: getattr(config, field.name) for field in fields(config)}
-    for name in range(len(config)) if _is_sequence(config) else config:
+    for name in range(len(config)) if is_sequence(config) else config:
         try:
             value = config[name]
         except Exception:  # a value that is missing or refers to one

@@ -2,10 +2,12 @@
 
 import re
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import is_dataclass
 from typing import Any
+
+from puffer_callbacks.config.flatten import is_sequence
 
 REDACTED = "<redacted>"
 _MAX_DEPTH = 16
@@ -128,21 +130,31 @@ class Redactor:
 def _parts(config: Any) -> dict[Any, Any]:
     """The values that a configuration holds, by their names or positions."""
     if isinstance(config, Mapping):
-        return dict(config)
-    if isinstance(config, list | tuple):
-        return dict(enumerate(config))
+        return dict(_readable(config, config))
+    if is_sequence(config):
+        return dict(_readable(config, range(len(config))))
     if isinstance(config, Namespace) or (is_dataclass(config) and not isinstance(config, type)):
         return dict(vars(config))
     return {}
 
 
+def _readable(config: Any, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    """What is there: OmegaConf raises for a value that is missing, or refers to one."""
+    for key in keys:
+        try:
+            part = config[key]
+        except Exception:
+            continue
+        yield key, part
+
+
 def _with_parts(config: Any, changed: dict[Any, Any]) -> Any:
     """A copy of the configuration with some of its parts changed."""
     if isinstance(config, Mapping):
-        parts = {**config, **changed}
+        parts = _parts(config) | changed
         return type(config)(parts) if isinstance(config, dict) else parts
-    if isinstance(config, list | tuple):
-        return [changed.get(at, part) for at, part in enumerate(config)]
+    if is_sequence(config):
+        return list((_parts(config) | changed).values())
     other = copy(config)
     vars(other).update(changed)
     return other

@@ -150,3 +150,12 @@ def test_a_configuration_without_a_secret_is_the_same_object():
     config = {"gamma": 0.99, "nan": float("nan"), "deep": [{"er": ("x", None)}]}
     config["self"] = config
     assert Redactor().redact_all(config) is config
+
+
+def test_of_omegaconf_missing_values_alone_are_left_out():
+    create = pytest.importorskip("omegaconf").OmegaConf.create
+    hidden = {"hosts": [{"name": "a", "password": "pw"}, "???"], "entity": "???", "refers": "${entity}", "gamma": 0.99}
+    redacted = Redactor().redact_all({"cfg": create(hidden), "lr": 0.1})
+    assert redacted == {"cfg": {"hosts": [{"name": "a", "password": REDACTED}], "gamma": 0.99}, "lr": 0.1}
+    config = {"cfg": create({"gamma": 0.99, "entity": "???"}), "lr": 0.1}
+    assert Redactor().redact_all(config) is config
