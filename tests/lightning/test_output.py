@@ -1,5 +1,6 @@
 """Lightning's progress bars, summaries, timers and profilers beside all of ours: the same fit, and they see ours."""
 
+import logging
 from datetime import timedelta
 
 import numpy as np
@@ -61,6 +62,7 @@ def test_a_timer_that_ends_the_fit(tmp_path):
 
 
 def test_model_summary(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="lightning.pytorch")
     found, _ = both(tmp_path, lambda: ModelSummary(max_depth=-1))
     check(found)
     assert caplog.text.count("backbone.0") == 2
