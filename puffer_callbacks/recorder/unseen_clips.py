@@ -42,7 +42,8 @@ class BackwardNorms:
         """Keep the norms of each backward pass from now on, until ``release``."""
         if not self._handles:
             leaves = [p for p in parameters if p.requires_grad and p.is_leaf and not is_lazy(p)]
-            self._handles = [p.register_post_accumulate_grad_hook(self._after_accumulation) for p in leaves]
+            hook = self._after_accumulation
+            self._handles = [p.register_post_accumulate_grad_hook(hook) for p in leaves]  # type: ignore[no-untyped-call]
 
     def release(self) -> None:
         """Leave the parameters alone."""
@@ -73,7 +74,7 @@ class BackwardNorms:
 
 
 def _at_end_of_backward(function: Callable[[], None]) -> None:
-    torch.autograd.Variable._execution_engine.queue_callback(function)  # type: ignore[attr-defined]
+    torch.autograd.Variable._execution_engine.queue_callback(function)
 
 
 @torch.no_grad()
