@@ -59,10 +59,9 @@ class FlightRecorder:
         """What is not finite in a rollout and among the losses before it, by name, in the order of the data's way."""
         losses, self._losses = self._losses, []
         found = {"loss": torch.stack(losses)} if losses else {}
-        everything = found | rollout_fields(rollout)
         if rollout.advantages is not None and not nonfinite_names(found | {"advantages": rollout.advantages}):
             return []  # observations, rewards and values all reach the advantages
-        return nonfinite_names(everything)
+        return nonfinite_names(found | rollout_fields(rollout))
 
     def remember(self, module: Any, optimizers: Iterable[Any]) -> None:
         """Copy the state, in place of the last copy."""

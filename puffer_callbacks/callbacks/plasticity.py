@@ -80,8 +80,7 @@ class PlasticityCallback(PufferCallback):
         is_first, self._saw_rollout = not self._saw_rollout, True
         is_due = self._every.fires(Recorder.of(trainer).counters.optimizer_steps)
         if (is_first or is_due) and isinstance(rollout.observations, Tensor):
-            stride = -(-rollout.num_steps * rollout.num_envs // self.num_samples) or 1
-            self._probe = rollout.observations.detach().flatten(0, 1)[::stride]
+            self._probe = rollout.even_sample(rollout.observations, most=self.num_samples)
             self._record(trainer, pl_module)
             self._probe = None
 

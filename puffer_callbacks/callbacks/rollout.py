@@ -115,7 +115,7 @@ class RolloutCallback(PufferCallback):
         rollouts = [*before, rollout] if x == recorder.run.x else [rollout]
         self._at_one_x = (recorder.run.x, rollouts)
         fresh = pool([rollout])
-        statistics = self._counted(pool(rollouts) if before else fresh, fresh=fresh)
+        statistics = self._counted(pool(rollouts) if len(rollouts) > 1 else fresh, fresh=fresh)
         recorder.record(statistics | self._over_last_episodes([rollout]))
 
     def _gather(self, recorder: Recorder) -> None:

@@ -89,9 +89,8 @@ class RolloutLooks:
         """Dormant and saturated units, by a forward pass over some observations, unless it failed before."""
         if policy is None or self._cannot_pass or not isinstance(rollout.observations, Tensor):
             return {}
-        stride = -(-rollout.num_steps * rollout.num_envs // _OBSERVATIONS)
         try:
-            observations = rollout.observations.detach().flatten(0, 1)[::stride]
+            observations = rollout.even_sample(rollout.observations, most=_OBSERVATIONS)
             return layer_plasticity(policy, observations, names=("dormant_ratio", "saturated_ratio"))
         except ValueError:  # a policy that takes something else
             self._cannot_pass = True

@@ -8,12 +8,8 @@ from puffer_callbacks.distributed import broadcast_json, gather_json
 from puffer_callbacks.recorder.interval_sums import IntervalSums, Total, merge_totals
 from puffer_callbacks.recorder.metric_objects import compute_and_reset, has_updates
 from puffer_callbacks.values.scalars import Scalar
+from puffer_callbacks.values.vocabulary import LOSSES
 
-_LOSSES = {
-    "policy_loss": ("losses/policy", 1.0),
-    "value_loss": ("losses/value", 1.0),
-    "entropy": ("losses/entropy", -1.0),
-}
 _DIAGNOSTICS = {"approx_kl", "old_approx_kl", "clip_fraction", "explained_variance"}
 
 Tags = list[tuple[str, float]]
@@ -100,7 +96,7 @@ def tags(name: str) -> Tags:
     if name in _DIAGNOSTICS:
         return [(f"diagnostics/{name}", 1.0)]
     named = [(f"train/{name}", 1.0)]
-    return [*named, _LOSSES[name]] if name in _LOSSES else named
+    return [*named, LOSSES[name]] if name in LOSSES else named
 
 
 def with_tags(totals: Totals, *, excluded: Iterable[str] = ()) -> Iterator[tuple[Tags, Total]]:

@@ -9,6 +9,7 @@ from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import Number
 from puffer_callbacks.health.returns import Returns, returns_of
 from puffer_callbacks.health.series import Series, median
+from puffer_callbacks.values.vocabulary import LOSSES
 
 BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
@@ -18,12 +19,6 @@ _RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
 _MIN_RETURNS = 8
 _OF_ROLLOUTS = ("rollout/", "diagnostics/", "losses/")
 _MIN_UNPLANNED = 30
-_SAME = {
-    "losses/policy": ("train/policy_loss", 1.0),
-    "losses/value": ("train/value_loss", 1.0),
-    "losses/entropy": ("train/entropy", -1.0),
-}
-"""Tags with the number of another one, and its sign there: logs of other libraries have the other one alone."""
 
 
 class NotJudged(Exception):  # an outcome, not an error
@@ -45,9 +40,10 @@ class Evidence:
 
     def __init__(self, series: Mapping[str, tuple[np.ndarray, np.ndarray]], facts: Facts) -> None:
         self.raw = {tag: Series(np.asarray(s, np.int64), np.asarray(v, np.float64)) for tag, (s, v) in series.items()}
-        for tag, (other, sign) in _SAME.items():
-            if tag not in self.raw and other in self.raw:
-                self.raw[tag] = Series(self.raw[other].steps, sign * self.raw[other].values)
+        for name, (tag, sign) in LOSSES.items():  # logs of other libraries have no group of losses
+            other = self.raw.get(f"train/{name}")
+            if tag not in self.raw and other is not None:
+                self.raw[tag] = Series(other.steps, sign * other.values)
         self.facts = facts
         self._finite: dict[str, Series] = {}
 

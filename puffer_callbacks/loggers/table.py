@@ -7,16 +7,14 @@ from textwrap import wrap
 
 from puffer_callbacks.loggers.lines import is_count
 from puffer_callbacks.values.terminal import WIDTH
-from puffer_callbacks.values.vocabulary import VOCABULARY, describe
+from puffer_callbacks.values.vocabulary import LOSSES, VOCABULARY, describe
 
 _GROUP = 14  # characters of the first column
 _MAX_ROWS = 5  # of a group; a deep network has hundreds of update ratios
 _DUPLICATES = {
     "rollout/return_mean": "train/reward",
     "rollout/episode_length_mean": "train/episode_length",
-    "losses/policy": "train/policy_loss",
-    "losses/value": "train/value_loss",
-    "losses/entropy": "train/entropy",
+    **{tag: f"train/{name}" for name, (tag, _) in LOSSES.items()},
 }
 """Tags with the value of another one, up to its sign; they are left out where both are there."""
 

@@ -96,8 +96,8 @@ def to_floats(scalars: Mapping[str, Scalar]) -> dict[str, float]:
 
 def _gather(outputs: Mapping[object, object], scalars: dict[str, Scalar], prefix: str, depth: int = 16) -> None:
     for name, value in outputs.items():
-        scalar = _as_scalar_tensor(value) if type(value) is Tensor else as_scalar(value)
+        scalar = as_scalar(value)
         if scalar is not None:
-            scalars[f"{prefix}{name}" if prefix else str(name)] = scalar
+            scalars[f"{prefix}{name}"] = scalar
         elif depth and isinstance(value, Mapping):  # bounds a mapping that contains itself
             _gather(value, scalars, f"{prefix}{name}/", depth - 1)

@@ -4,6 +4,13 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+LOSSES = {
+    "policy_loss": ("losses/policy", 1.0),
+    "value_loss": ("losses/value", 1.0),
+    "entropy": ("losses/entropy", -1.0),
+}
+"""A training step's scalar, which is ``train/<name>``, to its tag among the grouped losses and its sign there."""
+
 
 @dataclass(frozen=True)
 class Description:

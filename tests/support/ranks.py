@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 
@@ -35,27 +37,34 @@ class RankedAgent(Agent):
         self.make = lambda at, env_steps: rollout(rank, at, env_steps)
 
     def teardown(self, stage: str) -> None:
-        if self.global_rank == 0:
-            self.results.write_text(json.dumps({tag: self.memory.series(tag) for tag in self.memory.tags}))
+        leave_series(self)
 
 
-def main(results: Path) -> None:
-    logger = MemoryLogger()
+def leave_series(module: Any) -> None:
+    """Write what rank 0 logged."""
+    if module.global_rank == 0:
+        memory: MemoryLogger = module.memory
+        module.results.write_text(json.dumps({tag: memory.series(tag) for tag in memory.tags}))
+
+
+def fit_on_two_ranks(module: Any, callbacks: Sequence[pl.Callback], **settings: Any) -> None:
+    """Fit a module that has its ``memory`` logger and the path of its ``results``."""
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=2,
         strategy="ddp_fork",
         max_epochs=1,
-        logger=logger,
-        callbacks=[RolloutCallback(), MetricsCallback(8)],
+        logger=module.memory,
+        callbacks=list(callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         enable_checkpointing=False,
-        default_root_dir=results.parent,
+        default_root_dir=module.results.parent,
         use_distributed_sampler=False,
+        **settings,
     )
-    trainer.fit(RankedAgent(logger, results))
+    trainer.fit(module)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    fit_on_two_ranks(RankedAgent(MemoryLogger(), Path(sys.argv[1])), [RolloutCallback(), MetricsCallback(8)])

@@ -1,11 +1,9 @@
 """A run of two ranks over gloo whose module logs with ``self.log``: ``python self_log_ranks.py RESULTS.json``."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 from torchmetrics import MeanMetric
 
@@ -13,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from puffer_callbacks import MemoryLogger, MetricsCallback
 from tests.support.models import Supervised, losses
+from tests.support.ranks import fit_on_two_ranks, leave_series
 
 BATCHES = 20
 VALUES = np.random.default_rng(0).normal(size=(2, BATCHES))
@@ -40,28 +39,8 @@ class Ranked(Supervised):
         return range(2)
 
     def teardown(self, stage: str) -> None:
-        if self.global_rank == 0:
-            self.results.write_text(json.dumps({tag: self.memory.series(tag) for tag in self.memory.tags}))
-
-
-def main(results: Path) -> None:
-    logger = MemoryLogger()
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        devices=2,
-        strategy="ddp_fork",
-        max_epochs=1,
-        logger=logger,
-        log_every_n_steps=5,
-        callbacks=[MetricsCallback(8)],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=results.parent,
-        use_distributed_sampler=False,
-    )
-    trainer.fit(Ranked(logger, results))
+        leave_series(self)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    fit_on_two_ranks(Ranked(MemoryLogger(), Path(sys.argv[1])), [MetricsCallback(8)], log_every_n_steps=5)

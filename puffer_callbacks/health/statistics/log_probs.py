@@ -36,8 +36,8 @@ class PolicySample:
         tensors = {name: getattr(rollout, name) for name in names}
         if not rollout.num_steps or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
             return None
-        stride = -(-rollout.num_steps * rollout.num_envs // _MAX_STEPS)
-        return cls(**{name: tensor.detach().flatten(0, 1)[::stride].clone() for name, tensor in tensors.items()})
+        samples = {name: rollout.even_sample(tensor, most=_MAX_STEPS) for name, tensor in tensors.items()}
+        return cls(**{name: sample.clone() for name, sample in samples.items()})
 
 
 def policy_log_probs(module: Any, samples: Sequence[PolicySample]) -> list[Tensor] | None:

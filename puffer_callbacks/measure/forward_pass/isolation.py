@@ -13,9 +13,6 @@ from torch import Tensor, nn
 LARGEST_COPY = 16 * 2**20
 """Bytes; a larger tensor of the module's state is checked for changes, not copied."""
 
-_ISOLATED: set[int] = set()
-"""Modules, by id, that a context isolates now."""
-
 
 @contextmanager
 def isolated(module: nn.Module) -> Iterator[None]:
@@ -23,8 +20,7 @@ def isolated(module: nn.Module) -> Iterator[None]:
 
     Restored are every submodule's attributes (its ``training`` flag, a counter, a hidden state), the contents
     of its buffers and other tensors, and the random number generators. ``eval()`` is not called, since
-    some modules do more in it than set the flag. A compiled module runs eagerly. Within a context of the module, or of
-    one that it is a part of, a further context does nothing.
+    some modules do more in it than set the flag. A compiled module runs eagerly.
 
     Args:
         module: the module that runs in the context.
@@ -40,18 +36,10 @@ def isolated(module: nn.Module) -> Iterator[None]:
         >>> module.training
         True
     """
-    if id(module) in _ISOLATED:
-        yield
-        return
-    parts = {id(part) for part in module.modules()} - _ISOLATED
     with preserved_random_state(), _preserved_state(module), _eager(), torch.no_grad():
         for part in module.modules():
             part.training = False
-        _ISOLATED.update(parts)
-        try:
-            yield
-        finally:
-            _ISOLATED.difference_update(parts)
+        yield
 
 
 @contextmanager
