@@ -1,7 +1,7 @@
 """The writer of a run, composed."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from puffer_callbacks.axes import Axes
@@ -12,9 +12,12 @@ from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer, writer_for
+from puffer_callbacks.writers.fallback import FallbackWriter
 
 
-def default_writer(loggers: Iterable[Any], faults: Faults, *, take_row: TakeRow | None = None) -> MultiWriter:
+def default_writer(
+    loggers: Iterable[Any], faults: Faults, *, take_row: TakeRow | None = None, logged_names: Set[str] = frozenset()
+) -> MultiWriter:
     """The writer that brings a run's rows to all of its loggers.
 
     ``MultiWriter`` → ``AsyncWriter`` → ``RetryingWriter`` → the logger's own, such as ``TensorBoardWriter``. A
@@ -24,6 +27,8 @@ def default_writer(loggers: Iterable[Any], faults: Faults, *, take_row: TakeRow 
         loggers: the run's Lightning loggers; Lightning's ``DummyLogger`` (``fast_dev_run``) is passed over.
         faults: where a failing logger is reported.
         take_row: given what others log by ``log_metrics``; see ``LoggerCalls``.
+        logged_names: the tags of rows that were taken. A logger without a writer of ours, and one whose
+            ``log_metrics`` the user has replaced, is given those rows as Lightning gives them, and not ours.
 
     Example:
         >>> from puffer_callbacks import Axes, MemoryLogger
@@ -40,7 +45,10 @@ def default_writer(loggers: Iterable[Any], faults: Faults, *, take_row: TakeRow 
             retrying = RetryingWriter(writer, name=name, faults=faults)
             is_immediate = writer.immediate or faults.strict
             routed = retrying if is_immediate else AsyncWriter(retrying)
-            calls[writer.destination] = LoggerCalls(routed, faults, take_row=take_row)
+            keeps_rows = isinstance(writer, FallbackWriter) or not _has_its_class_s_method(logger)
+            if keeps_rows:
+                routed.excluded = logged_names
+            calls[writer.destination] = LoggerCalls(routed, faults, take_row=take_row, keeps_rows=keeps_rows)
         calls[writer.destination].route(logger, name)
     return MultiWriter([each.writer for each in calls.values()], faults)
 
@@ -66,6 +74,11 @@ def _open(logger: Any) -> Writer:
     except Exception as error:
         return _UnopenedWriter(logger, error)
     return writer
+
+
+def _has_its_class_s_method(logger: Any) -> bool:
+    """Whether ``log_metrics`` is not the user's own: one put on the object, or a mock's."""
+    return hasattr(type(logger), "log_metrics") and "log_metrics" not in getattr(logger, "__dict__", {})
 
 
 class _UnopenedWriter(Writer):

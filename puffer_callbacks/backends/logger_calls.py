@@ -31,14 +31,20 @@ class LoggerCalls:
         writer: what brings rows to the destination.
         faults: reported after each call, on the caller's thread.
         take_row: given the metrics of ``log_metrics``; where it returns true the logger is not called.
+        keeps_rows: whether it is called all the same.
     """
 
     def __init__(
-        self, writer: AsyncWriter | RetryingWriter, faults: Faults, *, take_row: TakeRow | None = None
+        self,
+        writer: AsyncWriter | RetryingWriter,
+        faults: Faults,
+        *,
+        take_row: TakeRow | None = None,
+        keeps_rows: bool = False,
     ) -> None:
         self.writer = writer
         self._faults = faults
-        self._take_row = take_row
+        self._take_row, self._keeps_rows = take_row, keeps_rows
         self._loggers: list[Any] = []
         self._last_row: tuple[Any, ...] | None = None
 
@@ -79,7 +85,8 @@ class LoggerCalls:
             with announced_if_slow(f"{self.writer.name}.{name}"):
                 return self.writer.call(action)
         if name == _ROW:
-            if self._is_taken(action) or self._is_repeated(action):
+            is_taken = self._is_taken(action) and not self._keeps_rows
+            if is_taken or self._is_repeated(action):
                 return None
             if isinstance(self.writer, AsyncWriter):
                 action = partial(action.func, *_snapshot(action.args), **_snapshot(action.keywords))

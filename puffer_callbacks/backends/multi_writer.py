@@ -72,9 +72,11 @@ class MultiWriter(Writer):
         self.faults.report_deferred()
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
-        """Write the row to every logger."""
+        """Write the row to every logger, without the tags that it has from others."""
         for writer in self.writers:
-            writer.write(values, axes)
+            excluded = writer.excluded
+            kept = {tag: value for tag, value in values.items() if tag not in excluded} if excluded else values
+            writer.write(kept, axes)
         self.faults.report_deferred()
 
     def flush(self) -> None:

@@ -183,6 +183,8 @@ class MetricsCallback(PufferCallback):
             self._saw_scalars = True
 
     def _record(self, recorder: Recorder, totals: Totals) -> None:
+        if self._logged.names:
+            recorder.run.logged_names.update(self._logged.names, {"epoch"})
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the number of steps that a mean is over
         others = recorder.latest.keys() - self._latest.keys()  # of other callbacks
         for named, (total, count, nonfinite) in with_tags(totals, excluded=others):

@@ -98,12 +98,20 @@ class LoggedRows:
         trainer: whose loggers they are; one without ``logged_metrics`` has no rows.
         readers: callbacks with ``unlogged(values)``, which returns what of a row they do not log themselves.
         record: adds values to the open row.
+        names: where the tags of the rows, and of what is recorded of them, are added.
     """
 
-    def __init__(self, trainer: Any, readers: Iterable[Any], *, record: Callable[[Mapping[str, float]], None]) -> None:
+    def __init__(
+        self,
+        trainer: Any,
+        readers: Iterable[Any],
+        *,
+        record: Callable[[Mapping[str, float]], None],
+        names: set[str],
+    ) -> None:
         self._values: Mapping[str, Any] = getattr(trainer, "logged_metrics", {})
         self._readers = [reader for reader in readers if callable(getattr(reader, "unlogged", None))]
-        self._record = record
+        self._record, self._names = record, names
         self._last: Mapping[str, Any] | None = None
 
     def take(self, metrics: Mapping[str, Any]) -> bool:
@@ -122,6 +130,7 @@ class LoggedRows:
         values = {name: float(value) for name, value in metrics.items()}
         for reader in self._readers:
             values = reader.unlogged(values)
+        self._names.update(metrics, values)
         if values:
             self._record(values)
         self._last = metrics

@@ -39,6 +39,8 @@ class Run:
         self._elapsed = 0.0
         self._ended: dict[str, Any] = {}
         self._guards: dict[str, Guard] = {}
+        self.logged_names: set[str] = set()
+        """The tags that Lightning gives loggers by itself, as what modules log with ``self.log``."""
 
     def guard(self, name: str) -> Guard:
         """A block whose time counts as overhead and whose faults are reported, not raised."""
@@ -55,7 +57,7 @@ class Run:
     def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
         """Open the writers."""
         self.faults.reset()
-        backends = default_writer(loggers, self.faults, take_row=self._take_row)
+        backends = default_writer(loggers, self.faults, take_row=self._take_row, logged_names=self.logged_names)
         self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
         self._process = os.getpid()
         atexit.register(self._at_exit)

@@ -1,6 +1,7 @@
 """The training steps of a fit: each is added up, and the callbacks that are due are called."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ class Recording(Protocol):
 
     budget: Budget
     counters: Counters
+    logged_names: set[str]
     stopwatch: Stopwatch
 
     def guard(self, name: str) -> Guard:
@@ -57,9 +59,8 @@ class TrainingSteps:
         self._is_first, self._is_between_epochs = True, False
         self._batch: Any = None
         self._unpublished: dict[str, float] = {}
-        self.logged_rows = LoggedRows(
-            trainer, self._callbacks, record=lambda values: run.record(values, monitored=False)
-        )
+        record = partial(run.record, monitored=False)
+        self.logged_rows = LoggedRows(trainer, self._callbacks, record=record, names=run.logged_names)
         """The rows that Lightning logs by itself."""
         for callback in self._callbacks:
             if callable(getattr(callback, "resume_at", None)):

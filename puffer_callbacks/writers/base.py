@@ -1,7 +1,7 @@
 """The one interface between a run and a logger."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Set
 from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
@@ -35,6 +35,9 @@ class Writer(ABC):
 
     durability_delay = 0.0
     """Seconds after a flush for which a crash can still take a row, as the backend keeps a buffer of its own."""
+
+    excluded: Set[str] = frozenset()
+    """Tags that the logger is given by others too: rows for it leave them out, so that each has one series."""
 
     busy = 0.0
     """CPU seconds spent so far on a thread of the writer's own."""

@@ -20,13 +20,25 @@ from tests.support.warned import warned
 
 
 class Logs(Supervised):
-    """Gives each logger a row of its own, as Lightning does."""
+    """Logs a metric of its own in Lightning's way."""
+
+    def training_step(self, batch, batch_idx):
+        self.log("own", float(batch_idx))
+        return super().training_step(batch, batch_idx)
+
+
+class GivesRows(Supervised):
+    """Gives each logger a row of its own, in the way in which Lightning does."""
 
     def training_step(self, batch, batch_idx):
         metrics = {"own": float(batch_idx)}
         for logger in self.loggers:
             logger.log_metrics(metrics=metrics, step=batch_idx)
         return super().training_step(batch, batch_idx)
+
+
+def gives_rows():
+    return GivesRows(losses(*map(float, range(4))))
 
 
 class Mine(Logger):
@@ -97,7 +109,7 @@ class TestALoggerOfTheUsersOwn:
     def test_its_faults_end_nothing_and_lost_rows_are_counted_with_the_user_s(self, quiet_trainer):
         memory = MemoryLogger()
         with warned() as said:
-            trainer = fit(quiet_trainer, [Broken(), memory])
+            trainer = fit(quiet_trainer, [Broken(), memory], module=gives_rows())
         assert trainer.global_step == 4
         reason, in_all = said
         assert reason.startswith("Broken: could not record (OSError: [Errno 28] No space left for mine)")
@@ -126,7 +138,7 @@ class TestALoggerOfTheUsersOwn:
 
         for kind in (Uploads, type("ThreadedUploads", (Uploads, Threaded), {})):
             logger = kind()
-            fit(quiet_trainer, logger)
+            fit(quiet_trainer, logger, module=gives_rows())
             assert logger.rows[-1] == ("success", {"thread": threading.current_thread()})
             assert len(own_rows(logger)) == 4
 
@@ -280,7 +292,7 @@ class TestOnePlaceIsWrittenOnce:
     def test_one_logger_listed_twice(self, quiet_trainer, tmp_path):
         logger = TensorBoardLogger(tmp_path, name="", version="")
         with warned() as said:
-            fit(quiet_trainer, [logger, logger])
+            fit(quiet_trainer, [logger, logger], module=gives_rows())
         assert said == []
         scalars = tensorboard_scalars(tmp_path)
         assert scalars["train/loss"] == [(2, 0.5), (4, 2.5)]
@@ -289,7 +301,7 @@ class TestOnePlaceIsWrittenOnce:
     def test_two_csv_loggers_of_one_folder(self, quiet_trainer, tmp_path):
         loggers = [CSVLogger(tmp_path, name="", version="") for _ in range(2)]
         with warned() as said:
-            fit(quiet_trainer, loggers)
+            fit(quiet_trainer, loggers, module=gives_rows())
         (warning,) = said
         assert warning == "CSVLogger #2: writes to the same place as CSVLogger #1; each row is written once"
         assert steps_in(tmp_path, "train/loss") == [2, 4]

@@ -277,7 +277,7 @@ def test_monitors_at_the_end_of_an_epoch_see_the_mean(quiet_trainer, memory_logg
     assert best.best_model_score == stop.best_score == 3.5
 
 
-def test_a_logger_of_the_users_own_has_each_tag_once(quiet_trainer):
+def test_a_logger_of_the_users_own_has_lightning_s_rows_and_each_tag_once(quiet_trainer):
     class Keeps(Logger):
         name, version = "keeps", 0
 
@@ -290,10 +290,16 @@ def test_a_logger_of_the_users_own_has_each_tag_once(quiet_trainer):
 
         def log_hyperparams(self, *_, **__): ...
 
-    logger = Keeps()
-    fit(quiet_trainer, [logger, MemoryLogger()], Validates(VALUES))
-    assert [(step, row["own"]) for step, row in logger.rows if "own" in row] == interval_means(VALUES)
-    assert [(step, row["val/score"]) for step, row in logger.rows if "val/score" in row] == [(47, 8.0)]
+    logger, memory, alone = Keeps(), MemoryLogger(), Keeps()
+    fit(quiet_trainer, [logger, memory], Validates(VALUES))
+    quiet_trainer(logger=alone).fit(Validates(VALUES))
+    for tag in ("own", "val/score", "epoch"):
+        found, expected = ([(step, row[tag]) for step, row in each.rows if tag in row] for each in (logger, alone))
+        assert found == expected
+    assert [row["own"] for _, row in logger.rows if "own" in row] == pytest.approx(VALUES)
+    assert [step for step, row in logger.rows if "train/loss" in row] == [10, 20, 30, 40, 47]
+    assert memory.series("own") == interval_means(VALUES)
+    assert memory.series("val/score") == [(47, 8.0)]
 
 
 def test_rows_that_the_user_gives_a_logger_stay_where_they_are(quiet_trainer, memory_logger):

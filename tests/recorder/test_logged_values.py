@@ -62,7 +62,7 @@ def test_after_the_fit_nothing_is_kept(trainer, values):
 
 def test_rows_of_lightning_are_recorded_once_and_others_are_not(trainer):
     recorded = []
-    rows = LoggedRows(trainer, [], record=recorded.append)
+    rows = LoggedRows(trainer, [], record=recorded.append, names=set())
     row = {"before": 1.0, "epoch": 0}
     assert rows.take(row) and rows.take(row)
     assert not rows.take({"before": 1.0}), "a row that the user gave a logger"
