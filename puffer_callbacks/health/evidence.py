@@ -117,6 +117,15 @@ class Evidence:
         if planned is not None and self.last_step < share * planned:
             raise NotJudged(f"needs {share:.0%} of the run's {planned:.0f} steps")
 
+    def require_beginning(self) -> None:
+        """For what is judged against the run's beginning; a log of the part after a resume has none.
+
+        Raises:
+            NotJudged: if the first fifth of the run is missing.
+        """
+        if self.first_step > 0.2 * self.last_step:
+            raise NotJudged("needs the beginning of the run")
+
     def find(self, tag: str) -> Series | None:
         """The finite points of a series, or ``None`` where there are none."""
         if tag not in self._finite:

@@ -76,8 +76,7 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     evidence.require_share(_LEAST_SHARE, series)
     if len(series.values) < 20:
         raise NotJudged(f"needs 20 points of train/reward, has {len(series.values)}")
-    if evidence.first_step > 0.2 * evidence.last_step:
-        raise NotJudged("needs the beginning of the run")
+    evidence.require_beginning()
     if returns.improved or returns.worsened:
         return None
     message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."

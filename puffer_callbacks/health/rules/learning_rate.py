@@ -37,6 +37,7 @@ def schedule_not_applied(evidence: Evidence) -> Verdict | None:
     rate, facts = evidence.get(RATE, points=5), evidence.facts
     if facts.anneal_learning_rate is None and facts.learning_rate is None:
         raise NotJudged("needs the configured learning rate or its schedule")
+    evidence.require_beginning()  # a schedule of the user's may have moved it since
     configured = facts.learning_rate
     if configured and rate.values[0] and not 0.1 < rate.values.max() / configured < 10:
         message = f"The learning rate in force is {rate.values.max():.3g}, the configured one {configured:.3g}."

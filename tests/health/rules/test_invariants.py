@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from puffer_callbacks.health import Facts
+from puffer_callbacks.health import Facts, diagnose
 from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
 
 
@@ -66,6 +66,13 @@ def test_learning_rate_other_than_configured() -> None:
     finding = found("schedule_not_applied", Facts(learning_rate=1e-3), train__learning_rate=constant(0.1))
     assert finding is not None
     assert finding.causes[0] == "the learning rate is too high"
+
+
+def test_a_rate_is_not_held_against_its_configuration_where_the_log_begins_late() -> None:
+    late = {"train/learning_rate": (STEPS[50:], np.full(50, 1e-3))}
+    diagnosis = diagnose(late, Facts(learning_rate=0.1))
+    assert diagnosis.not_judged["schedule_not_applied"] == "needs the beginning of the run"
+    assert diagnosis.findings == ()
 
 
 def test_repeated_rollouts() -> None:
