@@ -32,8 +32,6 @@ class PufferCallback(Callback):
     uses_collectives = False
     """Whether it communicates with other ranks where it fires. With several its interval stays as it is: each rank
     would widen it at another step, and they would wait for each other for ever."""
-    reads_metrics = True
-    """Whether ``on_step`` reads the ``metrics`` that it is given."""
     reads_every_step = False
     """Whether the recorder passes every step's outputs to ``update``."""
     gradient_schedule: OptimizerSchedule | None = None
@@ -88,8 +86,8 @@ class PufferCallback(Callback):
         Args:
             trainer: the trainer.
             pl_module: the module in training.
-            metrics: the scalars that ``training_step`` returned, detached: 0-d tensors on their device, or
-                floats.
+            metrics: the scalars that ``training_step`` returned, by name, detached: 0-d tensors on their device, or
+                floats. ``dict(metrics)`` has all of them.
         """
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from puffer_callbacks.measure.nonfinite import nonfinite_names
 from puffer_callbacks.measure.snapshot import Snapshot, num_bytes
 from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.values.nonfinite import nonfinite_names
 
 MAX_BYTES = 64 * 2**20
 _MAX_LOSSES = 1024
@@ -46,8 +46,8 @@ class FlightRecorder:
 
     def add_loss(self, outputs: object) -> bool:
         """Add what a training step returned; whether its loss is known to be not finite. Waits for no device."""
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
+        loss = outputs.get("loss") if type(outputs) is dict or isinstance(outputs, Mapping) else outputs
+        if not isinstance(loss, Tensor) or (loss.ndim and loss.numel() != 1):
             return False
         if loss.is_cpu:
             return not math.isfinite(loss.item())

@@ -17,11 +17,11 @@ from puffer_callbacks.health import Diagnosis, Finding, Severity, selected_rules
 from puffer_callbacks.health.monitor import Monitor
 from puffer_callbacks.health.panel import panel
 from puffer_callbacks.health.tracker import Change
-from puffer_callbacks.measure.nonfinite import nonfinite_names
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Alert
+from puffer_callbacks.values.nonfinite import nonfinite_names
 from puffer_callbacks.values.terminal import terminal_width
 
 

@@ -51,7 +51,6 @@ class HistogramCallback(PufferCallback):
 
     expensive = True
     uses_collectives = True
-    reads_metrics = False
 
     def __init__(
         self,

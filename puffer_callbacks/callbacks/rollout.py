@@ -39,7 +39,6 @@ class RolloutCallback(PufferCallback):
     """
 
     uses_collectives = True
-    reads_metrics = False
 
     def __init__(self) -> None:
         self._gathers = GatherSchedule()
@@ -65,7 +64,7 @@ class RolloutCallback(PufferCallback):
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log the rollout where there is one process, else keep it for the next training step."""
         recorder = Recorder.of(trainer)
-        statistics = RolloutStatistics.of(replace(rollout, infos=_readable(rollout, recorder)), self._unfinished)
+        statistics = RolloutStatistics.of(_with_readable_infos(rollout, recorder), self._unfinished)
         if trainer.world_size == 1:
             self._record(statistics, recorder)
         else:
@@ -153,12 +152,15 @@ class RolloutCallback(PufferCallback):
         return statistics
 
 
-def _readable(rollout: Rollout, recorder: Recorder) -> dict[str, Tensor]:
+def _with_readable_infos(rollout: Rollout, recorder: Recorder) -> Rollout:
+    """The rollout without those infos that hold no real numbers; each of them is reported."""
     infos = rollout.infos or {}
-    readable = {name: value for name, value in infos.items() if _is_readable(value)}
-    for name in infos.keys() - readable.keys():
+    unreadable = [name for name, value in infos.items() if not _is_readable(value)]
+    for name in unreadable:
         recorder.faults.report(f"Rollout.infos[{name!r}]", _expected(infos[name]))
-    return readable
+    if not unreadable:
+        return rollout
+    return replace(rollout, infos={name: value for name, value in infos.items() if name not in unreadable})
 
 
 def _is_readable(value: Tensor) -> bool:

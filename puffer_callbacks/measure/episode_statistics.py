@@ -51,7 +51,7 @@ class Episodes:
         if returns.size:
             found |= return_statistics(returns)
         if lengths.size:
-            mean = float(lengths.mean())
+            mean = _mean(lengths)
             found |= {"train/episode_length": mean, "rollout/episode_length_mean": mean}
         if left_out := self.returns.size - returns.size:
             found["nonfinite/rollout/return"] = float(left_out)
@@ -62,14 +62,19 @@ class Episodes:
         return found
 
 
+def _mean(numbers: Floats) -> float:
+    """Of at least one number; several times as fast as ``numbers.mean()`` for the few of a rollout."""
+    return float(np.add.reduce(numbers)) / numbers.size
+
+
 def _finite(numbers: Floats) -> Floats:
     finite = np.isfinite(numbers)
-    return numbers if finite.all() else numbers[finite]
+    return numbers if np.logical_and.reduce(finite) else numbers[finite]
 
 
 def return_statistics(returns: Floats) -> dict[str, float]:
     """Mean and quantiles of undiscounted episode returns [E], with NumPy's linear interpolation."""
-    mean, ordered = float(returns.mean()), np.sort(returns).tolist()
+    mean, ordered = _mean(returns), sorted(returns.tolist())
     statistics = {"train/reward": mean, "rollout/return_mean": mean}
     for name, share in _QUANTILES.items():
         position = share * (len(ordered) - 1)

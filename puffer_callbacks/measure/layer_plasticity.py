@@ -44,14 +44,16 @@ def layer_plasticity(module: nn.Module, batch: Any, *, names: Collection[str] = 
     policy, prefix = getattr(module, "policy", None), "policy."
     if not isinstance(policy, nn.Module):
         policy, prefix = module, ""
-    layers = {plain_name(n) for n, part in policy.named_modules() if type(part).__module__ == _ACTIVATIONS}
-    outputs = {prefix + name: out for name, out in activations(policy, batch).items() if name in layers}
     values: dict[str, dict[str, float]] = {}
-    for layer, output in outputs.items():
+    for layer, output in activations(policy, batch, of=_is_activation).items():
         for name, value in _of_layer(output, names).items():
-            values.setdefault(name, {})[layer] = value
+            values.setdefault(name, {})[prefix + layer] = value
     means = {f"plasticity/{name}": fmean(each.values()) for name, each in values.items()}
     return means | {f"plasticity/{name}/{layer}": v for name, each in values.items() for layer, v in each.items()}
+
+
+def _is_activation(part: nn.Module) -> bool:
+    return type(part).__module__ == _ACTIVATIONS
 
 
 def _of_layer(output: Tensor, names: Collection[str]) -> dict[str, float]:

@@ -8,40 +8,48 @@ its global name. Any other clip is found afterwards, by ``unseen_clips``, which 
 
 from collections.abc import Callable, Iterable
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
 
-_CLIPS = (
-    (torch.nn.utils, "clip_grad_norm_"),
-    (torch.nn.utils, "clip_grad_value_"),
-    (torch.nn.utils, "clip_grads_with_norm_"),
-    (clip_grad, "clip_grad_value_"),
-    (clip_grad, "_clip_grads_with_norm_"),
+_BY_NORM = (
+    ((clip_grad, "_clip_grads_with_norm_"), (torch.nn.utils, "clip_grads_with_norm_"))
+    if hasattr(clip_grad, "_clip_grads_with_norm_")
+    else ((torch.nn.utils, "clip_grad_norm_"),)  # torch before 2.6, without the inner function
 )
+_CLIPS = (*_BY_NORM, (torch.nn.utils, "clip_grad_value_"), (clip_grad, "clip_grad_value_"))
 
 
 BeforeClip = Callable[[list[Tensor]], None]
 AfterUnscale = Callable[[Any], None]
 
-_callbacks: dict[BeforeClip, AfterUnscale | None] = {}
+
+class _Conditions(NamedTuple):
+    is_wanted: Callable[[], bool]
+    after_unscale: AfterUnscale | None
+
+
+_callbacks: dict[BeforeClip, _Conditions] = {}
 _originals: list[tuple[Any, str, Callable[..., Any]]] = []
 
 
-def call_before_clip(callback: BeforeClip, *, after_unscale: AfterUnscale | None = None) -> None:
+def call_before_clip(
+    callback: BeforeClip, *, is_wanted: Callable[[], bool] = lambda: True, after_unscale: AfterUnscale | None = None
+) -> None:
     """Have a function called with the parameters whenever their gradients are about to be clipped.
 
     Args:
         callback: the function.
+        is_wanted: asked at each clip before; where it says no, the parameters are not even listed.
         after_unscale: called with the optimizer whenever a ``GradScaler`` has unscaled its gradients.
     """
     if not _callbacks:
         for module, name in _CLIPS:
             _replace(module, name, _clip)
         _replace(torch.amp.GradScaler, "unscale_", _unscale)
-    _callbacks[callback] = after_unscale
+    _callbacks[callback] = _Conditions(is_wanted, after_unscale)
 
 
 def stop_calling(callback: BeforeClip) -> None:
@@ -66,9 +74,10 @@ def _replace(owner: Any, name: str, wrap: Callable[..., Any]) -> None:
 def _clip(clip: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(clip)
     def before_clip(parameters: Tensor | Iterable[Tensor], *args: Any, **kwargs: Any) -> Any:
-        if _callbacks and not torch.compiler.is_compiling():
+        wanted = [callback for callback, conditions in _callbacks.items() if conditions.is_wanted()]
+        if wanted and not torch.compiler.is_compiling():
             parameters = parameters if isinstance(parameters, Tensor) else list(parameters)
-            for callback in list(_callbacks):
+            for callback in wanted:
                 callback([parameters] if isinstance(parameters, Tensor) else parameters)
         return clip(parameters, *args, **kwargs)
 
@@ -79,7 +88,8 @@ def _unscale(unscale: Callable[..., None]) -> Callable[..., None]:
     @wraps(unscale)
     def after_unscale(scaler: Any, optimizer: Any) -> None:
         unscale(scaler, optimizer)
-        for callback in filter(None, list(_callbacks.values())):
-            callback(optimizer)
+        for conditions in list(_callbacks.values()):
+            if conditions.after_unscale is not None:
+                conditions.after_unscale(optimizer)
 
     return after_unscale

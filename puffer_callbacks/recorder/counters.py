@@ -58,6 +58,8 @@ class Counters:
         """The rate of each optimizer and parameter group at its last step: a scheduler may have moved on since."""
         self.optimizers: dict[int, OptimizerCounter] = {}
         """By the identity of the torch optimizer."""
+        self.gradients_due_at = 0
+        """The first optimizer step of the run from which on one of them is looked at."""
         self._steps_before: list[int] = []
         self._handles: list[Any] = []
         self._module: Any = None
@@ -80,6 +82,7 @@ class Counters:
         index = len(self.optimizers)
         before = self._steps_before[index] if index < len(self._steps_before) else self.optimizer_steps
         counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, before)
+        self.gradients_due_at = 0
         self._handles.append(inner.register_step_post_hook(self._post_hook(counter)))
 
     def of(self, optimizer: Any) -> OptimizerCounter | None:

@@ -5,8 +5,34 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 _PROGRESS_BAR = {"train/reward": "reward", "train/loss": "loss"}
+
+
+class PublishedNumber(Tensor):
+    """A 0-d tensor that is cheap to copy: what it gives, and its copies, are plain tensors.
+
+    ``ModelCheckpoint`` makes a deep copy of all of ``callback_metrics`` at the end of each epoch. Of plain tensors
+    that costs 20 µs each, milliseconds in all, where an epoch is a rollout of some dozen milliseconds.
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    def _plain(self) -> Tensor:
+        return self.as_subclass(Tensor)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        return self._plain().clone()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._plain().__reduce_ex__(protocol)  # type: ignore[no-untyped-call]
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+        return repr(self._plain())
+
+    def __format__(self, format_spec: str) -> str:
+        return format(self._plain(), format_spec)
 
 
 def publish(trainer: Any, metrics: Mapping[str, float]) -> None:
@@ -25,7 +51,8 @@ def publish(trainer: Any, metrics: Mapping[str, float]) -> None:
     published = getattr(trainer, "callback_metrics", None)
     if published is None or not metrics:
         return
-    published.update(zip(metrics, torch.tensor(list(metrics.values()), dtype=torch.float64).unbind(), strict=True))
+    numbers = torch.tensor(list(metrics.values()), dtype=torch.float64).unbind()
+    published.update(zip(metrics, [number.as_subclass(PublishedNumber) for number in numbers], strict=True))
     bar = getattr(trainer, "progress_bar_metrics", None)
     if bar is not None:
         shown = {name: metrics[tag] for tag, name in _PROGRESS_BAR.items() if tag in metrics}

@@ -96,11 +96,15 @@ class OptimizerSteps:
         """Whether a callback measures gradients."""
         return bool(self._callbacks)
 
+    def is_any_due(self) -> bool:
+        """Whether an optimizer may be looked at in its next step: one comparison for all of them, at every step."""
+        return self._counters.optimizer_steps + 1 >= self._counters.gradients_due_at
+
     def open(self, trainer: Any, pl_module: Any) -> None:
         """Begin a fit: watch for gradients that are clipped before the optimizer's own hooks."""
         self._arguments = (trainer, pl_module)
         if self._callbacks:
-            call_before_clip(self._before_clip, after_unscale=self._after_unscale)
+            call_before_clip(self._before_clip, is_wanted=self.is_any_due, after_unscale=self._after_unscale)
             self._backward_norms.watch(pl_module.parameters())
 
     def close(self) -> None:
@@ -161,6 +165,8 @@ class OptimizerSteps:
         """Note from which step on this optimizer is looked at: one before a callback wants to be called."""
         wanted = [callback.gradient_schedule.wanted_from(counter.index) for callback in self._callbacks]
         counter.gradients_due_at = min(wanted, default=sys.maxsize) - 1
+        each_due = [each.gradients_due_at for each in self._counters.optimizers.values()]
+        self._counters.gradients_due_at = min(each_due, default=0)
 
     def _watch_next_backward(self, counter: OptimizerCounter) -> None:
         """Watch the backward passes before a step of an optimizer that may be measured."""

@@ -19,7 +19,7 @@ from puffer_callbacks.recorder.monitors import publish
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.scalars import scalars_of
+from puffer_callbacks.values.step_scalars import StepScalars
 
 
 class Recording(Protocol):
@@ -92,6 +92,8 @@ class TrainingSteps:
 
     def before_optimizer_step(self, optimizer: Any) -> None:
         """An optimizer is about to step: measure its gradients where a callback is due."""
+        if not self._optimizer_steps.is_any_due():
+            return
         try:
             counter = self._counters.of(optimizer)
             if counter is not None and self._counters.steps_with(counter) >= counter.gradients_due_at:
@@ -182,10 +184,7 @@ class TrainingSteps:
             self._is_first = False
 
     def _call(self, callbacks: Sequence[Any], outputs: Any, loss_scale: int) -> None:
-        metrics: Mapping[str, Any] = {}
-        if self._listeners.read_metrics(callbacks):
-            with self._guard:
-                metrics = scalars_of(outputs, loss_scale=loss_scale)
+        metrics = StepScalars(outputs, loss_scale=loss_scale, guard=self._guard)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
 

@@ -1,5 +1,8 @@
 """What is logged is where Lightning's own callbacks and schedulers look for it, in time."""
 
+import pickle
+from copy import deepcopy
+
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -145,3 +148,16 @@ def test_what_is_logged_in_validation_is_monitored(quiet_trainer, tmp_path):
     module = Validates(losses(*LOSSES))
     trainer = fit(quiet_trainer, module, stop, MetricsCallback(4), max_epochs=10, num_sanity_val_steps=0)
     assert trainer.current_epoch == 2
+
+
+def test_published_numbers_are_tensors_and_their_copies_plain_ones(quiet_trainer, tmp_path):
+    trainer = fit(quiet_trainer, EightBatches(losses(*LOSSES)), MetricsCallback(4))
+    loss = trainer.callback_metrics["train/loss"]
+    assert isinstance(loss, torch.Tensor) and loss.ndim == 0 and f"{loss:.2f}" == "6.50"
+    assert repr(loss) == "tensor(6.5000, dtype=torch.float64)"
+    torch.save(loss, tmp_path / "loss.pt")
+    results = [loss + 0, loss.squeeze(), deepcopy(loss), pickle.loads(pickle.dumps(loss)), torch.isnan(loss)]
+    results.append(torch.load(tmp_path / "loss.pt", weights_only=True))
+    assert {type(result) for result in results} == {torch.Tensor}
+    assert [float(result) for result in results] == [6.5, 6.5, 6.5, 6.5, 0.0, 6.5]
+    assert results[2].data_ptr() != loss.data_ptr()

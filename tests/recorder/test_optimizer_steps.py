@@ -340,16 +340,17 @@ def test_accumulated_gradients_are_whole(quiet_trainer, memory_logger):
 
 def test_torchs_functions_are_themselves_again(quiet_trainer, memory_logger):
     assert not clipping._callbacks, "of a run that another test left open"
-    before = (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_)
+    replaced = [*clipping._CLIPS, (torch.nn.utils, "clip_grad_norm_"), (torch.amp.GradScaler, "unscale_")]
+    before = [getattr(owner, name) for owner, name in replaced]
     seen = []
 
     def clip(layer):
-        seen.append(torch.nn.utils.clip_grad_norm_ is before[0])
+        seen.append(any(getattr(*function) is before[at] for at, function in enumerate(clipping._CLIPS)))
         torch.nn.utils.clip_grad_norm_(layer.parameters(), 0.5)
 
     fit(quiet_trainer, memory_logger, Manual(lambda step: [("net", step)], clip=clip), GradientCallback(5))
     assert seen == [False] * 12
-    assert (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_) == before
+    assert [getattr(owner, name) for owner, name in replaced] == before
 
 
 def step(count, *, index=0):

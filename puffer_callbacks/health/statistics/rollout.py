@@ -1,14 +1,13 @@
 """All statistics of one rollout."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from puffer_callbacks.health.statistics.actions import action_statistics
 from puffer_callbacks.health.statistics.advantages import advantage_statistics
 from puffer_callbacks.health.statistics.observations import observation_statistics
 from puffer_callbacks.health.statistics.sample import Sample, sample_of
 from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.values.nonfinite import nonfinite_names
 
 _FIELDS = ("observations", "rewards", "actions", "values", "log_probs", "advantages", "returns")
 
@@ -42,13 +41,8 @@ def rollout_statistics(rollout: Rollout, *, max_episode_steps: int | None = None
 def nonfinite_counts(rollout: Rollout) -> dict[str, float]:
     """``nonfinite/rollout/<field>``: the NaN and infinite elements of each field that has some."""
     fields = {name: getattr(rollout, name) for name in _FIELDS}
-    floats = {name: t for name, t in fields.items() if isinstance(t, Tensor) and t.is_floating_point()}
-    if not floats:
-        return {}
-    sums = torch.stack([tensor.detach().sum().float() for tensor in floats.values()])  # NaN where an element is
-    suspects = [name for name, finite in zip(floats, sums.isfinite().tolist(), strict=True) if not finite]
-    counts = {name: float((~floats[name].detach().isfinite()).sum()) for name in suspects}
-    return {f"nonfinite/rollout/{name}": count for name, count in counts.items() if count}
+    counts = {name: float((~fields[name].detach().isfinite()).sum()) for name in nonfinite_names(fields)}
+    return {f"nonfinite/rollout/{name}": count for name, count in counts.items()}
 
 
 def reward_statistics(sample: Sample) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Weights between two rollouts: how far each module moved, and how large it is."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -21,7 +22,8 @@ class WeightTracker:
     """
 
     def __init__(self) -> None:
-        self._previous: dict[str, Tensor] = {}
+        self._names: list[str] = []
+        self._previous = torch.zeros(0)
         self._norms: dict[str, float] = {}
 
     @torch.no_grad()
@@ -35,29 +37,33 @@ class WeightTracker:
             ``diagnostics/weight_norm/<module>`` and, from the second call on, ``diagnostics/weight_change/<module>``,
             0 where not one weight of the sample has changed.
         """
-        named = [(name, parameter.detach()) for name, parameter in parameters]
-        stride = -(-sum(parameter.numel() for _, parameter in named) // _MAX_ELEMENTS) or 1
-        parts: dict[str, list[Tensor]] = defaultdict(list)
-        for name, parameter in named:
-            parts[name.rpartition(".")[0] or name].append(parameter.reshape(-1)[::stride].float())
-        current = {module: torch.cat(tensors) for module, tensors in parts.items()}
-        known = [
-            module for module, before in self._previous.items()
-            if module in current and before.shape == current[module].shape
-        ]  # fmt: skip
-        moved = [current[module] - self._previous[module] for module in known]
-        norms = _norms(current)
-        moves = _norms(dict(zip(known, moved, strict=True)))
-        changes = {module: moves[module] / max(self._norms[module], 1e-12) for module in known}
-        self._previous, self._norms = current, norms
+        named = dict(parameters)
+        if not named:
+            return {}
+        flat, sizes = _sample(list(named.values()))
+        known = list(named) == self._names and flat.shape == self._previous.shape
+        parts = [*torch.split(flat, sizes), *(torch.split(flat - self._previous, sizes) if known else ())]
+        lengths = torch.stack(torch._foreach_norm(parts)).tolist()  # brought to the host together
+        norms, moves = _by_module(named, lengths[: len(named)]), _by_module(named, lengths[len(named) :])
+        changes = {module: move / max(self._norms[module], 1e-12) for module, move in moves.items()}
+        self._names, self._previous, self._norms = list(named), flat, norms
         return {
             **{f"diagnostics/weight_norm/{module}": norm for module, norm in norms.items()},
             **{f"diagnostics/weight_change/{module}": change for module, change in changes.items()},
         }
 
 
-def _norms(tensors: dict[str, Tensor]) -> dict[str, float]:
-    """The Euclidean norms, brought to the host together."""
-    if not tensors:
-        return {}
-    return dict(zip(tensors, torch.stack([tensor.norm() for tensor in tensors.values()]).tolist(), strict=True))
+def _sample(parameters: list[Tensor]) -> tuple[Tensor, list[int]]:
+    """A flat copy of all weights, or of every n-th of each tensor, and how many are of each."""
+    stride = -(-sum(parameter.numel() for parameter in parameters) // _MAX_ELEMENTS) or 1
+    device = parameters[0].device
+    parts = [parameter.reshape(-1)[::stride].to(device, torch.float32) for parameter in parameters]
+    return torch.cat(parts), [len(part) for part in parts]
+
+
+def _by_module(names: Iterable[str], norms: Iterable[float]) -> dict[str, float]:
+    """The norm of each module's own parameters, from the norms of these; of the first ones where some are missing."""
+    parts: dict[str, list[float]] = defaultdict(list)
+    for name, norm in zip(names, norms, strict=False):
+        parts[name.rpartition(".")[0] or name].append(norm)
+    return {module: math.hypot(*each) for module, each in parts.items()}

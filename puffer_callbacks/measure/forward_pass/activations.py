@@ -1,5 +1,6 @@
 """Activations of a model, from one forward pass."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -8,7 +9,9 @@ from puffer_callbacks.measure.forward_pass.call import forward, on_device
 from puffer_callbacks.measure.parameter_names import plain_name
 
 
-def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
+def activations(
+    module: nn.Module, batch: Any, *, of: Callable[[nn.Module], bool] = lambda part: True
+) -> dict[str, Tensor]:
     """The last output of every leaf module, by name.
 
     Call it within ``puffer_callbacks.measure.forward_pass.isolation.isolated``, so that the pass leaves nothing behind.
@@ -16,6 +19,7 @@ def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
     Args:
         module: any module.
         batch: as for ``puffer_callbacks.measure.forward_pass.call.forward``.
+        of: whether the output of a leaf module is wanted.
 
     Raises:
         ValueError: if the forward pass fails with the batch.
@@ -35,7 +39,8 @@ def activations(module: nn.Module, batch: Any) -> dict[str, Tensor]:
 
         return hook
 
-    layers = [(plain_name(name), part) for name, part in module.named_modules() if not list(part.children())]
+    leaves = [(plain_name(name), part) for name, part in module.named_modules() if not part._modules]
+    layers = [(name, part) for name, part in leaves if of(part)]
     handles = [part.register_forward_hook(keep(name)) for name, part in layers]
     try:
         forward(module, on_device(batch, module))

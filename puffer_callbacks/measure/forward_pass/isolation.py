@@ -4,6 +4,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,9 @@ def isolated(module: nn.Module) -> Iterator[None]:
         >>> module.training
         True
     """
-    with preserved_random_state(), _preserved_state(module), _eager(), torch.no_grad():
-        for part in module.modules():
+    parts = list(module.modules())
+    with preserved_random_state(), _preserved_state(parts), _eager(), torch.no_grad():
+        for part in parts:
             part.training = False
         yield
 
@@ -70,9 +72,9 @@ def _eager() -> AbstractContextManager[Any]:
 
 
 @contextmanager
-def _preserved_state(module: nn.Module) -> Iterator[None]:
-    flags = [(part, part.training) for part in module.modules()]
-    spaces = [space for part, _ in flags for space in _namespaces(part)]
+def _preserved_state(parts: list[nn.Module]) -> Iterator[None]:
+    flags = [(part, part.training) for part in parts]
+    spaces = [space for part in parts for space in _namespaces(part)]
     names = [(space, dict(space)) for space in spaces]
     held = {id(value): (name, value) for space in spaces for name, value in space.items() if _is_state(value)}
     tensors = [_Snapshot(name, tensor) for name, tensor in held.values()]
@@ -99,6 +101,8 @@ def _namespaces(part: nn.Module) -> list[dict[str, Any]]:
 
 
 def _restore(space: dict[str, Any], before: dict[str, Any]) -> None:
+    if space.keys() == before.keys() and all(map(is_, space.values(), before.values())):  # as nearly always
+        return
     for name in space.keys() - before.keys():
         del space[name]
     for name, value in before.items():

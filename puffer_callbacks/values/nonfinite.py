@@ -1,10 +1,12 @@
 """Tensors with NaN or infinite elements."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from puffer_callbacks.values.scalars import stacked
 
 
 def nonfinite_names(tensors: Mapping[str, Any]) -> list[str]:
@@ -14,12 +16,14 @@ def nonfinite_names(tensors: Mapping[str, Any]) -> list[str]:
         tensors: by name; what is no tensor of real numbers is passed over.
 
     Example:
+        >>> import torch
         >>> nonfinite_names({"rewards": torch.tensor([1.0, float("nan")]), "dones": torch.zeros(2)})
         ['rewards']
     """
     floats = {name: t for name, t in tensors.items() if isinstance(t, Tensor) and t.is_floating_point()}
     if not floats:
         return []
-    sums = torch.stack([tensor.detach().sum().float() for tensor in floats.values()])
-    suspects = [name for name, finite in zip(floats, sums.isfinite().tolist(), strict=True) if not finite]
+    sums = [tensor.detach().sum() for tensor in floats.values()]
+    totals = [each.item() for each in sums] if all(each.is_cpu for each in sums) else stacked(sums).tolist()
+    suspects = [name for name, total in zip(floats, totals, strict=True) if not math.isfinite(total)]
     return [name for name in suspects if not floats[name].isfinite().all()]  # a sum may overflow
