@@ -4,6 +4,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from puffer_callbacks.measure.parameter_names import optimized
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values.scalars import Scalar, stacked
+from puffer_callbacks.values.scalars import Scalar
 
 
 class GradientCallback(PufferCallback):
@@ -177,15 +178,26 @@ class _Measures:
 
     def __init__(self, *, is_clipped: bool) -> None:
         self.is_clipped = is_clipped
-        self._blocks: list[tuple[str, list[str], Tensor]] = []
+        self._names: list[tuple[str, list[str]]] = []
+        self._numbers: list[Tensor] = []
 
     def add(self, kind: str, names: Iterable[str], numbers: Sequence[Tensor]) -> None:
         """Add 0-d tensors."""
-        if numbers:
-            block = stacked(list(numbers)).double()
-            self._blocks.append((kind, list(names), block.to(self._blocks[0][2].device) if self._blocks else block))
+        self._names.append((kind, list(names)))
+        self._numbers += numbers
 
     def to_host(self) -> dict[str, dict[str, float]]:
         """Kind to name to number."""
-        numbers = iter(torch.cat([block for _, _, block in self._blocks]).tolist())
-        return {kind: {name: next(numbers) for name in names} for kind, names, _ in self._blocks}
+        numbers = iter(_to_host(self._numbers))
+        return {kind: {name: next(numbers) for name in names} for kind, names in self._names}
+
+
+def _to_host(numbers: Sequence[Tensor]) -> list[float]:
+    """0-d tensors as floats, with one host transfer for all of them together."""
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for at, number in enumerate(numbers):
+        groups[number.dtype, number.device].append(at)
+    device = numbers[0].device
+    stacks = [torch.stack([numbers[at] for at in group]).double().to(device) for group in groups.values()]
+    values = dict(zip(chain.from_iterable(groups.values()), torch.cat(stacks).tolist(), strict=True))
+    return [values[at] for at in range(len(numbers))]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from puffer_callbacks.measure.norms import stored, total
+from puffer_callbacks.measure.norms import PLAIN, stored, total
 from puffer_callbacks.measure.parameter_names import by_module
 
 MAX_SAMPLED = 16 * 2**20
@@ -23,7 +23,7 @@ def sample(tensors: Iterable[Tensor], *, max_elements: int = MAX_SAMPLED) -> tup
     Returns:
         The copy [n], on the device of the first tensor, and the number of its elements from each tensor.
     """
-    local = [_local(stored(tensor)).detach().reshape(-1) for tensor in tensors]
+    local = [_flat(tensor) for tensor in tensors]
     stride = -(-sum(t.numel() for t in local) // max_elements)
     if stride > 1:
         local = [t[::stride] for t in local]
@@ -116,5 +116,9 @@ class NoiseScale:
         self._noise, self._signal = state["noise"], state["signal"]
 
 
-def _local(tensor: Tensor) -> Tensor:
-    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+def _flat(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor, of a ``DTensor`` the local shard, of a sparse tensor those that it stores."""
+    if type(tensor) in PLAIN and not tensor.is_sparse:
+        return tensor.detach().reshape(-1)
+    local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return stored(local).detach().reshape(-1)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 _ROW = 4096
-_PLAIN = (Tensor, nn.Parameter)
+PLAIN = (Tensor, nn.Parameter)
+"""Types of tensors that are whole and on one device; to ask others costs as much as to measure a small tensor."""
 
 
 @torch.no_grad()
@@ -30,7 +31,7 @@ def norms(tensors: Iterable[Tensor]) -> list[Tensor]:
         [5.0, 4.0]
     """
     tensors = [stored(tensor) for tensor in tensors]
-    if all(type(t) in _PLAIN and t.dtype is torch.float32 and 0 < t.numel() <= 2 * _ROW for t in tensors):
+    if all(type(t) in PLAIN and t.dtype is torch.float32 and 0 < t.numel() <= 2 * _ROW for t in tensors):
         return list(torch._foreach_norm(tensors)) if tensors else []
     return [_norm(tensor) for tensor in tensors]
 

@@ -24,8 +24,8 @@ class OptimizerCounter:
     def __init__(self, index: int, optimizer: Optimizer, steps: int = 0) -> None:
         self.index, self.optimizer, self.steps = index, optimizer, steps
         self.gradients_due_at = 0
-        """The optimizer step of the run from which on this optimizer is looked at, one before its gradients are
-        measured."""
+        """The optimizer step of the run from which on this optimizer is looked at, one or more before its gradients
+        are measured."""
         self.clip_seen = False
         """Whether the gradients of the step to come were measured before they were clipped."""
         self.after_step: Callable[[], None] | None = None

@@ -55,6 +55,10 @@ class OptimizerSchedule:
         """The run's step from which on the callback wants to be called for this optimizer."""
         return self._every.next_after(self._last.get(index, self._start)) - self._lead_steps
 
+    def followed_from(self, index: int) -> int:
+        """The step from which on this optimizer is followed: at least one before, to watch the backward pass."""
+        return self.wanted_from(index) - (self._lead_steps == 0)
+
     def is_due(self, step: OptimizerStep, *, ahead: int = 0) -> bool:
         """Whether the step, or the one ``ahead`` of it, crosses the interval."""
         return step.optimizer_steps + ahead >= self._every.next_after(self._last.get(step.index, self._start))
@@ -162,14 +166,14 @@ class OptimizerSteps:
             self._on_measured()
 
     def _refresh(self, counter: OptimizerCounter) -> None:
-        """Note from which step on this optimizer is looked at: one before a callback wants to be called."""
-        wanted = [callback.gradient_schedule.wanted_from(counter.index) for callback in self._callbacks]
-        counter.gradients_due_at = min(wanted, default=sys.maxsize) - 1
+        """Note from which step on this optimizer is looked at."""
+        followed = [callback.gradient_schedule.followed_from(counter.index) for callback in self._callbacks]
+        counter.gradients_due_at = min(followed, default=sys.maxsize)
         each_due = [each.gradients_due_at for each in self._counters.optimizers.values()]
         self._counters.gradients_due_at = min(each_due, default=0)
 
     def _watch_next_backward(self, counter: OptimizerCounter) -> None:
-        """Watch the backward passes before a step of an optimizer that may be measured."""
+        """Watch the backward passes before a step that is measured, which comes after one that is looked at."""
         if self._counters.steps_with(counter) > counter.gradients_due_at:
             self._watched.add(counter.index)
             self._backward_norms.watch(self._arguments[1].parameters())
