@@ -12,7 +12,7 @@ from puffer_callbacks.recorder import Recorder
 from tests.benchmarks.faults.record import RecordedRun, StatisticsCallback, series_of
 from tests.benchmarks.faults.settings import Job, ppo_options
 
-MAX_SECONDS = 100.0
+MAX_SECONDS = 600.0
 """A run ends here, however far it is."""
 
 
