@@ -59,7 +59,7 @@ static void finish_array(Work *w, Array *array, const uint32_t *table) {
 /* Runs in several threads at once: each takes the next chunk when it is free. */
 static void count_chunks(void *argument) {
     Work *w = argument;
-    uint32_t tables[4][BINS];
+    uint32_t tables[4][TABLE];
     for (size_t at; (at = FETCH_ADD(w->next_chunk, 1)) < w->chunks;) {
         Array *array = w->arrays + w->owners[at];
         size_t start = (at - array->first_chunk) * CHUNK, left = array->size - start;
@@ -69,8 +69,10 @@ static void count_chunks(void *argument) {
         if (!array->table) {
             finish_array(w, array, tables[0]);
         } else {
-            for (int b = 0; b < BINS; b++)
-                if (tables[0][b]) FETCH_ADD(array->table[b], tables[0][b]);
+            for (int at = 0; at < BINS; at += PER_OCTAVE) {
+                if (is_empty(tables[0] + at)) continue;
+                for (int b = at; b < at + PER_OCTAVE; b++) FETCH_ADD(array->table[b], tables[0][b]);
+            }
         }
     }
 }

@@ -12,16 +12,19 @@
 #define FIRST_NONFINITE 2040 /* the first bin of each sign that holds infinity and NaN */
 #define FIRST_BIN 7577       /* FIRST_BIN_OF_FLOAT32 in Python: what makes top bits a bin of Histogram */
 #define CHUNK 262144         /* the most numbers that a thread counts at once */
-#define BLOCK 4096           /* numbers that stay in the first-level cache for all loops over them */
+#define STEP 64              /* numbers whose counts and totals a processor sees at once */
+#define LINE 16              /* numbers in a line of the cache */
+#define AHEAD 16384          /* bytes from a number to those that are fetched meanwhile */
 #define SMALL 16384          /* fewer numbers are worth neither four tables nor other threads */
 #define LANES 16
+#define TABLE (BINS + 272)   /* with a gap, because processors at first take addresses 4096 bytes apart for the same */
 
 _Static_assert(sizeof(float) == 4 && FLT_MANT_DIG == 24 && FLT_MAX_EXP == 128, "float is IEEE 754 binary32");
 _Static_assert(sizeof(double) == 8 && DBL_MANT_DIG == 53, "double is IEEE 754 binary64");
 _Static_assert(BINS == 1 << (32 - SHIFT) && PER_OCTAVE == 1 << (FLT_MANT_DIG - 1 - SHIFT), "bins are top bits");
 _Static_assert(FIRST_NEGATIVE == BINS / 2 && FIRST_NONFINITE == FIRST_NEGATIVE - PER_OCTAVE, "the sign is the top bit");
 _Static_assert(FIRST_BIN == 1 + PER_OCTAVE * (1074 - 127), "bins of Histogram begin at 2**-1074, float32 at 2**-127");
-_Static_assert(SMALL <= CHUNK && BLOCK % LANES == 0, "only the last block of a chunk has a remainder");
+_Static_assert(SMALL <= CHUNK && CHUNK % STEP == 0 && STEP % LANES == 0, "only the last chunk has a rest");
 
 #if defined(__x86_64__) && defined(__GLIBC__)
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("avx2", "default")))
@@ -38,56 +41,70 @@ typedef struct {
     double sum[LANES / 2], squares[LANES / 2];
 } Lanes;
 
-/* Separate lanes let the compiler use vectors without reordering additions, so that every processor computes the
-   same digits. Comparisons with NaN are false: minimum and maximum are those of the other numbers. */
-FOR_EACH_PROCESSOR static void add_extremes(const float *x, size_t n, float *restrict low, float *restrict high) {
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-#pragma GCC unroll 1
-        for (int j = 0; j < LANES; j++) {
-            low[j] = x[i + j] < low[j] ? x[i + j] : low[j];
-            high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
-        }
-    }
-    for (; i < n; i++) {
-        low[0] = x[i] < low[0] ? x[i] : low[0];
-        high[0] = x[i] > high[0] ? x[i] : high[0];
-    }
-}
-
-FOR_EACH_PROCESSOR static void add_sums(const float *x, size_t n, double *restrict sum, double *restrict squares) {
-    size_t i = 0;
-    for (; i + LANES / 2 <= n; i += LANES / 2) {
-#pragma GCC unroll 1
-        for (int j = 0; j < LANES / 2; j++) {
-            double value = x[i + j];
-            sum[j] += value;
-            squares[j] += value * value;
-        }
-    }
-    for (; i < n; i++) {
-        double value = x[i];
-        sum[0] += value;
-        squares[0] += value * value;
-    }
-}
-
 static uint32_t top_bits(const float *x) {
     uint32_t bits;
     memcpy(&bits, x, sizeof bits);
     return bits >> SHIFT;
 }
 
-/* Four tables, because where equal numbers follow each other an increment would wait for the one before. */
-static void add_counts(const float *x, size_t n, uint32_t *a, uint32_t *b, uint32_t *c, uint32_t *d) {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        a[top_bits(x + i)]++;
-        b[top_bits(x + i + 1)]++;
-        c[top_bits(x + i + 2)]++;
-        d[top_bits(x + i + 3)]++;
+/* Asks for numbers to come, as processors by themselves look ahead only to the end of a page of memory. This reads
+   nothing, so it may point past the end of the array. */
+static void look_ahead(const float *x) {
+#if defined(__GNUC__)
+    for (int k = 0; k < STEP; k += LINE) __builtin_prefetch((const void *)((uintptr_t)(x + k) + AHEAD));
+#else
+    (void)x;
+#endif
+}
+
+/* Counts and totals in one loop, a few numbers at a time: a processor stores about one increment in a cycle, and
+   computes the vectors of the totals meanwhile.
+
+   Four tables, because where equal numbers follow each other an increment would wait for the one before. Separate
+   lanes let the compiler use vectors without reordering additions, so that every processor computes the same digits:
+   even where it multiplies and adds at once, as the square of a float is exact in float64. Comparisons with NaN are
+   false: minimum and maximum are those of the other numbers. */
+FOR_EACH_PROCESSOR static void add_steps(const float *x, size_t steps, uint32_t *a, uint32_t *b, uint32_t *c,
+                                         uint32_t *d, float *restrict low, float *restrict high, double *restrict sum,
+                                         double *restrict squares) {
+    for (; steps; steps--, x += STEP) {
+        look_ahead(x);
+        for (int k = 0; k < STEP; k += 4) {
+            a[top_bits(x + k)]++;
+            b[top_bits(x + k + 1)]++;
+            c[top_bits(x + k + 2)]++;
+            d[top_bits(x + k + 3)]++;
+        }
+        for (int k = 0; k < STEP; k += LANES) {
+#pragma GCC unroll 1
+            for (int j = 0; j < LANES; j++) {
+                low[j] = x[k + j] < low[j] ? x[k + j] : low[j];
+                high[j] = x[k + j] > high[j] ? x[k + j] : high[j];
+            }
+        }
+        for (int k = 0; k < STEP; k += LANES / 2) {
+#pragma GCC unroll 1
+            for (int j = 0; j < LANES / 2; j++) {
+                double value = x[k + j];
+                sum[j] += value;
+                squares[j] += value * value;
+            }
+        }
     }
-    for (; i < n; i++) a[top_bits(x + i)]++;
+}
+
+/* The numbers after the last step: those beyond the last full lanes are added to the first lane. */
+static void add_rest(const float *x, size_t n, uint32_t *table, Lanes *lanes) {
+    const size_t full = n - n % (LANES / 2);
+    for (size_t i = 0; i < n; i++) {
+        const size_t j = i < full ? i % (LANES / 2) : 0;
+        const double value = x[i];
+        table[top_bits(x + i)]++;
+        lanes->low[j] = x[i] < lanes->low[j] ? x[i] : lanes->low[j];
+        lanes->high[j] = x[i] > lanes->high[j] ? x[i] : lanes->high[j];
+        lanes->sum[j] += value;
+        lanes->squares[j] += value * value;
+    }
 }
 
 static Totals totals_of(const Lanes *lanes) {
@@ -101,20 +118,16 @@ static Totals totals_of(const Lanes *lanes) {
 }
 
 /* Counts a chunk into the first table; the others are scratch. */
-static Totals count_chunk(const float *x, size_t n, uint32_t tables[4][BINS]) {
+static Totals count_chunk(const float *x, size_t n, uint32_t tables[4][TABLE]) {
     const int used = n < SMALL ? 1 : 4;
-    Lanes lanes;
+    const size_t steps = n / STEP;
+    Lanes lanes = {0};
     for (int j = 0; j < LANES; j++) lanes.low[j] = INFINITY, lanes.high[j] = -INFINITY;
-    for (int j = 0; j < LANES / 2; j++) lanes.sum[j] = lanes.squares[j] = 0;
     memset(tables, 0, (size_t)used * sizeof *tables);
-    for (size_t at = 0; at < n; at += BLOCK) {
-        size_t size = n - at < BLOCK ? n - at : BLOCK;
-        add_counts(x + at, size, tables[0], tables[1 % used], tables[2 % used], tables[3 % used]);
-        add_extremes(x + at, size, lanes.low, lanes.high);
-        add_sums(x + at, size, lanes.sum, lanes.squares);
-    }
-    for (int k = 1; k < used; k++)
-        for (int b = 0; b < BINS; b++) tables[0][b] += tables[k][b];
+    add_steps(x, steps, tables[0], tables[1 % used], tables[2 % used], tables[3 % used], lanes.low, lanes.high,
+              lanes.sum, lanes.squares);
+    add_rest(x + steps * STEP, n % STEP, tables[0], &lanes);
+    for (int b = 0; used > 1 && b < BINS; b++) tables[0][b] += tables[1][b] + tables[2][b] + tables[3][b];
     return totals_of(&lanes);
 }
 
@@ -124,7 +137,7 @@ static uint32_t zero_or_denormal(const uint32_t *table) {
     return count;
 }
 
-static uint32_t count_zeros(const float *x, size_t n) {
+FOR_EACH_PROCESSOR static uint32_t count_zeros(const float *x, size_t n) {
     uint32_t zeros = 0;
     for (size_t i = 0; i < n; i++) zeros += x[i] == 0;
     return zeros;
@@ -139,8 +152,9 @@ static int needs_float64(const uint32_t *table, uint32_t zeros) {
 }
 
 static int is_empty(const uint32_t *octave) {
-    static const uint32_t nothing[PER_OCTAVE];
-    return !memcmp(octave, nothing, sizeof nothing);
+    uint32_t any = 0;
+    for (int k = 0; k < PER_OCTAVE; k++) any |= octave[k];
+    return !any;
 }
 
 /* The bins that are not empty, in the order of their values; all zeros are in one bin. */

@@ -99,9 +99,11 @@ class Histogram:
 
     @classmethod
     def _of_counted(cls, counted: Counted) -> "Histogram":
-        """Without the checks of the constructor, at a third of its price."""
+        """Without the checks of the constructor, at a fraction of its price."""
         histogram = object.__new__(cls)
-        histogram.__dict__.update(zip(Counted._fields, counted, strict=True))
+        held = histogram.__dict__
+        held["bins"], held["bin_counts"], held["nonfinite"], held["min"], held["max"], *sums = counted
+        held["sum"], held["sum_squares"] = sums
         return histogram
 
     def __add__(self, other: "Histogram") -> "Histogram":
