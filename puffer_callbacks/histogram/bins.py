@@ -140,14 +140,14 @@ def dense_rows(
         >>> dense_rows(np.array([0, 8593]), np.array([4, 2]), np.array([1, 2]), minima, maxima)
         (array([0, 4, 0, 2]), array([0.0e+000, 4.9e-324, 1.0e+000, 1.1e+000]), array([2, 4]))
     """
-    edges = np.empty(2 * len(bins))
-    edges[0::2], edges[1::2] = lower_edges(bins), lower_edges(bins + 1)
+    edges = lower_edges(np.stack([bins, bins + 1], 1).reshape(-1))
     counts = np.zeros(2 * len(bins), bin_counts.dtype)
     counts[1::2] = bin_counts
-    kept = np.ones(len(edges), bool)
+    kept = np.empty(len(edges), bool)
     np.greater(edges[1:], edges[:-1], out=kept[1:])  # neighbors have no gap between them
-    kept[2 * ends[:-1]] = True
-    counts, edges, ends = counts[kept], edges[kept], kept.cumsum()[2 * ends - 1]
+    kept[0] = kept[2 * ends[:-1]] = True
+    places = kept.nonzero()[0]
+    counts, edges, ends = counts[places], edges[places], places.searchsorted(2 * ends)
     edges[0], edges[ends[:-1]] = lows[0], lows[1:]
     with np.errstate(over="ignore"):  # a value alone still needs a bin of some width
         edges[ends - 1] = np.maximum(highs, np.nextafter(edges[ends - 2], np.inf))

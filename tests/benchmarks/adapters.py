@@ -195,7 +195,7 @@ def transformers(rounds: int) -> None:
 
     def run(recorded: bool, watch: Watch) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            options = {"max_steps": 100, "per_device_train_batch_size": 8, "logging_steps": 10}
+            options = {"max_steps": 300, "per_device_train_batch_size": 8, "logging_steps": 10}
             quiet_options = {"use_cpu": True, "report_to": [], "disable_tqdm": True, "save_strategy": "no"}
             arguments = hf.TrainingArguments(folder, **options, **quiet_options)
             callbacks = [TransformersCallback(TensorBoardLogger(folder))] if recorded else []

@@ -1,5 +1,7 @@
 """Protocol buffers, encoded by hand: long parts are joined as bytes, not parsed and written out again."""
 
+from functools import lru_cache
+
 from tensorboard.compat.proto.event_pb2 import Event
 
 _SUMMARY = 5
@@ -17,11 +19,16 @@ def field(number: int, content: bytes) -> bytes:
         >>> field(2, b"testing").hex()  # the example of Protocol Buffers' own documentation
         '120774657374696e67'
     """
-    head, length = [number << 3 | 2], len(content)
+    return _head(number, len(content)) + content
+
+
+@lru_cache(maxsize=4096)
+def _head(number: int, length: int) -> bytes:
+    head = [number << 3 | 2]
     while length > 127:
         head.append(length & 127 | 128)
         length >>= 7
-    return bytes((*head, length)) + content
+    return bytes((*head, length))
 
 
 def event(step: int, wall_time: float, summary: bytes) -> bytes:

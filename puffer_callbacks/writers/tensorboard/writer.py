@@ -86,6 +86,7 @@ class TensorBoardWriter(Writer):
         os.makedirs(self.logger.log_dir, exist_ok=True)
         with TemporaryFile(dir=self.logger.log_dir) as probe:  # a thread that cannot write prints a traceback and dies
             probe.write(bytes(4096))
+        self._be_last()
         return is_gone
 
     def begin(self, first_step: int) -> None:

@@ -171,3 +171,14 @@ def test_records_of_two_threads_do_not_interleave(tmp_path, monkeypatch):
     scalars = tensorboard_scalars(tmp_path)
     assert [step for step, _ in scalars["train/loss"]] == list(range(40))
     assert [step for step, _ in scalars["mine"]] == list(range(40))
+
+
+def test_the_file_after_a_fault_is_read_after_the_one_before(tmp_path):
+    """Its number may be 10 where the one before has 9, in the same second: names are compared as text."""
+    for at in range(12):
+        folder = tmp_path / str(at)
+        writer = writer_for(TensorBoardLogger(folder, name="", version=""))
+        writer.write({"train/loss": 0.5}, Axes(None, 1, 0.0))
+        writer.recover()
+        writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
+        assert tensorboard_scalars(folder)["train/loss"] == [(1, 0.5), (2, 0.25)]
