@@ -111,7 +111,7 @@ class TrainerAdapter(TrainerAttributes):
             self.first_batch(batch)
         if self._watch is not None:
             self._watch.step_reported()
-        if not self._is_idle():
+        if not (self._has_no_callbacks and self._is_idle()):
             with full_precision():
                 self._recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
 
@@ -201,9 +201,9 @@ class TrainerAdapter(TrainerAttributes):
         Recorder.of(self).counters.add(optimizer)
 
     def _is_idle(self) -> bool:
-        """Whether a training step has nothing to do: there is no callback, and no row that a user's ``log`` opened."""
+        """Whether a training step without callbacks has nothing to do: there is no row that a user's ``log`` opened."""
         row_log = self._recorder.run.row_log
-        return self._has_no_callbacks and (row_log is None or row_log.open_at == sys.maxsize)
+        return row_log is None or row_log.open_at == sys.maxsize
 
     def _unreported_step(self) -> None:
         self.step_end({})

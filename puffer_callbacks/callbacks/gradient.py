@@ -4,7 +4,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -101,10 +101,10 @@ class GradientCallback(PufferCallback):
         """Measure the clipped gradients, and what the step changed."""
         weights, sizes = before
         clipped = {name: p.grad for name, p in parameters.items() if p.grad is not None}
-        measures.add("clipped", clipped, norms(clipped.values()))
-        after = sample(parameters.values())[0]
-        measures.add("changes", parameters, norms(torch.split(after - weights, sizes)))
-        measures.add("weights", parameters, norms(torch.split(weights, sizes)))
+        changes = torch.split(sample(parameters.values())[0] - weights, sizes)
+        numbers = iter(norms([*clipped.values(), *changes, *torch.split(weights, sizes)]))
+        for kind, names in (("clipped", clipped), ("changes", parameters), ("weights", parameters)):
+            measures.add(kind, names, list(islice(numbers, len(names))))
         self._measured[step.index] = measures
         self.gradient_schedule.mark(step)
 

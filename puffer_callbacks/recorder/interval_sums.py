@@ -65,12 +65,14 @@ class IntervalSums:
         # names that had plain numbers on the host before are read at once: this runs at every step
         rows = self._rows.get((*outputs, *rates)) if type(outputs) is dict else None
         if rows is not None:
-            with suppress(Exception):  # a value of another kind than before
+            try:
                 values = (*outputs.values(), *rates.values())  # type: ignore[attr-defined]
                 rows.append([value if type(value) in _NUMBERS else value.item() for value in values])
-                if len(rows) >= _MAX_ROWS:
-                    self._fold()
-                return True
+            except Exception:  # a value of another kind than before
+                return self._add_any(outputs, rates)
+            if len(rows) >= _MAX_ROWS:
+                self._fold()
+            return True
         return self._add_any(outputs, rates)
 
     @property

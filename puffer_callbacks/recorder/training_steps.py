@@ -80,6 +80,11 @@ class TrainingSteps:
         return self._optimizer_steps.has_listeners
 
     @property
+    def may_measure(self) -> bool:
+        """Whether gradients may be measured at an optimizer's next step."""
+        return self._optimizer_steps.is_any_due()
+
+    @property
     def batch(self) -> Any:
         """The batch that was just trained on."""
         return self._batch
@@ -92,8 +97,6 @@ class TrainingSteps:
 
     def before_optimizer_step(self, optimizer: Any) -> None:
         """An optimizer is about to step: measure its gradients where a callback is due."""
-        if not self._optimizer_steps.is_any_due():
-            return
         try:
             counter = self._counters.of(optimizer)
             if counter is not None and self._counters.steps_with(counter) >= counter.gradients_due_at:

@@ -1,5 +1,6 @@
 """Clips that are not torch's: gradients that changed between the backward pass and the optimizer's step."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -57,11 +58,12 @@ class BackwardNorms:
 
     def have_changed(self, parameters: Iterable[Tensor]) -> bool:
         """Whether a gradient is another one than its backward pass left; no, where that was not watched."""
-        now = {key: norm for key, norm in _norms(parameters).items() if key in self._norms}
+        watched = [parameter for parameter in parameters if id(parameter) in self._norms]
+        now = _norms(watched)
         if not now:
             return False
-        before, after = (stacked(list(each)).double() for each in ([self._norms[key] for key in now], now.values()))
-        return not torch.allclose(after, before, rtol=_RELATIVE, atol=0.0, equal_nan=True)
+        numbers = stacked([*(self._norms[key] for key in now), *now.values()]).tolist()
+        return not all(map(_is_close, numbers[: len(now)], numbers[len(now) :]))
 
     def _after_accumulation(self, parameter: Tensor) -> None:
         if not self._reached:  # by now DDP has not queued its copying of averaged gradients: ours comes after it
@@ -75,6 +77,10 @@ class BackwardNorms:
 
 def _at_end_of_backward(function: Callable[[], None]) -> None:
     torch.autograd.Variable._execution_engine.queue_callback(function)
+
+
+def _is_close(before: float, after: float) -> bool:
+    return math.isclose(before, after, rel_tol=_RELATIVE) or (math.isnan(before) and math.isnan(after))
 
 
 @torch.no_grad()
