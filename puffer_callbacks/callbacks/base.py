@@ -32,6 +32,8 @@ class PufferCallback(Callback):
     uses_collectives = False
     """Whether it communicates with other ranks where it fires. With several its interval stays as it is: each rank
     would widen it at another step, and they would wait for each other for ever."""
+    reads_metrics = True
+    """Whether ``on_step`` reads the ``metrics`` that it is given."""
     reads_every_step = False
     """Whether the recorder passes every step's outputs to ``update``."""
     gradient_schedule: OptimizerSchedule | None = None

@@ -48,6 +48,7 @@ class GradientCallback(PufferCallback):
 
     expensive = True
     uses_collectives = True
+    reads_metrics = False
 
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)

@@ -50,6 +50,7 @@ class HistogramCallback(PufferCallback):
     """
 
     expensive = True
+    reads_metrics = False
     uses_collectives = True
 
     def __init__(

@@ -45,6 +45,7 @@ class MetricsCallback(PufferCallback):
     """
 
     reads_every_step = True
+    reads_metrics = False
     uses_collectives = True
 
     def __init__(self, every_n_steps: int = 50) -> None:

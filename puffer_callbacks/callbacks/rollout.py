@@ -39,6 +39,7 @@ class RolloutCallback(PufferCallback):
     """
 
     uses_collectives = True
+    reads_metrics = False
 
     def __init__(self) -> None:
         self._gathers = GatherSchedule()

@@ -33,6 +33,10 @@ class StepListeners:
         later = [callback for callback in self._scheduled if callback.next_step > optimizer_steps]
         return [callback for callback in self._listeners if callback not in later] if later else self._listeners
 
+    def read_metrics(self, callbacks: Iterable[Any]) -> bool:
+        """Whether one of these callbacks reads the ``metrics`` that it is given."""
+        return any(each in self.at_every_step or getattr(each, "reads_metrics", True) for each in callbacks)
+
     def refresh(self) -> None:
         """Look for the next step at which a callback with a schedule is due."""
         self.due_at = min([callback.next_step for callback in self._scheduled], default=sys.maxsize)

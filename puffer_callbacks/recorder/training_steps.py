@@ -187,7 +187,9 @@ class TrainingSteps:
             self._is_first = False
 
     def _call(self, callbacks: Sequence[Any], outputs: Any, loss_scale: int) -> None:
-        metrics = StepScalars(outputs, loss_scale=loss_scale, guard=self._guard)
+        metrics: Mapping[str, Any] = {}
+        if self._listeners.read_metrics(callbacks):
+            metrics = StepScalars(outputs, loss_scale=loss_scale, guard=self._guard)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
 
