@@ -79,7 +79,7 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
     own = overriding((each for each in adapter.callbacks if each is not recorder), "on_before_optimizer_step")
 
     def before_step(optimizer: Optimizer) -> None:
-        if recorder.run.steps is None or not recorder.run.steps.may_measure:  # as at most steps
+        if recorder.run.steps is None or not recorder.run.steps.may_look:  # as at most steps
             return
         entered, inside = perf_counter(), stopwatch.inside
         with full_precision():

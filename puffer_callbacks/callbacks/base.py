@@ -88,8 +88,8 @@ class PufferCallback(Callback):
         Args:
             trainer: the trainer.
             pl_module: the module in training.
-            metrics: the scalars that ``training_step`` returned, by name, detached: 0-d tensors on their device, or
-                floats. ``dict(metrics)`` has all of them.
+            metrics: the scalars that ``training_step`` returned, detached: 0-d tensors on their device, or
+                floats.
         """
 
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
 
+# the inner function that ``clip_grad_norm_`` calls, by whichever name that was imported
 _BY_NORM = (
     ((clip_grad, "_clip_grads_with_norm_"), (torch.nn.utils, "clip_grads_with_norm_"))
     if hasattr(clip_grad, "_clip_grads_with_norm_")
-    else ((torch.nn.utils, "clip_grad_norm_"),)  # torch before 2.6, without the inner function
+    else ((torch.nn.utils, "clip_grad_norm_"),)  # torch before 2.6 has none
 )
 _CLIPS = (*_BY_NORM, (torch.nn.utils, "clip_grad_value_"), (clip_grad, "clip_grad_value_"))
 
@@ -74,8 +75,10 @@ def _replace(owner: Any, name: str, wrap: Callable[..., Any]) -> None:
 def _clip(clip: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(clip)
     def before_clip(parameters: Tensor | Iterable[Tensor], *args: Any, **kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():  # which would compile again whenever a count below has changed
+            return clip(parameters, *args, **kwargs)
         wanted = [callback for callback, conditions in _callbacks.items() if conditions.is_wanted()]
-        if wanted and not torch.compiler.is_compiling():
+        if wanted:
             parameters = parameters if isinstance(parameters, Tensor) else list(parameters)
             for callback in wanted:
                 callback([parameters] if isinstance(parameters, Tensor) else parameters)

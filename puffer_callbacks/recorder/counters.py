@@ -23,11 +23,18 @@ class OptimizerCounter:
 
     def __init__(self, index: int, optimizer: Optimizer, steps: int = 0) -> None:
         self.index, self.optimizer, self.steps = index, optimizer, steps
-        self.gradients_due_at = 0
+        self.looked_at_from = 0
         """The optimizer step of the run from which on this optimizer is looked at, one or more before its gradients
         are measured."""
         self.clip_seen = False
         """Whether the gradients of the step to come were measured before they were clipped."""
+        self.step_seen = False
+        """Whether they were measured as the step was announced, which in Lightning comes before the clip."""
+        self.reach = 1
+        """How many steps of the run later it is expected to step again: more than 1 for one that steps only sometimes,
+        with room to spare."""
+        self.last_at = 0
+        """The run's optimizer steps after its last step."""
         self.after_step: Callable[[], None] | None = None
         """Called once, right after the next step."""
 
@@ -58,7 +65,7 @@ class Counters:
         """The rate of each optimizer and parameter group at its last step: a scheduler may have moved on since."""
         self.optimizers: dict[int, OptimizerCounter] = {}
         """By the identity of the torch optimizer."""
-        self.gradients_due_at = 0
+        self.looked_at_from = 0
         """The first optimizer step of the run from which on one of them is looked at."""
         self._steps_before: list[int] = []
         self._handles: list[Any] = []
@@ -82,7 +89,8 @@ class Counters:
         index = len(self.optimizers)
         before = self._steps_before[index] if index < len(self._steps_before) else self.optimizer_steps
         counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, before)
-        self.gradients_due_at = 0
+        self.optimizers[id(inner)].last_at = self.optimizer_steps
+        self.looked_at_from = 0
         self._handles.append(inner.register_step_post_hook(self._post_hook(counter)))
 
     def of(self, optimizer: Any) -> OptimizerCounter | None:
@@ -137,13 +145,16 @@ class Counters:
         for counter in self.optimizers.values():
             known = counter.index < len(self._steps_before)
             counter.steps = self._steps_before[counter.index] if known else optimizer_steps
+            counter.last_at = optimizer_steps
 
     def _post_hook(self, counter: OptimizerCounter) -> Callable[..., None]:
         name = "learning_rate" if counter.index == 0 else f"learning_rate/{counter.index}"
 
         def count(optimizer: Optimizer, *_: object) -> None:
             counter.steps = steps = counter.steps + 1
-            self.optimizer_steps = max(self.optimizer_steps, steps)
+            self.optimizer_steps = now = max(self.optimizer_steps, steps)
+            between, counter.last_at = now - counter.last_at, now
+            counter.reach = 2 * between if between > 1 else 1
             try:
                 self._after_step(counter, name, optimizer.param_groups)
             except Exception as error:

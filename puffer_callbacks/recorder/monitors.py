@@ -11,7 +11,7 @@ _PROGRESS_BAR = {"train/reward": "reward", "train/loss": "loss"}
 
 
 class PublishedNumber(Tensor):
-    """A 0-d tensor that is cheap to copy: what it gives, and its copies, are plain tensors.
+    """A 0-d tensor that is cheap to copy: its copies, and the results of operations, are plain tensors.
 
     ``ModelCheckpoint`` makes a deep copy of all of ``callback_metrics`` at the end of each epoch. Of plain tensors
     that costs 20 µs each, milliseconds in all, where an epoch is a rollout of some dozen milliseconds.

@@ -55,8 +55,8 @@ class OptimizerSchedule:
         """The run's step from which on the callback wants to be called for this optimizer."""
         return self._every.next_after(self._last.get(index, self._start)) - self._lead_steps
 
-    def followed_from(self, index: int) -> int:
-        """The step from which on this optimizer is followed: at least one before, to watch the backward pass."""
+    def looked_at_from(self, index: int) -> int:
+        """The step from which on this optimizer is looked at: at least one before, to watch the next backward pass."""
         return self.wanted_from(index) - (self._lead_steps == 0)
 
     def is_due(self, step: OptimizerStep, *, ahead: int = 0) -> bool:
@@ -100,16 +100,17 @@ class OptimizerSteps:
         """Whether a callback measures gradients."""
         return bool(self._callbacks)
 
-    def is_any_due(self) -> bool:
+    def may_look(self) -> bool:
         """Whether an optimizer may be looked at in its next step: one comparison for all of them, at every step."""
-        return self._counters.optimizer_steps + 1 >= self._counters.gradients_due_at
+        return self._counters.optimizer_steps + 1 >= self._counters.looked_at_from
 
     def open(self, trainer: Any, pl_module: Any) -> None:
         """Begin a fit: watch for gradients that are clipped before the optimizer's own hooks."""
         self._arguments = (trainer, pl_module)
         if self._callbacks:
-            call_before_clip(self._before_clip, is_wanted=self.is_any_due, after_unscale=self._after_unscale)
+            call_before_clip(self._before_clip, is_wanted=self.may_look, after_unscale=self._after_unscale)
             self._backward_norms.watch(pl_module.parameters())
+            self._watched = {counter.index for counter in self._counters.optimizers.values()}
 
     def close(self) -> None:
         """End the fit."""
@@ -123,6 +124,7 @@ class OptimizerSteps:
         if counter.clip_seen:
             counter.clip_seen = False
         elif not (counter.after_step is not None and isinstance(counter.optimizer, LBFGS)):  # which evaluates again
+            counter.step_seen = True
             self._measure(counter, is_clipped=self._backward_norms.have_changed(_parameters(counter.optimizer)))
 
     def _before_clip(self, parameters: list[Tensor]) -> None:
@@ -130,7 +132,8 @@ class OptimizerSteps:
             self._run_guarded(self, lambda: self._measure_before_clip(parameters))
 
     def _is_looked_at(self, counter: OptimizerCounter) -> bool:
-        return not counter.clip_seen and self._counters.steps_with(counter) >= counter.gradients_due_at
+        is_seen = counter.clip_seen or counter.step_seen
+        return not is_seen and self._counters.steps_with(counter) >= counter.looked_at_from
 
     def _after_unscale(self, optimizer: Any) -> None:
         """Dividing gradients by the scale of the loss is no clip."""
@@ -158,6 +161,7 @@ class OptimizerSteps:
         self._refresh(counter)
 
     def _after_step(self, counter: OptimizerCounter, after: list[tuple[Any, AfterStep]]) -> None:
+        counter.step_seen = False
         for callback, finish in after:
             self._run_guarded(callback, finish)
         self._refresh(counter)
@@ -167,14 +171,14 @@ class OptimizerSteps:
 
     def _refresh(self, counter: OptimizerCounter) -> None:
         """Note from which step on this optimizer is looked at."""
-        followed = [callback.gradient_schedule.followed_from(counter.index) for callback in self._callbacks]
-        counter.gradients_due_at = min(followed, default=sys.maxsize)
-        each_due = [each.gradients_due_at for each in self._counters.optimizers.values()]
-        self._counters.gradients_due_at = min(each_due, default=0)
+        wanted = [callback.gradient_schedule.looked_at_from(counter.index) for callback in self._callbacks]
+        counter.looked_at_from = min(wanted, default=sys.maxsize) - counter.reach + 1
+        each = [other.looked_at_from for other in self._counters.optimizers.values()]
+        self._counters.looked_at_from = min(each, default=0)
 
     def _watch_next_backward(self, counter: OptimizerCounter) -> None:
         """Watch the backward passes before a step that is measured, which comes after one that is looked at."""
-        if self._counters.steps_with(counter) > counter.gradients_due_at:
+        if self._counters.optimizer_steps >= counter.looked_at_from:
             self._watched.add(counter.index)
             self._backward_norms.watch(self._arguments[1].parameters())
         else:

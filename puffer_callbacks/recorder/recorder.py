@@ -125,7 +125,7 @@ class Recorder(Callback):
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Measure the gradients where a callback is due."""
-        if self.run.steps is not None and self.run.steps.may_measure:
+        if self.run.steps is not None and self.run.steps.may_look:
             self.run.steps.before_optimizer_step(optimizer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -19,7 +19,7 @@ from puffer_callbacks.recorder.monitors import publish
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.step_scalars import StepScalars
+from puffer_callbacks.values.scalars import scalars_of
 
 
 class Recording(Protocol):
@@ -80,9 +80,9 @@ class TrainingSteps:
         return self._optimizer_steps.has_listeners
 
     @property
-    def may_measure(self) -> bool:
-        """Whether gradients may be measured at an optimizer's next step."""
-        return self._optimizer_steps.is_any_due()
+    def may_look(self) -> bool:
+        """Whether an optimizer may be looked at in its next step."""
+        return self._optimizer_steps.may_look()
 
     @property
     def batch(self) -> Any:
@@ -99,7 +99,7 @@ class TrainingSteps:
         """An optimizer is about to step: measure its gradients where a callback is due."""
         try:
             counter = self._counters.of(optimizer)
-            if counter is not None and self._counters.steps_with(counter) >= counter.gradients_due_at:
+            if counter is not None and self._counters.steps_with(counter) >= counter.looked_at_from:
                 with self._guard:
                     self._optimizer_steps.before_step(counter)
         except Exception as error:
@@ -189,7 +189,8 @@ class TrainingSteps:
     def _call(self, callbacks: Sequence[Any], outputs: Any, loss_scale: int) -> None:
         metrics: Mapping[str, Any] = {}
         if self._listeners.read_metrics(callbacks):
-            metrics = StepScalars(outputs, loss_scale=loss_scale, guard=self._guard)
+            with self._guard:
+                metrics = scalars_of(outputs, loss_scale=loss_scale)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
 

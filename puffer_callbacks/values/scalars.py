@@ -96,7 +96,7 @@ def to_floats(scalars: Mapping[str, Scalar]) -> dict[str, float]:
 
 def _gather(outputs: Mapping[object, object], scalars: dict[str, Scalar], prefix: str, depth: int = 16) -> None:
     for name, value in outputs.items():
-        scalar = as_scalar(value)
+        scalar = value if type(value) is float else as_scalar(value)
         if scalar is not None:
             scalars[f"{prefix}{name}"] = scalar
         elif depth and isinstance(value, Mapping):  # bounds a mapping that contains itself

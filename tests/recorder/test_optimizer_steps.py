@@ -385,3 +385,80 @@ def test_a_schedule_at_the_start_is_due_at_the_first_step():
     assert schedule.is_due(step(1))
     schedule.mark(step(1))
     assert not schedule.is_due(step(2)) and schedule.is_due(step(10))
+
+
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_an_own_clip_is_seen_at_an_optimizer_that_steps_only_sometimes(quiet_trainer, memory_logger, first):
+    """Every third step, so that it is measured at its first step after the interval; each gradient is clipped."""
+
+    class Delayed(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization = False
+            self.critic, self.actor = nn.Linear(2, 1), nn.Linear(2, 1)
+
+        def training_step(self, batch, batch_idx):
+            steps = [0, 1] if batch_idx + 1 >= first and (batch_idx + 1 - first) % 3 == 0 else [0]
+            for at in steps:
+                optimizer, net = self.optimizers()[at], (self.critic, self.actor)[at]
+                optimizer.zero_grad()
+                self.manual_backward(3 * net(ONES).sum())
+                for parameter in net.parameters():
+                    parameter.grad.data.clamp_(-1, 1)
+                optimizer.step()
+            return {}
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(net.parameters(), lr=1e-6) for net in (self.critic, self.actor)]
+
+        def train_dataloader(self):
+            return range(20)
+
+    fit(quiet_trainer, memory_logger, Delayed(), GradientCallback(5), HistogramCallback(5))
+    tags = {tag for tag in memory_logger.tags if tag.startswith("gradient")}
+    assert "gradient_norm/clipped/actor" in tags and "gradients/clipped/actor.weight" in tags
+    assert (
+        not {"gradient_norm/actor", "gradient_norm/critic", "gradients/actor.weight", "gradients/critic.weight"} & tags
+    )
+    assert all(value == pytest.approx(3**0.5) for _, value in memory_logger.series("gradient_norm/clipped/actor"))
+
+
+@pytest.mark.parametrize(("interval", "clips"), [(1, lambda step: step % 2 == 0), (5, lambda step: step % 5 == 0)])
+def test_a_clip_at_some_steps_alone_hides_no_step(quiet_trainer, memory_logger, interval, clips):
+    class Sometimes(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 1)
+
+        def training_step(self, batch, batch_idx):
+            return 3 * self.net(ONES).sum()
+
+        def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None):
+            if clips(self.trainer.global_step + 1):
+                self.clip_gradients(optimizer, gradient_clip_val=0.5, gradient_clip_algorithm="norm")
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=1e-6)
+
+        def train_dataloader(self):
+            return range(20)
+
+    fit(quiet_trainer, memory_logger, Sometimes(), GradientCallback(interval))
+    norms = memory_logger.series("gradient_norm/total")
+    assert norms == [(step, pytest.approx(27**0.5)) for step in range(interval, 21, interval)]
+    after = memory_logger.series("gradient_norm/clipped")
+    assert after == [(step, pytest.approx(0.5 if clips(step) else 27**0.5, rel=1e-5)) for step, _ in norms]
+    assert len(memory_logger.series("gradient_noise_scale")) == len(norms)
+
+
+def test_a_compiled_clip_is_compiled_once(quiet_trainer, memory_logger):
+    compilations = []
+
+    def backend(graph, _):
+        compilations.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(lambda layer: torch.nn.utils.clip_grad_norm_(layer.parameters(), 0.5), backend=backend)
+    fit(quiet_trainer, memory_logger, Manual(lambda step: [("net", step)], clip=compiled), GradientCallback(5))
+    assert len(compilations) == 1
+    torch.compiler.reset()

@@ -22,8 +22,7 @@ class WeightTracker:
     """
 
     def __init__(self) -> None:
-        self._names: list[str] = []
-        self._previous = torch.zeros(0)
+        self._previous: dict[str, Tensor] = {}
         self._norms: dict[str, float] = {}
 
     @torch.no_grad()
@@ -35,35 +34,45 @@ class WeightTracker:
 
         Returns:
             ``diagnostics/weight_norm/<module>`` and, from the second call on, ``diagnostics/weight_change/<module>``,
-            0 where not one weight of the sample has changed.
+            0 where not one weight of the sample has changed; none for a module that has other parameters than before.
         """
-        named = dict(parameters)
-        if not named:
+        current = _sample(dict(parameters))
+        if not current:
             return {}
-        flat, sizes = _sample(list(named.values()))
-        known = list(named) == self._names and flat.shape == self._previous.shape
-        parts = [*torch.split(flat, sizes), *(torch.split(flat - self._previous, sizes) if known else ())]
-        lengths = torch.stack(torch._foreach_norm(parts)).tolist()  # brought to the host together
-        norms, moves = _by_module(named, lengths[: len(named)]), _by_module(named, lengths[len(named) :])
-        changes = {module: move / max(self._norms[module], 1e-12) for module, move in moves.items()}
-        self._names, self._previous, self._norms = list(named), flat, norms
+        known = [name for name, part in current.items() if _is_same_size(part, self._previous.get(name))]
+        moved = torch._foreach_sub([current[n] for n in known], [self._previous[n] for n in known]) if known else ()
+        lengths = torch.stack(torch._foreach_norm([*current.values(), *moved])).tolist()  # brought to the host together
+        norms, moves = _by_module(current, lengths[: len(current)]), _by_module(known, lengths[len(current) :])
+        new = {_module_of(name) for name in current.keys() - known}
+        changes = {m: move / max(self._norms[m], 1e-12) for m, move in moves.items() if m not in new}
+        self._previous, self._norms = current, norms
         return {
             **{f"diagnostics/weight_norm/{module}": norm for module, norm in norms.items()},
             **{f"diagnostics/weight_change/{module}": change for module, change in changes.items()},
         }
 
 
-def _sample(parameters: list[Tensor]) -> tuple[Tensor, list[int]]:
-    """A flat copy of all weights, or of every n-th of each tensor, and how many are of each."""
-    stride = -(-sum(parameter.numel() for parameter in parameters) // _MAX_ELEMENTS) or 1
-    device = parameters[0].device
-    parts = [parameter.reshape(-1)[::stride].to(device, torch.float32) for parameter in parameters]
-    return torch.cat(parts), [len(part) for part in parts]
+def _sample(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Flat copies of all weights, or of every n-th of each tensor, on one device."""
+    if not parameters:
+        return {}
+    tensors = list(parameters.values())
+    stride = -(-sum(tensor.numel() for tensor in tensors) // _MAX_ELEMENTS) or 1
+    parts = [tensor.reshape(-1)[::stride].to(tensors[0].device, torch.float32) for tensor in tensors]
+    return dict(zip(parameters, torch.split(torch.cat(parts), [len(part) for part in parts]), strict=True))
+
+
+def _is_same_size(part: Tensor, before: Tensor | None) -> bool:
+    return before is not None and before.shape == part.shape
+
+
+def _module_of(name: str) -> str:
+    return name.rpartition(".")[0] or name
 
 
 def _by_module(names: Iterable[str], norms: Iterable[float]) -> dict[str, float]:
-    """The norm of each module's own parameters, from the norms of these; of the first ones where some are missing."""
+    """The norm of each module's own parameters, from the norm of each."""
     parts: dict[str, list[float]] = defaultdict(list)
-    for name, norm in zip(names, norms, strict=False):
-        parts[name.rpartition(".")[0] or name].append(norm)
+    for name, norm in zip(names, norms, strict=True):
+        parts[_module_of(name)].append(norm)
     return {module: math.hypot(*each) for module, each in parts.items()}

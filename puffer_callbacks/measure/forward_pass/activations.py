@@ -39,7 +39,7 @@ def activations(
 
         return hook
 
-    leaves = [(plain_name(name), part) for name, part in module.named_modules() if not part._modules]
+    leaves = [(plain_name(name), part) for name, part in module.named_modules() if next(part.children(), None) is None]
     layers = [(name, part) for name, part in leaves if of(part)]
     handles = [part.register_forward_hook(keep(name)) for name, part in layers]
     try:

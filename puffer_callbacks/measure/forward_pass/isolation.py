@@ -101,7 +101,7 @@ def _namespaces(part: nn.Module) -> list[dict[str, Any]]:
 
 
 def _restore(space: dict[str, Any], before: dict[str, Any]) -> None:
-    if space.keys() == before.keys() and all(map(is_, space.values(), before.values())):  # as nearly always
+    if list(space) == list(before) and all(map(is_, space.values(), before.values())):  # nothing has changed
         return
     for name in space.keys() - before.keys():
         del space[name]

@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from torch import Tensor, nn
 
 from puffer_callbacks.health.statistics import Collector, rollout_statistics
+from puffer_callbacks.health.statistics.weights import WeightTracker
 from puffer_callbacks.ppo.advantages import generalized_advantages
 from puffer_callbacks.rollout import Rollout
 
@@ -235,3 +236,22 @@ def test_numbers_at_the_ends_of_float64_give_finite_statistics_without_a_warning
     assert found["diagnostics/done_fraction"] == 1 / 16
     weights = {tag for tag in found if "weight" in tag}
     assert all(math.isfinite(value) for tag, value in found.items() if tag not in weights)
+
+
+def test_weight_changes_are_those_of_modules_with_the_same_parameters() -> None:
+    tracker, rng = WeightTracker(), np.random.default_rng(0)
+    weight, bias = rng.normal(size=(3, 4)).astype(np.float32), rng.normal(size=3).astype(np.float32)
+
+    def update(**parameters: np.ndarray) -> dict[str, float]:
+        return tracker.update([(name.replace("_", "."), torch.from_numpy(value)) for name, value in parameters.items()])
+
+    assert update(a_weight=weight, a_bias=bias) == {
+        "diagnostics/weight_norm/a": pytest.approx(np.sqrt((weight**2).sum() + (bias**2).sum()))
+    }
+    found = update(a_weight=weight + 1, a_bias=bias, b_weight=weight)
+    expected = np.sqrt(12) / np.sqrt((weight**2).sum() + (bias**2).sum())
+    assert found["diagnostics/weight_change/a"] == pytest.approx(expected)
+    assert "diagnostics/weight_change/b" not in found
+    found = update(a_weight=weight + 1, a_bias=np.ones(5, np.float32), b_weight=weight)
+    assert "diagnostics/weight_change/a" not in found and found["diagnostics/weight_change/b"] == 0.0
+    assert tracker.update([]) == {}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from puffer_callbacks.measure.forward_pass import isolation as probe
+from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.isolation import isolated, preserved_random_state
 
 
@@ -163,3 +164,37 @@ def test_a_changed_tensor_too_large_to_copy_is_named(monkeypatch):
     with pytest.raises(RuntimeError, match="changed 'hidden' in place"), isolated(module):
         module(torch.randn(4, 3))
     assert module.training
+
+
+def test_attributes_that_change_places_are_put_back():
+    class Swaps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.zeros(1))
+            self.previous = torch.ones(1)
+
+        def forward(self, x):
+            state, previous = self.state, self.previous
+            del self.state
+            self.previous = state
+            self.register_buffer("state", previous)
+            return x
+
+    module = Swaps().eval()
+    with isolated(module):
+        module(torch.zeros(1))
+    assert (module.state.item(), module.previous.item()) == (0.0, 1.0)
+
+
+def test_a_leaf_without_the_layer_that_it_could_have_has_activations():
+    class Leaf(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.act = nn.ReLU()
+            self.act = None
+
+        def forward(self, x):
+            return 2 * x
+
+    found = activations(nn.Sequential(nn.Linear(2, 3), Leaf()), torch.ones(4, 2))
+    assert list(found) == ["0", "1"] and torch.equal(found["1"], 2 * found["0"])
