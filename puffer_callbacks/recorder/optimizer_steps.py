@@ -170,7 +170,7 @@ class OptimizerSteps:
             self._on_measured()
 
     def _refresh(self, counter: OptimizerCounter) -> None:
-        """Note from which step on this optimizer is looked at."""
+        """Note from which step on this optimizer is looked at: one that steps only sometimes that much earlier."""
         wanted = [callback.gradient_schedule.looked_at_from(counter.index) for callback in self._callbacks]
         counter.looked_at_from = min(wanted, default=sys.maxsize) - counter.reach + 1
         each = [other.looked_at_from for other in self._counters.optimizers.values()]
