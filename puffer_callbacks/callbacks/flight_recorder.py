@@ -46,7 +46,7 @@ class FlightRecorder:
 
     def add_loss(self, outputs: object) -> bool:
         """Add what a training step returned; whether its loss is known to be not finite. Waits for no device."""
-        loss = outputs.get("loss") if type(outputs) is dict or isinstance(outputs, Mapping) else outputs
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if not isinstance(loss, Tensor) or (loss.ndim and loss.numel() != 1):
             return False
         if loss.is_cpu:

@@ -4,7 +4,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from puffer_callbacks.measure.parameter_names import optimized
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values.scalars import Scalar
+from puffer_callbacks.values.scalars import Scalar, to_host
 
 
 class GradientCallback(PufferCallback):
@@ -189,16 +189,5 @@ class _Measures:
 
     def to_host(self) -> dict[str, dict[str, float]]:
         """Kind to name to number."""
-        numbers = iter(_to_host(self._numbers))
+        numbers = iter(to_host(self._numbers))
         return {kind: {name: next(numbers) for name in names} for kind, names in self._names}
-
-
-def _to_host(numbers: Sequence[Tensor]) -> list[float]:
-    """0-d tensors as floats, with one host transfer for all of them together."""
-    groups: dict[Any, list[int]] = defaultdict(list)
-    for at, number in enumerate(numbers):
-        groups[number.dtype, number.device].append(at)
-    device = numbers[0].device
-    stacks = [torch.stack([numbers[at] for at in group]).double().to(device) for group in groups.values()]
-    values = dict(zip(chain.from_iterable(groups.values()), torch.cat(stacks).tolist(), strict=True))
-    return [values[at] for at in range(len(numbers))]

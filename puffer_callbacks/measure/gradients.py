@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.measure.norms import PLAIN, stored, total
-from puffer_callbacks.measure.parameter_names import by_module
+from puffer_callbacks.values.module_names import by_module
 
 MAX_SAMPLED = 16 * 2**20
 """Elements in a copy of the weights (64 MiB of float32); larger models are sampled evenly."""

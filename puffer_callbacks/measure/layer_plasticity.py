@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.norms import norms
-from puffer_callbacks.measure.parameter_names import by_module, plain_name
+from puffer_callbacks.measure.parameter_names import plain_name
 from puffer_callbacks.measure.plasticity import dormant_ratio, effective_rank, feature_norm, saturated_ratio
+from puffer_callbacks.values.module_names import by_module
 
 _ACTIVATIONS = "torch.nn.modules.activation"
 NAMES = ("dormant_ratio", "saturated_ratio", "feature_norm", "effective_rank")

@@ -1,16 +1,15 @@
 """Selection and grouping of a model's parameters by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import reduce
 from operator import add
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
 from puffer_callbacks.values import Histogram
-
-T = TypeVar("T")
+from puffer_callbacks.values.module_names import by_module
 
 
 def optimized(module: nn.Module, optimizer: Any) -> dict[str, nn.Parameter]:
@@ -70,19 +69,6 @@ def merged_by_module(histograms: dict[str, Histogram]) -> dict[str, Histogram]:
         4
     """
     return {tag: reduce(add, group) for tag, group in by_module(histograms).items()}
-
-
-def by_module(parameters: Mapping[str, T]) -> dict[str, list[T]]:
-    """The entries of each module's direct parameters, by module.
-
-    Example:
-        >>> by_module({"net.weight": 1, "net.bias": 2, "scale": 3})
-        {'net': [1, 2], 'scale': [3]}
-    """
-    groups: dict[str, list[T]] = {}
-    for name, value in parameters.items():
-        groups.setdefault(name.rpartition(".")[0] or name, []).append(value)
-    return groups
 
 
 def _patterns(name: str, given: str | Iterable[str]) -> tuple[str, ...]:

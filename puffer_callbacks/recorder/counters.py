@@ -89,7 +89,7 @@ class Counters:
         index = len(self.optimizers)
         before = self._steps_before[index] if index < len(self._steps_before) else self.optimizer_steps
         counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, before)
-        self.optimizers[id(inner)].last_at = self.optimizer_steps
+        counter.last_at = self.optimizer_steps
         self.looked_at_from = 0
         self._handles.append(inner.register_step_post_hook(self._post_hook(counter)))
 

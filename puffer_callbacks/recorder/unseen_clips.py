@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from puffer_callbacks.values.scalars import stacked
+from puffer_callbacks.values.scalars import to_host
 
 _RELATIVE = 1e-6
 
@@ -62,7 +62,7 @@ class BackwardNorms:
         now = _norms(watched)
         if not now:
             return False
-        numbers = stacked([*(self._norms[key] for key in now), *now.values()]).tolist()
+        numbers = to_host([*(self._norms[key] for key in now), *now.values()])
         return not all(map(_is_close, numbers[: len(now)], numbers[len(now) :]))
 
     def _after_accumulation(self, parameter: Tensor) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from puffer_callbacks.values.scalars import stacked
+from puffer_callbacks.values.scalars import to_host
 
 
 def nonfinite_names(tensors: Mapping[str, Any]) -> list[str]:
@@ -23,7 +23,6 @@ def nonfinite_names(tensors: Mapping[str, Any]) -> list[str]:
     floats = {name: t for name, t in tensors.items() if isinstance(t, Tensor) and t.is_floating_point()}
     if not floats:
         return []
-    sums = [tensor.detach().sum() for tensor in floats.values()]
-    totals = [each.item() for each in sums] if all(each.is_cpu for each in sums) else stacked(sums).tolist()
+    totals = to_host([tensor.detach().sum() for tensor in floats.values()])
     suspects = [name for name, total in zip(floats, totals, strict=True) if not math.isfinite(total)]
     return [name for name in suspects if not floats[name].isfinite().all()]  # a sum may overflow

@@ -1,6 +1,6 @@
 """Scalars: conversion, extraction from a step's outputs, and their transfer to the host."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -86,17 +86,31 @@ def to_floats(scalars: Mapping[str, Scalar]) -> dict[str, float]:
         >>> to_floats({"a": torch.tensor(2), "b": 0.5})
         {'a': 2.0, 'b': 0.5}
     """
-    tags = [tag for tag, value in scalars.items() if isinstance(value, Tensor)]
-    if not tags:
-        return {tag: float(value) for tag, value in scalars.items()}
-    numbers = stacked([value for value in scalars.values() if isinstance(value, Tensor)]).tolist()
-    floats = dict(zip(tags, map(float, numbers), strict=True))
+    tensors = {tag: value for tag, value in scalars.items() if isinstance(value, Tensor)}
+    floats = dict(zip(tensors, to_host(list(tensors.values())), strict=True))
     return {tag: floats[tag] if tag in floats else float(value) for tag, value in scalars.items()}
+
+
+def to_host(scalars: Sequence[Tensor]) -> list[float]:
+    """0-d tensors as floats, with one host transfer for all of a dtype and device together.
+
+    Example:
+        >>> to_host([torch.tensor(2), torch.tensor(0.5), torch.tensor(3)])
+        [2.0, 0.5, 3.0]
+    """
+    groups: dict[object, list[int]] = {}
+    for at, scalar in enumerate(scalars):
+        groups.setdefault((scalar.dtype, scalar.device), []).append(at)
+    floats = [0.0] * len(scalars)
+    for group in groups.values():
+        for at, number in zip(group, torch.stack([scalars[at] for at in group]).tolist(), strict=True):
+            floats[at] = float(number)
+    return floats
 
 
 def _gather(outputs: Mapping[object, object], scalars: dict[str, Scalar], prefix: str, depth: int = 16) -> None:
     for name, value in outputs.items():
-        scalar = value if type(value) is float else as_scalar(value)
+        scalar = as_scalar(value)
         if scalar is not None:
             scalars[f"{prefix}{name}"] = scalar
         elif depth and isinstance(value, Mapping):  # bounds a mapping that contains itself

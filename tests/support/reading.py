@@ -22,6 +22,11 @@ def tensorboard_scalars(folder: Path | str) -> dict[str, list[tuple[int, float]]
     return {tag: [(e.step, e.value) for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
 
 
+def histogram_groups(folder: Path | str) -> set[str]:
+    """What there are histograms of: the first part of their tags."""
+    return {tag.partition("/")[0] for tag in accumulator(folder).Tags()["histograms"]}
+
+
 def tensorboard_events(folder: Path | str) -> list[Any]:
     """Every event with a summary, in the order of the files, as the protos they were written as."""
     events = []

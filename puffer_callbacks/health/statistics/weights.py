@@ -1,11 +1,12 @@
 """Weights between two rollouts: how far each module moved, and how large it is."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+
+from puffer_callbacks.values.module_names import by_module
 
 _MAX_ELEMENTS = 2**20
 
@@ -42,8 +43,8 @@ class WeightTracker:
         known = [name for name, part in current.items() if _is_same_size(part, self._previous.get(name))]
         moved = torch._foreach_sub([current[n] for n in known], [self._previous[n] for n in known]) if known else ()
         lengths = torch.stack(torch._foreach_norm([*current.values(), *moved])).tolist()  # brought to the host together
-        norms, moves = _by_module(current, lengths[: len(current)]), _by_module(known, lengths[len(current) :])
-        new = {_module_of(name) for name in current.keys() - known}
+        norms, moves = _norms(current, lengths[: len(current)]), _norms(known, lengths[len(current) :])
+        new = by_module({name: None for name in current if name not in known})
         changes = {m: move / max(self._norms[m], 1e-12) for m, move in moves.items() if m not in new}
         self._previous, self._norms = current, norms
         return {
@@ -66,13 +67,7 @@ def _is_same_size(part: Tensor, before: Tensor | None) -> bool:
     return before is not None and before.shape == part.shape
 
 
-def _module_of(name: str) -> str:
-    return name.rpartition(".")[0] or name
-
-
-def _by_module(names: Iterable[str], norms: Iterable[float]) -> dict[str, float]:
+def _norms(names: Iterable[str], norms: Iterable[float]) -> dict[str, float]:
     """The norm of each module's own parameters, from the norm of each."""
-    parts: dict[str, list[float]] = defaultdict(list)
-    for name, norm in zip(names, norms, strict=True):
-        parts[_module_of(name)].append(norm)
+    parts = by_module(dict(zip(names, norms, strict=True)))
     return {module: math.hypot(*each) for module, each in parts.items()}

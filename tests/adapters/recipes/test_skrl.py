@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.support.reading import accumulator, tensorboard_scalars
+from tests.support.reading import histogram_groups, tensorboard_scalars
 from tests.support.readme import recipe
 
 pytest.importorskip("skrl")
@@ -90,8 +90,7 @@ def test_the_recipe_leaves_training_as_it_is_and_logs_what_happened(tmp_path, mo
     assert scalars["train/reward"] == [(step, pytest.approx(mean)) for step, mean in mean_returns(steps)]
     assert [step for step, _ in scalars["rollout/return_mean"]][-1] == ENVS * TOTAL
     assert {"train/policy_loss", "train/value_loss", "train/learning_rate"} <= scalars.keys()
-    histograms = accumulator(tmp_path / "runs" / "version_0").Tags()["histograms"]
-    assert {tag.partition("/")[0] for tag in histograms} == {"weights", "gradients", "rollout"}
+    assert histogram_groups(tmp_path / "runs" / "version_0") == {"weights", "gradients", "rollout"}
     assert scalars["time/optimizer_steps"][-1] == (ENVS * TOTAL, 4.0 * TOTAL / STEPS)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.reading import accumulator, tensorboard_scalars
+from tests.support.reading import histogram_groups, tensorboard_scalars
 from tests.support.readme import recipe
 
 pytest.importorskip("tianshou")
@@ -72,8 +72,7 @@ def test_the_recipe_leaves_training_as_it_is_and_logs_what_happened(tmp_path, mo
     assert scalars["train/reward"] == [(step, pytest.approx(mean)) for step, mean in mean_returns(collected)]
     assert [step for step, _ in scalars["rollout/return_mean"]][-1] == TOTAL
     assert {"train/actor_loss", "train/vf_loss", "train/learning_rate"} <= scalars.keys()
-    histograms = accumulator(tmp_path / "runs" / "version_0").Tags()["histograms"]
-    assert {tag.partition("/")[0] for tag in histograms} == {"weights", "gradients", "rollout"}
+    assert histogram_groups(tmp_path / "runs" / "version_0") == {"weights", "gradients", "rollout"}
 
 
 def mean_returns(collected):
