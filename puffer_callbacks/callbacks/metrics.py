@@ -82,7 +82,8 @@ class MetricsCallback(PufferCallback):
             learning_rates: of the optimizers at their last step, by name.
             loss_scale: what the ``loss`` was divided by.
         """
-        self._add_logged(self._logged.pop())  # of the step before
+        if self._logged.latest:
+            self._add_logged(self._logged.pop())  # of the step before
         self._last_step_had_scalars = self._sums.add_returned(outputs, learning_rates, loss_scale=loss_scale)
         if self._last_step_had_scalars:
             self._saw_scalars = True
@@ -186,7 +187,7 @@ class MetricsCallback(PufferCallback):
         if self._logged.names:
             recorder.run.logged_names.update(self._logged.names, {"epoch"})
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the number of steps that a mean is over
-        others = recorder.latest.keys() - self._latest.keys()  # of other callbacks
+        others = recorder.latest.keys() - self._latest.keys() if totals[1] else ()  # of other callbacks
         for named, (total, count, nonfinite) in with_tags(totals, excluded=others):
             row, mean = rows[count], total / count if count else math.nan
             for tag, sign in named:

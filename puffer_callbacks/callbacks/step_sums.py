@@ -38,7 +38,10 @@ class StepSums:
     def add_returned(self, outputs: object, rates: Mapping[str, Scalar] | None = None, *, loss_scale: int = 1) -> bool:
         """Add what a step returned, and the learning rates; see ``IntervalSums.add``."""
         had_scalars = self._returned.add(outputs, rates, loss_scale=loss_scale)
-        self._rates = {} if had_scalars else dict(rates or {})
+        if not had_scalars:
+            self._rates = dict(rates or {})
+        elif self._rates:
+            self._rates = {}
         return had_scalars
 
     def add_logged(self, values: Mapping[str, Scalar]) -> None:
@@ -59,6 +62,8 @@ class StepSums:
             world_size: the number of ranks; with several, those are computed that every rank has.
         """
         metrics = self._returned.metrics
+        if world_size == 1 and not metrics:
+            return {}
         updated = {name for name, metric in metrics.items() if has_updates(metric)}
         if world_size > 1:
             states = [{name: (0.0, 1, int(name in updated)) for name in metrics}]
@@ -108,8 +113,9 @@ def with_tags(totals: Totals, *, excluded: Iterable[str] = ()) -> Iterator[tuple
     """
     returned, logged = totals
     yield from ((tags(name), total) for name, total in returned.items())
-    known = _tags_of(returned).union(excluded)
-    yield from (([(tag, 1.0)], total) for tag, total in logged.items() if tag not in known)
+    if logged:
+        known = _tags_of(returned).union(excluded)
+        yield from (([(tag, 1.0)], total) for tag, total in logged.items() if tag not in known)
 
 
 def means(totals: Totals) -> dict[str, float]:

@@ -152,26 +152,24 @@ class Counters:
 
         def count(optimizer: Optimizer, *_: object) -> None:
             counter.steps = steps = counter.steps + 1
-            self.optimizer_steps = now = max(self.optimizer_steps, steps)
-            between, counter.last_at = now - counter.last_at, now
+            self.optimizer_steps = max(self.optimizer_steps, steps)
+            between, counter.last_at = self.optimizer_steps - counter.last_at, self.optimizer_steps
             counter.reach = 2 * between if between > 1 else 1
             try:
-                self._after_step(counter, name, optimizer.param_groups)
+                groups = optimizer.param_groups
+                rate = groups[0]["lr"] if len(groups) == 1 and "lr" in groups[0] else None
+                if type(rate) is float:  # as nearly always: this runs at every step
+                    self.learning_rates[name] = rate
+                else:
+                    self._read_rates(name, groups)
+                if counter.after_step is not None:
+                    after, counter.after_step = counter.after_step, None
+                    after()
             except Exception as error:
                 if not self._handle(error):
                     raise
 
         return count
-
-    def _after_step(self, counter: OptimizerCounter, name: str, groups: list[dict[str, Any]]) -> None:
-        rate = groups[0].get("lr") if groups else None
-        if type(rate) is float and len(groups) == 1:
-            self.learning_rates[name] = rate
-        else:
-            self._read_rates(name, groups)
-        if counter.after_step is not None:
-            after, counter.after_step = counter.after_step, None
-            after()
 
     def _read_rates(self, name: str, groups: list[dict[str, Any]]) -> None:
         for at, group in enumerate(groups):

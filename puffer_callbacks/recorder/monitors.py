@@ -48,12 +48,11 @@ def publish(trainer: Any, metrics: Mapping[str, float]) -> None:
         >>> publish(trainer, {"train/loss": 0.5}); trainer.callback_metrics
         {'train/loss': tensor(0.5000, dtype=torch.float64)}
     """
-    published = getattr(trainer, "callback_metrics", None)
-    if published is None or not metrics:
+    published = getattr(trainer, "callback_metrics", None) if metrics else None
+    if published is None:
         return
-    numbers = torch.tensor(list(metrics.values()), dtype=torch.float64).unbind()
-    published.update(zip(metrics, [number.as_subclass(PublishedNumber) for number in numbers], strict=True))
-    bar = getattr(trainer, "progress_bar_metrics", None)
-    if bar is not None:
-        shown = {name: metrics[tag] for tag, name in _PROGRESS_BAR.items() if tag in metrics}
-        bar.update({name: number for name, number in shown.items() if math.isfinite(number)})
+    for tag, number in metrics.items():
+        published[tag] = torch.scalar_tensor(number, dtype=torch.float64).as_subclass(PublishedNumber)
+    shown = {name: metrics[tag] for tag, name in _PROGRESS_BAR.items() if math.isfinite(metrics.get(tag, math.nan))}
+    if shown:
+        getattr(trainer, "progress_bar_metrics", {}).update(shown)

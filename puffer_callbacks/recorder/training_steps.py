@@ -109,17 +109,18 @@ class TrainingSteps:
     def step_end(self, outputs: Any, batch: Any) -> None:
         """A training step is over."""
         entered = perf_counter()
-        self._batch = batch
+        self._batch, is_due = batch, False
         try:
             loss_scale = self._trainer.accumulate_grad_batches
             if loss_scale != 1 and not self._module.automatic_optimization:
                 loss_scale = 1
             for reader in self._listeners.readers:
                 reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale)
-            row_log, steps = self._row_log, self._counters.optimizer_steps
-            is_due = steps >= self._due_at or row_log.position(self._counters) > row_log.open_at
+            row_log, counters = self._row_log, self._counters
+            is_due = counters.optimizer_steps >= self._due_at
+            if not is_due and row_log.position(counters) > row_log.open_at:
+                row_log.advance(counters)
         except Exception as error:
-            is_due = False
             if not self._guard.handle(error):
                 raise
         self._stopwatch.inside += perf_counter() - entered
@@ -152,6 +153,8 @@ class TrainingSteps:
         Args:
             with_open_intervals: the means so far of intervals that have not ended, too.
         """
+        if not (self._unpublished or with_open_intervals):
+            return
         with self._guard:
             metrics: dict[str, float] = {}
             if with_open_intervals:

@@ -56,7 +56,7 @@ PLAIN = [
     *((kind, "before_optimizer_step") for kind in (GradientCallback, HistogramCallback)),
     *((kind, "_after_optimizer_step") for kind in (GradientCallback, HistogramCallback)),
     *((MetricsCallback, name) for name in ("update", "open_means")),
-    *((Counters, name) for name in ("watch", "_after_step", "axes", "state_dict")),
+    *((Counters, name) for name in ("watch", "_read_rates", "axes", "state_dict")),
     *((OptimizerSteps, name) for name in ("open", "before_step", "_measure_before_clip", "_after_step", "_refresh")),
     *((BackwardNorms, name) for name in ("watch", "keep")),
     *((OptimizerSchedule, name) for name in ("wanted_from", "is_due", "mark")),
@@ -103,7 +103,8 @@ class Trained(pl.LightningModule):
         return {"loss": loss.detach()}
 
     def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
+        groups = [{"params": part.parameters()} for part in (self.net, self.attention)]
+        return torch.optim.SGD(groups, lr=0.1)  # of two groups the rates are read by name
 
     def validation_step(self, batch, batch_idx): ...
 
