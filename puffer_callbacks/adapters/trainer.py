@@ -107,13 +107,16 @@ class TrainerAdapter(TrainerAttributes):
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
         """A training step is over: call ``on_step`` of every callback."""
+        if self._has_no_callbacks:  # there is work only where a user's ``log`` has opened a row
+            row_log = self._recorder.run.row_log
+            if row_log is None or row_log.open_at == sys.maxsize:
+                return
         if batch is not None and not self._saw_batch:
             self.first_batch(batch)
         if self._watch is not None:
             self._watch.step_reported()
-        if not (self._has_no_callbacks and self._is_idle()):
-            with full_precision():
-                self._recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
+        with full_precision():
+            self._recorder.on_train_batch_end(self, self.lightning_module, metrics, batch, 0)
 
     def update_end(self, metrics: Mapping[str, Scalar]) -> None:
         """A library's own update is over, of which these are the metrics."""
@@ -199,11 +202,6 @@ class TrainerAdapter(TrainerAttributes):
     def _add_optimizer(self, optimizer: Optimizer) -> None:
         self.optimizers.append(optimizer)
         Recorder.of(self).counters.add(optimizer)
-
-    def _is_idle(self) -> bool:
-        """Whether a training step without callbacks has nothing to do: there is no row that a user's ``log`` opened."""
-        row_log = self._recorder.run.row_log
-        return row_log is None or row_log.open_at == sys.maxsize
 
     def _unreported_step(self) -> None:
         self.step_end({})

@@ -11,6 +11,8 @@ WINDOW_SECONDS = 10.0
 """The share is judged over windows of this length, so that a first firing or a pause decides nothing."""
 MAX_MULTIPLIER = 64
 """An interval is never widened further than by this factor."""
+_LITTLE = 0.1
+"""The share of the budget below which a callback is left alone: to call it less often costs data and gains nothing."""
 _RELAX_BELOW = 0.25
 """The share of the budget below which an interval narrows by half."""
 
@@ -41,6 +43,8 @@ class BudgetedCallback:
 
 class Budget:
     """Widens the interval of the most expensive callback while recording takes more than its share, and back.
+
+    A callback that takes less than a tenth of the budget is left alone.
 
     Args:
         share: of the run's time, in (0, 1].
@@ -103,7 +107,8 @@ class Budget:
             The interval that changed, by tag; nothing where none did.
         """
         if share > self.share:
-            candidates = [n for n, cost in costs.items() if cost > 0 and self._multiplier(n) < MAX_MULTIPLIER]
+            least = self.share * _LITTLE
+            candidates = [n for n, cost in costs.items() if cost > least and self._multiplier(n) < MAX_MULTIPLIER]
             name = max(candidates, key=lambda name: costs[name], default=None)
             if name is None:
                 self._report("", f"{self._excess(share)}: no interval is left to widen")

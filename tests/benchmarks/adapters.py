@@ -3,7 +3,8 @@
 Each trainer runs with and without its adapter in turn, in one process with one torch thread: with all default
 callbacks, TensorBoard and, for PuffeRL, W&B offline. By the clock, the median over rounds; and by the processor time
 of all threads of the process, in all rounds together, which every rare cost is part of and a busy machine is not.
-``empty`` is a loop without callbacks around the updates of a DQN.
+``empty`` is a loop without callbacks around the updates of a DQN, ``dqn_loop`` one with all of them: there four
+updates with the loop are followed by four without, and blocks of a hundred each are compared.
 """
 
 import argparse
@@ -21,11 +22,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from torch.optim.optimizer import _global_optimizer_pre_hooks
 
 from puffer_callbacks import default_callbacks
 from tests.benchmarks.turns import trimmed
 
 ROUNDS = 10
+TURN, TURNS, BLOCKS = 4, 25, 41
+"""Updates of a turn, turns of each way in a block, and blocks of a round; the first begins all."""
 
 
 class Watch:
@@ -121,7 +125,7 @@ def empty(rounds: int) -> None:
     """CleanRL's DQN update on CartPole, with a loop without callbacks."""
     from puffer_callbacks.adapters import Loop
 
-    compare_updates("Loop without callbacks, DQN updates", lambda: Loop([], []), blocks=rounds * 30, updates=50)
+    compare_updates("Loop without callbacks, DQN updates", lambda: Loop([], []), rounds)
 
 
 def dqn_loop(rounds: int) -> None:
@@ -129,38 +133,66 @@ def dqn_loop(rounds: int) -> None:
     from puffer_callbacks.adapters import Loop
 
     folder = tempfile.mkdtemp()
-    compare_updates("Loop, DQN updates", lambda: Loop(log_dir=folder), blocks=rounds, updates=2000)
+    compare_updates("Loop, DQN updates", lambda: Loop(log_dir=folder), rounds)
 
 
-def compare_updates(name: str, make_loop: Callable[[], Any], *, blocks: int, updates: int) -> None:
-    """Blocks of updates of one network, with and without in turn; a loop opens and closes outside of the time.
+def compare_updates(name: str, make_loop: Callable[[], Any], rounds: int) -> None:
+    """Updates of one network, a few with the loop and a few without in turn; what opens and closes it is left out.
 
-    Two networks of one kind differ by some hundredths, by where their weights lie in memory.
+    The times are compared in blocks; that of the writers' threads is charged to the loop.
     """
-    network, update = dqn()
-    watches = {False: Watch(), True: Watch()}
-    for at in range(blocks):
-        for recorded in (False, True) if at % 2 else (True, False):
-            loop = make_loop() if recorded else None
-            if loop is not None:
-                loop.fit_start(network, {"gamma": 0.99})
-            for _ in range(5):  # warm
-                update(loop)
-            with watches[recorded]:
-                for _ in range(updates):
-                    update(loop)
-            if loop is not None:
-                loop.close()
-    bare, ours = watches[False], watches[True]
-    ratios = sorted(with_loop / without for without, with_loop in zip(bare.clock, ours.clock, strict=True))
-    (without, _), (with_loop, error) = trimmed(bare.processor), trimmed(ours.processor)
-    middle = f"{ratios[len(ratios) // 4]:.3f} … {ratios[3 * len(ratios) // 4]:.3f} (quartiles)"
-    processor = f"{with_loop / without:.4f} ± {error / without:.4f}"
-    print(f"| {name} | {statistics.median(ratios):.3f} | {middle} | {processor} | {without / updates * 1e6:.0f} µs |")
+    network, optimizer, update = dqn()
+    shares: list[float] = []
+    steps: list[float] = []
+    for _ in range(rounds):
+        loop = make_loop()
+        loop.fit_start(network, {"gamma": 0.99})
+        update(loop)
+        hooks, beside = Hooks(optimizer), time.thread_time() - time.process_time()
+        blocks = [updates_in_turn(update, loop, hooks) for _ in range(BLOCKS)]
+        hooks.set(True)
+        loop.close()
+        beside += time.process_time() - time.thread_time()
+        bare = statistics.median(without for without, _ in blocks)
+        shares += [(recorded - without + beside / BLOCKS) / bare for without, recorded in blocks[1:]]
+        steps.append(bare / (TURN * TURNS))
+    share, error = trimmed(shares)
+    quartiles = statistics.quantiles(shares)
+    middle = f"{1 + quartiles[0]:.3f} … {1 + quartiles[2]:.3f} (quartiles)"
+    cells = (f"{1 + quartiles[1]:.3f}", middle, f"{1 + share:.4f} ± {error:.4f}")
+    print(f"| {name} | {' | '.join(cells)} | {statistics.median(steps) * 1e6:.0f} µs |", flush=True)
 
 
-def dqn() -> tuple[torch.nn.Module, Callable[[Any], None]]:
-    """CleanRL's network for CartPole, and an update of it."""
+def updates_in_turn(update: Callable[[Any], None], loop: Any, hooks: "Hooks") -> tuple[float, float]:
+    """Processor seconds of a block's updates without the loop, and with it."""
+    seconds = {False: 0.0, True: 0.0}
+    for _ in range(TURNS):
+        for recorded in seconds:
+            hooks.set(recorded)
+            began = time.thread_time()
+            for _ in range(TURN):
+                update(loop if recorded else None)
+            seconds[recorded] += time.thread_time() - began
+    return seconds[False], seconds[True]
+
+
+class Hooks:
+    """The hooks that a loop has at an optimizer, taken off and put back."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+        everywhere = (_global_optimizer_pre_hooks,)
+        self._hooks: list[tuple[Any, dict[int, Any]]] = [(hooks, dict(hooks)) for hooks in (*own, *everywhere)]
+
+    def set(self, recorded: bool) -> None:
+        """Put them back, or take them off."""
+        for hooks, all_of_them in self._hooks:
+            hooks.clear()
+            hooks.update(all_of_them if recorded else {})
+
+
+def dqn() -> tuple[torch.nn.Module, torch.optim.Optimizer, Callable[[Any], None]]:
+    """CleanRL's network for CartPole, its optimizer, and an update."""
     nn = torch.nn
     network, target = (
         nn.Sequential(nn.Linear(4, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 2)) for _ in range(2)
@@ -179,7 +211,7 @@ def dqn() -> tuple[torch.nn.Module, Callable[[Any], None]]:
         if loop is not None:
             loop.step({"td_loss": loss})
 
-    return network, update
+    return network, optimizer, update
 
 
 def transformers(rounds: int) -> None:

@@ -46,6 +46,16 @@ def test_an_interval_is_widened_up_to_a_limit(schedules):
     assert costly.multiplier == MAX_MULTIPLIER
 
 
+def test_a_callback_that_costs_little_is_left_alone(schedules, caplog):
+    """The rest of recording may be over the budget for long: histograms and diagnoses must not vanish for nothing."""
+    overhead, cheap, costly = schedules
+    with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):
+        assert overhead.adjust(0.03, {"cheap": 0.0009, "costly": 0.0011}) == {"logging/every_n_steps/costly": 200.0}
+        assert overhead.adjust(0.03, {"cheap": 0.0009, "costly": 0.0006}) == {}
+    assert (cheap.multiplier, costly.multiplier) == (1, 2)
+    assert caplog.records[-1].getMessage().endswith("above its budget of 1.0%: no interval is left to widen")
+
+
 def test_an_interval_widens_while_a_run_is_over_its_budget(quiet_trainer, memory_logger, monkeypatch):
     monkeypatch.setattr(budget, "WINDOW_SECONDS", 0.0)  # a window ends wherever the recorder looks
     callbacks = [HistogramCallback(2), Recorder(overhead_budget=1e-9)]
