@@ -15,6 +15,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "target_kl": ("target_kl", "desired_kl", "kl_threshold"),
     "total_steps": ("total_timesteps", "total_steps"),
     "num_envs": ("num_envs", "n_envs"),
+    "rollout_steps": ("num_steps", "n_steps", "rollout_length"),
     "weight_decay": ("weight_decay",),
     "target_update_interval": ("target_update_interval",),
 }
@@ -45,6 +46,7 @@ class Facts:
         target_kl: limit of the policy's move in an update, in nats.
         total_steps: environment steps that the run is meant to have.
         num_envs: environments that step together.
+        rollout_steps: of each environment in a rollout.
         weight_decay: of the optimizer.
         target_update_interval: of a target network, in steps.
         error: type and text of the exception that ended the run.
@@ -66,6 +68,7 @@ class Facts:
     target_kl: float | None = None
     total_steps: float | None = None
     num_envs: float | None = None
+    rollout_steps: float | None = None
     weight_decay: float | None = None
     target_update_interval: float | None = None
     error: str | None = None

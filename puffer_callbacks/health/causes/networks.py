@@ -20,6 +20,11 @@ NETWORKS: dict[str, Cause] = {
         "the target network is never updated", "update it every few hundred to thousand steps, or with tau > 0"
     ),
     "no_updates": Cause("no update takes place", "check learning_starts, train_freq and the batch size"),
+    "rollout_long": Cause(
+        "rollouts are long for the length of the run",
+        "collect fewer steps before each update (num_steps, num_envs), 1,000 to 8,000 in all for small tasks",
+    ),
+    "training_short": Cause("the run is short", "train for longer (total_timesteps)"),
     "dead_units": Cause(
         "units are dead: ReLU layers that are 0 for every observation",
         "lower the learning rate; look at biases; use a leaky activation or layer normalization",

@@ -18,6 +18,7 @@ from puffer_callbacks.health.rules import (
     rewards,
     throughput,
     units,
+    updates,
     weights,
 )
 
@@ -35,7 +36,8 @@ RULES: tuple[Rule, ...] = (
     policy_update.ratio_not_one,
     rewards.reward_zero,
     episodes.episodes_never_end,
-    exploration.no_updates,
+    updates.no_updates,
+    updates.updates_few,
     observations.observation_scale,
     units.initialization_saturates,
     critic.reward_scale_large,

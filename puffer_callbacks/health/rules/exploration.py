@@ -49,21 +49,3 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
     )
     return Verdict(message, ("temperature_high", "reward_scale_large"), temperature.span,
                    [TEMPERATURE, "diagnostics/reward_scale"])  # fmt: skip
-
-
-@rule(
-    "no_updates",
-    severity="critical",
-    source="invariant: a run that learns makes updates",
-    explains=(*SYMPTOMS, "weights_unchanged", "exploration_stays"),
-)
-def no_updates(evidence: Evidence) -> Verdict | None:
-    """Half a run without an update."""
-    returns = evidence.returns
-    if returns is None or evidence.facts.total_steps is None:
-        raise NotJudged("needs the length of the run and 8 points of train/reward")
-    learned = [s for tag, s in evidence.raw.items() if tag.startswith(("train/loss", "losses/", "gradient_norm/"))]
-    if learned or evidence.last_step < 0.5 * evidence.total_steps:
-        return None
-    message = "No loss and no gradient so far: the run does not learn."
-    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.span)

@@ -161,6 +161,25 @@ def test_episodes_whose_ends_are_reported_but_not_marked() -> None:
     assert found("episodes_never_end", facts, diagnostics__done_fraction=none, train__episode_length=at_limit) is None
 
 
+def test_a_plan_with_too_few_updates() -> None:
+    """As muPRL's mutants: 3,072 steps a rollout, and a tenth of the training."""
+    long = found("updates_few", Facts(total_steps=60_000, rollout_steps=3072, num_envs=8), train__reward=FLAT)
+    short = found("updates_few", Facts(total_steps=6_000, rollout_steps=128, num_envs=8), train__reward=FLAT[:5])
+    assert long and short
+    assert "60,000 steps and 24,576 in a rollout: 2 updates" in long.message
+    assert "6,000 steps and 1,024 in a rollout: 5 updates" in short.message
+    assert long.causes[0] == "rollouts are long for the length of the run"
+    assert short.causes[0] == "the run is short"
+
+
+def test_a_plan_with_enough_updates_or_a_run_that_learned() -> None:
+    enough, few = (Facts(total_steps=total, rollout_steps=1000, num_envs=1) for total in (10_000, 9_999))
+    assert found("updates_few", enough, train__reward=FLAT) is None
+    assert found("updates_few", few, train__reward=FLAT) is not None
+    assert found("updates_few", few, train__reward=RISING) is None
+    assert "updates_few" in judged(Facts(total_steps=9_999), train__reward=FLAT).not_judged
+
+
 def test_no_updates() -> None:
     facts = Facts(total_steps=100_000)
     assert found("no_updates", facts, train__reward=FLAT) is not None

@@ -1,0 +1,50 @@
+"""Updates: whether there are any, and enough to learn from."""
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+
+_USUAL_ROLLOUT = 8192
+"""Environment steps of a rollout above which its length is the likelier cause; PPO's usual ones are 1024 to 8192."""
+
+
+@rule(
+    "no_updates",
+    severity="critical",
+    source="invariant: a run that learns makes updates",
+    explains=(*SYMPTOMS, "weights_unchanged", "exploration_stays"),
+)
+def no_updates(evidence: Evidence) -> Verdict | None:
+    """Half a run without an update."""
+    returns = evidence.returns
+    if returns is None or evidence.facts.total_steps is None:
+        raise NotJudged("needs the length of the run and 8 points of train/reward")
+    learned = [s for tag, s in evidence.raw.items() if tag.startswith(("train/loss", "losses/", "gradient_norm/"))]
+    if learned or evidence.last_step < 0.5 * evidence.total_steps:
+        return None
+    message = "No loss and no gradient so far: the run does not learn."
+    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.span)
+
+
+@rule(
+    "updates_few",
+    severity="warning",
+    source="Thomas et al. 2025, muPRL, arXiv:2408.15150 (mutants with huge rollouts, and with training cut short)",
+    explains=SYMPTOMS,
+    threshold=10.0,
+)
+def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
+    """A run that is meant to have fewer than ``threshold`` rollouts, each followed by one update."""
+    facts = evidence.facts
+    if facts.total_steps is None or not facts.rollout_steps or not facts.num_envs:
+        raise NotJudged("needs total_timesteps, num_steps and num_envs")
+    rollout = facts.rollout_steps * facts.num_envs
+    updates = facts.total_steps / rollout
+    if updates >= threshold or (evidence.returns is not None and evidence.returns.healthy):
+        return None
+    message = (
+        f"The run has {facts.total_steps:,.0f} steps and {rollout:,.0f} in a rollout: {max(1, int(updates))} updates "
+        f"in all are too few to learn from."
+    )
+    causes = ("rollout_long", "training_short")
+    return Verdict(message, causes if rollout > _USUAL_ROLLOUT else causes[::-1], evidence.span, ["train/reward"])
