@@ -1,22 +1,24 @@
 """What the adapters cost: ``python -m tests.benchmarks.adapters [NAME …]`` prints the times with over those without.
 
-Each trainer runs with and without its adapter in turn, in one process with one torch thread: with all default
-callbacks, TensorBoard and, for PuffeRL, W&B offline. By the clock, the median over rounds; and by the processor time
-of all threads of the process, in all rounds together, which every rare cost is part of and a busy machine is not.
-``empty`` is a loop without callbacks around the updates of a DQN, ``dqn_loop`` one with all of them: there four
-updates with the loop are followed by four without, and blocks of a hundred each are compared.
+Each trainer runs with and without its adapter at once, in turns of some optimizer steps (see
+``tests.benchmarks.turns``), in one process with one torch thread: with all default callbacks, TensorBoard and, for
+PuffeRL, W&B offline. A tenth of the differences at either end is left out. ``empty`` is a loop without callbacks around
+the updates of a DQN, ``dqn_loop`` one with all of them: there four updates with the loop are followed by four without,
+and blocks of a hundred each are compared. Hooks that the adapters leave with all optimizers cost the bare run a
+microsecond, too.
 """
 
 import argparse
 import contextlib
 import io
 import logging
+import math
 import os
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,45 +27,42 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
 from puffer_callbacks import default_callbacks
-from tests.benchmarks.turns import trimmed
+from tests.benchmarks.turns import compare, in_turns, trimmed
 
-ROUNDS = 10
+ROUNDS = 4
 TURN, TURNS, BLOCKS = 4, 25, 41
 """Updates of a turn, turns of each way in a block, and blocks of a round; the first begins all."""
 
 
-class Watch:
-    """Seconds by the clock and of the processor, inside of its blocks."""
-
-    def __init__(self) -> None:
-        self.clock: list[float] = []
-        self.processor: list[float] = []
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter(), time.process_time()
-
-    def __exit__(self, *_: object) -> None:
-        self.clock.append(time.perf_counter() - self._began[0])
-        self.processor.append(time.process_time() - self._began[1])
-
-
-def alternate(name: str, rounds: int, run: Callable[[bool, Watch], object]) -> None:
-    """Run both in turn, the first of a round in turn too, and print a line."""
-    watches = {False: Watch(), True: Watch()}
-    for recorded in watches:
-        run(recorded, Watch())  # warm
+def alternate(name: str, rounds: int, run: Callable[[bool], object], *, steps: int) -> None:
+    """Run both in turns of some optimizer steps, the first of a round in turn too, and print a line."""
+    shares, errors, bare = [], [], []
     for at in range(rounds):
-        for recorded in (False, True) if at % 2 else (True, False):
-            run(recorded, watches[recorded])
-    bare, ours = watches[False], watches[True]
-    ratios = [recorded / without for without, recorded in zip(bare.clock, ours.clock, strict=True)]
-    processor = sum(ours.processor) / sum(bare.processor)
-    cells = (f"{statistics.median(ratios):.3f}", f"{min(ratios):.3f} … {max(ratios):.3f}", f"{processor:.3f}")
-    print(f"| {name} | {' | '.join(cells)} | {statistics.median(bare.clock):.2f} s |", flush=True)
+        fits: dict[str, Callable[[], object]] = {"run": lambda: run(True), "bare": lambda: run(False)}
+        names = sorted(fits, reverse=bool(at % 2))
+        turns, beside = in_turns({name: fits[name] for name in names}, steps=steps)
+        share, error = compare(turns, beside)
+        shares.append(share)
+        errors.append(error)
+        bare.append(statistics.median(turns["bare"][1:-1]) / steps)
+    print_row(name, shares, math.hypot(*errors) / rounds, statistics.median(bare))
+
+
+def print_row(name: str, shares: Sequence[float], error: float, step: float) -> None:
+    """A line of the table.
+
+    Args:
+        name: of the trainer.
+        shares: by which the runs with callbacks take longer.
+        error: the standard error of their mean.
+        step: seconds of a bare optimizer step, with all that belongs to it.
+    """
+    each = " ".join(f"{1 + share:.3f}" for share in shares)
+    print(f"| {name} | {1 + statistics.fmean(shares):.3f} ± {error:.3f} | {each} | {1e6 * step:,.0f} µs |", flush=True)
 
 
 def pufferl(rounds: int) -> None:
-    """Blocks of 25 updates, 100 optimizer steps, of two trainers that live side by side."""
+    """Updates of two trainers that live side by side, one with callbacks; processor time of all threads."""
     from puffer_callbacks.adapters import PuffeRLBridge
     from tests.adapters.puffer import make_trainer
 
@@ -74,17 +73,21 @@ def pufferl(rounds: int) -> None:
         loggers = [TensorBoardLogger(folder), WandbLogger(project="bench", offline=True, save_dir=folder)]
         bridge = PuffeRLBridge(loggers, default_callbacks())
         bridge.attach(trainers[True])
-
-    def block(recorded: bool, watch: Watch) -> None:
-        with quiet(), watch:
-            for _ in range(25):
+        seconds: dict[bool, list[float]] = {False: [], True: []}
+        for at in range(100 * rounds + 1):
+            for recorded in (False, True) if at % 2 else (True, False):
+                began = time.process_time()
                 trainers[recorded].evaluate()
                 trainers[recorded].train()
-
-    alternate("PuffeRL, CartPole", rounds, block)
-    bridge.detach()
-    for trainer in trainers.values():
-        trainer.utilization.stop()
+                seconds[recorded].append(time.process_time() - began)
+        bridge.detach()
+        for trainer in trainers.values():
+            trainer.utilization.stop()
+    bare = seconds[False][1:]
+    step, _ = trimmed(bare)
+    shares = [(a - b) / step for a, b in zip(seconds[True][1:], bare, strict=True)]
+    share, error = trimmed(shares)
+    print_row("PuffeRL, CartPole", [share], error, step / 4)
 
 
 def loop(rounds: int) -> None:
@@ -92,33 +95,31 @@ def loop(rounds: int) -> None:
     from puffer_callbacks.adapters import Loop
     from tests.adapters import cleanrl
 
-    def run(recorded: bool, watch: Watch) -> None:
+    def run(recorded: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
             loop = Loop(TensorBoardLogger(folder), default_callbacks()) if recorded else None
-            with watch:
-                cleanrl.train(loop, total_timesteps=16384, num_envs=8, num_steps=128, update_epochs=4)
+            cleanrl.train(loop, total_timesteps=65_536, num_envs=8, num_steps=128, update_epochs=4)
 
-    alternate("Loop, PPO in CleanRL's style", rounds, run)
+    alternate("Loop, PPO in CleanRL's style", rounds, run, steps=16)
 
 
-def stable_baselines(name: str, env: str, total: int, **arguments: Any) -> Callable[[int], None]:
+def stable_baselines(name: str, env: str, total: int, *, steps: int, **arguments: Any) -> Callable[[int], None]:
     """A Stable-Baselines3 algorithm."""
 
-    def compare(rounds: int) -> None:
+    def run_both(rounds: int) -> None:
         import stable_baselines3
 
         from puffer_callbacks.adapters import SB3Bridge
 
-        def run(recorded: bool, watch: Watch) -> None:
+        def run(recorded: bool) -> None:
             model = getattr(stable_baselines3, name)("MlpPolicy", env, seed=1, device="cpu", **arguments)
             with tempfile.TemporaryDirectory() as folder:
                 bridge = SB3Bridge(TensorBoardLogger(folder), default_callbacks()) if recorded else None
-                with watch:
-                    model.learn(total, callback=bridge)
+                model.learn(total, callback=bridge)
 
-        alternate(f"Stable-Baselines3 {name}, {env}", rounds, run)
+        alternate(f"Stable-Baselines3 {name}, {env}", rounds, run, steps=steps)
 
-    return compare
+    return run_both
 
 
 def empty(rounds: int) -> None:
@@ -157,10 +158,7 @@ def compare_updates(name: str, make_loop: Callable[[], Any], rounds: int) -> Non
         shares += [(recorded - without + beside / BLOCKS) / bare for without, recorded in blocks[1:]]
         steps.append(bare / (TURN * TURNS))
     share, error = trimmed(shares)
-    quartiles = statistics.quantiles(shares)
-    middle = f"{1 + quartiles[0]:.3f} … {1 + quartiles[2]:.3f} (quartiles)"
-    cells = (f"{1 + quartiles[1]:.3f}", middle, f"{1 + share:.4f} ± {error:.4f}")
-    print(f"| {name} | {' | '.join(cells)} | {statistics.median(steps) * 1e6:.0f} µs |", flush=True)
+    print_row(name, [share], error, statistics.median(steps))
 
 
 def updates_in_turn(update: Callable[[Any], None], loop: Any, hooks: "Hooks") -> tuple[float, float]:
@@ -225,17 +223,16 @@ def transformers(rounds: int) -> None:
     tokens = torch.randint(0, 256, (512, 64))
     data = [{"input_ids": row, "labels": row} for row in tokens]
 
-    def run(recorded: bool, watch: Watch) -> None:
+    def run(recorded: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
             options = {"max_steps": 300, "per_device_train_batch_size": 8, "logging_steps": 10}
             quiet_options = {"use_cpu": True, "report_to": [], "disable_tqdm": True, "save_strategy": "no"}
             arguments = hf.TrainingArguments(folder, **options, **quiet_options)
             callbacks = [TransformersCallback(TensorBoardLogger(folder))] if recorded else []
             trainer = hf.Trainer(hf.GPT2LMHeadModel(config), arguments, train_dataset=data, callbacks=callbacks)
-            with quiet(), watch:
-                trainer.train()
+            trainer.train()
 
-    alternate("transformers.Trainer, GPT-2 of two layers", rounds, run)
+    alternate("transformers.Trainer, GPT-2 of two layers", rounds, run, steps=10)
 
 
 @contextlib.contextmanager
@@ -249,10 +246,10 @@ COMPARISONS: dict[str, Callable[[int], None]] = {
     "empty": empty,
     "dqn_loop": dqn_loop,
     "loop": loop,
-    "ppo": stable_baselines("PPO", "CartPole-v1", 8192),
-    "a2c": stable_baselines("A2C", "CartPole-v1", 8000),
-    "dqn": stable_baselines("DQN", "CartPole-v1", 10_000),
-    "sac": stable_baselines("SAC", "Pendulum-v1", 1500),
+    "ppo": stable_baselines("PPO", "CartPole-v1", 40_000, steps=160, n_steps=1024),
+    "a2c": stable_baselines("A2C", "CartPole-v1", 16_000, steps=50),
+    "dqn": stable_baselines("DQN", "CartPole-v1", 40_000, steps=50, learning_starts=100),
+    "sac": stable_baselines("SAC", "Pendulum-v1", 1500, steps=60),
     "transformers": transformers,
     "pufferl": pufferl,  # the last: importing PufferLib changes the process
 }
@@ -269,10 +266,10 @@ def main() -> None:
     logging.disable(logging.WARNING)
     os.environ["WANDB_SILENT"] = "true"
     os.chdir(Path(tempfile.mkdtemp()))
-    print("| trainer | time with / without, median | least … most | by processor time | bare |\n|---|---|---|---|---|")
-    for name, compare in COMPARISONS.items():
+    print("| trainer | time with / without | each round | bare optimizer step |\n|---|---:|---|---:|")
+    for name, comparison in COMPARISONS.items():
         if not options.names or name in options.names:
-            compare(options.rounds)
+            comparison(options.rounds)
 
 
 if __name__ == "__main__":

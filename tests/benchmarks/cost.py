@@ -13,15 +13,14 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
 
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import default_callbacks
 from puffer_callbacks.ppo import PPO
-from tests.benchmarks.turns import in_turns, trimmed
+from tests.benchmarks.turns import compare, in_turns
 from tests.support.reading import tensorboard_scalars
 
 ENVS, STEPS, BATCH, EPOCHS = 8, 128, 256, 4
@@ -29,11 +28,11 @@ OVERHEAD = "logging/overhead_pct"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
 
-def ppo(total: int, *, recorded: bool, logger: bool = True, beside: Sequence[Callback] = ()) -> tuple[float, float]:
+def ppo(total: int, *, recorded: bool, logger: bool = True) -> tuple[float, float]:
     """Seconds of our PPO, with all default callbacks or none; and what the recorder says it took, in percent."""
     module = PPO("CartPole-v1", total_timesteps=total, num_envs=ENVS, num_steps=STEPS, batch_size=BATCH, seed=1)
     with tempfile.TemporaryDirectory() as folder:
-        callbacks = [*(default_callbacks() if recorded else ()), *beside]
+        callbacks = default_callbacks() if recorded else []
         settings = {"max_epochs": -1, "accelerator": "cpu", **QUIET}
         trainer = Trainer(logger=TensorBoardLogger(folder) if logger else False, callbacks=callbacks, **settings)
         began = time.perf_counter()
@@ -75,19 +74,15 @@ def _pair(total: int, *, recorded: bool, logger: bool, turn_about: int) -> tuple
     """A run against the bare one: the ratio of their times, and the share that the recorder tells of."""
     inside: list[float] = []
 
-    def run(hand_over: Callback) -> None:
-        elapsed, percent = ppo(total, recorded=recorded, logger=logger, beside=[hand_over])
+    def run() -> None:
+        elapsed, percent = ppo(total, recorded=recorded, logger=logger)
         inside.append(elapsed * percent / (100 + percent))  # in which it waited for its turn too
 
-    def bare(hand_over: Callback) -> None:
-        ppo(total, recorded=False, logger=False, beside=[hand_over])
-
-    fits = {"run": run, "bare": bare}
+    fits = {"run": run, "bare": lambda: ppo(total, recorded=False, logger=False)}
     names = sorted(fits, reverse=bool(turn_about))
-    turns, threads = in_turns({name: fits[name] for name in names}, steps=STEPS * ENVS * EPOCHS // BATCH)
-    took, each = sum(turns["run"]), turns["bare"][1:-1]
-    more, _ = trimmed([a - b for a, b in zip(turns["run"][1:-1], each, strict=True)])
-    return 1 + (more + threads / len(turns["bare"])) / trimmed(each)[0], inside[0] / (took - inside[0])
+    turns, beside = in_turns({name: fits[name] for name in names}, steps=STEPS * ENVS * EPOCHS // BATCH)
+    took = sum(turns["run"])
+    return 1 + compare(turns, beside)[0], inside[0] / (took - inside[0])
 
 
 def against_stable_baselines(rounds: int, total: int) -> None:

@@ -10,12 +10,10 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-from lightning.pytorch import Callback
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
-Fit = Callable[[Callback], None]
-"""A fit that takes the callback which hands over."""
+Fit = Callable[[], object]
 
 
 class _Rounds:
@@ -71,42 +69,52 @@ class _Rounds:
         return spent
 
 
-class _HandsOver(Callback):
-    def __init__(self, rounds: _Rounds, name: str, steps: int) -> None:
-        self._rounds, self._name, self._steps, self._at = rounds, name, steps, 0
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        self._at += 1
-        if self._at % self._steps == 0:
-            self._rounds.hand_over(self._name)
-
-
 def in_turns(fits: Mapping[str, Fit], *, steps: int) -> tuple[dict[str, list[float]], float]:
     """Run fits to their ends, each in a thread of its own, one at a time.
 
     Args:
         fits: by name.
-        steps: training steps after which one hands over to the next.
+        steps: optimizer steps, those of all optimizers of a fit together, after which it hands over to the next.
 
     Returns:
         The seconds of each turn, the first with the fit's beginning and the last with its end; and the CPU
         seconds of all other threads, which are in none of them.
     """
-    rounds = _Rounds(list(fits))
+    rounds, taken = _Rounds(list(fits)), dict.fromkeys(fits, 0)
+
+    def count(*_: object) -> None:
+        name = threading.current_thread().name
+        if name in taken:
+            taken[name] += 1
+            if taken[name] % steps == 0:
+                rounds.hand_over(name)
 
     def run(name: str, fit: Fit) -> None:
         rounds.enter(name)
         try:
-            fit(_HandsOver(rounds, name, steps))
+            fit()
         finally:
             rounds.hand_over(name, ended=True)
 
-    threads = [threading.Thread(target=run, args=item) for item in fits.items()]
+    threads = [threading.Thread(target=run, args=item, name=item[0]) for item in fits.items()]
+    hook = register_optimizer_step_post_hook(count)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    hook.remove()
     return rounds.turns, rounds.beside
+
+
+def compare(turns: Mapping[str, list[float]], beside: float) -> tuple[float, float]:
+    """How much longer the turns of ``"run"`` take than those of ``"bare"``, as a share, and its standard error.
+
+    The first turn and the last are left out. What other threads did is charged to the run.
+    """
+    bare = turns["bare"][1:-1]
+    more, error = trimmed([a - b for a, b in zip(turns["run"][1:-1], bare, strict=False)])
+    step, _ = trimmed(bare)
+    return (more + beside / len(turns["bare"])) / step, error / step
 
 
 def trimmed(numbers: Sequence[float]) -> tuple[float, float]:

@@ -27,15 +27,18 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
     limit, num_envs = evidence.facts.max_episode_steps, evidence.facts.num_envs or 1
     if limit is None:
         raise NotJudged("needs the environment's time limit")
-    interval = median(np.diff(dones.steps))
-    steps_of_each = np.cumsum(dones.values == 0) * interval / num_envs
-    if (dones.values > 0).any() or steps_of_each[-1] < 2 * limit:
-        return None
-    message = f"No episode has ended in {steps_of_each[-1]:.0f} steps of each environment; its time limit is {limit}."
-    lengths = evidence.find(LENGTH)
+    rollout = np.diff(dones.steps).min()  # of those between two looks no step was seen
+    lengths, seen = evidence.find(LENGTH), dones
     if lengths is not None:
-        if lengths.values.min() >= limit:  # a cut at the limit is no end for those who bootstrap there
+        short = lengths.steps[lengths.values < limit]
+        if not len(short):  # a cut at the limit is no end for those who bootstrap there
             return None
+        seen = dones.after(short[0])
+    steps_of_each = len(seen.values) * rollout / num_envs
+    if (dones.values > 0).any() or steps_of_each < 2 * limit:
+        return None
+    message = f"No episode has ended in {steps_of_each:.0f} steps of each environment; its time limit is {limit}."
+    if lengths is not None:
         message = f"Episodes of {median(lengths.values):.0f} steps are reported, but no step is marked as their end."
     return Verdict(message, ("dones_missing",), dones.span, [DONES, LENGTH])
 

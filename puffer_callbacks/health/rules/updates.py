@@ -6,6 +6,8 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 
 _USUAL_ROLLOUT = 8192
 """Environment steps of a rollout above which its length is the likelier cause; PPO's usual ones are 1024 to 8192."""
+_RISEN = 0.5
+RETURN = "train/reward"
 
 
 @rule(
@@ -39,12 +41,21 @@ def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
     if facts.total_steps is None or not facts.rollout_steps or not facts.num_envs:
         raise NotJudged("needs total_timesteps, num_steps and num_envs")
     rollout = facts.rollout_steps * facts.num_envs
-    updates = facts.total_steps / rollout
+    updates = max(1, int(facts.total_steps / rollout))
     if updates >= threshold or (evidence.returns is not None and evidence.returns.healthy):
         return None
-    message = (
-        f"The run has {facts.total_steps:,.0f} steps and {rollout:,.0f} in a rollout: {max(1, int(updates))} updates "
-        f"in all are too few to learn from."
-    )
-    causes = ("rollout_long", "training_short")
-    return Verdict(message, causes if rollout > _USUAL_ROLLOUT else causes[::-1], evidence.span, ["train/reward"])
+    message = f"A run of {facts.total_steps:,.0f} steps, {rollout:,.0f} in a rollout, has {updates} updates in all"
+    causes = ("rollout_long", "training_short") if rollout > _USUAL_ROLLOUT else ("training_short", "rollout_long")
+    if _has_risen(evidence):
+        message = f"{message}; the return has risen, and more of them may bring more."
+        return Verdict(message, causes, evidence.span, [RETURN], "info")
+    return Verdict(f"{message}, too few to learn from.", causes, evidence.span, [RETURN])
+
+
+def _has_risen(evidence: Evidence) -> bool:
+    """Whether the return has grown by half; a trend, which has a noise of its own, needs more points."""
+    returns = evidence.find(RETURN)
+    if returns is None:
+        return False
+    first, last = float(returns.values[0]), float(returns.values[-1])
+    return last - first > _RISEN * abs(first)

@@ -137,6 +137,16 @@ def test_reset_steps_of_next_step_autoreset_are_worth_knowing_and_no_trouble() -
     assert found("observation_late", **series) is None
 
 
+def test_episodes_that_ended_between_two_looks() -> None:
+    """A live run looks at ever fewer rollouts: one that learned after the last look showed no end."""
+    looks, rows = np.array([512, 1024, 1536, 2048, 3072, 4096, 8192, 16384]), np.arange(4096, 24576, 4096)
+    lengths = np.array([500.0, 500.0, 500.0, 500.0, 300.0])  # reported at 20,480 for the first time
+    series = {"diagnostics/done_fraction": (looks, np.zeros(8)), "train/episode_length": (rows, lengths)}
+    diagnosis = diagnose(series, Facts(max_episode_steps=500))
+    assert "episodes_never_end" in diagnosis.judged
+    assert not diagnosis.findings
+
+
 def test_rewards_that_are_always_zero() -> None:
     assert found("reward_zero", diagnostics__nonzero_reward_fraction=constant(0)) is not None
     assert found("reward_zero", diagnostics__nonzero_reward_fraction=step_at(30_000, 0, 0.01)) is None
@@ -166,10 +176,20 @@ def test_a_plan_with_too_few_updates() -> None:
     long = found("updates_few", Facts(total_steps=60_000, rollout_steps=3072, num_envs=8), train__reward=FLAT)
     short = found("updates_few", Facts(total_steps=6_000, rollout_steps=128, num_envs=8), train__reward=FLAT[:5])
     assert long and short
-    assert "60,000 steps and 24,576 in a rollout: 2 updates" in long.message
-    assert "6,000 steps and 1,024 in a rollout: 5 updates" in short.message
+    assert long.message == "A run of 60,000 steps, 24,576 in a rollout, has 2 updates in all, too few to learn from."
+    assert short.message == "A run of 6,000 steps, 1,024 in a rollout, has 5 updates in all, too few to learn from."
     assert long.causes[0] == "rollouts are long for the length of the run"
     assert short.causes[0] == "the run is short"
+    assert long.severity == short.severity == "warning"
+
+
+def test_a_short_run_whose_return_has_risen_is_no_warning() -> None:
+    """As Stable-Baselines3's first example: 10,000 steps of PPO on CartPole."""
+    plan = Facts(total_steps=10_000, rollout_steps=2048, num_envs=1)
+    finding = found("updates_few", plan, train__reward=np.array([22.0, 28.0, 45.0, 64.0]))
+    assert finding and finding.severity == "info" and "4 updates in all; the return has risen" in finding.message
+    worse = found("updates_few", plan, train__reward=np.array([-500.0, -480.0, -490.0]))
+    assert worse and worse.severity == "warning"
 
 
 def test_a_plan_with_enough_updates_or_a_run_that_learned() -> None:
