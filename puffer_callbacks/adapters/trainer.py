@@ -107,12 +107,12 @@ class TrainerAdapter(TrainerAttributes):
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
         """A training step is over: call ``on_step`` of every callback."""
+        if batch is not None and not self._saw_batch:
+            self.first_batch(batch)
         if self._has_no_callbacks:  # there is work only where a user's ``log`` has opened a row
             row_log = self._recorder.run.row_log
             if row_log is None or row_log.open_at == sys.maxsize:
                 return
-        if batch is not None and not self._saw_batch:
-            self.first_batch(batch)
         if self._watch is not None:
             self._watch.step_reported()
         with full_precision():

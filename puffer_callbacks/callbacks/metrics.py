@@ -82,7 +82,7 @@ class MetricsCallback(PufferCallback):
             learning_rates: of the optimizers at their last step, by name.
             loss_scale: what the ``loss`` was divided by.
         """
-        if self._logged.latest:
+        if self._logged.logged:
             self._add_logged(self._logged.pop())  # of the step before
         self._last_step_had_scalars = self._sums.add_returned(outputs, learning_rates, loss_scale=loss_scale)
         if self._last_step_had_scalars:

@@ -12,7 +12,7 @@ WINDOW_SECONDS = 10.0
 MAX_MULTIPLIER = 64
 """An interval is never widened further than by this factor."""
 _LITTLE = 0.1
-"""The share of the budget below which a callback is left alone: to call it less often costs data and gains nothing."""
+"""The share of the budget below which a callback is left alone: to call it less often costs data and gains little."""
 _RELAX_BELOW = 0.25
 """The share of the budget below which an interval narrows by half."""
 
@@ -74,44 +74,48 @@ class Budget:
         callback = self._callbacks.get(name)
         return None if callback is None else callback.stopwatch
 
-    def restart(self, inside: float = 0.0) -> None:
-        """Begin a window, ``inside`` seconds of recording into the run."""
-        self._started, self._inside = perf_counter(), inside
+    def restart(self, inside: float = 0.0, *, busy: float = 0.0) -> None:
+        """Begin a window, after so many seconds of recording in the run (see ``check``)."""
+        self._started, self._inside, self._busy = perf_counter(), inside, busy
         self.due_at = self._started + WINDOW_SECONDS
         for callback in self._callbacks.values():
             callback.stopwatch.restart()
 
-    def check(self, inside: float) -> dict[str, float]:
+    def check(self, inside: float, *, busy: float = 0.0) -> dict[str, float]:
         """Judge the window that ends now, and begin the next.
 
         Args:
-            inside: seconds that recording has taken, of the whole run.
+            inside: seconds that recording has taken on the training thread, of the whole run.
+            busy: CPU seconds of the writers' threads.
 
         Returns:
             The interval that changed, by tag.
         """
         elapsed = perf_counter() - self._started
-        share = (inside - self._inside) / elapsed
+        beside = (busy - self._busy) / elapsed
+        share = (inside - self._inside) / elapsed + beside
         costs = {name: callback.stopwatch.inside / elapsed for name, callback in self._callbacks.items()}
-        self.restart(inside)
-        return self.adjust(share, costs)
+        self.restart(inside, busy=busy)
+        return self.adjust(share, costs, beside=beside)
 
-    def adjust(self, share: float, costs: dict[str, float]) -> dict[str, float]:
+    def adjust(self, share: float, costs: dict[str, float], *, beside: float = 0.0) -> dict[str, float]:
         """Widen or narrow one interval.
 
         Args:
             share: what recording took of the window.
-            costs: what each callback took of it.
+            costs: what each callback took of it, on the training thread.
+            beside: what the writers' threads took of it, which is for what the callbacks log.
 
         Returns:
             The interval that changed, by tag; nothing where none did.
         """
         if share > self.share:
-            least = self.share * _LITTLE
-            candidates = [n for n, cost in costs.items() if cost > least and self._multiplier(n) < MAX_MULTIPLIER]
+            least = 0.0 if beside > self.share else self.share * _LITTLE
+            candidates = [n for n, cost in costs.items() if cost > 0 and self._multiplier(n) < MAX_MULTIPLIER]
             name = max(candidates, key=lambda name: costs[name], default=None)
-            if name is None:
-                self._report("", f"{self._excess(share)}: no interval is left to widen")
+            if name is None or costs[name] <= least:
+                left = "no interval is left to widen" if name is None else "none of the callbacks takes much of it"
+                self._report("", f"{self._excess(share)}: {left}")
                 return {}
             return self._set(name, self._multiplier(name) * 2, share)
         if share < self.share * _RELAX_BELOW:

@@ -31,7 +31,7 @@ class LoggedValues:
         """Whether training batches are under way: what Lightning logs is of training steps."""
         self.is_lightning = False
         """Whether it is Lightning's trainer, to which modules can log."""
-        self.latest: Mapping[str, Tensor] = {}
+        self.logged: Mapping[str, Tensor] = {}
         """The last value of each name: the trainer's own dictionary, empty where nothing was ever logged."""
         self._trainer: Any = None
         self._seen: dict[str, tuple[int, Tensor]] = {}
@@ -45,18 +45,18 @@ class LoggedValues:
         Args:
             trainer: a trainer; one without ``logged_metrics`` has no values.
         """
-        self._trainer, self.latest = trainer, getattr(trainer, "logged_metrics", {})
+        self._trainer, self.logged = trainer, getattr(trainer, "logged_metrics", {})
         self.is_lightning = hasattr(trainer, "logged_metrics")
         self.resume()
 
     def resume(self) -> None:
         """Training batches follow: what was logged until now is of an epoch or of validation."""
-        self._seen = {name: (_address(value), value) for name, value in self.latest.items()}
+        self._seen = {name: (_address(value), value) for name, value in self.logged.items()}
         self.in_training = self._trainer is not None
 
     def stop(self) -> None:
         """The fit is over; release it."""
-        self.in_training, self._trainer, self.latest, self._seen = False, None, {}, {}
+        self.in_training, self._trainer, self.logged, self._seen = False, None, {}, {}
 
     def pause(self) -> dict[str, Tensor]:
         """An epoch ends, or validation begins: what is logged from now on is of no training step.
@@ -70,10 +70,10 @@ class LoggedValues:
 
     def pop(self) -> dict[str, Tensor]:
         """The values logged since the last call, by name: at a training step, of the steps before."""
-        if not self.in_training or (not self.names and len(self.latest) == len(self._seen)):
+        if not self.in_training or (not self.names and len(self.logged) == len(self._seen)):
             return {}
         fresh: dict[str, Tensor] = {}
-        for name, value in self.latest.items():
+        for name, value in self.logged.items():
             address, seen = _address(value), self._seen.get(name)
             if seen is None or seen[0] != address or not address:
                 fresh[name], self._seen[name] = value, (address, value)
@@ -86,7 +86,7 @@ class LoggedValues:
     def pop_now(self) -> dict[str, Tensor]:
         """The same, at the end of a training batch, with the values of this batch."""
         if self.in_training:
-            self.latest = getattr(self._trainer, "logged_metrics", self.latest)
+            self.logged = getattr(self._trainer, "logged_metrics", self.logged)
         return self.pop()
 
 

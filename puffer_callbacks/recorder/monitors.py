@@ -54,5 +54,6 @@ def publish(trainer: Any, metrics: Mapping[str, float]) -> None:
     for tag, number in metrics.items():
         published[tag] = torch.scalar_tensor(number, dtype=torch.float64).as_subclass(PublishedNumber)
     shown = {name: metrics[tag] for tag, name in _PROGRESS_BAR.items() if math.isfinite(metrics.get(tag, math.nan))}
-    if shown:
-        getattr(trainer, "progress_bar_metrics", {}).update(shown)
+    bar = getattr(trainer, "progress_bar_metrics", None) if shown else None
+    if bar is not None:
+        bar.update(shown)

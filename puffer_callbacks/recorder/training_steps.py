@@ -109,7 +109,7 @@ class TrainingSteps:
     def step_end(self, outputs: Any, batch: Any) -> None:
         """A training step is over."""
         entered = perf_counter()
-        self._batch, is_due = batch, False
+        self._batch, is_due, lies_behind = batch, False, False
         try:
             loss_scale = self._trainer.accumulate_grad_batches
             if loss_scale != 1 and not self._module.automatic_optimization:
@@ -118,16 +118,16 @@ class TrainingSteps:
                 reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale)
             row_log, counters = self._row_log, self._counters
             is_due = counters.optimizer_steps >= self._due_at
-            if not is_due and row_log.position(counters) > row_log.open_at:
-                row_log.advance(counters)
+            lies_behind = row_log.position(counters) > row_log.open_at
         except Exception as error:
             if not self._guard.handle(error):
                 raise
         self._stopwatch.inside += perf_counter() - entered
-        if is_due:
+        if is_due or (lies_behind and self._write_row()):
             self._call_listeners(outputs, loss_scale)
         elif self._listeners.at_every_step:
             self._call(self._listeners.at_every_step, outputs, loss_scale)
+            self.publish()
         self._batch = None
 
     def epoch_start(self) -> None:
@@ -175,6 +175,21 @@ class TrainingSteps:
         """Look at the callbacks at the end of this training batch, whatever step they declared."""
         self._due_at = 0
 
+    def _write_row(self) -> bool:
+        """Write the row that lies behind, and look at the schedules; returns whether a callback is due after all."""
+        with self._guard:
+            self._row_log.advance(self._counters)
+            self._refresh()
+        return self._counters.optimizer_steps >= self._due_at
+
+    def _refresh(self) -> None:
+        """Let the budget change an interval, and look for the next step at which a callback is due."""
+        if perf_counter() >= self._run.budget.due_at:
+            busy = self._row_log.backends.busy
+            self._run.record(self._run.budget.check(self._stopwatch.inside, busy=busy))
+        self._listeners.refresh()
+        self._due_at = self._listeners.due_at
+
     def _call_listeners(self, outputs: Any, loss_scale: int) -> None:
         due: list[Any] = []
         with self._guard:
@@ -182,10 +197,7 @@ class TrainingSteps:
             due = self._listeners.due(self._counters.optimizer_steps)
         self._call(due, outputs, loss_scale)
         with self._guard:
-            if perf_counter() >= self._run.budget.due_at:  # after the callbacks: an interval never changes in a step
-                self._run.record(self._run.budget.check(self._stopwatch.inside + self._row_log.backends.busy))
-            self._listeners.refresh()
-            self._due_at = self._listeners.due_at
+            self._refresh()  # after the callbacks: an interval never changes in a step
             self.publish(with_open_intervals=self._is_first)
             self._is_first = False
 

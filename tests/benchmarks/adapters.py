@@ -175,18 +175,28 @@ def updates_in_turn(update: Callable[[Any], None], loop: Any, hooks: "Hooks") ->
 
 
 class Hooks:
-    """The hooks that a loop has at an optimizer, taken off and put back."""
+    """The hooks that a loop has at an optimizer and its parameters, taken off and put back."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
-        everywhere = (_global_optimizer_pre_hooks,)
-        self._hooks: list[tuple[Any, dict[int, Any]]] = [(hooks, dict(hooks)) for hooks in (*own, *everywhere)]
+        self._optimizer = optimizer
+        self._taken_off: list[tuple[Any, dict[int, Any]]] = []
 
     def set(self, recorded: bool) -> None:
         """Put them back, or take them off."""
-        for hooks, all_of_them in self._hooks:
-            hooks.clear()
-            hooks.update(all_of_them if recorded else {})
+        if recorded:
+            for hooks, content in self._taken_off:
+                hooks.update(content)
+            self._taken_off = []
+        elif not self._taken_off:
+            self._taken_off = [(hooks, dict(hooks)) for hooks in self._all()]
+            for hooks, _ in self._taken_off:
+                hooks.clear()
+
+    def _all(self) -> list[Any]:
+        optimizer = self._optimizer
+        each = [p._post_accumulate_grad_hooks for group in optimizer.param_groups for p in group["params"]]
+        own = (optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks)
+        return [*own, _global_optimizer_pre_hooks, *filter(None, each)]
 
 
 def dqn() -> tuple[torch.nn.Module, torch.optim.Optimizer, Callable[[Any], None]]:

@@ -1,7 +1,7 @@
 """The cost of eight scalars a step: ``python -m tests.benchmarks.scalars`` prints a table for eight kinds of training.
 
 It is microseconds, and two fits of the same code differ by more. So one fit does both: every few steps its trainer has
-the callbacks, or none, and these are compared in blocks, which hold whole intervals of the callbacks. Times are
+the callbacks, or none, and these are compared in blocks, which hold several rows. Times are
 processor time of the training thread; that of all other threads, such as writers, is charged to ours. A tenth of the
 blocks at either end is left out. One torch thread.
 """
@@ -28,7 +28,8 @@ from tests.benchmarks.turns import trimmed
 TURN, TURNS, BLOCKS = 4, 25, 41
 """Steps of a turn, turns of each way in a block, and blocks of a fit; the first begins all."""
 INTERVAL = 50
-"""Steps between the rows of ``MetricsCallback``: two rows in each block."""
+"""Optimizer steps between the rows of ``MetricsCallback``: two rows in each block, and eight or every second time one
+where a training step has four optimizer steps or a fourth of one."""
 ROLLOUT = 15 * TURN
 """Steps between rollouts: every second one ends in a turn with the callbacks."""
 NAMES = tuple(f"scalar_{at}" for at in range(8))

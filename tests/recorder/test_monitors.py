@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar
 
-from puffer_callbacks import MetricsCallback, Rollout, RolloutCallback, default_callbacks, log
+from puffer_callbacks import MetricsCallback, PufferCallback, Rollout, RolloutCallback, default_callbacks, log
 from tests.support.models import Agent, Supervised, losses
 
 LOSSES = [4.0, 3.0, 2.0, 1.0, 5.0, 6.0, 7.0, 8.0]
@@ -47,6 +47,21 @@ def test_a_checkpoint_by_steps_keeps_the_best_of_them(quiet_trainer, tmp_path):
     module = EightBatches(losses(*LOSSES))
     fit(quiet_trainer, module, *default_callbacks(metrics=1), best, enable_checkpointing=True)
     assert best.best_model_path.endswith("step=4.ckpt") and best.best_model_score == 1.0
+
+
+class LogsItsStep(PufferCallback):
+    """Logs at each step, whatever else is due."""
+
+    def on_step(self, trainer, pl_module, metrics):
+        log(trainer, {"own": float(trainer.global_step)})
+
+
+def test_a_checkpoint_sees_what_a_callback_logged_at_the_same_step(quiet_trainer, tmp_path):
+    """Also at steps where the recorder writes a row and nothing of its own is due."""
+    saved = ModelCheckpoint(tmp_path, "{step}-{own:.0f}", monitor="own", every_n_train_steps=1, save_top_k=-1)
+    callbacks = [*default_callbacks(metrics=3), LogsItsStep(), saved]
+    fit(quiet_trainer, EightBatches(losses(*LOSSES)), *callbacks, enable_checkpointing=True)
+    assert {path.stem for path in tmp_path.iterdir()} == {f"step={step}-own={step}" for step in range(1, 9)}
 
 
 def test_a_checkpoint_by_epochs_sees_the_interval_that_is_open(quiet_trainer, tmp_path):

@@ -3,7 +3,9 @@
 import copy
 import math
 import pickle
+import sys
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -150,6 +152,26 @@ def test_a_row_is_written_though_no_other_follows(quiet_trainer, memory_logger):
 
     quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(16)]).fit(Looks(SCRIPT))
     assert written == [0] * 17 + [1] * 16 + [2] * 16 + [3] * 15
+
+
+def test_a_schedule_that_was_brought_forward_is_seen_where_a_row_is_written(quiet_trainer):
+    calls, due_at = [], [sys.maxsize]
+
+    class Scheduled(PufferCallback):
+        next_step = property(lambda self: due_at[0])
+
+        def on_step(self, trainer, pl_module, metrics):
+            calls.append(trainer.global_step)
+            due_at[0] = sys.maxsize
+
+    class BringsForward(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if batch_idx == 9:
+                due_at[0] = 0
+                Recorder.of(trainer).run.record({"own": 1.0}, monitored=False)  # as a row of Lightning's own
+
+    quiet_trainer(callbacks=[Scheduled(), BringsForward()]).fit(Supervised(SCRIPT))
+    assert calls == [11]
 
 
 def test_a_callback_without_a_schedule_is_called_at_every_step(quiet_trainer, calls):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from puffer_callbacks.health import Facts, diagnose
+from puffer_callbacks.health import Diagnosis, Facts, diagnose
 from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
 
 
@@ -171,32 +171,51 @@ def test_episodes_whose_ends_are_reported_but_not_marked() -> None:
     assert found("episodes_never_end", facts, diagnostics__done_fraction=none, train__episode_length=at_limit) is None
 
 
+def planned(total: int, rollout_steps: int, num_envs: int, *returns: float, **series: float) -> Diagnosis:
+    """The diagnosis of a run with a row for each rollout: of its return, its loss, and series that do not vary."""
+    steps = rollout_steps * num_envs * np.arange(1, len(returns) + 1)
+    rows = {tag.replace("__", "/"): (steps, np.full(len(steps), value)) for tag, value in series.items()}
+    facts = Facts(total_steps=total, rollout_steps=rollout_steps, num_envs=num_envs, num_actions=2)
+    loss = {"train/loss": (steps, np.ones(len(steps)))}
+    return diagnose({"train/reward": (steps, np.array(returns)), **loss, **rows}, facts)
+
+
 def test_a_plan_with_too_few_updates() -> None:
     """As muPRL's mutants: 3,072 steps a rollout, and a tenth of the training."""
-    long = found("updates_few", Facts(total_steps=60_000, rollout_steps=3072, num_envs=8), train__reward=FLAT)
-    short = found("updates_few", Facts(total_steps=6_000, rollout_steps=128, num_envs=8), train__reward=FLAT[:5])
-    assert long and short
+    (long,) = planned(60_000, 3072, 8, 22.0, 23.0).findings
+    (short,) = planned(6_000, 128, 8, 22.0, 21.0, 24.0, 23.0, 22.0).findings
+    assert long.rule == short.rule == "updates_few" and long.severity == short.severity == "warning"
     assert long.message == "A run of 60,000 steps, 24,576 in a rollout, has 2 updates in all, too few to learn from."
     assert short.message == "A run of 6,000 steps, 1,024 in a rollout, has 5 updates in all, too few to learn from."
     assert long.causes[0] == "rollouts are long for the length of the run"
     assert short.causes[0] == "the run is short"
-    assert long.severity == short.severity == "warning"
 
 
 def test_a_short_run_whose_return_has_risen_is_no_warning() -> None:
     """As Stable-Baselines3's first example: 10,000 steps of PPO on CartPole."""
-    plan = Facts(total_steps=10_000, rollout_steps=2048, num_envs=1)
-    finding = found("updates_few", plan, train__reward=np.array([22.0, 28.0, 45.0, 64.0]))
-    assert finding and finding.severity == "info" and "4 updates in all; the return has risen" in finding.message
-    worse = found("updates_few", plan, train__reward=np.array([-500.0, -480.0, -490.0]))
-    assert worse and worse.severity == "warning"
+    (finding,) = planned(10_000, 2048, 1, 22.0, 28.0, 45.0, 64.0).findings
+    assert finding.severity == "info" and "4 updates in all; the return has risen" in finding.message
+    (worse,) = planned(10_000, 2048, 1, -500.0, -480.0, -490.0).findings
+    assert worse.severity == "warning"
+
+
+def test_a_short_run_hides_no_trouble() -> None:
+    diagnosis = planned(9_000, 1000, 1, *np.linspace(20, 40, 7), diagnostics__approx_kl=50.0)
+    assert {finding.rule: finding.severity for finding in diagnosis.findings} == {
+        "kl_large": "warning",
+        "updates_few": "info",
+    }
 
 
 def test_a_plan_with_enough_updates_or_a_run_that_learned() -> None:
-    enough, few = (Facts(total_steps=total, rollout_steps=1000, num_envs=1) for total in (10_000, 9_999))
-    assert found("updates_few", enough, train__reward=FLAT) is None
-    assert found("updates_few", few, train__reward=FLAT) is not None
-    assert found("updates_few", few, train__reward=RISING) is None
+    assert not planned(10_000, 1000, 1, *FLAT[:10]).findings
+    assert planned(9_999, 1000, 1, *FLAT[:9]).findings
+    assert not planned(9_999, 1000, 1, *np.linspace(20, 400, 9)).findings
+
+
+def test_a_setting_of_that_name_that_is_no_rollout() -> None:
+    facts = Facts(total_steps=100_000, rollout_steps=100_000, num_envs=1)
+    assert "updates_few" in judged(facts, train__reward=FLAT).not_judged
     assert "updates_few" in judged(Facts(total_steps=9_999), train__reward=FLAT).not_judged
 
 
