@@ -240,6 +240,7 @@ def transformers(rounds: int) -> None:
             arguments = hf.TrainingArguments(folder, **options, **quiet_options)
             callbacks = [TransformersCallback(TensorBoardLogger(folder))] if recorded else []
             trainer = hf.Trainer(hf.GPT2LMHeadModel(config), arguments, train_dataset=data, callbacks=callbacks)
+            trainer.remove_callback(hf.PrinterCallback)
             trainer.train()
 
     alternate("transformers.Trainer, GPT-2 of two layers", rounds, run, steps=10)

@@ -35,7 +35,7 @@ class FinishedEpisodes:
             original = rewards if self._normalizer is None else self._normalizer.get_original_reward()
             self._rewards.append(original.copy())
             self._dones.append(dones.copy())
-        elif dones.any():
+        elif np.count_nonzero(dones):  # a third of the time of ``any``, at every step
             finished = (info for info, done in zip(infos, dones, strict=True) if done)
             self._reported += [monitored_episode(info) for info in finished if "episode" in info]
 
