@@ -83,7 +83,7 @@ def _explained(findings: list[tuple[Rule, Finding]], tolerance: int) -> list[Fin
             cause.name
             for cause, found in findings[:at]
             if ("*" in cause.explains or rule.name in cause.explains)
-            and not (found.severity == "info" != finding.severity)  # what is no alarm hides none
+            and (found.severity != "info" or finding.severity == "info")  # what is no alarm hides none
             and (rule.name in LEARNING or found.first_step <= finding.first_step + tolerance)
         )
         cause = next(causes, None)

@@ -83,11 +83,8 @@ def pufferl(rounds: int) -> None:
         bridge.detach()
         for trainer in trainers.values():
             trainer.utilization.stop()
-    bare = seconds[False][1:]
-    step, _ = trimmed(bare)
-    shares = [(a - b) / step for a, b in zip(seconds[True][1:], bare, strict=True)]
-    share, error = trimmed(shares)
-    print_row("PuffeRL, CartPole", [share], error, step / 4)
+    share, error = compare({"run": seconds[True], "bare": seconds[False]}, beside=0.0)  # it is in their own time
+    print_row("PuffeRL, CartPole", [share], error, trimmed(seconds[False])[0] / 4)
 
 
 def loop(rounds: int) -> None:

@@ -1,9 +1,9 @@
 """The cost of eight scalars a step: ``python -m tests.benchmarks.scalars`` prints a table for eight kinds of training.
 
 It is microseconds, and two fits of the same code differ by more. So one fit does both: every few steps its trainer has
-the callbacks, or none, and these are compared in blocks, which hold several rows. Times are
-processor time of the training thread; that of all other threads, such as writers, is charged to ours. A tenth of the
-blocks at either end is left out. One torch thread.
+the callbacks, or none, and these are compared in blocks, which hold several rows. Times are processor time of the
+training thread; that of all other threads, such as writers, is charged to ours. A tenth of the blocks at either end is
+left out. One torch thread.
 """
 
 import argparse

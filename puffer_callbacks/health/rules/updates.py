@@ -5,7 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
-from puffer_callbacks.health.series import median
+from puffer_callbacks.health.series import Series, median
 
 _USUAL_ROLLOUT = 8192
 """Environment steps of a rollout above which its length is the likelier cause; PPO's usual ones are 1024 to 8192."""
@@ -44,8 +44,8 @@ def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
     facts = evidence.facts
     if facts.total_steps is None or not facts.rollout_steps or not facts.num_envs:
         raise NotJudged("needs total_timesteps, num_steps and num_envs")
-    rollout = facts.rollout_steps * facts.num_envs
-    if _row_length(evidence) < 0.5 * rollout:  # another setting of that name
+    rollout, returns = facts.rollout_steps * facts.num_envs, evidence.get(_RETURN)
+    if median(np.diff(returns.steps, prepend=0)) < 0.5 * rollout:  # another setting of that name
         raise NotJudged("needs rollouts of num_steps · num_envs steps; the rows of the run are shorter")
     updates = max(1, int(facts.total_steps / rollout))
     if updates >= threshold or (evidence.returns is not None and evidence.returns.healthy):
@@ -53,24 +53,13 @@ def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
     counted = "1 update" if updates == 1 else f"{updates} updates"
     message = f"A run of {facts.total_steps:,.0f} steps, {rollout:,.0f} in a rollout, has {counted} in all"
     causes = ("rollout_long", "training_short") if rollout > _USUAL_ROLLOUT else ("training_short", "rollout_long")
-    if _has_risen(evidence):
+    if _has_risen(returns):
         message = f"{message}; the return has risen, and more of them may bring more."
         return Verdict(message, causes, evidence.span, [_RETURN], "info")
     return Verdict(f"{message}, too few to learn from.", causes, evidence.span, [_RETURN])
 
 
-def _row_length(evidence: Evidence) -> float:
-    """Environment steps from one point of the return to the next: a rollout, or several."""
-    returns = evidence.find(_RETURN)
-    if returns is None:
-        raise NotJudged(f"needs {_RETURN}")
-    return median(np.diff(returns.steps, prepend=0))
-
-
-def _has_risen(evidence: Evidence) -> bool:
+def _has_risen(returns: Series) -> bool:
     """Whether the return has grown by half: a trend, which knows its own noise, needs more points."""
-    returns = evidence.find(_RETURN)
-    if returns is None:
-        return False
     first, last = float(returns.values[0]), float(returns.values[-1])
     return last - first > _RISEN * abs(first)
