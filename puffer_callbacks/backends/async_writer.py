@@ -116,8 +116,9 @@ class AsyncWriter(Writer):
         self._do(partial(self.writer.begin, first_step))
 
     def resume(self, last_step: int) -> None:
-        """Continue after a checkpoint, before the first row."""
-        self._do(partial(self.writer.resume, last_step))
+        """Continue after a checkpoint, before the first row. The rows that it carried are kept from now on, and written
+        on the thread."""
+        self._do(partial(self.writer.write_again, self.writer.restore(last_step)))
 
     def flush(self) -> None:
         """Flush the writer after all rows that came before, and wait a little, unless it is known to be slow."""

@@ -1,6 +1,6 @@
 """A writer that contains the faults of another, and saves what can be saved of each row."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import local
 from time import monotonic
@@ -8,7 +8,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.loss_report import LossReport
-from puffer_callbacks.backends.unsaved_rows import UnsavedRow, UnsavedRows, rows_from_state
+from puffer_callbacks.backends.unsaved_rows import UnsavedRow, UnsavedRows
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
@@ -129,15 +129,30 @@ class RetryingWriter(Writer):
 
     def resume(self, last_step: int) -> None:
         """Continue after the last durable row of the checkpoint, and write the rows that it carried again."""
-        if type(self.writer).resume is Writer.resume:  # it cannot go back: what was written stays
+        self.write_again(self.restore(last_step))
+
+    def restore(self, last_step: int) -> list[UnsavedRow]:
+        """Take back the rows that the checkpoint carried, ahead of any new one: the next checkpoint may need them.
+
+        Returns:
+            The rows, for ``write_again``; none where the writer cannot go back: what was written stays.
+        """
+        if self._can_go_back:
+            self.unsaved.restore(self._state or {"durable_step": last_step, "writer_state": {}, "rows": []})
+        return self.unsaved.rows()
+
+    def write_again(self, rows: Iterable[UnsavedRow]) -> None:
+        """Have the writer go back to the last durable row, and write the restored rows after it."""
+        if not self._can_go_back:
             return
-        state = self._state or {"durable_step": last_step, "writer_state": {}, "rows": []}
-        durable_step = self.unsaved.durable_step = -1 if state["durable_step"] is None else state["durable_step"]
-        self.attempt(partial(self.writer.load_state_dict, state["writer_state"]))
+        durable_step = -1 if self.unsaved.durable_step is None else self.unsaved.durable_step
+        self.attempt(partial(self.writer.load_state_dict, self.unsaved.writer_state))
         self.attempt(partial(self.writer.resume, durable_step))
-        for values, axes in rows_from_state(state["rows"]):
-            if self.writer.step(axes) > durable_step:
-                self.write_row(self.unsaved.add(values, axes))
+        for row in rows:
+            if self.writer.step(row.axes) > durable_step:
+                self.write_row(row)
+            else:  # it is there
+                row.written = monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         """The last durable step, the writer's state at it, and the rows after it."""
@@ -158,6 +173,10 @@ class RetryingWriter(Writer):
         finally:
             self._here.depth -= 1
         return True
+
+    @property
+    def _can_go_back(self) -> bool:
+        return type(self.writer).resume is not Writer.resume
 
     def _failed_parts(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
         """The parts that fail twice: a backend may fail only sometimes."""

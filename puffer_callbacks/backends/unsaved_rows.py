@@ -1,7 +1,7 @@
 """Rows that a crash could still take."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from threading import Lock
 from typing import Any
@@ -51,9 +51,17 @@ class UnsavedRows:
         self.durable_step: int | None = None
         """The step of the last row that no crash can take."""
         self._step = step
-        self._writer_state: dict[str, Any] = {}
+        self.writer_state: dict[str, Any] = {}
+        """The writer's ``state_dict`` at that step."""
         self._rows: deque[UnsavedRow] = deque(maxlen=MAX_UNSAVED)
         self._lock = Lock()  # the run's thread adds rows and reads the state while the writer's writes
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue a checkpoint's part: its rows are to be written again."""
+        self.durable_step = -1 if state["durable_step"] is None else state["durable_step"]
+        self.writer_state = state["writer_state"]
+        for values, axes in state["rows"]:
+            self.add({tag: from_state(value) for tag, value in values.items()}, Axes(*axes))
 
     def add(self, values: Mapping[str, Value], axes: Axes) -> UnsavedRow:
         """Keep a row that is to be written."""
@@ -70,7 +78,7 @@ class UnsavedRows:
             writer_state: the writer's ``state_dict`` that goes with them.
         """
         with self._lock:
-            self._writer_state = writer_state
+            self.writer_state = writer_state
             while self._rows and self._rows[0].written is not None and self._rows[0].written <= written_by:
                 row = self._rows.popleft()
                 if not row.lost:
@@ -87,12 +95,7 @@ class UnsavedRows:
         """The checkpoint's part, in plain numbers and lists; pictures are left out for their size."""
         with self._lock:
             rows = [[_state_of(row.values), list(astuple(row.axes))] for row in self._rows if not row.lost]
-            return {"durable_step": self.durable_step, "writer_state": self._writer_state, "rows": rows}
-
-
-def rows_from_state(rows: Iterable[Any]) -> list[tuple[dict[str, Value], Axes]]:
-    """The values and axes of the rows that a checkpoint carried."""
-    return [({tag: from_state(value) for tag, value in values.items()}, Axes(*axes)) for values, axes in rows]
+            return {"durable_step": self.durable_step, "writer_state": self.writer_state, "rows": rows}
 
 
 def _state_of(values: Mapping[str, Value]) -> dict[str, Any]:

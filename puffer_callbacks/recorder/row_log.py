@@ -52,7 +52,10 @@ class RowLog:
     def start(self, axes: Axes, *, elapsed: float = 0.0) -> None:
         """Begin to train, after ``elapsed`` seconds of training before a resume."""
         self._started_at = axes.wall_time - elapsed
-        self._throughput.start(axes)
+        if self._throughput.last is None:  # else a checkpoint's
+            self._throughput.start(axes, elapsed=elapsed)
+        if self._axes is not None:  # it waited since before the start, or in a checkpoint
+            self._set_open_row(replace(self._axes, wall_time=axes.wall_time))
         self.on_hold = False
         if self._resume_after is not None:
             self._open(axes)
@@ -106,8 +109,9 @@ class RowLog:
         self._set_open_row(None)
         self._latest.update(_numbers(values))
         cost = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
-        times = axes.as_scalars(elapsed=self.elapsed(axes))
-        self.write(values | times | cost | self._throughput.since_last(axes), axes)
+        elapsed = self.elapsed(axes)
+        rate = self._throughput.since_last(axes, elapsed=elapsed)
+        self.write(values | axes.as_scalars(elapsed=elapsed) | cost | rate, axes)
         self._last = self.x(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
@@ -136,7 +140,7 @@ class RowLog:
         """The last written x and the open row, for a checkpoint."""
         state = {"last_step": self._last, "row": self._row.state_dict(), "x_axis": self._x_axis}
         axes = None if self._axes is None else astuple(self._axes)
-        return state | {"axes": axes, "backends": self.backends.state_dict()}
+        return state | {"axes": axes, "throughput": self._throughput.last, "backends": self.backends.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue after a checkpoint: its open row is open again. The backends resume with ``start``."""
@@ -144,6 +148,7 @@ class RowLog:
         self._wanted = state["x_axis"] or self._wanted
         self._row.load_state_dict(state["row"])
         self._set_open_row(Axes(*state["axes"]) if self._row else None)
+        self._throughput.last = state.get("throughput")
         self.backends.load_state_dict(state["backends"])
 
     def _open(self, axes: Axes) -> None:

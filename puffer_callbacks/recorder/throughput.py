@@ -8,24 +8,25 @@ class Throughput:
 
     Example:
         >>> throughput = Throughput()
-        >>> throughput.start(Axes(0, 0, wall_time=10.0))
-        >>> throughput.since_last(Axes(2048, 32, wall_time=12.0))
+        >>> throughput.start(Axes(0, 0, wall_time=1e9), elapsed=10.0)
+        >>> throughput.since_last(Axes(2048, 32, wall_time=1e9), elapsed=12.0)
         {'throughput/sps': 1024.0}
     """
 
     def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
+        self.last: tuple[int, float] | None = None
+        """The steps and the seconds of training at the last row; a checkpoint carries them."""
 
-    def start(self, axes: Axes) -> None:
-        """Begin to measure at this point of the run."""
-        self._last = (_steps(axes), axes.wall_time)
+    def start(self, axes: Axes, *, elapsed: float) -> None:
+        """Begin to measure at this point of the run, ``elapsed`` seconds of training after its start."""
+        self.last = (_steps(axes), elapsed)
 
-    def since_last(self, axes: Axes) -> dict[str, float]:
+    def since_last(self, axes: Axes, *, elapsed: float) -> dict[str, float]:
         """The rate since the last row at which there were fewer steps; nothing where there are no more since."""
-        if self._last is None or not (_steps(axes) > self._last[0] and axes.wall_time > self._last[1]):
+        if self.last is None or not (_steps(axes) > self.last[0] and elapsed > self.last[1]):
             return {}
-        rate = (_steps(axes) - self._last[0]) / (axes.wall_time - self._last[1])
-        self.start(axes)
+        rate = (_steps(axes) - self.last[0]) / (elapsed - self.last[1])
+        self.start(axes, elapsed=elapsed)
         return {"throughput/sps": rate}
 
 

@@ -76,6 +76,25 @@ def test_a_checkpoint_waits_once_and_carries_what_is_not_written(blocked):
     assert [values for values, _ in rows] == [{"a": 0.0}, {"a": 1.0}]
 
 
+def test_a_checkpoint_after_a_resume_carries_the_rows_of_the_one_before_ahead_of_new_ones(blocked):
+    class GoesBack(Blocking):
+        def resume(self, last_step):
+            self.calls.append(last_step)
+
+    blocked.write({"a": 1.0}, at(1))
+    inner = GoesBack(Event(), Event())
+    resumed = AsyncWriter(RetryingWriter(inner))
+    resumed.load_state_dict(blocked.state_dict())
+    resumed.resume(1)
+    resumed.write({"a": 2.0}, at(2))
+    assert inner.entered.wait(30)  # it writes the first of them
+    resumed.flush()
+    assert [values["a"] for values, _ in resumed.state_dict()["rows"]] == [0.0, 1.0, 2.0]
+    inner.released.set()
+    resumed.close()
+    assert [step for step, _ in inner.rows] == [0, 1, 2]
+
+
 def test_a_stalled_writer_is_given_up_and_its_rows_are_counted(blocked):
     blocked.write({"a": 1.0}, at(1))
     blocked.enqueue(lambda: None, is_row=True)

@@ -5,7 +5,7 @@ import torch
 
 from puffer_callbacks import Axes, Histogram, Image, Text, Video
 from puffer_callbacks.backends import unsaved_rows as module
-from puffer_callbacks.backends.unsaved_rows import UnsavedRows, rows_from_state
+from puffer_callbacks.backends.unsaved_rows import UnsavedRows
 from tests.backends.fakes import at
 
 
@@ -14,6 +14,13 @@ def unsaved(*steps):
     rows = UnsavedRows(lambda axes: axes.optimizer_steps)
     for step in steps:
         rows.add({"a": float(step)}, at(step)).written = float(step)
+    return rows
+
+
+def unsaved_again(state):
+    """What a resumed run makes of a checkpoint's part."""
+    rows = UnsavedRows(lambda axes: axes.optimizer_steps)
+    rows.restore(state)
     return rows
 
 
@@ -48,6 +55,12 @@ def test_the_durable_step_never_goes_back():
     assert rows.durable_step == 5
 
 
+def test_a_checkpoint_right_after_a_resume_is_the_one_before_it():
+    rows = unsaved(1, 2, 3)
+    rows.mark_durable(written_by=1.0, writer_state={"size": 7})
+    assert unsaved_again(rows.state_dict()).state_dict() == rows.state_dict()
+
+
 def test_of_very_many_rows_the_oldest_are_forgotten(monkeypatch):
     monkeypatch.setattr(module, "MAX_UNSAVED", 3)
     assert steps(unsaved(1, 2, 3, 4)) == [2, 3, 4]
@@ -62,8 +75,8 @@ def test_a_checkpoint_carries_them_in_plain_types_and_without_pictures():
     rows.mark_durable(written_by=0.0, writer_state={"size": 7})
     state = rows.state_dict()
     assert (state["durable_step"], state["writer_state"]) == (None, {"size": 7})
-    ((restored, axes),) = rows_from_state(state["rows"])
-    assert axes == Axes(16, 4, 2.5)
-    assert (restored["a"], restored["t"], restored["h"].count) == (0.5, Text("words"), 3)
-    assert set(restored) == set(values)
+    (row,) = unsaved_again(state).rows()
+    assert row.axes == Axes(16, 4, 2.5)
+    assert (row.values["a"], row.values["t"], row.values["h"].count) == (0.5, Text("words"), 3)
+    assert set(row.values) == set(values)
     json.dumps([state["durable_step"], state["writer_state"], state["rows"][0][1]])

@@ -63,6 +63,25 @@ def test_throughput_is_steps_of_the_x_axis_per_second():
     assert run.series("throughput/sps") == [(300, 100.0), (400, 100.0)]
 
 
+def test_a_resumed_run_goes_on_as_if_no_time_had_passed():
+    run, resumed = Run(), Run()
+    run.row_log.start(Axes(0, 0, 1000.0))
+    for step in (1, 2):
+        run.put({"a": 1.0}, env_steps=step * 100, optimizer_steps=step)
+    resumed.row_log.load_state_dict(run.row_log.state_dict())
+    resumed.row_log.start(Axes(200, 2, 2000.0), elapsed=2.5)
+    resumed.row_log.record({"a": 1.0}, Axes(300, 3, 2000.5))
+    assert resumed.series("time/elapsed") == [(200, 2.5), (300, 3.0)]
+    assert resumed.logger.series("throughput/sps") == [(200, pytest.approx(100 / 1.5)), (300, 200.0)]
+
+
+def test_what_is_recorded_before_the_start_takes_no_training_time():
+    run = Run()
+    run.put({"a": 1.0}, optimizer_steps=0)
+    run.row_log.start(Axes(None, 0, 1002.0))
+    assert run.series("time/elapsed") == [(0, 0.0)]
+
+
 @pytest.mark.parametrize(
     ("x_axis", "env_steps", "expected"),
     [("auto", 16, 16), ("auto", None, 3), ("env_steps", 16, 16), ("optimizer_steps", 16, 3)],

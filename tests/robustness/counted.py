@@ -24,6 +24,7 @@ from tests.support.warned import warned
 
 STEPS = 22
 TIMED = {"time/elapsed", "throughput/sps", "logging/overhead_pct"}
+"""No two runs have the same values of these: their points are compared."""
 
 
 class Counted(pl.LightningModule):
@@ -99,7 +100,8 @@ def tensorboard_series(folder):
         tag: [(e.step, list(e.histogram_value.bucket)) for e in found.Histograms(tag)]
         for tag in found.Tags()["histograms"]
     }
-    return {tag: points for tag, points in (scalars | histograms).items() if tag not in TIMED}
+    timed = {tag: [(step, None) for step, _ in scalars[tag]] for tag in TIMED & scalars.keys()}
+    return scalars | histograms | timed
 
 
 def csv_series(folder):
@@ -107,9 +109,16 @@ def csv_series(folder):
     with (folder / "csv" / "metrics.csv").open(newline="") as file:
         for row in csv.DictReader(file, strict=True):
             for tag, cell in row.items():
-                if cell and tag not in TIMED | {"step", "run/ended_by"}:
-                    series.setdefault(tag, []).append((int(row["step"]), _number(float(cell))))
+                if cell and tag not in ("step", "run/ended_by"):
+                    value = None if tag in TIMED else _number(float(cell))
+                    series.setdefault(tag, []).append((int(row["step"]), value))
     return series
+
+
+def elapsed(folder):
+    """The seconds of training that each row of the table gives."""
+    with (folder / "csv" / "metrics.csv").open(newline="") as file:
+        return [float(row["time/elapsed"]) for row in csv.DictReader(file, strict=True) if row["time/elapsed"]]
 
 
 def _number(value):

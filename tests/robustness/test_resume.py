@@ -16,7 +16,7 @@ from puffer_callbacks import Axes, MemoryLogger, Writer, writer_for
 from puffer_callbacks.backends.async_writer import AsyncWriter
 from puffer_callbacks.writers.tensorboard import writer as tensorboard_writer
 from puffer_callbacks.writers.wandb.run_file import read_history
-from tests.robustness.counted import STEPS, csv_series, fit, table, tensorboard, tensorboard_series
+from tests.robustness.counted import STEPS, csv_series, elapsed, fit, table, tensorboard, tensorboard_series
 from tests.robustness.records import rises
 from tests.support.warned import warned
 
@@ -45,6 +45,9 @@ def test_the_record_is_that_of_one_run(whole, tmp_path, checkpoint, end):
     fit(tmp_path, tensorboard(tmp_path), table(tmp_path), x_axis=x_axis, resume=checkpoint)
     assert csv_series(tmp_path) == in_csv
     assert tensorboard_series(tmp_path) == in_tensorboard
+    seconds = elapsed(tmp_path)
+    assert seconds[0] >= 0
+    assert rises(seconds)
 
 
 @pytest.mark.parametrize("name", ["events.out.tfevents.{second}.vm.9.9", "events.out.tfevents.{second}.zz.1.1"])
