@@ -33,8 +33,8 @@ class HealthCallback(PufferCallback):
     ``health/<rule>/finding``, which W&B notifies of; ``health/<rule>`` is 1 while it lasts and 0 after, and
     ``health/findings`` counts those that last.
 
-    When values become NaN or infinite, the batch and the state before the update are saved in
-    ``flight_recorder/nonfinite_step_<step>.pt`` beside the logs, once in a run.
+    When values become NaN or infinite, the batch and the state before the update (before an earlier one where the
+    budget is exceeded) are saved in ``flight_recorder/nonfinite_step_<step>.pt`` beside the logs, once in a run.
 
     With several ranks rank 0 judges by its own rollouts, and the policy is not evaluated.
 
@@ -117,15 +117,15 @@ class HealthCallback(PufferCallback):
         if trainer.is_global_zero:
             self._run = Recorder.of(trainer).run
 
-    def update(self, outputs: object, learning_rates: Mapping[str, Any], *, loss_scale: int = 1) -> None:
+    def update(self, outputs: object, learning_rates: Mapping[str, Any], *, loss_scale: int = 1) -> bool:
         """Check the loss of a training step, and follow an update. The recorder calls it at every step."""
         if self._run is None or self._run.steps is None:  # on other ranks
-            return
+            return False
         if self._is_armed and self._flight.add_loss(outputs):
             self._loss_is_nonfinite = True
-            self._run.steps.wake()
         if self._looks.is_following:
             self._looks.add_step(outputs if isinstance(outputs, Mapping) else {}, self._run.steps.batch)
+        return self._loss_is_nonfinite
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Any) -> None:
@@ -208,7 +208,7 @@ class HealthCallback(PufferCallback):
         names = self._flight.check(rollout)
         if names:
             self._save(trainer, names, rollout=rollout_fields(rollout))
-        else:
+        elif self._looks.rollouts % self._every.multiplier == 0:
             self._flight.remember(pl_module, trainer.optimizers)
 
     def _save(self, trainer: Any, names: list[str], **parts: Any) -> None:

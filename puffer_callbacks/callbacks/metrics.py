@@ -1,6 +1,7 @@
 """Every scalar of the training step, as exact interval means."""
 
 import math
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -44,6 +45,7 @@ class MetricsCallback(PufferCallback):
         50
     """
 
+    expensive = True
     reads_every_step = True
     reads_metrics = False
     uses_collectives = True
@@ -59,6 +61,7 @@ class MetricsCallback(PufferCallback):
         self._nonfinite: Counter[str] = Counter()
         self._latest: dict[str, float] = {}
         self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
+        self._waits_for_scalars = False
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
@@ -74,38 +77,42 @@ class MetricsCallback(PufferCallback):
         """Begin to read what the module logs."""
         self._logged.start(trainer)
 
-    def update(self, outputs: object, learning_rates: Mapping[str, Scalar], *, loss_scale: int = 1) -> None:
+    def update(self, outputs: object, learning_rates: Mapping[str, Scalar], *, loss_scale: int = 1) -> bool:
         """Add a training step to the interval. The recorder calls it at every step.
 
         Args:
             outputs: what ``training_step`` returned.
             learning_rates: of the optimizers at their last step, by name.
             loss_scale: what the ``loss`` was divided by.
+
+        Returns:
+            Whether an interval that is over has waited for this step.
         """
         if self._logged.logged:
             self._add_logged(self._logged.pop())  # of the step before
-        self._last_step_had_scalars = self._sums.add_returned(outputs, learning_rates, loss_scale=loss_scale)
-        if self._last_step_had_scalars:
-            self._saw_scalars = True
-        else:
-            self._saw_no_scalars = True
+        had_scalars = self._sums.add_returned(outputs, learning_rates, loss_scale=loss_scale)
+        self._last_step_had_scalars = had_scalars
+        self._saw_scalars |= had_scalars
+        self._saw_no_scalars |= not had_scalars
+        return self._waits_for_scalars and had_scalars
 
     @property
     def next_step(self) -> int:
-        """The optimizer step at which the interval ends."""
-        return self._every.next
+        """The optimizer step at which the interval ends; none where ``update`` tells of it."""
+        return sys.maxsize if self._waits_for_scalars and not self._last_step_had_scalars else self._every.next
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
-        """Log the interval where it ends; in one process not before a step that has scalars."""
+        """Log the interval where it ends; in one process not before a step that has scalars: not all may have some."""
         recorder = Recorder.of(trainer)
         self._add_logged(self._logged.pop_now())
         steps = recorder.counters.optimizer_steps
-        if self._logged.is_lightning and self._every.is_due(steps):  # others may report one of many steps
+        if self._logged.is_lightning and self._every.is_due(steps):
             self._report_if_nothing(recorder)
         can_end = self._last_step_had_scalars or self._sums.has_logged or self._world_size > 1  # ranks end it together
+        self._waits_for_scalars = not (can_end or self._logged.is_lightning) and self._every.is_due(steps)
         if can_end and self._every.fires(steps):
-            self._record(recorder, self._over_ranks(self._sums.pop()))
+            self._record(recorder, sum_over_ranks(self._sums.pop(), self._world_size))
             self._record_metrics(recorder)
             if self._logged.names:  # not monitored: the names of checkpoints have an epoch of their own
                 recorder.run.record({"epoch": float(trainer.current_epoch)}, monitored=False)
@@ -135,7 +142,7 @@ class MetricsCallback(PufferCallback):
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
         self._logged.stop()
-        self._record(recorder, self._over_ranks(self._sums.pop()))
+        self._record(recorder, sum_over_ranks(self._sums.pop(), self._world_size))
         self._record_metrics(recorder)
         self._report_if_nothing(recorder)
 
@@ -149,7 +156,7 @@ class MetricsCallback(PufferCallback):
     def open_means(self) -> dict[str, float]:
         """The means of the interval so far, by tag. Every rank calls this at the same point of training."""
         logged = {tag: mean for tag, mean in self._latest.items() if tag in self._logged.names}
-        return logged | means(self._over_ranks(self._sums.peek()))
+        return logged | means(sum_over_ranks(self._sums.peek(), self._world_size))
 
     def unlogged(self, values: dict[str, float]) -> dict[str, float]:
         """What of a row of Lightning's own has to be logged beside the interval means.
@@ -211,6 +218,3 @@ class MetricsCallback(PufferCallback):
             self._reported = True
             expected = "expected training_step to return a dict of scalars such as {'loss': …}, or to call self.log"
             recorder.faults.report("MetricsCallback", f"{expected}; got neither, so there is nothing to log")
-
-    def _over_ranks(self, totals: Totals) -> Totals:
-        return totals if self._world_size == 1 else sum_over_ranks(totals)

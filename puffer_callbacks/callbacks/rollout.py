@@ -18,6 +18,7 @@ from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.schedule import Every
 
 _LAST = 100
 """Episodes that runs are compared by, as Stable-Baselines3's ``stats_window_size`` is by default."""
@@ -33,21 +34,30 @@ class RolloutCallback(PufferCallback):
     every statistic and counted: ``nonfinite/rollout/return`` is the number of such returns so far.
     ``rollout/return_last_100`` is the mean return of the last hundred episodes, by which runs are compared.
 
+    Where recording goes over its budget, as with rollouts of a few steps, several rollouts are one row over all their
+    episodes.
+
     Example:
         >>> RolloutCallback()  # doctest: +ELLIPSIS
         <puffer_callbacks.callbacks.rollout.RolloutCallback object at ...>
     """
 
+    expensive = True
+    interval_unit = "rollouts"
     uses_collectives = True
     reads_metrics = False
+    state_key = "RolloutCallback"
 
     def __init__(self) -> None:
+        self._every = Every(1)
         self._gathers = GatherSchedule()
         self._reset(world_size=1, is_first_rank=True)
 
     def _reset(self, *, world_size: int, is_first_rank: bool) -> None:
         self._world_size, self._is_first_rank = world_size, is_first_rank
         self._unfinished = EpisodeCounter()
+        self._rollouts = 0
+        self._unrecorded: list[RolloutStatistics] = []
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
@@ -67,7 +77,10 @@ class RolloutCallback(PufferCallback):
         recorder = Recorder.of(trainer)
         statistics = RolloutStatistics.of(_with_readable_infos(rollout, recorder), self._unfinished)
         if trainer.world_size == 1:
-            self._record(statistics, recorder)
+            self._rollouts += 1
+            self._unrecorded.append(statistics)
+            if self._every.fires(self._rollouts):
+                self._record(recorder)
         else:
             self._pending.append((recorder.counters.axes(), statistics))
 
@@ -85,18 +98,26 @@ class RolloutCallback(PufferCallback):
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Gather what is left."""
+        """Log what is left."""
         if trainer.world_size > 1:
             self._gather(Recorder.of(trainer))
+        else:
+            self._record(Recorder.of(trainer))
+
+    @guarded
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """Log what is left of one process: other ranks may be gone."""
+        self._record(Recorder.of(trainer))
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """What is counted so far: non-finite values, unfinished episodes, the open row, the last returns."""
+        """What is counted so far: non-finite values, unfinished episodes, rollouts, the open row, the last returns."""
         x, rollouts = self._at_one_x
         return {
             "nonfinite": dict(self._nonfinite),
             "unfinished": self._unfinished.state_dict(),
             "at_one_x": [x, [rollout.to_json() for rollout in rollouts]],
+            "unrecorded": [rollout.to_json() for rollout in self._unrecorded],
             "last_returns": list(self._last_returns),
         }
 
@@ -109,14 +130,19 @@ class RolloutCallback(PufferCallback):
             self._unfinished.load_state_dict(state_dict["unfinished"])
             x, rollouts = state_dict["at_one_x"]
             self._at_one_x = (x, [RolloutStatistics.from_json(rollout) for rollout in rollouts])
+            self._unrecorded = [RolloutStatistics.from_json(each) for each in state_dict.get("unrecorded", ())]
 
-    def _record(self, rollout: RolloutStatistics, recorder: Recorder) -> None:
+    def _record(self, recorder: Recorder) -> None:
+        """Log the rollouts since the last row, with those that are in the row already."""
+        fresh, self._unrecorded = self._unrecorded, []
+        if not fresh:
+            return
         x, before = self._at_one_x
-        rollouts = [*before, rollout] if x == recorder.run.x else [rollout]
+        rollouts = [*before, *fresh] if x == recorder.run.x else fresh
         self._at_one_x = (recorder.run.x, rollouts)
-        fresh = pool([rollout])
-        statistics = self._counted(pool(rollouts) if len(rollouts) > 1 else fresh, fresh=fresh)
-        recorder.record(statistics | self._over_last_episodes([rollout]))
+        statistics = pool(fresh)
+        counted = self._counted(pool(rollouts) if len(rollouts) > len(fresh) else statistics, fresh=statistics)
+        recorder.record(counted | self._over_last_episodes(fresh))
 
     def _gather(self, recorder: Recorder) -> None:
         """Pool the rollouts of all ranks on rank 0. Every rank calls this at the same training step."""

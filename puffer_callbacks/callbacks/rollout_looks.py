@@ -36,7 +36,9 @@ class RolloutLooks:
     def __init__(self, every: Every) -> None:
         self._every, self._schedule = every, LookSchedule()
         self._collector = Collector()
-        self._rollouts = self._candidates = self._followed = 0
+        self.rollouts = 0
+        """How many there were."""
+        self._candidates = self._followed = 0
         self._is_open = self._cannot_pass = False
         self.is_following = False
         """Whether training steps are wanted."""
@@ -98,18 +100,18 @@ class RolloutLooks:
 
     def state_dict(self) -> dict[str, int]:
         """The numbers of rollouts and looks."""
-        return {"rollouts": self._rollouts, "candidates": self._candidates, "looks": self._schedule.looks}
+        return {"rollouts": self.rollouts, "candidates": self._candidates, "looks": self._schedule.looks}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continue to count."""
-        self._rollouts, self._candidates = state["rollouts"], state["candidates"]
+        self.rollouts, self._candidates = state["rollouts"], state["candidates"]
         self._schedule.looks = state["looks"]
-        self._every.resume_at(self._rollouts)
+        self._every.resume_at(self.rollouts)
 
     def _next_is_due(self) -> bool:
-        self._rollouts += 1
+        self.rollouts += 1
         self.verdict_is_due = False
-        if not self._every.fires(self._rollouts):
+        if not self._every.fires(self.rollouts):
             return False
         self._candidates += 1
         return self._schedule.fires(self._candidates)

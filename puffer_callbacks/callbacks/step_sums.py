@@ -67,7 +67,7 @@ class StepSums:
         updated = {name for name, metric in metrics.items() if has_updates(metric)}
         if world_size > 1:
             states = [{name: (0.0, 1, int(name in updated)) for name in metrics}]
-            (summed,) = sum_over_ranks(states)
+            (summed,) = sum_over_ranks(states, world_size)
             updated = {name for name, (_, ranks, updates) in summed.items() if ranks == world_size and updates}
         return compute_and_reset({name: metrics[name] for name in sorted(updated)})
 
@@ -124,8 +124,10 @@ def means(totals: Totals) -> dict[str, float]:
     return {tag: sign * mean for named, mean in found for tag, sign in named}
 
 
-def sum_over_ranks(totals: Totals) -> Totals:
+def sum_over_ranks(totals: Totals, world_size: int) -> Totals:
     """The totals over all ranks, on every rank, so that all of them monitor the same numbers."""
+    if world_size == 1:
+        return totals
     ranks = gather_json(totals)
     summed = broadcast_json(None if ranks is None else [merge_totals(part) for part in zip(*ranks, strict=True)])
     return [{name: (total, count, others) for name, (total, count, others) in part.items()} for part in summed]

@@ -9,6 +9,8 @@ from puffer_callbacks.schedule import Every
 
 WINDOW_SECONDS = 10.0
 """The share is judged over windows of this length, so that a first firing or a pause decides nothing."""
+_FIRST_WINDOW = 3
+"""How much longer the first window is: looks at rollouts and histograms are dense at the start of a run."""
 MAX_MULTIPLIER = 64
 """An interval is never widened further than by this factor."""
 _LITTLE = 0.1
@@ -74,10 +76,13 @@ class Budget:
         callback = self._callbacks.get(name)
         return None if callback is None else callback.stopwatch
 
-    def restart(self, inside: float = 0.0, *, busy: float = 0.0) -> None:
-        """Begin a window, after so many seconds of recording in the run (see ``check``)."""
+    def restart(self) -> None:
+        """Begin the first window of a run."""
+        self._begin_window(seconds=_FIRST_WINDOW * WINDOW_SECONDS)
+
+    def _begin_window(self, inside: float = 0.0, busy: float = 0.0, *, seconds: float) -> None:
         self._started, self._inside, self._busy = perf_counter(), inside, busy
-        self.due_at = self._started + WINDOW_SECONDS
+        self.due_at = self._started + seconds
         for callback in self._callbacks.values():
             callback.stopwatch.restart()
 
@@ -95,7 +100,7 @@ class Budget:
         beside = (busy - self._busy) / elapsed
         share = (inside - self._inside) / elapsed + beside
         costs = {name: callback.stopwatch.inside / elapsed for name, callback in self._callbacks.items()}
-        self.restart(inside, busy=busy)
+        self._begin_window(inside, busy, seconds=WINDOW_SECONDS)
         return self.adjust(share, costs, beside=beside)
 
     def adjust(self, share: float, costs: dict[str, float], *, beside: float = 0.0) -> dict[str, float]:

@@ -16,7 +16,8 @@ class StepListeners:
     Attributes:
         due_at: the optimizer step from which on a callback with a schedule is due.
         at_every_step: callbacks that are called at each training batch.
-        readers: callbacks with ``reads_every_step``: the recorder passes each step's outputs to their ``update``.
+        readers: callbacks with ``reads_every_step``: the recorder passes each step's outputs to their ``update``, which
+            returns whether the callback is due at this step, whatever step it declared.
     """
 
     def __init__(self, callbacks: Iterable[Any] = ()) -> None:

@@ -115,7 +115,8 @@ class TrainingSteps:
             if loss_scale != 1 and not self._module.automatic_optimization:
                 loss_scale = 1
             for reader in self._listeners.readers:
-                reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale)
+                if reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale):
+                    self.wake()
             row_log, counters = self._row_log, self._counters
             is_due = counters.optimizer_steps >= self._due_at
             lies_behind = row_log.position(counters) > row_log.open_at

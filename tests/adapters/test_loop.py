@@ -298,6 +298,26 @@ def test_steps_that_are_not_reported_still_count(memory_logger):
     assert [step for step, _ in memory_logger.series("gradients/0.weight")] == every_four
 
 
+def test_an_interval_that_is_over_asks_for_scalars_once_until_a_step_has_some(memory_logger, monkeypatch):
+    asked, on_step = [], MetricsCallback.on_step
+
+    def count(self, trainer, pl_module, metrics):
+        asked.append(Recorder.of(trainer).counters.optimizer_steps)
+        on_step(self, trainer, pl_module, metrics)
+
+    monkeypatch.setattr(MetricsCallback, "on_step", count)
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, [MetricsCallback(5)]) as loop:
+        loop.fit_start(module)
+        for at in range(2):
+            for _ in range(40):
+                update(module, optimizer)
+            loop.step({"loss": float(at)})
+    assert memory_logger.series("train/loss") == [(40, 0.0), (80, 1.0)]
+    assert asked == [5, 40, 45, 80]
+
+
 def test_several_modules_and_a_tensor_train_in_one_loop(memory_logger):
     actor, critic = nn.Linear(3, 1), nn.Linear(4, 1)
     log_alpha = torch.zeros(1, requires_grad=True)

@@ -158,6 +158,18 @@ def test_a_loss_of_nan_stops_at_its_step_and_leaves_what_reproduces_it(quiet_tra
     optimizer.load_state_dict(saved["optimizers"][0])
 
 
+def test_above_the_budget_the_state_is_copied_at_fewer_rollouts(quiet_trainer, monkeypatch):
+    class Widened(HealthCallback):
+        def on_train_start(self, trainer, pl_module):
+            self._every.multiplier = 3
+
+    copied, remember = [], FlightRecorder.remember
+    monkeypatch.setattr(FlightRecorder, "remember", lambda *given: (copied.append(module.env_steps), remember(*given)))
+    module = PPO("CartPole-v1", total_timesteps=8 * 256, **SMALL)
+    fit(quiet_trainer, module, Widened(), logger=False)
+    assert copied == [256 * (1 + rollout) for rollout in (0, 3, 6)]
+
+
 def test_nan_in_one_observation_is_named(quiet_trainer, tmp_path):
     health = HealthCallback(stop_on="critical")
     fit(quiet_trainer, BlindEye("CartPole-v1", total_timesteps=4096, **SMALL), health,

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from puffer_callbacks import (
     HistogramCallback,
@@ -16,6 +17,7 @@ from puffer_callbacks import (
     RolloutCallback,
     emit,
 )
+from puffer_callbacks.overhead import budget
 from tests.support import ranks
 from tests.support.models import Agent, Supervised, losses, random_rollout
 from tests.support.warned import warned
@@ -279,6 +281,75 @@ def test_rollouts_at_one_point_are_one_row_over_all_their_episodes(quiet_trainer
     assert memory_logger.series("train/reward") == [(x, pytest.approx(mean + at)) for at, x in enumerate(points)]
     assert memory_logger.series("rollout/return_min") == [(x, float(at)) for at, x in enumerate(points)]
     assert memory_logger.series("rollout/return_max") == [(x, 20.0 + at) for at, x in enumerate(points)]
+
+
+class Widened(RolloutCallback):
+    """Logs at every so-many-th rollout, as where the budget widened the interval."""
+
+    def __init__(self, interval):
+        super().__init__()
+        self.interval = interval
+
+    def on_train_start(self, trainer, pl_module):
+        self._every.multiplier = self.interval
+
+
+class Slices(Agent):
+    """A rollout in every fourth batch, from the given one on, and as many in each epoch."""
+
+    def __init__(self, rollouts, start=0):
+        super().__init__(losses(*[0.0] * 4 * ROLLOUTS), make=lambda at, env_steps: slice_of(at + start, env_steps))
+        self.rollouts_an_epoch, self.env_steps = rollouts, start * STEPS * ENVS
+
+    def train_dataloader(self):
+        return range(4 * self.rollouts_an_epoch)
+
+
+def means_of(*groups):
+    """The mean return over the episodes of each group of rollouts, at the group's last one."""
+    ended = [[total for at in rollouts for total, _ in EPISODES[at]] for rollouts in groups]
+    return [
+        ((rollouts[-1] + 1) * STEPS * ENVS, pytest.approx(np.mean(totals)))
+        for rollouts, totals in zip(groups, ended, strict=True)
+    ]
+
+
+def test_above_the_budget_several_rollouts_are_one_row_over_all_their_episodes(quiet_trainer, memory_logger):
+    quiet_trainer(logger=memory_logger, callbacks=[Widened(4)]).fit(Slices(ROLLOUTS))
+    assert memory_logger.series("train/reward") == means_of(range(4), range(4, ROLLOUTS))
+    assert memory_logger.series("rollout/return_last_100")[-1] == means_of(range(ROLLOUTS))[0]
+
+
+def test_what_waits_for_a_row_is_logged_where_a_run_fails(quiet_trainer, memory_logger):
+    class Fails(Slices):
+        def training_step(self, batch, batch_idx):
+            if batch_idx == 10:
+                raise RuntimeError("it fails")
+            return super().training_step(batch, batch_idx)
+
+    with pytest.raises(RuntimeError, match="it fails"):
+        quiet_trainer(logger=memory_logger, callbacks=[Widened(4)]).fit(Fails(ROLLOUTS))
+    assert memory_logger.series("train/reward") == means_of(range(3))
+
+
+def test_what_waits_for_a_row_is_in_a_checkpoint(quiet_trainer, memory_logger, tmp_path):
+    class Saves(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            trainer.save_checkpoint(tmp_path / "three.ckpt")
+
+    quiet_trainer(callbacks=[Widened(4), Saves()]).fit(Slices(3))
+    resumed = quiet_trainer(logger=memory_logger, callbacks=[RolloutCallback()], max_epochs=2)
+    resumed.fit(Slices(3, start=3), ckpt_path=tmp_path / "three.ckpt", weights_only=False)
+    assert memory_logger.series("train/reward") == means_of(range(4), [4], [5])
+
+
+def test_rollouts_that_cost_more_than_the_budget_are_logged_less_often(quiet_trainer, memory_logger, monkeypatch):
+    monkeypatch.setattr(budget, "WINDOW_SECONDS", 0.0)
+    callbacks = [RolloutCallback(), Recorder(overhead_budget=1e-9)]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Slices(ROLLOUTS))
+    assert memory_logger.series("logging/every_n_rollouts/RolloutCallback")[0] == (1 * STEPS * ENVS, 2.0)
+    assert len(memory_logger.series("rollout/return_mean")) < ROLLOUTS
+    assert memory_logger.series("rollout/return_last_100")[-1] == means_of(range(ROLLOUTS))[0]
 
 
 FIELDS = [name for name in Rollout.__dataclass_fields__ if name not in ("infos", "env_steps")]

@@ -73,6 +73,15 @@ def test_an_interval_widens_while_a_run_is_over_its_budget(quiet_trainer, memory
     assert [step for step, _ in memory_logger.series("gradients/net.0.weight")] == [1, 4, 8, 16, 32]
 
 
+def test_the_first_window_is_longer_as_a_run_is_looked_at_most_often_at_its_start(monkeypatch):
+    monkeypatch.setattr(budget, "perf_counter", lambda: 100.0)
+    overhead = Budget(0.01)
+    assert overhead.due_at == 130.0
+    monkeypatch.setattr(budget, "perf_counter", lambda: 130.0)
+    overhead.check(0.1)
+    assert overhead.due_at == 140.0
+
+
 @pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan"), "1 %", True])
 def test_a_share_outside_0_to_1_raises(share):
     with pytest.raises(ValueError, match=r"overhead_budget: expected a share in \(0, 1\], got"):
