@@ -35,6 +35,7 @@ class Every:
         self.at_start = at_start
         self.multiplier = 1
         self._last = 0
+        self._loaded: int | None = None
 
     def __repr__(self) -> str:
         return f"Every({self.n})"
@@ -63,10 +64,14 @@ class Every:
         return fired
 
     def resume_at(self, count: int) -> None:
-        """Put the counter at ``count`` without firing, as at the start of a run or after a resume."""
-        self._last = count
+        """Put the counter at ``count`` without firing, as at the start of a run, or where a checkpoint had it."""
+        self._last, self._loaded = count if self._loaded is None else self._loaded, None
 
     @property
     def last(self) -> int:
-        """Where the counter was last put."""
-        return self._last
+        """Where the counter was last put, for a checkpoint: a firing may be overdue there."""
+        return self._last if self._loaded is None else self._loaded
+
+    def load(self, last: int) -> None:
+        """Have the next ``resume_at`` continue from a checkpoint's ``last``."""
+        self._loaded = last

@@ -139,6 +139,8 @@ class TrainerAdapter(TrainerAttributes):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps: counters, intervals, open means. All that was logged so far is flushed."""
+        if self._loaded:  # it waits for the start
+            return dict(self._loaded)
         self.call_hook("on_save_checkpoint", {})
         return callback_states(self.callbacks)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Event
+from time import thread_time
 from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
@@ -48,6 +49,7 @@ class AsyncWriter(Writer):
         self._worker = Worker(self.name, tick=writer.flush_new, every=FLUSH_SECONDS)
         self._x_axis = writer.x_axis
         self._given = self._finished = 0  # rows; each is counted by one thread alone
+        self._busy_opening = 0.0
         self._is_closed = self._is_stuck = self._has_reported_stall = False
 
     @property
@@ -62,8 +64,8 @@ class AsyncWriter(Writer):
 
     @property
     def busy(self) -> float:  # type: ignore[override]  # as the thread counts it
-        """CPU seconds that the thread has spent."""
-        return self._worker.busy
+        """CPU seconds that the thread has spent since the first row, with which W&B loads half a second of modules."""
+        return max(0.0, self._worker.busy - self._busy_opening)
 
     @property
     def is_here(self) -> bool:
@@ -149,6 +151,8 @@ class AsyncWriter(Writer):
     def _finish_row(self, action: Callable[[], object]) -> None:
         action()
         self._finished += 1
+        if self._finished == 1:
+            self._busy_opening = thread_time()
 
     def _do(self, action: Callable[[], object]) -> Event:
         done = Event()

@@ -44,7 +44,7 @@ class RetryingWriter(Writer):
         self._is_failing = self._has_new_rows = False
         self._flushed_at = monotonic()
         self._here = local()
-        self._state: Mapping[str, Any] | None = None
+        self._state: dict[str, Any] | None = None
 
     @property
     def x_axis(self) -> XAxis:
@@ -138,7 +138,8 @@ class RetryingWriter(Writer):
             The rows, for ``write_again``; none where the writer cannot go back: what was written stays.
         """
         if self._can_go_back:
-            self.unsaved.restore(self._state or {"durable_step": last_step, "writer_state": {}, "rows": []})
+            state, self._state = self._state, None
+            self.unsaved.restore(state or {"durable_step": last_step, "writer_state": {}, "rows": []})
         return self.unsaved.rows()
 
     def write_again(self, rows: Iterable[UnsavedRow]) -> None:
@@ -155,8 +156,8 @@ class RetryingWriter(Writer):
                 row.written = monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """The last durable step, the writer's state at it, and the rows after it."""
-        return self.unsaved.state_dict()
+        """The last durable step, the writer's state at it, and the rows after it; a checkpoint's until ``resume``."""
+        return self.unsaved.state_dict() if self._state is None else dict(self._state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep a checkpoint's part for ``resume``."""

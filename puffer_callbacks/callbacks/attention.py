@@ -58,7 +58,10 @@ class AttentionCallback(PufferCallback):
     def reset(self, trainer: Any) -> None:
         """Begin a run: with its own first batch, and its own module."""
         self._probe, self._has_failed = self._given_probe, False
-        self._every.resume_at(0)
+
+    def resume_at(self, optimizer_steps: int) -> None:
+        """Begin the interval that this step lies in."""
+        self._every.resume_at(optimizer_steps)
 
     @property
     def next_step(self) -> int:
@@ -97,7 +100,7 @@ class AttentionCallback(PufferCallback):
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._every.resume_at(state_dict["last"])
+        self._every.load(state_dict["last"])
 
     def _maps(self, module: Any) -> list[AttentionMap]:
         if self._probe is None:

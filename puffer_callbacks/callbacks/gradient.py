@@ -20,6 +20,9 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values.scalars import Scalar, to_host
 
+_MAX_SAVED = 2**18
+"""Gradients of the step before a measured one are saved in a checkpoint if there are at most so many."""
+
 
 class GradientCallback(PufferCallback):
     """Logs gradient norms, update ratios and the gradient noise scale.
@@ -126,13 +129,18 @@ class GradientCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The noise scale's averages."""
-        return {"noise": self._noise.state_dict()}
+        """The noise scale's averages, the gradients of a step before one that is measured, and the schedule."""
+        kept = {index: each for index, each in self._previous.items() if each[1].numel() <= _MAX_SAVED}
+        previous = {index: [count, gradients.cpu()] for index, (count, gradients) in kept.items()}
+        schedule = self.gradient_schedule.state_dict()
+        return {"noise": self._noise.state_dict(), "previous": previous, "schedule": schedule}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue."""
         self._noise.load_state_dict(state_dict["noise"])
+        self._previous = {index: (count, gradients) for index, (count, gradients) in state_dict["previous"].items()}
+        self.gradient_schedule.load_state_dict(state_dict["schedule"])
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
         """The optimizer's parameters by name; to look for names costs more than to measure a small model."""
@@ -147,7 +155,8 @@ class GradientCallback(PufferCallback):
         kept, _ = sample(gradients)
         count, previous = self._previous.pop(step.index, (0, kept))
         if count == step.count - 1 and previous.shape == kept.shape and not step.is_clipped:
-            measures.add("products", ("first", "second", "inner"), inner_products(previous, kept))
+            products = inner_products(previous.to(kept.device), kept)
+            measures.add("products", ("first", "second", "inner"), products)
         if self._every.n * self._every.multiplier == 1:
             self._previous[step.index] = (step.count, kept)
 

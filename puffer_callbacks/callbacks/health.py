@@ -144,7 +144,7 @@ class HealthCallback(PufferCallback):
         if not self._knows_action_space:
             self._knows_action_space = True
             self._monitor.facts = with_action_space(self._monitor.facts, rollout)
-            recorder.record(as_scalars(self._monitor.facts))
+            recorder.record(self._monitor.unseen(as_scalars(self._monitor.facts)))
         if self._is_armed:
             self._check(trainer, pl_module, rollout)
         # a forward pass may need every rank

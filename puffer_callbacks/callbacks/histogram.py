@@ -172,13 +172,16 @@ class HistogramCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The histograms of the rollout that the interval's end may show."""
-        return {"rollout": self._rollout.state_dict()}
+        """The histograms of the rollout that the interval's end may show, and the schedule of the gradients."""
+        schedule = self.gradient_schedule.state_dict() if self.gradient_schedule is not None else None
+        return {"rollout": self._rollout.state_dict(), "schedule": schedule}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._rollout.load_state_dict(state_dict.get("rollout", {}))
+        self._rollout.load_state_dict(state_dict["rollout"])
+        if self.gradient_schedule is not None:
+            self.gradient_schedule.load_state_dict(state_dict["schedule"])
 
     def _model_and_rollout(self, trainer: Any, module: Any) -> dict[str, Value]:
         self._recorded_at = Recorder.of(trainer).counters.optimizer_steps

@@ -54,7 +54,7 @@ class KeptRollout:
 
     def await_next(self) -> None:
         """After a firing: where more steps were made of the last rollout than of those before, it was not kept."""
-        self._is_awaited = self._rollout is None and self._ended_at is not None
+        self._is_awaited = self._rollout is None and not self._resumed and self._ended_at is not None
 
     def recall(self) -> None:
         """Take the last rollout if it is still in memory, at the end of training."""
@@ -69,13 +69,16 @@ class KeptRollout:
 
     def state_dict(self) -> dict[str, Any]:
         """The histograms, for a checkpoint: the interval that it cuts in two shows them at its end."""
+        histograms: dict[str, Any] = {}
         with suppress(Exception):  # the next firing reports it; a checkpoint is worth more
-            return {tag: to_state(histogram) for tag, histogram in self.histograms().items()}
-        return {}
+            histograms = {tag: to_state(histogram) for tag, histogram in self.histograms().items()}
+        return {"histograms": histograms, "ended_at": self._ended_at, "is_awaited": self._is_awaited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
-        values = {tag: from_state(packed) for tag, packed in state.items()}
+        self._rollout, self._last = None, _no_rollout
+        self._ended_at, self._is_awaited = state["ended_at"], state["is_awaited"]
+        values = {tag: from_state(packed) for tag, packed in state["histograms"].items()}
         self._resumed = {tag: value for tag, value in values.items() if isinstance(value, Histogram)}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -57,11 +57,10 @@ class MetricsCallback(PufferCallback):
 
     def _reset(self) -> None:
         self._sums, self._logged = StepSums(), LoggedValues()
-        self._world_size = 1
+        self._world_size, self._waits_for_scalars = 1, False
         self._nonfinite: Counter[str] = Counter()
         self._latest: dict[str, float] = {}
         self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
-        self._waits_for_scalars = False
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
@@ -175,13 +174,14 @@ class MetricsCallback(PufferCallback):
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
         self._add_logged(self._logged.pop_now())
-        counts, latest = dict(self._nonfinite), dict(self._latest)
-        return {"means": self._sums.state_dict(), "latest": latest, "nonfinite": counts}
+        counts, latest, last = dict(self._nonfinite), dict(self._latest), self._every.last
+        return {"means": self._sums.state_dict(), "latest": latest, "nonfinite": counts, "last": last}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._sums.load_state_dict(state_dict["means"])
+        self._every.load(state_dict["last"])
         self._latest, self._nonfinite = dict(state_dict["latest"]), Counter(state_dict["nonfinite"])
 
     def _add_logged(self, values: Mapping[str, Tensor]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
-from puffer_callbacks.callbacks.guarded import guarded
+from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.measure.forward_pass.call import first_samples
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
@@ -53,11 +53,9 @@ class PlasticityCallback(PufferCallback):
         self._probe: Any = None
         self._saw_rollout = self._failed = False
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit":
-            self._reset()
+        self._reset()
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin the interval that this step lies in."""
@@ -89,6 +87,17 @@ class PlasticityCallback(PufferCallback):
         """Measure with the first batch at the end of each interval, where there are no rollouts."""
         if not self._saw_rollout and self._every.fires(Recorder.of(trainer).counters.optimizer_steps):
             self._record(trainer, pl_module)
+
+    @guarded_state
+    def state_dict(self) -> dict[str, Any]:
+        """Whether there are rollouts, and where the interval stands."""
+        return {"saw_rollout": self._saw_rollout, "last": self._every.last}
+
+    @guarded_state
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the interval."""
+        self._saw_rollout = state_dict["saw_rollout"]
+        self._every.load(state_dict["last"])
 
     def _record(self, trainer: Any, module: Any) -> None:
         recorder = Recorder.of(trainer)

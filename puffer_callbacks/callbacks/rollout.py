@@ -125,12 +125,12 @@ class RolloutCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
-        self._last_returns.extend(state_dict.get("last_returns", ()))
+        self._last_returns = deque(state_dict["last_returns"], maxlen=_LAST)
         if self._is_first_rank and "unfinished" in state_dict:  # which saved its own
             self._unfinished.load_state_dict(state_dict["unfinished"])
             x, rollouts = state_dict["at_one_x"]
             self._at_one_x = (x, [RolloutStatistics.from_json(rollout) for rollout in rollouts])
-            self._unrecorded = [RolloutStatistics.from_json(each) for each in state_dict.get("unrecorded", ())]
+            self._unrecorded = [RolloutStatistics.from_json(each) for each in state_dict["unrecorded"]]
 
     def _record(self, recorder: Recorder) -> None:
         """Log the rollouts since the last row, with those that are in the row already."""

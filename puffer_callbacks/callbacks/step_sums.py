@@ -82,12 +82,14 @@ class StepSums:
 
     def state_dict(self) -> dict[str, Any]:
         """The totals so far, for a checkpoint."""
-        return {"returned": self._returned.state_dict(), "logged": self._logged.state_dict()}
+        sums = {"returned": self._returned.state_dict(), "logged": self._logged.state_dict()}
+        return {**sums, "has_logged": self.has_logged}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint's totals."""
         self._returned.load_state_dict(state["returned"])
         self._logged.load_state_dict(state["logged"])
+        self.has_logged = state["has_logged"]
 
 
 @lru_cache(maxsize=1024)

@@ -52,6 +52,10 @@ class Monitor:
         """Add a row under the tags of this package."""
         self._history.log_values(values, step)
 
+    def unseen(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Those of the values whose tags no row had, before a resume either."""
+        return {tag: value for tag, value in values.items() if tag not in self._history.series}
+
     def judge(self) -> list[Change]:
         """Judge the run so far, and return what is new."""
         self.diagnosis = diagnose(self._history.series, self.facts, rules=self._rules, thresholds=self._thresholds)

@@ -1,6 +1,7 @@
 """The share of a run's time that recording may take, and longer intervals where it takes more."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -127,6 +128,18 @@ class Budget:
             name = max(self._callbacks, key=self._multiplier, default=None)
             return self._set(name, self._multiplier(name) // 2, share) if name and self._multiplier(name) > 1 else {}
         return {}
+
+    def state_dict(self) -> dict[str, int]:
+        """By how much intervals are widened, by the callback's name."""
+        return {
+            name: each.schedule.multiplier for name, each in self._callbacks.items() if each.schedule.multiplier > 1
+        }
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Continue with the intervals of a checkpoint."""
+        for name, multiplier in state.items():
+            if name in self._callbacks:
+                self._callbacks[name].schedule.multiplier = multiplier
 
     def _multiplier(self, name: str) -> int:
         return self._callbacks[name].schedule.multiplier

@@ -1,7 +1,7 @@
 """Measuring at optimizer steps: each optimizer by itself, before the clip, and only steps that are taken."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,10 +46,20 @@ class OptimizerSchedule:
         self._every, self._lead_steps = every, lead_steps
         self._start = 0
         self._last: dict[int, int] = {}
+        self._loaded: Mapping[str, Any] | None = None
 
     def resume_at(self, optimizer_steps: int) -> None:
-        """Begin a fit at this step."""
-        self._start, self._last = optimizer_steps, {}
+        """Begin a fit at this step, or continue a checkpoint's."""
+        loaded, self._loaded = self._loaded or {"start": optimizer_steps, "last": {}}, None
+        self._start, self._last = loaded["start"], dict(loaded["last"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where each optimizer was measured last: with a step that is overdue at a checkpoint."""
+        return {"start": self._start, "last": dict(self._last)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Have the next ``resume_at`` continue from a checkpoint."""
+        self._loaded = state
 
     def wanted_from(self, index: int) -> int:
         """The run's step from which on the callback wants to be called for this optimizer."""

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from typing import Any, Literal
 
 from puffer_callbacks.axes import Axes, XAxis
@@ -10,7 +10,8 @@ from puffer_callbacks.backends.multi_writer import MultiWriter
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.open_row import OpenRow
-from puffer_callbacks.recorder.throughput import Throughput
+from puffer_callbacks.recorder.row_axis import RowAxis
+from puffer_callbacks.recorder.training_time import TrainingTime
 from puffer_callbacks.values import Value
 
 _MAX_MERGED_STEPS = 1000
@@ -33,8 +34,7 @@ class RowLog:
         self.backends = backends
         self.on_hold = False
         """Whether rows wait for ``start``: a checkpoint may still fail to load, and must not cost an earlier run."""
-        self._wanted = x_axis
-        self._x_axis: XAxis | None = None
+        self._axis = RowAxis(x_axis, backends.faults)
         self._stopwatch = stopwatch
         self._row = OpenRow()
         self._axes: Axes | None = None
@@ -42,27 +42,29 @@ class RowLog:
         """The x of the open row, and whether it counts environment steps."""
         self._opened_at = 0
         self._last: int | None = None
-        self._furthest = 0
         self._resume_after: int | None = None
-        self._started_at = 0.0
-        self._throughput = Throughput()
+        self._time = TrainingTime()
         self._latest: dict[str, float] = {}
         self._early: list[tuple[Mapping[str, Value], Axes]] = []
 
     def start(self, axes: Axes, *, elapsed: float = 0.0) -> None:
         """Begin to train, after ``elapsed`` seconds of training before a resume."""
-        self._started_at = axes.wall_time - elapsed
-        if self._throughput.last is None:  # else a checkpoint's
-            self._throughput.start(axes, elapsed=elapsed)
-        if self._axes is not None:  # it waited since before the start, or in a checkpoint
-            self._set_open_row(replace(self._axes, wall_time=axes.wall_time))
+        before = None if self._axes is None else self.elapsed(self._axes)
+        self._time.start(axes, elapsed=elapsed)
+        if self._axes is not None and before is not None:  # a checkpoint's row keeps its seconds of training
+            self._set_open_row(self._time.at(self._axes, elapsed=before))
         self.on_hold = False
         if self._resume_after is not None:
             self._open(axes)
 
     def elapsed(self, axes: Axes) -> float:
         """Seconds of training, those before a resume included."""
-        return axes.wall_time - (self._started_at or axes.wall_time)
+        return self._time.elapsed(axes)
+
+    def hold(self, *, elapsed: float, last_step: int | None = None) -> None:
+        """Let rows wait for ``start``, at so many seconds of training and after the last row of an earlier fit."""
+        self.on_hold, self._last = True, last_step
+        self._time.stand_at(elapsed)
 
     def record(
         self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None, own_point: bool = False
@@ -78,7 +80,7 @@ class RowLog:
         self._follow_env_steps(axes)
         if own_point and values.keys() & self._row.values.keys():
             self.commit()
-        axes = self._monotonic(axes)
+        axes = self._axis.after(self._last if self._axes is None else self.open_at - 1, axes)
         if self._axes is not None and self.x(axes) > self.x(self._axes):
             self.commit()
         self._row.record(values, count=count)
@@ -109,14 +111,12 @@ class RowLog:
         self._set_open_row(None)
         self._latest.update(_numbers(values))
         cost = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
-        elapsed = self.elapsed(axes)
-        rate = self._throughput.since_last(axes, elapsed=elapsed)
-        self.write(values | axes.as_scalars(elapsed=elapsed) | cost | rate, axes)
+        self.write(values | self._time.as_scalars(axes) | cost, axes)
         self._last = self.x(axes)
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write values at once, outside the rows; before the first step, as soon as the x axis is known."""
-        undecided = self._x_axis is None and self._wanted == "auto" and not axes.env_steps
+        undecided = self._axis.chosen is None and self._axis.wanted == "auto" and not axes.env_steps
         if self.on_hold or (undecided and axes.optimizer_steps == 0):  # the first rollout may bring environment steps
             self._early.append((values, axes))
         else:
@@ -130,32 +130,51 @@ class RowLog:
     def close(self) -> None:
         """Write the last row and close the backends. A run that never started leaves nothing."""
         if self.on_hold:
-            self._early, self._axes = [], None
-        self.commit()
+            self._early = []
+        else:
+            self.commit()
         for _, axes in self._early[:1]:
             self._open(axes)
         self.backends.close()
 
     def state_dict(self) -> dict[str, Any]:
         """The last written x and the open row, for a checkpoint."""
-        state = {"last_step": self._last, "row": self._row.state_dict(), "x_axis": self._x_axis}
-        axes = None if self._axes is None else astuple(self._axes)
-        return state | {"axes": axes, "throughput": self._throughput.last, "backends": self.backends.state_dict()}
+        return {
+            "last_step": self._last,
+            "x_axis": self._axis.state(),
+            "row": self._row.state_dict(),
+            "axes": None if self._axes is None else [*astuple(self._axes)[:2], self.elapsed(self._axes)],
+            "opened_at": self._opened_at,
+            "latest": self._latest,
+            "time": self._time.state_dict(),
+            "backends": self.backends.state_dict(),
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue after a checkpoint: its open row is open again. The backends resume with ``start``."""
+    def load_state_dict(self, state: dict[str, Any], *, elapsed: float) -> None:
+        """Continue after a checkpoint: its open row is open again. The backends resume with ``start``.
+
+        Args:
+            state: of ``state_dict``.
+            elapsed: seconds of training until the checkpoint.
+        """
         self._last = self._resume_after = state["last_step"] if state["last_step"] is not None else -1
-        self._wanted = state["x_axis"] or self._wanted
+        self._axis.resumed = state["x_axis"]
+        self._time.stand_at(elapsed)
+        self._time.load_state_dict(state.get("time", {"throughput": None}))
         self._row.load_state_dict(state["row"])
-        self._set_open_row(Axes(*state["axes"]) if self._row else None)
-        self._throughput.last = state.get("throughput")
+        if self._row:
+            env_steps, optimizer_steps, recorded_at = state["axes"]
+            axes = Axes(env_steps, optimizer_steps, 0.0)
+            self._set_open_row(self._time.at(axes, elapsed=min(recorded_at, elapsed)))
+            self._opened_at = state.get("opened_at", optimizer_steps)
+        self._latest = state.get("latest", {})
         self.backends.load_state_dict(state["backends"])
 
     def _open(self, axes: Axes) -> None:
-        if self._x_axis is None:
-            self._x_axis = self._axis(axes)
+        if self._axis.chosen is None:
+            axis = self.backends.x_axis = self._axis.of(axes)
+            self._axis.choose(axis)
             first = self._early[0][1] if self._early else axes
-            self.backends.x_axis = self._x_axis
             if self._resume_after is None:
                 self.backends.begin(self.x(first))
             else:
@@ -171,48 +190,28 @@ class RowLog:
         self._axes, self.open_at = axes, sys.maxsize
         if axes is not None:
             self.open_at = self.x(axes)
-            self.is_by_env = self._axis(axes) == "env_steps" and axes.env_steps is not None
+            self.is_by_env = self._axis.of(axes) == "env_steps" and axes.env_steps is not None
 
     def _follow_env_steps(self, axes: Axes) -> None:
         """Change to environment steps where they begin after the first rows, as in a loop that updates first."""
-        if self._wanted != "auto" or self._x_axis == "env_steps" or not axes.env_steps:
+        if self._axis.wanted != "auto" or self._axis.chosen == "env_steps" or not axes.env_steps:
             return
-        if self._x_axis is None and not self.is_by_env:
+        if self._axis.chosen is None and self._axis.resumed is None and not self.is_by_env:
             self.commit()
-        if self._x_axis != "optimizer_steps":
+        if self._axis.chosen != "optimizer_steps":
             return
         if axes.env_steps > max(self._last or 0, self.open_at if self._axes else 0):
             self.commit()
-            self._x_axis, self._furthest = "env_steps", 0
+            self._axis.choose("env_steps")
             self.backends.x_axis = "env_steps"
         else:
             expected = "expected environment steps from the first rows on, or more of them than optimizer steps"
             reason = f"{expected}; the x axis stays optimizer_steps. Recorder(x_axis=…) chooses one"
             self.backends.faults.report("x axis", reason)
 
-    def _axis(self, axes: Axes) -> XAxis:
-        if self._x_axis is not None:
-            return self._x_axis
-        if self._wanted != "auto":
-            return self._wanted
-        return "env_steps" if axes.env_steps else "optimizer_steps"
-
     def x(self, axes: Axes) -> int:
         """The point of the x axis."""
-        steps = axes.env_steps if self._axis(axes) == "env_steps" else axes.optimizer_steps
-        return axes.optimizer_steps if steps is None else steps
-
-    def _monotonic(self, axes: Axes) -> Axes:
-        """The axes, or the next x without a row where the count went back or stands still: x strictly rises."""
-        before = self._last if self._axes is None else self.x(self._axes) - 1
-        axis, x, furthest = self._axis(axes), self.x(axes), self._furthest
-        self._furthest = max(furthest, x)
-        if before is None or x > before:
-            return axes
-        if x < furthest:
-            reason = f"expected a count that only grows, got {x} after {furthest}; its rows follow on"
-            self.backends.faults.report(axis, reason)
-        return replace(axes, **{axis: before + 1})
+        return self._axis.x(axes)
 
 
 def _numbers(values: Mapping[str, Value]) -> dict[str, float]:

@@ -70,7 +70,8 @@ class Run:
     def hold(self) -> None:
         """Keep rows until the start: a checkpoint may still fail to load, and must not cost an earlier run."""
         if self.row_log is not None:
-            self.row_log.on_hold = True
+            before = self._ended["row_log"]["last_step"] if self._ended else None  # of an earlier fit
+            self.row_log.hold(elapsed=self._elapsed, last_step=before)
 
     def start(self, trainer: Any, pl_module: Any) -> None:
         """Start to record a fit: every checkpoint is loaded by now."""
@@ -124,11 +125,11 @@ class Run:
         row_log, self.row_log = self.row_log, None
         try:
             if row_log is not None:
+                self._elapsed = self._seconds(row_log)
                 row_log.close()
         finally:
             if row_log is not None:
-                self._ended = self._state(row_log)  # for a checkpoint that is saved after the fit
-                self._elapsed = self._ended["elapsed"]
+                self._ended = self._state(row_log) | {"elapsed": self._elapsed}  # to be saved after the fit
             self.counters.unwatch()
 
     def state_dict(self) -> dict[str, Any]:
@@ -142,8 +143,9 @@ class Run:
         """Continue from a checkpoint."""
         if self.row_log is not None:
             self.counters.load_state_dict(state["counters"])
+            self.budget.load_state_dict(state.get("budget", {}))
             self._elapsed = state["elapsed"]
-            self.row_log.load_state_dict(state["row_log"])
+            self.row_log.load_state_dict(state["row_log"], elapsed=self._elapsed)
 
     def _take_row(self, metrics: Mapping[str, Any]) -> bool:
         """Whether a row is one that Lightning logs by itself, and recorded."""
@@ -162,5 +164,12 @@ class Run:
                 self.close()
 
     def _state(self, row_log: RowLog) -> dict[str, Any]:
-        elapsed = self._elapsed if row_log.on_hold else row_log.elapsed(self.counters.axes())
-        return {"counters": self.counters.state_dict(), "row_log": row_log.state_dict(), "elapsed": elapsed}
+        return {
+            "counters": self.counters.state_dict(),
+            "row_log": row_log.state_dict(),
+            "elapsed": self._seconds(row_log),
+            "budget": self.budget.state_dict(),
+        }
+
+    def _seconds(self, row_log: RowLog) -> float:
+        return self._elapsed if row_log.on_hold else row_log.elapsed(self.counters.axes())

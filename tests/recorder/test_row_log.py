@@ -1,5 +1,6 @@
 """The rows of a run, in a memory logger."""
 
+from time import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -68,11 +69,38 @@ def test_a_resumed_run_goes_on_as_if_no_time_had_passed():
     run.row_log.start(Axes(0, 0, 1000.0))
     for step in (1, 2):
         run.put({"a": 1.0}, env_steps=step * 100, optimizer_steps=step)
-    resumed.row_log.load_state_dict(run.row_log.state_dict())
+    resumed.row_log.load_state_dict(run.row_log.state_dict(), elapsed=2.5)  # half a second after the open row
     resumed.row_log.start(Axes(200, 2, 2000.0), elapsed=2.5)
     resumed.row_log.record({"a": 1.0}, Axes(300, 3, 2000.5))
-    assert resumed.series("time/elapsed") == [(200, 2.5), (300, 3.0)]
-    assert resumed.logger.series("throughput/sps") == [(200, pytest.approx(100 / 1.5)), (300, 200.0)]
+    assert resumed.series("time/elapsed") == [(200, 2.0), (300, 3.0)]
+    assert resumed.logger.series("throughput/sps") == [(200, 100.0), (300, 100.0)]
+
+
+def test_a_row_that_ends_while_rows_are_held_is_of_the_time_of_the_checkpoint():
+    run, resumed = Run(), Run()
+    run.row_log.start(Axes(0, 0, 1000.0))
+    run.put({"a": 1.0}, env_steps=100, optimizer_steps=1)
+    resumed.row_log.hold(elapsed=0.0)
+    resumed.row_log.load_state_dict(run.row_log.state_dict(), elapsed=1.5)
+    for env_steps in (200, 300):
+        resumed.row_log.record({"a": 1.0}, Axes(env_steps, 1, time()))
+    resumed.row_log.start(Axes(300, 1, time()), elapsed=1.5)
+    assert [second for _, second in resumed.series("time/elapsed")] == pytest.approx([1.0, 1.5, 1.5], abs=1e-6)
+
+
+def test_the_state_of_a_run_that_waits_for_its_start_is_the_checkpoint_s():
+    run, resumed = Run(), Run()
+    run.row_log.start(Axes(0, 0, 1000.0))
+    for step in (1, 2):
+        run.put({"a": 1.0}, env_steps=step * 100, optimizer_steps=step)
+    state = run.row_log.state_dict()
+    resumed.row_log.hold(elapsed=0.0)
+    resumed.row_log.load_state_dict(state, elapsed=2.5)
+    held = resumed.row_log.state_dict()
+    resumed.row_log.close()
+    for each in (held, resumed.row_log.state_dict()):
+        assert each | {"axes": None} == state | {"axes": None}
+        assert each["axes"] == pytest.approx(state["axes"])
 
 
 def test_what_is_recorded_before_the_start_takes_no_training_time():

@@ -64,6 +64,7 @@ class SB3Bridge(BaseCallback):
         self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self.rollout_steps = rollout_steps
         self._collector: RolloutCollector | None = None
+        self._episodes: list[dict[str, float]] = []
         self._guard: AbstractContextManager[Any] = nullcontext()
         self._tap = _LoggerTap(self.loop)
         self._updates: Any = None
@@ -75,8 +76,10 @@ class SB3Bridge(BaseCallback):
         self.loop.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the model: counters, intervals, open means; all so far is flushed."""
-        return self.loop.state_dict()
+        """What a checkpoint keeps beside the model: counters, intervals, open means, the finished episodes of a rollout
+        that it cuts short; all so far is flushed."""
+        episodes = self._episodes if self._collector is None else self._collector.finished_episodes()
+        return {**self.loop.state_dict(), "episodes": episodes}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint; before ``learn``.
@@ -85,6 +88,7 @@ class SB3Bridge(BaseCallback):
             RuntimeError: if a run is being recorded already.
         """
         self.loop.load_state_dict(state)
+        self._collector, self._episodes = None, state.get("episodes", [])
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +102,8 @@ class SB3Bridge(BaseCallback):
     def _on_training_start(self) -> None:
         self.close()
         model = self.model
-        self._collector = collector_for(model, rollout_steps=self.rollout_steps)
+        episodes, self._episodes = self._episodes, []
+        self._collector = collector_for(model, rollout_steps=self.rollout_steps, episodes=episodes)
         self._logger = model.logger
         self._updates = self._logger.name_to_value.get("train/n_updates")
         self.loop.fit_start(

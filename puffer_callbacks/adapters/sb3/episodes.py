@@ -1,8 +1,9 @@
 """The finished episodes of a Stable-Baselines3 run, from its ``Monitor`` or counted."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Any, SupportsFloat
 
 import numpy as np
 import torch
@@ -20,10 +21,11 @@ class FinishedEpisodes:
 
     Args:
         env: the algorithm's vectorized environment, or ``None``.
+        episodes: those of a checkpoint, from ``state``.
     """
 
-    def __init__(self, env: Any) -> None:
-        self._reported: list[dict[str, Any]] = []
+    def __init__(self, env: Any, episodes: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._reported = [dict(episode) for episode in episodes]
         self._counter = None if is_monitored(env) else EpisodeCounter()
         self._normalizer = env if hasattr(env, "get_original_reward") else None
         self._rewards: list[Array] = []
@@ -41,15 +43,21 @@ class FinishedEpisodes:
 
     def pop_fields(self) -> dict[str, Any]:
         """The fields of a ``Rollout`` that the episodes since the last call fill."""
-        if self._counter is None:
-            reported, self._reported = self._reported, []
-            return episode_fields(reported)
-        rewards, self._rewards, dones, self._dones = self._rewards, [], self._dones, []
-        if not rewards:
-            return episode_fields([])
-        steps = Rollout(rewards=torch.from_numpy(np.stack(rewards)), dones=torch.from_numpy(np.stack(dones)))
-        returns, lengths = self._counter.finished(steps)
-        return {"episode_returns": torch.from_numpy(returns), "episode_lengths": torch.from_numpy(lengths)}
+        episodes = [*self._reported, *self._counted(self._counter)]
+        self._reported, self._rewards, self._dones = [], [], []
+        return episode_fields(episodes)
+
+    def state(self) -> list[dict[str, float]]:
+        """The episodes since the last ``pop_fields``, for a checkpoint, as far as numbers are reported."""
+        episodes = [*self._reported, *self._counted(deepcopy(self._counter))]
+        return [{name: float(value) for name, value in each.items() if _is_number(value)} for each in episodes]
+
+    def _counted(self, counter: EpisodeCounter | None) -> list[dict[str, Any]]:
+        if counter is None or not self._rewards:
+            return []
+        rewards, dones = (torch.from_numpy(np.stack(each)) for each in (self._rewards, self._dones))
+        finished = zip(*counter.finished(Rollout(rewards=rewards, dones=dones)), strict=True)
+        return [{"r": total, "l": length} for total, length in finished]
 
 
 def is_monitored(env: Any) -> bool:
@@ -83,6 +91,10 @@ def episode_fields(episodes: list[dict[str, Any]]) -> dict[str, Any]:
     known = {name: column for name, column in columns.items() if column is not None}
     none = torch.zeros(0, dtype=torch.float64)
     return {"episode_returns": known.pop("r", none), "episode_lengths": known.pop("l", none), "infos": known}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, SupportsFloat) and not isinstance(value, str)
 
 
 def _column(values: list[Any]) -> Tensor | None:

@@ -1,7 +1,7 @@
 """What a Stable-Baselines3 algorithm collects, as ``Rollout``."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from puffer_callbacks.adapters.sb3.episodes import FinishedEpisodes, episode_fie
 from puffer_callbacks.rollout import Rollout
 
 Array = NDArray[Any]
+Episodes = Iterable[Mapping[str, float]]
 
 
 class RolloutCollector(ABC):
@@ -20,15 +21,20 @@ class RolloutCollector(ABC):
 
     Args:
         model: the algorithm.
+        episodes: finished before a checkpoint, in the rollout that it cut short.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, episodes: Episodes = ()) -> None:
         self._model = model
-        self._episodes = FinishedEpisodes(model.get_env())
+        self._episodes = FinishedEpisodes(model.get_env(), episodes)
 
     def step(self, infos: Any, rewards: Array, dones: Array) -> None:
         """Add a step of all N environments."""
         self._episodes.step(infos, rewards, dones)
+
+    def finished_episodes(self) -> list[dict[str, float]]:
+        """The episodes that no rollout has had yet, for a checkpoint."""
+        return self._episodes.state()
 
     @abstractmethod
     def rollout(self, *, last: bool = False) -> Rollout | None:
@@ -46,25 +52,26 @@ class RolloutCollector(ABC):
         }
 
 
-def collector_for(model: Any, *, rollout_steps: int) -> RolloutCollector:
+def collector_for(model: Any, *, rollout_steps: int, episodes: Episodes = ()) -> RolloutCollector:
     """The collector for this algorithm; one without buffers has episodes only.
 
     Args:
         model: the algorithm.
         rollout_steps: environment steps in a rollout of an off-policy algorithm.
+        episodes: see ``RolloutCollector``.
     """
     if getattr(model, "rollout_buffer", None) is not None:
-        return _OnPolicy(model)
+        return _OnPolicy(model, episodes)
     if getattr(model, "replay_buffer", None) is not None:
-        return _OffPolicy(model, rollout_steps)
-    return _EpisodesOnly(model)
+        return _OffPolicy(model, rollout_steps, episodes)
+    return _EpisodesOnly(model, episodes)
 
 
 class _OnPolicy(RolloutCollector):
     """Its rollout buffer is what it learns from next."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
+    def __init__(self, model: Any, episodes: Episodes = ()) -> None:
+        super().__init__(model, episodes)
         self._rewards: list[Array] = []
         self._dones: list[Array] = []
 
@@ -96,8 +103,8 @@ class _OnPolicy(RolloutCollector):
 class _OffPolicy(RolloutCollector):
     """What it has stored in its replay buffer, a ring of [size, N, …], since the last rollout."""
 
-    def __init__(self, model: Any, rollout_steps: int) -> None:
-        super().__init__(model)
+    def __init__(self, model: Any, rollout_steps: int, episodes: Episodes = ()) -> None:
+        super().__init__(model, episodes)
         self._rollout_steps = rollout_steps
         self._stored = 0
         self._first = model.replay_buffer.pos
@@ -131,8 +138,8 @@ class _OffPolicy(RolloutCollector):
 class _EpisodesOnly(RolloutCollector):
     """It keeps no transitions, as ARS, and calls no step with them; its last episodes stand in a buffer."""
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
+    def __init__(self, model: Any, episodes: Episodes = ()) -> None:
+        super().__init__(model, episodes)
         self._seen: list[Any] = []
 
     def rollout(self, *, last: bool = False) -> Rollout | None:

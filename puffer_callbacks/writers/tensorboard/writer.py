@@ -14,6 +14,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.tensorboard.cut import cut_back
 from puffer_callbacks.writers.tensorboard.descriptions import with_descriptions
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 from puffer_callbacks.writers.tensorboard.hparams import hparams_summaries
@@ -37,6 +38,7 @@ class TensorBoardWriter(Writer):
         super().__init__(logger)
         self._known: set[str] = set()
         """The tags that have a point."""
+        self._file_at_checkpoint, self._size = "", 0
 
     @property
     def destination(self) -> Hashable:
@@ -74,6 +76,15 @@ class TensorBoardWriter(Writer):
         if self._is_local and not self._event_files():
             raise FileNotFoundError(f"the event file in {self.logger.log_dir} was removed")
 
+    def state_dict(self) -> dict[str, Any]:
+        """The event file and its size, in bytes: words and the user's own events are no rows."""
+        path = str(getattr(self._file.event_writer, "_file_name", ""))
+        return {"file": os.path.basename(path), "size": os.stat(path).st_size} if os.path.isfile(path) else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore them, for ``resume``."""
+        self._file_at_checkpoint, self._size = state_dict.get("file", ""), state_dict.get("size", 0)
+
     def recover(self) -> bool:
         """Begin a new event file, as the thread that writes the old one may have died."""
         self._known.clear()  # the old file may be gone
@@ -93,16 +104,27 @@ class TensorBoardWriter(Writer):
         """Hide from ``first_step`` on what an earlier process has written to the same folder."""
         folder = str(self.logger.log_dir)
         if folder not in _BEGUN and self._is_local and len(self._event_files()) > 1:
-            self.resume(first_step - 1)
+            self._start_session(first_step - 1)
         self._be_last()
         _BEGUN.add(folder)
 
     def resume(self, last_step: int) -> None:
-        """Start a session after ``last_step``: every reader then forgets later events of earlier files."""
-        _BEGUN.add(str(self.logger.log_dir))
+        """Continue after ``last_step``: later rows are taken out of the files, with all that was written after them."""
+        folder = str(self.logger.log_dir)
+        _BEGUN.add(folder)
+        self._file.flush()
+        for name in self._event_files() if self._is_local else ():
+            size = self._size if name == self._file_at_checkpoint else None
+            row_tag = self.tag("time/optimizer_steps")
+            cut_back(os.path.join(folder, name), size=size, last_step=last_step, row_tag=row_tag)
+        self._start_session(last_step)
+
+    def _start_session(self, last_step: int) -> None:
+        """Have readers forget later events that they know; TensorBoard ignores the first start of a run."""
         self._be_last()
-        start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START))
-        append(self._file.event_writer, start.SerializeToString())
+        start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START)).SerializeToString()
+        for _ in range(2):
+            append(self._file.event_writer, start)
 
     def _be_last(self) -> None:
         """Begin another file where this one would be read before an earlier one.

@@ -1,0 +1,47 @@
+"""Event files cut back to where a run goes on."""
+
+import os
+from collections.abc import Iterator
+from struct import Struct
+from typing import BinaryIO
+
+from tensorboard.compat.proto.event_pb2 import Event
+
+_LENGTH = Struct("<Q")
+_HEADER, _FOOTER = 12, 4
+"""Bytes before and after the data of a record: its length and a checksum, and a checksum."""
+
+
+def cut_back(path: str, *, size: int | None = None, last_step: int, row_tag: str) -> None:
+    """Remove what was written to an event file after a checkpoint.
+
+    TensorBoard itself would hide less: its data server knows no starts of sessions, and drops of each tag only what
+    the run writes again.
+
+    Args:
+        path: of the file.
+        size: what it had then, in bytes; ``None`` for another file, which ends before the first row after a step.
+        last_step: that step.
+        row_tag: a tag that every row of ours has; what others write has steps of another axis.
+    """
+    if size is not None:
+        os.truncate(path, min(size, os.stat(path).st_size))
+        return
+    mark = row_tag.encode()
+    with open(path, "rb") as file:
+        late = (at for at, event in _records(file) if mark in event and Event.FromString(event).step > last_step)
+        size = next(late, None)
+    if size is not None:
+        os.truncate(path, size)
+
+
+def _records(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Where each whole record begins, and its data."""
+    at, size = 0, os.fstat(file.fileno()).st_size
+    while at + _HEADER + _FOOTER <= size:
+        (length,) = _LENGTH.unpack_from(file.read(_HEADER))
+        end = at + _HEADER + length + _FOOTER
+        if end > size:  # torn
+            return
+        yield at, file.read(length + _FOOTER)[:length]
+        at = end
