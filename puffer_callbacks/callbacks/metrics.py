@@ -174,14 +174,15 @@ class MetricsCallback(PufferCallback):
     def state_dict(self) -> dict[str, Any]:
         """The interval so far."""
         self._add_logged(self._logged.pop_now())
-        counts, latest, last = dict(self._nonfinite), dict(self._latest), self._every.last
-        return {"means": self._sums.state_dict(), "latest": latest, "nonfinite": counts, "last": last}
+        own = {"means": self._sums.state_dict(), "latest": dict(self._latest), "nonfinite": dict(self._nonfinite)}
+        return own | {"last": self._every.last, "logged": sorted(self._logged.names)}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._sums.load_state_dict(state_dict["means"])
         self._every.load(state_dict["last"])
+        self._logged.names.update(state_dict["logged"])
         self._latest, self._nonfinite = dict(state_dict["latest"]), Counter(state_dict["nonfinite"])
 
     def _add_logged(self, values: Mapping[str, Tensor]) -> None:
@@ -196,13 +197,12 @@ class MetricsCallback(PufferCallback):
         rows: dict[int, dict[str, Value]] = defaultdict(dict)  # by the number of steps that a mean is over
         others = recorder.latest.keys() - self._latest.keys() if totals[1] else ()  # of other callbacks
         for named, (total, count, nonfinite) in with_tags(totals, excluded=others):
-            row, mean = rows[count], total / count if count else math.nan
+            row, mean, first = rows[count], total / count if count else math.nan, named[0][0]
             for tag, sign in named:
                 row[tag] = self._latest[tag] = sign * mean
             if nonfinite:
-                tag = named[0][0]
-                self._nonfinite[tag] += nonfinite
-                recorder.record({f"nonfinite/{tag}": float(self._nonfinite[tag])})
+                self._nonfinite[first] += nonfinite
+                recorder.record({f"nonfinite/{first}": float(self._nonfinite[first])})
         for count, values in rows.items():
             recorder.record(values, count=count)
 

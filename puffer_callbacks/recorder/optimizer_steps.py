@@ -55,7 +55,7 @@ class OptimizerSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """Where each optimizer was measured last: with a step that is overdue at a checkpoint."""
-        return {"start": self._start, "last": dict(self._last)}
+        return dict(self._loaded or {"start": self._start, "last": dict(self._last)})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Have the next ``resume_at`` continue from a checkpoint."""

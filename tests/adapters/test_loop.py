@@ -19,6 +19,7 @@ from puffer_callbacks import (
     MetricsCallback,
     PufferCallback,
     Recorder,
+    Rollout,
     RolloutCallback,
     default_callbacks,
     emit,
@@ -587,6 +588,38 @@ def test_a_resumed_loop_continues_counters_and_intervals():
     assert second.series("train/loss") == whole.series("train/loss")[1:]
     steps = [step for step, _ in second.series("weights/0.weight")]
     assert steps == [step for step, _ in whole.series("weights/0.weight")][2:]
+
+
+def test_a_loop_that_waits_for_its_start_has_the_checkpoint_s_state():
+    with Loop([], [MetricsCallback(1)]) as loop:
+        loop.fit_start(network())
+        state = loop.state_dict()
+    waiting = Loop([], [MetricsCallback(1)])
+    waiting.load_state_dict(state)
+    assert waiting.state_dict() == state
+
+
+def test_a_loop_that_goes_on_from_its_own_checkpoint_counts_no_episode_twice(memory_logger):
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    loop = Loop(memory_logger, [RolloutCallback()])
+
+    def train(since, upto):
+        for at in range(since, upto):
+            loop.rollout_end(Rollout(episode_returns=torch.tensor([float(at)]), env_steps=10 * (at + 1)))
+            update(module, optimizer)
+            loop.step({"loss": float(at)})
+
+    loop.fit_start(module)
+    train(0, 6)
+    state = loop.state_dict()
+    train(6, 8)
+    loop.close()
+    loop.load_state_dict(state)
+    loop.fit_start(module)
+    train(6, 10)
+    loop.close()
+    assert memory_logger.series("rollout/return_last_100")[-1] == (100, 4.5)  # of 0 to 9
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

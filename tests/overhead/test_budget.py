@@ -105,6 +105,20 @@ def test_an_interval_in_rollouts_is_widened_in_rollouts(quiet_trainer, memory_lo
     assert len(memory_logger.series("observations")) < 12
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
+def test_a_resumed_run_keeps_the_intervals_that_it_has_logged(quiet_trainer, memory_logger, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(budget, "WINDOW_SECONDS", 0.0)
+        trainer = quiet_trainer(callbacks=[HistogramCallback(2), Recorder(overhead_budget=1e-9)], max_steps=10)
+        trainer.fit(Regression(steps=40))
+    trainer.save_checkpoint(tmp_path / "ten.ckpt")
+    (widened,) = (each._every.multiplier for each in trainer.callbacks if isinstance(each, HistogramCallback))
+    assert widened == 8
+    resumed = quiet_trainer(logger=memory_logger, callbacks=[HistogramCallback(2)], max_steps=40, max_epochs=9)
+    resumed.fit(Regression(steps=40), ckpt_path=tmp_path / "ten.ckpt", weights_only=False)
+    assert [step for step, _ in memory_logger.series("weights/net.0.weight")] == [16, 32, 40]
+
+
 def test_where_nothing_can_be_widened_one_warning_says_so(schedules, caplog):
     overhead, cheap, costly = schedules
     with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):

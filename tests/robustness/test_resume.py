@@ -18,6 +18,7 @@ from puffer_callbacks.writers.tensorboard import writer as tensorboard_writer
 from puffer_callbacks.writers.wandb.run_file import read_history
 from tests.robustness.counted import STEPS, csv_series, elapsed, fit, table, tensorboard, tensorboard_series
 from tests.robustness.records import rises
+from tests.support.tensorboard_server import served, served_scalars
 from tests.support.warned import warned
 
 pytestmark = pytest.mark.filterwarnings(  # of Lightning: a resumed run goes on in the place of the one before
@@ -48,6 +49,25 @@ def test_the_record_is_that_of_one_run(whole, tmp_path, checkpoint, end):
     seconds = elapsed(tmp_path)
     assert seconds[0] >= 0
     assert rises(seconds)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--load_fast=false"]], ids=["data server", "slow loader"])
+def test_tensorboard_s_own_servers_show_one_run(whole, tmp_path, options):
+    x_axis, in_tensorboard, _ = whole
+    fit(tmp_path, tensorboard(tmp_path), x_axis=x_axis, ends_after=9)
+    fit(tmp_path, tensorboard(tmp_path), x_axis=x_axis, resume=7, ends_after=16)
+    fit(tmp_path, tensorboard(tmp_path), x_axis=x_axis, resume=13)
+    scalars = {tag: points for tag, points in in_tensorboard.items() if not isinstance(points[0][1], list)}
+    with served(tmp_path / "tensorboard", *options) as address:
+        for _ in range(60):  # until it has read the files
+            found = served_scalars(address)
+            if len(found) >= len(scalars):
+                break
+            time.sleep(0.5)
+    assert {tag: [step for step, _ in points] for tag, points in found.items()} == {
+        tag: [step for step, _ in points] for tag, points in scalars.items()
+    }
 
 
 @pytest.mark.parametrize("name", ["events.out.tfevents.{second}.vm.9.9", "events.out.tfevents.{second}.zz.1.1"])

@@ -114,9 +114,13 @@ class TensorBoardWriter(Writer):
         _BEGUN.add(folder)
         self._file.flush()
         for name in self._event_files() if self._is_local else ():
-            size = self._size if name == self._file_at_checkpoint else None
-            row_tag = self.tag("time/optimizer_steps")
-            cut_back(os.path.join(folder, name), size=size, last_step=last_step, row_tag=row_tag)
+            cut_back(
+                os.path.join(folder, name),
+                size=self._size if name == self._file_at_checkpoint else None,
+                is_later=bool(self._file_at_checkpoint) and name > self._file_at_checkpoint,
+                last_step=last_step,
+                row_tag=self.tag("time/optimizer_steps"),
+            )
         self._start_session(last_step)
 
     def _start_session(self, last_step: int) -> None:

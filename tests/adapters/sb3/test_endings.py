@@ -124,3 +124,39 @@ def test_the_logger_of_a_run_that_an_exception_ended_is_left_as_it_was(memory_lo
     second.learn(128, callback=bridge, reset_num_timesteps=False)
     assert not logger.output_formats
     assert not second.logger.output_formats
+
+
+class Sevens(gym.Env):
+    """Episodes of seven steps."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.at = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        self.at += 1
+        return self.observation_space.sample(), 1.0, self.at == 7, False, {}
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+def test_a_checkpoint_within_a_rollout_keeps_the_episodes_that_finished_in_it(monitored, tmp_path):
+    class Saves(BaseCallback):
+        def _on_step(self):
+            if self.num_timesteps == 50:
+                torch.save(bridge.state_dict(), tmp_path / "bridge.pt")
+            return True
+
+    env = Sevens() if monitored else DummyVecEnv([Sevens])  # which the algorithm does not wrap in a Monitor
+    model = sb3.PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, device="cpu")
+    bridge = SB3Bridge([], [RolloutCallback()])
+    model.learn(64, callback=[bridge, Saves()])
+    state = torch.load(tmp_path / "bridge.pt", weights_only=True)
+    assert len(state["episodes"]) == 50 // 7 - 32 // 7
+    resumed = SB3Bridge([], [episodes := Episodes()])
+    resumed.load_state_dict(state)
+    assert resumed.state_dict()["episodes"] == state["episodes"]
+    model.learn(32, callback=resumed)
+    assert episodes.lengths == [7.0] * (50 // 7 - 32 // 7 + 32 // 7)
+    assert episodes.returns == episodes.lengths

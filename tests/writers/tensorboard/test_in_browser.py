@@ -1,10 +1,6 @@
 """TensorBoard in a browser: what people see of a run, not what its files hold."""
 
 import html
-import re
-import subprocess
-import sys
-from urllib.request import urlopen
 
 import pytest
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -13,6 +9,7 @@ from puffer_callbacks import default_callbacks
 from puffer_callbacks.values.vocabulary import describe
 from tests.support.browser import CHROMIUM, page_text
 from tests.support.models import Agent
+from tests.support.tensorboard_server import served
 
 SCALARS = ("loss", "policy_loss", "value_loss", "entropy", "approx_kl", "clip_fraction", "explained_variance")
 CHARTS = (
@@ -32,23 +29,8 @@ def tensorboard(quiet_trainer, tmp_path):
     logger = TensorBoardLogger(tmp_path / "run", name="", version="")
     callbacks = default_callbacks(metrics=4, histograms=4, gradients=4)
     quiet_trainer(logger=logger, callbacks=callbacks).fit(Agent([dict.fromkeys(SCALARS, at / 8) for at in range(16)]))
-    command = [
-        sys.executable,
-        "-m",
-        "tensorboard.main",
-        "--logdir",
-        str(tmp_path / "run"),
-        "--port=0",
-        "--host=127.0.0.1",
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    try:
-        address = next(found for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-        urlopen(f"{address.group()}/data/plugins_listing", timeout=60).close()
-        yield address.group()
-    finally:
-        server.terminate()
-        server.communicate(timeout=30)
+    with served(tmp_path / "run") as address:
+        yield address
 
 
 def test_the_first_screen_has_its_charts_and_descriptions(tensorboard, tmp_path):
