@@ -56,6 +56,8 @@ class RowLog:
         self.on_hold = False
         if self._resume_after is not None:
             self._open(axes)
+        elif self._last is not None and self.x(axes) < self._last:  # a fit whose count begins anew
+            self._last = None
 
     def elapsed(self, axes: Axes) -> float:
         """Seconds of training, those before a resume included."""
