@@ -6,6 +6,9 @@ PuffeRL, W&B offline. A tenth of the differences at either end is left out. ``em
 the updates of a DQN, ``dqn_loop`` one with all of them: there four updates with the loop are followed by four without,
 and blocks of a hundred each are compared. Hooks that the adapters leave with all optimizers cost the bare run a
 microsecond, too.
+
+``--settled`` compares the second half of runs five times as long, once the overhead budget has widened what it can, in
+windows of half a second instead of ten.
 """
 
 import argparse
@@ -26,12 +29,31 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
-from puffer_callbacks import default_callbacks
+from puffer_callbacks import Recorder, default_callbacks
+from puffer_callbacks.overhead import budget
 from tests.benchmarks.turns import compare, in_turns, trimmed
 
 ROUNDS = 4
+LONGER = 5
+"""How much longer runs are that settle first."""
 TURN, TURNS, BLOCKS = 4, 25, 41
 """Updates of a turn, turns of each way in a block, and blocks of a round; the first begins all."""
+
+
+class Settled:
+    """Whether runs are compared after the budget has widened intervals."""
+
+    wanted = False
+
+
+def callbacks() -> list[Any]:
+    """The default callbacks; in a run that settles with half a budget, as its time is half that of the other run."""
+    return [*default_callbacks(), *([Recorder(overhead_budget=0.015)] if Settled.wanted else [])]
+
+
+def length(steps: int) -> int:
+    """The environment steps of a run."""
+    return steps * LONGER if Settled.wanted else steps
 
 
 def alternate(name: str, rounds: int, run: Callable[[bool], object], *, steps: int) -> None:
@@ -41,6 +63,8 @@ def alternate(name: str, rounds: int, run: Callable[[bool], object], *, steps: i
         fits: dict[str, Callable[[], object]] = {"run": lambda: run(True), "bare": lambda: run(False)}
         names = sorted(fits, reverse=bool(at % 2))
         turns, beside = in_turns({name: fits[name] for name in names}, steps=steps)
+        if Settled.wanted:
+            turns, beside = {kind: each[len(each) // 2 :] for kind, each in turns.items()}, beside / 2
         share, error = compare(turns, beside)
         shares.append(share)
         errors.append(error)
@@ -94,8 +118,8 @@ def loop(rounds: int) -> None:
 
     def run(recorded: bool) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            loop = Loop(TensorBoardLogger(folder), default_callbacks()) if recorded else None
-            cleanrl.train(loop, total_timesteps=65_536, num_envs=8, num_steps=128, update_epochs=4)
+            loop = Loop(TensorBoardLogger(folder), callbacks()) if recorded else None
+            cleanrl.train(loop, total_timesteps=length(65_536), num_envs=8, num_steps=128, update_epochs=4)
 
     alternate("Loop, PPO in CleanRL's style", rounds, run, steps=16)
 
@@ -111,8 +135,8 @@ def stable_baselines(name: str, env: str, total: int, *, steps: int, **arguments
         def run(recorded: bool) -> None:
             model = getattr(stable_baselines3, name)("MlpPolicy", env, seed=1, device="cpu", **arguments)
             with tempfile.TemporaryDirectory() as folder:
-                bridge = SB3Bridge(TensorBoardLogger(folder), default_callbacks()) if recorded else None
-                model.learn(total, callback=bridge)
+                bridge = SB3Bridge(TensorBoardLogger(folder), callbacks()) if recorded else None
+                model.learn(length(total), callback=bridge)
 
         alternate(f"Stable-Baselines3 {name}, {env}", rounds, run, steps=steps)
 
@@ -268,7 +292,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMPARISONS))
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--settled", action="store_true", help="after the budget has widened intervals")
     options = parser.parse_args()
+    Settled.wanted = options.settled
+    if options.settled:
+        budget.WINDOW_SECONDS = 0.5
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
