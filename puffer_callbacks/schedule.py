@@ -72,6 +72,6 @@ class Every:
         """Where the counter was last put, for a checkpoint: a firing may be overdue there."""
         return self._last if self._loaded is None else self._loaded
 
-    def load(self, last: int) -> None:
-        """Have the next ``resume_at`` continue from a checkpoint's ``last``."""
+    def load(self, last: int | None) -> None:
+        """Have the next ``resume_at`` continue from a checkpoint's ``last``, or from none."""
         self._loaded = last

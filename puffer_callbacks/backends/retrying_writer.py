@@ -137,8 +137,8 @@ class RetryingWriter(Writer):
         Returns:
             The rows, for ``write_again``; none where the writer cannot go back: what was written stays.
         """
+        state, self._state = self._state, None
         if self._can_go_back:
-            state, self._state = self._state, None
             self.unsaved.restore(state or {"durable_step": last_step, "writer_state": {}, "rows": []})
         return self.unsaved.rows()
 

@@ -51,11 +51,18 @@ class PufferCallback(Callback):
         with recorder.guard(type(self).__name__):
             if stage == "fit" and self._run is not recorder.run.token:
                 self._run = recorder.run.token
-                if self.expensive:
-                    self._every.multiplier = 1  # an earlier run may have widened the interval
+                self._forget_schedules()
                 self.reset(trainer)
             if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
                 recorder.run.put_under_budget(type(self).__name__, self._every, unit=self.interval_unit)
+
+    def _forget_schedules(self) -> None:
+        """An earlier run may have widened the interval, or have loaded a checkpoint and never begun."""
+        if hasattr(self, "_every"):
+            self._every.multiplier = 1
+            self._every.load(None)
+        if self.gradient_schedule is not None:
+            self.gradient_schedule.load_state_dict(None)
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a

@@ -40,6 +40,8 @@ class FlightRecorder:
         self.max_bytes = max_bytes
         self.saved: Path | None = None
         """The file, once it is written."""
+        self.has_state = False
+        """Whether there is a copy of the state."""
         self._snapshot = Snapshot(max_bytes=max_bytes)
         self._random_state = torch.get_rng_state()
         self._losses: list[Tensor] = []
@@ -65,6 +67,7 @@ class FlightRecorder:
 
     def remember(self, module: Any, optimizers: Iterable[Any]) -> None:
         """Copy the state, in place of the last copy."""
+        self.has_state = True
         self._snapshot.take(module, optimizers)
         self._random_state = torch.get_rng_state()
 

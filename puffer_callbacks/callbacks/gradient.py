@@ -139,8 +139,10 @@ class GradientCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue."""
         self._noise.load_state_dict(state_dict["noise"])
-        self._previous = {index: (count, gradients) for index, (count, gradients) in state_dict["previous"].items()}
-        self.gradient_schedule.load_state_dict(state_dict["schedule"])
+        self._previous = {
+            index: (count, gradients) for index, (count, gradients) in state_dict.get("previous", {}).items()
+        }
+        self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
         """The optimizer's parameters by name; to look for names costs more than to measure a small model."""

@@ -208,7 +208,7 @@ class HealthCallback(PufferCallback):
         names = self._flight.check(rollout)
         if names:
             self._save(trainer, names, rollout=rollout_fields(rollout))
-        elif self._looks.rollouts % self._every.multiplier == 0:
+        elif self._looks.rollouts % self._every.multiplier == 0 or not self._flight.has_state:
             self._flight.remember(pl_module, trainer.optimizers)
 
     def _save(self, trainer: Any, names: list[str], **parts: Any) -> None:

@@ -181,7 +181,7 @@ class HistogramCallback(PufferCallback):
         """Continue the interval."""
         self._rollout.load_state_dict(state_dict["rollout"])
         if self.gradient_schedule is not None:
-            self.gradient_schedule.load_state_dict(state_dict["schedule"])
+            self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _model_and_rollout(self, trainer: Any, module: Any) -> dict[str, Value]:
         self._recorded_at = Recorder.of(trainer).counters.optimizer_steps

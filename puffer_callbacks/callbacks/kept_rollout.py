@@ -77,8 +77,8 @@ class KeptRollout:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._rollout, self._last = None, _no_rollout
-        self._ended_at, self._is_awaited = state["ended_at"], state["is_awaited"]
-        values = {tag: from_state(packed) for tag, packed in state["histograms"].items()}
+        self._ended_at, self._is_awaited = state.get("ended_at"), state.get("is_awaited", False)
+        values = {tag: from_state(packed) for tag, packed in state.get("histograms", {}).items()}
         self._resumed = {tag: value for tag, value in values.items() if isinstance(value, Histogram)}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -181,8 +181,8 @@ class MetricsCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
         self._sums.load_state_dict(state_dict["means"])
-        self._every.load(state_dict["last"])
-        self._logged.names.update(state_dict["logged"])
+        self._every.load(state_dict.get("last"))
+        self._logged.names.update(state_dict.get("logged", ()))
         self._latest, self._nonfinite = dict(state_dict["latest"]), Counter(state_dict["nonfinite"])
 
     def _add_logged(self, values: Mapping[str, Tensor]) -> None:

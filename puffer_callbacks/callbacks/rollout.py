@@ -49,7 +49,7 @@ class RolloutCallback(PufferCallback):
     state_key = "RolloutCallback"
 
     def __init__(self) -> None:
-        self._every = Every(1)
+        self._every = Every(1, at_start=True)  # the first after a resume is monitored, whatever the interval
         self._gathers = GatherSchedule()
         self._reset(world_size=1, is_first_rank=True)
 
@@ -57,6 +57,7 @@ class RolloutCallback(PufferCallback):
         self._world_size, self._is_first_rank = world_size, is_first_rank
         self._unfinished = EpisodeCounter()
         self._rollouts = 0
+        self._every.resume_at(0)
         self._unrecorded: list[RolloutStatistics] = []
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
@@ -125,12 +126,12 @@ class RolloutCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
-        self._last_returns = deque(state_dict["last_returns"], maxlen=_LAST)
+        self._last_returns = deque(state_dict.get("last_returns", ()), maxlen=_LAST)
         if self._is_first_rank and "unfinished" in state_dict:  # which saved its own
             self._unfinished.load_state_dict(state_dict["unfinished"])
             x, rollouts = state_dict["at_one_x"]
             self._at_one_x = (x, [RolloutStatistics.from_json(rollout) for rollout in rollouts])
-            self._unrecorded = [RolloutStatistics.from_json(each) for each in state_dict["unrecorded"]]
+            self._unrecorded = [RolloutStatistics.from_json(each) for each in state_dict.get("unrecorded", ())]
 
     def _record(self, recorder: Recorder) -> None:
         """Log the rollouts since the last row, with those that are in the row already."""

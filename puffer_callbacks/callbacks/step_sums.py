@@ -89,7 +89,7 @@ class StepSums:
         """Continue from a checkpoint's totals."""
         self._returned.load_state_dict(state["returned"])
         self._logged.load_state_dict(state["logged"])
-        self.has_logged = state["has_logged"]
+        self.has_logged = state.get("has_logged", False)
 
 
 @lru_cache(maxsize=1024)

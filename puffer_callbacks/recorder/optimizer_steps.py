@@ -57,8 +57,8 @@ class OptimizerSchedule:
         """Where each optimizer was measured last: with a step that is overdue at a checkpoint."""
         return dict(self._loaded or {"start": self._start, "last": dict(self._last)})
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Have the next ``resume_at`` continue from a checkpoint."""
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """Have the next ``resume_at`` continue from a checkpoint, or from none."""
         self._loaded = state
 
     def wanted_from(self, index: int) -> int:

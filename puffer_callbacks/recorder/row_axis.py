@@ -55,7 +55,8 @@ class RowAxis:
 
     def after(self, before: int | None, axes: Axes) -> Axes:
         """The axes, or the point after ``before`` where the count went back or stands still."""
-        axis, x, furthest = self.of(axes), self.x(axes), self._furthest
+        axis: XAxis = "optimizer_steps" if axes.env_steps is None else self.of(axes)
+        x, furthest = self.x(axes), self._furthest
         self._furthest = max(furthest, x)
         if before is None or x > before:
             return axes

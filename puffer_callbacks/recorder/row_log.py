@@ -147,7 +147,7 @@ class RowLog:
             "row": self._row.state_dict(),
             "axes": None if self._axes is None else [*astuple(self._axes)[:2], self.elapsed(self._axes)],
             "opened_at": self._opened_at,
-            "latest": self._latest,
+            "latest": dict(self._latest),
             "time": self._time.state_dict(),
             "backends": self.backends.state_dict(),
         }
@@ -169,7 +169,7 @@ class RowLog:
             axes = Axes(env_steps, optimizer_steps, 0.0)
             self._set_open_row(self._time.at(axes, elapsed=min(recorded_at, elapsed)))
             self._opened_at = state.get("opened_at", optimizer_steps)
-        self._latest = state.get("latest", {})
+        self._latest = dict(state.get("latest", {}))
         self.backends.load_state_dict(state["backends"])
 
     def _open(self, axes: Axes) -> None:

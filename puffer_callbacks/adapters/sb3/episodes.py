@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.rollout import Rollout
+from puffer_callbacks.values.scalars import as_scalar, to_floats
 
 Array = NDArray[Any]
 
@@ -50,7 +51,7 @@ class FinishedEpisodes:
     def state(self) -> list[dict[str, float]]:
         """The episodes since the last ``pop_fields``, for a checkpoint, as far as numbers are reported."""
         episodes = [*self._reported, *self._counted(deepcopy(self._counter))]
-        return [{name: float(value) for name, value in each.items() if _is_number(value)} for each in episodes]
+        return [to_floats({name: v for name, v in each.items() if as_scalar(v) is not None}) for each in episodes]
 
     def _counted(self, counter: EpisodeCounter | None) -> list[dict[str, Any]]:
         if counter is None or not self._rewards:
@@ -91,10 +92,6 @@ def episode_fields(episodes: list[dict[str, Any]]) -> dict[str, Any]:
     known = {name: column for name, column in columns.items() if column is not None}
     none = torch.zeros(0, dtype=torch.float64)
     return {"episode_returns": known.pop("r", none), "episode_lengths": known.pop("l", none), "infos": known}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, SupportsFloat) and not isinstance(value, str)
 
 
 def _column(values: list[Any]) -> Tensor | None:

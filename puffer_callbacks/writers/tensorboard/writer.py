@@ -8,13 +8,12 @@ from tempfile import TemporaryFile
 from time import sleep
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
-from puffer_callbacks.writers.tensorboard.cut import cut_back
+from puffer_callbacks.writers.tensorboard.cut import cut_back, session_start
 from puffer_callbacks.writers.tensorboard.descriptions import with_descriptions
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 from puffer_callbacks.writers.tensorboard.hparams import hparams_summaries
@@ -104,29 +103,23 @@ class TensorBoardWriter(Writer):
         """Hide from ``first_step`` on what an earlier process has written to the same folder."""
         folder = str(self.logger.log_dir)
         if folder not in _BEGUN and self._is_local and len(self._event_files()) > 1:
-            self._start_session(first_step - 1)
+            self._start_session(session_start(first_step))
         self._be_last()
         _BEGUN.add(folder)
 
     def resume(self, last_step: int) -> None:
-        """Continue after ``last_step``: later rows are taken out of the files, with all that was written after them."""
-        folder = str(self.logger.log_dir)
+        """Continue after ``last_step``, where the checkpoint's event file ended: what was written later is removed."""
+        folder, file, size = str(self.logger.log_dir), self._file_at_checkpoint, self._size
         _BEGUN.add(folder)
         self._file.flush()
-        for name in self._event_files() if self._is_local else ():
-            cut_back(
-                os.path.join(folder, name),
-                size=self._size if name == self._file_at_checkpoint else None,
-                is_later=bool(self._file_at_checkpoint) and name > self._file_at_checkpoint,
-                last_step=last_step,
-                row_tag=self.tag("time/optimizer_steps"),
-            )
-        self._start_session(last_step)
+        if file and self._is_local:
+            row_tag = self.tag("time/optimizer_steps")
+            cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag)
+        self._start_session(session_start(last_step + 1, file=file, size=size))
 
-    def _start_session(self, last_step: int) -> None:
+    def _start_session(self, start: bytes) -> None:
         """Have readers forget later events that they know; TensorBoard ignores the first start of a run."""
         self._be_last()
-        start = Event(step=last_step + 1, session_log=SessionLog(status=SessionLog.START)).SerializeToString()
         for _ in range(2):
             append(self._file.event_writer, start)
 

@@ -1,47 +1,82 @@
 import pytest
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from puffer_callbacks.writers.tensorboard.cut import cut_back
+from puffer_callbacks.writers.tensorboard.cut import cut_back, session_start
 from puffer_callbacks.writers.tensorboard.records import frame
 
 TAG = "time/optimizer_steps"
-VERSION = Event(file_version="brain.Event:2")
-START = Event(step=3, session_log=SessionLog(status=SessionLog.START))
+VERSION = Event(file_version="brain.Event:2").SerializeToString()
+FIRST, SECOND, THIRD = (f"events.out.tfevents.{second}.vm.1.0" for second in (1, 2, 3))
 
 
 def row(step, tag=TAG):
-    return Event(step=step, summary=Summary(value=[Summary.Value(tag=tag, simple_value=1.0)]))
+    return Event(step=step, summary=Summary(value=[Summary.Value(tag=tag, simple_value=1.0)])).SerializeToString()
 
 
-def write(path, *events):
-    path.write_bytes(b"".join(frame(event.SerializeToString()) for event in events))
-    return path
+def content(*events):
+    return b"".join(map(frame, events))
 
 
-@pytest.mark.parametrize(
-    ("is_later", "kept"),
-    [(False, [VERSION, row(9, "user"), START, row(2), row(5, "words")]), (True, [VERSION, row(9, "user")])],
-)
-def test_a_file_ends_before_the_first_row_after_the_step(tmp_path, is_later, kept):
-    events = [VERSION, row(9, "user"), START, row(2), row(5, "words"), row(4), row(3), row(1, "user")]
-    path, expected = write(tmp_path / "a", *events), write(tmp_path / "b", *kept)
-    cut_back(str(path), size=None, is_later=is_later, last_step=3, row_tag=TAG)
-    assert path.read_bytes() == expected.read_bytes()
+def write(folder, **files):
+    for name, events in files.items():
+        (folder / {"first": FIRST, "second": SECOND, "third": THIRD}.get(name, name)).write_bytes(content(*events))
+
+
+def cut(folder, *kept, file=FIRST, last_step=3):
+    cut_back(str(folder), file=file, size=len(content(*kept)), last_step=last_step, row_tag=TAG)
+
+
+def read(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def continues(*kept, file=FIRST):
+    return session_start(4, file=file, size=len(content(*kept)))
 
 
 def test_the_checkpoint_s_file_has_the_size_that_it_had(tmp_path):
-    path, expected = write(tmp_path / "a", VERSION, row(2), row(1, "user")), write(tmp_path / "b", VERSION, row(2))
-    cut_back(str(path), size=len(expected.read_bytes()), is_later=False, last_step=0, row_tag=TAG)
-    assert path.read_bytes() == expected.read_bytes()
-    cut_back(str(path), size=10_000, is_later=False, last_step=0, row_tag=TAG)
-    assert path.read_bytes() == expected.read_bytes()
+    kept = VERSION, row(2), row(9, "user")
+    write(tmp_path, first=[*kept, row(3, "words"), row(3)])
+    cut(tmp_path, *kept)
+    assert read(tmp_path) == {FIRST: content(*kept)}
+    cut(tmp_path, *kept, row(3))  # a file that has lost more is left alone
+    assert read(tmp_path) == {FIRST: content(*kept)}
 
 
-@pytest.mark.parametrize("torn", [b"\x01", b"\xff" * 12, b"\xff" * 40])
-def test_a_torn_end_ends_the_search(tmp_path, torn):
-    path = write(tmp_path / "a", VERSION, row(2))
-    path.write_bytes(path.read_bytes() + torn)
-    whole = path.read_bytes()
-    cut_back(str(path), size=None, is_later=True, last_step=3, row_tag=TAG)
-    assert path.read_bytes() == whole
+def test_sessions_that_go_on_after_the_checkpoint_end_before_their_start(tmp_path):
+    kept = VERSION, row(3)
+    later = VERSION, row(1, "user"), continues(*kept, row(4)), row(5)
+    latest = VERSION, continues(*later, file=SECOND), row(6)
+    write(tmp_path, first=[*kept, row(4)], second=later, third=latest)
+    cut(tmp_path, *kept)
+    assert read(tmp_path) == {FIRST: content(*kept), SECOND: content(*later[:2]), THIRD: content(VERSION)}
+
+
+def test_of_a_session_that_went_on_before_it_rows_up_to_its_step_stay(tmp_path):
+    earlier, kept = [VERSION, row(1)], [VERSION, row(1), row(3)]
+    second = VERSION, continues(*earlier), row(2), row(9, f"eval_{TAG}"), row(3), row(4), row(5)
+    third = VERSION, continues(*second, file=SECOND), row(6)
+    write(tmp_path, first=earlier, second=second, third=third)
+    cut(tmp_path, *kept)
+    assert read(tmp_path) == {FIRST: content(*earlier), SECOND: content(*second[:5]), THIRD: content(VERSION)}
+
+
+@pytest.mark.parametrize(
+    "start", [[], [session_start(1)], [session_start(1, file="events.out.tfevents.0.other", size=9)], [b"no event"]]
+)
+def test_files_that_do_not_continue_it_stay(tmp_path, start):
+    kept = VERSION, row(3)
+    write(tmp_path, first=kept, second=[VERSION, *start, row(1), row(9), row(9, f"words on {TAG}")])
+    (tmp_path / "events.out.tfevents.4.torn").write_bytes(b"\xff" * 40)
+    (tmp_path / "other.txt").write_text(TAG)
+    before = read(tmp_path)
+    cut(tmp_path, *kept)
+    assert read(tmp_path) == before
+
+
+def test_without_the_checkpoint_s_file_nothing_is_removed(tmp_path):
+    write(tmp_path, second=[VERSION, continues(VERSION), row(9)])
+    before = read(tmp_path)
+    cut(tmp_path, VERSION)
+    assert read(tmp_path) == before
