@@ -1,5 +1,6 @@
 """A writer that contains the faults of another, and saves what can be saved of each row."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import local
@@ -124,8 +125,9 @@ class RetryingWriter(Writer):
         self.report.summarize()
 
     def begin(self, first_step: int) -> None:
-        """Begin a run."""
+        """Begin a run: what a checkpoint restores before a first row is durable is the state of now."""
         self.attempt(partial(self.writer.begin, first_step))
+        self.attempt(partial(self._mark_durable, -math.inf))
 
     def resume(self, last_step: int) -> None:
         """Continue after the last durable row of the checkpoint, and write the rows that it carried again."""

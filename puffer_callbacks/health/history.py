@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,9 @@ class _Column:
         self.values.append(value)
         if len(self.values) > max_points:
             self._thin()
+
+    def copy(self) -> "_Column":
+        return replace(self, numbers=list(self.numbers), steps=list(self.steps), values=list(self.values))
 
     def _thin(self) -> None:
         self.stride *= 2
@@ -88,13 +91,13 @@ class History:
 
     def state_dict(self) -> dict[str, Any]:
         """The series, for a checkpoint."""
-        columns = {tag: vars(column).copy() for tag, column in self._columns.items() if column is not None}
+        columns = {tag: vars(column.copy()) for tag, column in self._columns.items() if column is not None}
         return {"last_step": self.last_step, "columns": columns}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self.last_step = state["last_step"]
-        self._columns = {tag: _Column(**column) for tag, column in state["columns"].items()}
+        self._columns = {tag: _Column(**column).copy() for tag, column in state["columns"].items()}
 
 
 def _is_judged(tag: str) -> bool:

@@ -10,7 +10,7 @@ from threading import Event
 
 import pytest
 import torch
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from puffer_callbacks import Axes, MemoryLogger, Writer, writer_for
 from puffer_callbacks.backends.async_writer import AsyncWriter
@@ -103,6 +103,33 @@ def test_a_run_that_begins_again_in_the_same_place_hides_the_one_before(tmp_path
     fit(again, tensorboard(again), table(again))
     assert csv_series(again) == csv_series(tmp_path / "once")
     assert tensorboard_series(again) == tensorboard_series(tmp_path / "once")
+
+
+def test_another_run_in_the_folder_keeps_its_rows(tmp_path):
+    """Two runs of one folder: the one that is resumed is cut, whichever it is."""
+    rows, folder = {}, tmp_path / "tensorboard"
+    for name in ("first", "second"):
+        before = set(folder.glob("events*"))
+        fit(tmp_path / name, tensorboard(tmp_path), ends_after=13)
+        (rows[name],) = set(folder.glob("events*")) - before
+    for name, other in (("first", "second"), ("second", "first")):
+        sizes = {each: path.stat().st_size for each, path in rows.items()}
+        fit(tmp_path / name, tensorboard(tmp_path), resume=7)
+        assert rows[name].stat().st_size < sizes[name]
+        assert rows[other].stat().st_size == sizes[other]
+
+
+def test_two_loggers_of_one_folder_go_on_each_by_itself(tmp_path):
+    def loggers():
+        prefixed = TensorBoardLogger(tmp_path, name="", version="tensorboard", default_hp_metric=False, prefix="a")
+        return prefixed, tensorboard(tmp_path)
+
+    fit(tmp_path, *loggers(), ends_after=13)
+    fit(tmp_path, *loggers(), resume=9)
+    series = tensorboard_series(tmp_path)
+    assert series["a-train/loss"] == series["train/loss"]
+    fit(tmp_path / "whole", tensorboard(tmp_path / "whole"))
+    assert series["train/loss"] == tensorboard_series(tmp_path / "whole")["train/loss"]
 
 
 def test_wandb_goes_on_by_its_id(whole, tmp_path, monkeypatch):

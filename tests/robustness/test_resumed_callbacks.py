@@ -1,12 +1,13 @@
 """Every callback, resumed from checkpoints of every kind of moment, leaves the record of a run that never ended."""
 
 import math
+from contextlib import suppress
 from itertools import pairwise
 
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import (
@@ -182,6 +183,46 @@ def test_a_checkpoint_of_a_run_that_has_just_resumed_is_as_good(whole, tmp_path)
         resume(second, Agent(ends_after=15), tmp_path, 13)
     resume(trainer_of(tmp_path), Agent(), tmp_path, "again")
     assert_same(record(tmp_path), whole)
+
+
+def test_a_checkpoint_that_fails_to_load_leaves_nothing_in_the_callbacks(tmp_path):
+    class Other(Agent):
+        def configure_optimizers(self):
+            return torch.optim.Adam([{"params": [each]} for each in self.parameters()], lr=0.01)
+
+    with pytest.raises(SystemExit):
+        trainer_of(tmp_path).fit(Agent(ends_after=16))
+    failed = trainer_of(tmp_path / "again")
+    with pytest.raises(ValueError, match="parameter groups"):
+        resume(failed, Other(), tmp_path, 13)
+    again, fresh = trainer_of(tmp_path / "again"), trainer_of(tmp_path / "fresh")
+    again.callbacks = failed.callbacks
+    again.fit(Agent())
+    fresh.fit(Agent())
+    assert record(tmp_path / "again") == record(tmp_path / "fresh")
+
+
+def test_what_stops_early_finds_its_monitor_where_rollouts_were_pooled(tmp_path):
+    def fit(stops_after, **arguments):
+        module, callback = Agent(ends_after=stops_after), RolloutCallback()
+        stop = EarlyStopping("rollout/return_mean", patience=99)
+        keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            logger=False,
+            callbacks=[callback, stop, keep],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+        )
+        module.on_train_start = lambda: setattr(callback._every, "multiplier", 8)
+        with suppress(SystemExit):
+            trainer.fit(module, weights_only=False, **arguments)
+        return module.at
+
+    assert fit(8) == 8
+    assert fit(math.inf, ckpt_path=tmp_path / "step=7.ckpt") == STEPS
 
 
 def test_a_second_fit_goes_on_after_the_last_row(tmp_path, memory_logger):

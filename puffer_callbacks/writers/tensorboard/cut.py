@@ -1,8 +1,8 @@
 """Event files of a run, cut back to the checkpoint from which it goes on.
 
 TensorBoard itself would hide less: its data server knows no starts of sessions, and drops of each tag only what the run
-writes again. Files are cut that are known to be the run's: the one that the checkpoint names, and those that say that
-they continue it.
+writes again; its other reader drops later steps of the user's own axes too. Files are cut that are known to be the
+run's: the one that the checkpoint names, and those that say that they continue it.
 """
 
 import os
@@ -17,24 +17,23 @@ _LENGTH = Struct("<Q")
 _HEADER, _FOOTER = 12, 4
 """Bytes before and after the data of a record: its length and a checksum, and a checksum."""
 _MARK = "puffer_callbacks continues "
-_MAX_BEFORE_START = 2**20
-"""Bytes of a file in which the start of a session is looked for."""
+_MAX_BEFORE_LINK = 2**20
+"""Bytes of a file in which a link is looked for."""
 
 
-def session_start(step: int, *, file: str = "", size: int = 0) -> bytes:
-    """An event from which readers hide what they know of this step and later ones.
+def link(file: str, size: int) -> bytes:
+    """An event that names the file which its own continues, and where; readers show nothing of it.
 
     Args:
-        step: the first of the session.
-        file: the name of the event file that it continues, if it does.
-        size: where it continues that file, in bytes.
+        file: the name of an event file.
+        size: in bytes.
     """
-    link = f"{_MARK}{size} {file}" if file else ""
-    event: bytes = Event(step=step, session_log=SessionLog(status=SessionLog.START, msg=link)).SerializeToString()
+    session = SessionLog(status=SessionLog.CHECKPOINT, msg=f"{_MARK}{size} {file}")
+    event: bytes = Event(session_log=session).SerializeToString()
     return event
 
 
-def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str) -> None:
+def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str) -> bool:
     """Remove what was written after a checkpoint, words and the user's own events included.
 
     Args:
@@ -43,24 +42,28 @@ def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str)
         size: what it had then, in bytes.
         last_step: of a session that continues an earlier part of the file, rows up to this step stay.
         row_tag: the tag by which rows are known.
+
+    Returns:
+        Whether the file was there.
     """
     if not os.path.isfile(os.path.join(folder, file)):
-        return
+        return False
     ends = {file: size}
     _truncate(os.path.join(folder, file), size)
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
         with suppress(OSError):  # a file that cannot be read stays
-            before, continued_at, start = _link(path) if name.startswith("events.out.tfevents") else ("", 0, 0)
+            before, continued_at, start = _link_of(path) if name.startswith("events.out.tfevents") else ("", 0, 0)
             if before in ends:
                 end = start if continued_at >= ends[before] else _end_of_rows(path, last_step, row_tag)
                 ends[name] = end
                 _truncate(path, end)
+    return True
 
 
-def _link(path: str) -> tuple[str, int, int]:
-    """The file that a file continues, or none, where it does, and where its session starts."""
-    for at, event in _records(path, most=_MAX_BEFORE_START):
+def _link_of(path: str) -> tuple[str, int, int]:
+    """The file that a file continues, or none, where it does, and where the link stands."""
+    for at, event in _records(path, most=_MAX_BEFORE_LINK):
         if _MARK.encode() in event:
             message = _parsed(event).session_log.msg
             if message.startswith(_MARK):

@@ -7,13 +7,15 @@ from dataclasses import replace
 from tempfile import TemporaryFile
 from time import sleep
 from typing import Any
+from weakref import WeakSet
 
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
-from puffer_callbacks.writers.tensorboard.cut import cut_back, session_start
+from puffer_callbacks.writers.tensorboard.cut import cut_back, link
 from puffer_callbacks.writers.tensorboard.descriptions import with_descriptions
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 from puffer_callbacks.writers.tensorboard.hparams import hparams_summaries
@@ -24,6 +26,8 @@ from puffer_callbacks.writers.tensorboard.summaries import encode
 
 _BEGUN: set[str] = set()
 """Folders in which a run of this process has begun: their rows are no earlier process's."""
+_WRITERS: "WeakSet[TensorBoardWriter]" = WeakSet()
+"""Those of this process."""
 
 
 class TensorBoardWriter(Writer):
@@ -38,6 +42,7 @@ class TensorBoardWriter(Writer):
         self._known: set[str] = set()
         """The tags that have a point."""
         self._file_at_checkpoint, self._size = "", 0
+        _WRITERS.add(self)
 
     @property
     def destination(self) -> Hashable:
@@ -102,8 +107,8 @@ class TensorBoardWriter(Writer):
     def begin(self, first_step: int) -> None:
         """Hide from ``first_step`` on what an earlier process has written to the same folder."""
         folder = str(self.logger.log_dir)
-        if folder not in _BEGUN and self._is_local and len(self._event_files()) > 1:
-            self._start_session(session_start(first_step))
+        if folder not in _BEGUN and self._is_local and set(self._event_files()) - _open_files():
+            self._start_session(first_step)
         self._be_last()
         _BEGUN.add(folder)
 
@@ -112,14 +117,17 @@ class TensorBoardWriter(Writer):
         folder, file, size = str(self.logger.log_dir), self._file_at_checkpoint, self._size
         _BEGUN.add(folder)
         self._file.flush()
-        if file and self._is_local:
-            row_tag = self.tag("time/optimizer_steps")
-            cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag)
-        self._start_session(session_start(last_step + 1, file=file, size=size))
+        row_tag = self.tag("time/optimizer_steps")
+        if file and self._is_local and cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag):
+            self._be_last()
+            append(self._file.event_writer, link(file, size))
+        else:
+            self._start_session(last_step + 1)
 
-    def _start_session(self, start: bytes) -> None:
-        """Have readers forget later events that they know; TensorBoard ignores the first start of a run."""
+    def _start_session(self, step: int) -> None:
+        """Have readers hide this step and later ones of earlier files; TensorBoard ignores the first start of a run."""
         self._be_last()
+        start = Event(step=step, session_log=SessionLog(status=SessionLog.START)).SerializeToString()
         for _ in range(2):
             append(self._file.event_writer, start)
 
@@ -163,3 +171,10 @@ class TensorBoardWriter(Writer):
             getattr(self.logger, "hparams", {}).update(value.settings)
         metrics = {self.tag(tag): number for tag, number in value.metrics.items()}
         return hparams_summaries(replace(value, metrics=metrics))
+
+
+def _open_files() -> set[str]:
+    """The names of the event files that loggers of this process have open."""
+    experiments = [getattr(writer.logger, "_experiment", None) for writer in list(_WRITERS)]
+    files = [getattr(experiment, "file_writer", None) for experiment in experiments]
+    return {os.path.basename(str(getattr(file.event_writer, "_file_name", ""))) for file in files if file is not None}

@@ -1,6 +1,7 @@
 """A Stable-Baselines3 run that ends before its last step: by a callback of ours, one of theirs, or an exception."""
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
@@ -9,6 +10,7 @@ from puffer_callbacks import HealthCallback, MemoryLogger, PufferCallback, Recor
 pytest.importorskip("stable_baselines3")
 import stable_baselines3 as sb3
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from puffer_callbacks.adapters import SB3Bridge
@@ -137,7 +139,8 @@ class Sevens(gym.Env):
 
     def step(self, action):
         self.at += 1
-        return self.observation_space.sample(), 1.0, self.at == 7, False, {}
+        position = {"position": np.zeros(2), "name": "seven"}
+        return self.observation_space.sample(), 1.0, self.at == 7, False, position
 
 
 @pytest.mark.parametrize("monitored", [True, False])
@@ -148,7 +151,10 @@ def test_a_checkpoint_within_a_rollout_keeps_the_episodes_that_finished_in_it(mo
                 torch.save(bridge.state_dict(), tmp_path / "bridge.pt")
             return True
 
-    env = Sevens() if monitored else DummyVecEnv([Sevens])  # which the algorithm does not wrap in a Monitor
+    told = ("position", "name")
+    env = (
+        Monitor(Sevens(), info_keywords=told) if monitored else DummyVecEnv([Sevens])
+    )  # which the algorithm does not wrap in a Monitor
     model = sb3.PPO("MlpPolicy", env, n_steps=32, batch_size=32, n_epochs=1, device="cpu")
     bridge = SB3Bridge([], [RolloutCallback()])
     model.learn(64, callback=[bridge, Saves()])

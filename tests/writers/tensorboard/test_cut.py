@@ -1,11 +1,12 @@
 import pytest
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from puffer_callbacks.writers.tensorboard.cut import cut_back, session_start
+from puffer_callbacks.writers.tensorboard.cut import cut_back, link
 from puffer_callbacks.writers.tensorboard.records import frame
 
 TAG = "time/optimizer_steps"
+START = Event(step=1, session_log=SessionLog(status=SessionLog.START)).SerializeToString()
 VERSION = Event(file_version="brain.Event:2").SerializeToString()
 FIRST, SECOND, THIRD = (f"events.out.tfevents.{second}.vm.1.0" for second in (1, 2, 3))
 
@@ -32,7 +33,7 @@ def read(folder):
 
 
 def continues(*kept, file=FIRST):
-    return session_start(4, file=file, size=len(content(*kept)))
+    return link(file, len(content(*kept)))
 
 
 def test_the_checkpoint_s_file_has_the_size_that_it_had(tmp_path):
@@ -44,7 +45,7 @@ def test_the_checkpoint_s_file_has_the_size_that_it_had(tmp_path):
     assert read(tmp_path) == {FIRST: content(*kept)}
 
 
-def test_sessions_that_go_on_after_the_checkpoint_end_before_their_start(tmp_path):
+def test_sessions_that_go_on_after_the_checkpoint_end_before_their_link(tmp_path):
     kept = VERSION, row(3)
     later = VERSION, row(1, "user"), continues(*kept, row(4)), row(5)
     latest = VERSION, continues(*later, file=SECOND), row(6)
@@ -63,7 +64,7 @@ def test_of_a_session_that_went_on_before_it_rows_up_to_its_step_stay(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "start", [[], [session_start(1)], [session_start(1, file="events.out.tfevents.0.other", size=9)], [b"no event"]]
+    "start", [[], [START], [link("events.out.tfevents.0.other", 9)], [b"no event"], [b"puffer_callbacks continues 9 x"]]
 )
 def test_files_that_do_not_continue_it_stay(tmp_path, start):
     kept = VERSION, row(3)
