@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from torch import Tensor
-
 from puffer_callbacks.adapters.hook_calls import is_callback
 from puffer_callbacks.adapters.hparams import settings_of
 from puffer_callbacks.adapters.module_group import as_module
@@ -13,7 +11,6 @@ from puffer_callbacks.adapters.off_policy import episodes_rollout, replay_rollou
 from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
 from puffer_callbacks.adapters.trainer import TrainerAdapter
 from puffer_callbacks.callbacks.histogram import HistogramCallback
-from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 
 
@@ -134,9 +131,7 @@ class Loop(TrainerAdapter):
         self._require_open("rollout_end")
         self.current_epoch += 1
         if isinstance(rollout, Rollout):
-            Recorder.of(self).counters.see_rollout(rollout)
-            if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
-                self.first_batch({"observations": rollout.observations[0]})
+            self.see_rollout(rollout)
         self.call_hook("on_rollout_end", rollout)
 
     def episodes(self, returns: Any, lengths: Any = None) -> None:

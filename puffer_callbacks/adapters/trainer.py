@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from puffer_callbacks.adapters.checkpoint import callback_states, load_callback_states
@@ -15,7 +15,9 @@ from puffer_callbacks.adapters.module_view import as_lightning_module
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
 from puffer_callbacks.adapters.trainer_attributes import TrainerAttributes
 from puffer_callbacks.callbacks.module_api import emit
+from puffer_callbacks.callbacks.rollout import RolloutCallback
 from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values.scalars import Scalar, to_floats
 
 _open: "list[TrainerAdapter]" = []
@@ -46,7 +48,7 @@ class TrainerAdapter(TrainerAttributes):
         self._recorder: Any = None
         self._has_no_callbacks = False
         self._loaded: dict[str, Any] = {}
-        self._saw_batch = False
+        self._saw_batch = self._rollouts_show_fit = False
         self._steps_before = 0
 
     @property
@@ -122,9 +124,17 @@ class TrainerAdapter(TrainerAttributes):
         """A library's own update is over, of which these are the metrics."""
         metrics = dict(metrics)
         fit = metrics.pop("explained_variance", None)
-        if fit is not None:  # of a rollout; as a metric it would be the mean over an interval
+        if fit is not None and not self._rollouts_show_fit:  # as a metric it would be the mean over an interval
             Recorder.of(self).record(to_floats({"diagnostics/explained_variance": fit}))
         self.step_end(metrics)
+
+    def see_rollout(self, rollout: Rollout) -> None:
+        """Note what the callbacks learn from a rollout, before they are given it."""
+        Recorder.of(self).counters.see_rollout(rollout)
+        has_fit = rollout.values is not None and rollout.returns is not None
+        self._rollouts_show_fit = has_fit and any(isinstance(each, RolloutCallback) for each in self.callbacks)
+        if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
+            self.first_batch({"observations": rollout.observations[0]})
 
     def first_batch(self, batch: Any) -> None:
         """Call ``on_train_batch_start`` with the first batch, for callbacks that probe the module with it."""

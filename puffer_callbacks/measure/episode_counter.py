@@ -11,6 +11,7 @@ from torch import Tensor
 from puffer_callbacks.rollout import Rollout
 
 Floats = NDArray[np.float64]
+_PLAIN = frozenset({torch.float32, torch.float64, torch.int64, torch.int32, torch.bool})
 
 
 class EpisodeCounter:
@@ -87,6 +88,8 @@ def to_numpy(tensor: Tensor | None) -> Floats:
     """
     if tensor is None:
         return np.zeros(0)
+    if tensor.dtype in _PLAIN and tensor.device.type == "cpu" and not (tensor.requires_grad or tensor.is_neg()):
+        return tensor.numpy().astype(np.float64, copy=False).reshape(-1)  # as nearly always: a third of the time
     if tensor.is_complex():
         raise TypeError(f"expected real numbers as rewards, returns, lengths and values, got {tensor.dtype}")
     numbers: Floats = tensor.detach().double().cpu().resolve_neg().numpy().reshape(-1)

@@ -32,7 +32,7 @@ class Episodes:
     @staticmethod
     def of(rollout: Rollout, counter: EpisodeCounter | None = None) -> "Episodes":
         """The finished episodes of a rollout; ``counter`` carries the unfinished ones from the rollout before."""
-        returns, lengths = (counter or EpisodeCounter()).finished(rollout)
+        returns, lengths = (each.copy() for each in (counter or EpisodeCounter()).finished(rollout))  # to be kept
         targets, values = to_numpy(rollout.returns), to_numpy(rollout.values)
         if targets.size != values.size:
             return Episodes(returns, lengths, np.zeros(6))
