@@ -46,7 +46,6 @@ class RolloutCallback(PufferCallback):
     interval_unit = "rollouts"
     uses_collectives = True
     reads_metrics = False
-    state_key = "RolloutCallback"
 
     def __init__(self) -> None:
         self._every = Every(1, at_start=True)  # the first after a resume is monitored, whatever the interval
@@ -67,6 +66,11 @@ class RolloutCallback(PufferCallback):
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
         self._reset(world_size=trainer.world_size, is_first_rank=trainer.is_global_zero)
+
+    @property
+    def state_key(self) -> str:
+        """The key in checkpoints: there is no interval to choose."""
+        return type(self).__qualname__
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin to gather at the first training step."""

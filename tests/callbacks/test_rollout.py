@@ -338,7 +338,7 @@ def test_what_waits_for_a_row_is_in_a_checkpoint(quiet_trainer, memory_logger, t
             trainer.save_checkpoint(tmp_path / "three.ckpt")
 
     quiet_trainer(callbacks=[Widened(4), Saves()]).fit(Slices(3))
-    resumed = quiet_trainer(logger=memory_logger, callbacks=[RolloutCallback()], max_epochs=2)
+    resumed = quiet_trainer(logger=memory_logger, callbacks=[Widened(1)], max_epochs=2)
     resumed.fit(Slices(3, start=3), ckpt_path=tmp_path / "three.ckpt", weights_only=False)
     assert memory_logger.series("train/reward") == means_of(range(1, 4), [4], [5])
 
