@@ -148,11 +148,11 @@ class RetryingWriter(Writer):
         """Have the writer go back to the last durable row, and write the restored rows after it."""
         if not self._can_go_back:
             return
-        durable_step = -1 if self.unsaved.durable_step is None else self.unsaved.durable_step
+        end = self.unsaved.end
         self.attempt(partial(self.writer.load_state_dict, self.unsaved.writer_state))
-        self.attempt(partial(self.writer.resume, durable_step))
+        self.attempt(partial(self.writer.resume, end))
         for row in rows:
-            if self.writer.step(row.axes) > durable_step:
+            if self.writer.step(row.axes) > end:
                 self.write_row(row)
             else:  # it is there
                 row.written = monotonic()

@@ -56,9 +56,14 @@ class UnsavedRows:
         self._rows: deque[UnsavedRow] = deque(maxlen=MAX_UNSAVED)
         self._lock = Lock()  # the run's thread adds rows and reads the state while the writer's writes
 
+    @property
+    def end(self) -> int:
+        """The step after which rows are unsaved; -1 where none is durable."""
+        return -1 if self.durable_step is None else self.durable_step
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue a checkpoint's part: its rows are to be written again."""
-        self.durable_step = -1 if state["durable_step"] is None else state["durable_step"]
+        self.durable_step = state["durable_step"]
         self.writer_state = state["writer_state"]
         for values, axes in state["rows"]:
             self.add({tag: from_state(value) for tag, value in values.items()}, Axes(*axes))
@@ -82,9 +87,7 @@ class UnsavedRows:
             while self._rows and self._rows[0].written is not None and self._rows[0].written <= written_by:
                 row = self._rows.popleft()
                 if not row.lost:
-                    self.durable_step = max(
-                        self._step(row.axes), -1 if self.durable_step is None else self.durable_step
-                    )
+                    self.durable_step = max(self._step(row.axes), self.end)
 
     def rows(self) -> list[UnsavedRow]:
         """The rows, oldest first."""

@@ -59,10 +59,6 @@ class AttentionCallback(PufferCallback):
         """Begin a run: with its own first batch, and its own module."""
         self._probe, self._has_failed = self._given_probe, False
 
-    def resume_at(self, optimizer_steps: int) -> None:
-        """Begin the interval that this step lies in."""
-        self._every.resume_at(optimizer_steps)
-
     @property
     def next_step(self) -> int:
         """The optimizer step of the next maps."""

@@ -51,18 +51,14 @@ class PufferCallback(Callback):
         with recorder.guard(type(self).__name__):
             if stage == "fit" and self._run is not recorder.run.token:
                 self._run = recorder.run.token
-                self._forget_schedules()
+                if self.expensive:  # an earlier run may have widened the interval, or loaded a checkpoint and not begun
+                    self._every.multiplier = 1
+                    self._every.load(None)
+                if self.gradient_schedule is not None:
+                    self.gradient_schedule.load_state_dict(None)
                 self.reset(trainer)
             if self.expensive and not (self.uses_collectives and trainer.world_size > 1):
                 recorder.run.put_under_budget(type(self).__name__, self._every, unit=self.interval_unit)
-
-    def _forget_schedules(self) -> None:
-        """An earlier run may have widened the interval, or have loaded a checkpoint and never begun."""
-        if hasattr(self, "_every"):
-            self._every.multiplier = 1
-            self._every.load(None)
-        if self.gradient_schedule is not None:
-            self.gradient_schedule.load_state_dict(None)
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a
@@ -75,7 +71,8 @@ class PufferCallback(Callback):
     def state_key(self) -> str:
         """The key in checkpoints: callbacks of one kind stand side by side if their intervals differ."""
         every = getattr(self, "_every", None)
-        return type(self).__qualname__ if every is None else f"{type(self).__qualname__}{{every_n: {every.n}}}"
+        name = type(self).__qualname__
+        return f"{name}{{every_n: {every.n}}}" if isinstance(every, Every) else name
 
     @property
     def next_step(self) -> int:
@@ -83,7 +80,11 @@ class PufferCallback(Callback):
         return sys.maxsize if type(self).on_step is PufferCallback.on_step else 0
 
     def resume_at(self, optimizer_steps: int) -> None:
-        """Start to train at this optimizer step, after a checkpoint was loaded."""
+        """Start to train at this optimizer step, after a checkpoint was loaded: begin the interval that it lies in."""
+        if self.expensive and self.interval_unit == "steps":
+            self._every.resume_at(optimizer_steps)
+        if self.gradient_schedule is not None:
+            self.gradient_schedule.resume_at(optimizer_steps)
 
     def open_means(self) -> dict[str, float]:
         """The means so far of intervals that have not ended, by tag, for callbacks with ``reads_every_step``."""

@@ -40,11 +40,14 @@ class FlightRecorder:
         self.max_bytes = max_bytes
         self.saved: Path | None = None
         """The file, once it is written."""
-        self.has_state = False
-        """Whether there is a copy of the state."""
         self._snapshot = Snapshot(max_bytes=max_bytes)
         self._random_state = torch.get_rng_state()
         self._losses: list[Tensor] = []
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the state was copied, if it is not too large."""
+        return self._snapshot.is_taken
 
     def add_loss(self, outputs: object) -> bool:
         """Add what a training step returned; whether its loss is known to be not finite. Waits for no device."""
@@ -67,7 +70,6 @@ class FlightRecorder:
 
     def remember(self, module: Any, optimizers: Iterable[Any]) -> None:
         """Copy the state, in place of the last copy."""
-        self.has_state = True
         self._snapshot.take(module, optimizers)
         self._random_state = torch.get_rng_state()
 

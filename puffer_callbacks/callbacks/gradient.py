@@ -72,11 +72,6 @@ class GradientCallback(PufferCallback):
         self._reset()
         self._noise = NoiseScale()
 
-    def resume_at(self, optimizer_steps: int) -> None:
-        """Begin the interval that this step lies in."""
-        self._every.resume_at(optimizer_steps)
-        self.gradient_schedule.resume_at(optimizer_steps)
-
     @torch.no_grad()
     def before_optimizer_step(
         self, trainer: Any, pl_module: Any, optimizer: Any, step: OptimizerStep
@@ -131,7 +126,7 @@ class GradientCallback(PufferCallback):
     def state_dict(self) -> dict[str, Any]:
         """The noise scale's averages, the gradients of a step before one that is measured, and the schedule."""
         kept = {index: each for index, each in self._previous.items() if each[1].numel() <= _MAX_SAVED}
-        previous = {index: [count, gradients.cpu()] for index, (count, gradients) in kept.items()}
+        previous = {index: (count, gradients.cpu()) for index, (count, gradients) in kept.items()}
         schedule = self.gradient_schedule.state_dict()
         return {"noise": self._noise.state_dict(), "previous": previous, "schedule": schedule}
 
@@ -139,9 +134,7 @@ class GradientCallback(PufferCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue."""
         self._noise.load_state_dict(state_dict["noise"])
-        self._previous = {
-            index: (count, gradients) for index, (count, gradients) in state_dict.get("previous", {}).items()
-        }
+        self._previous = dict(state_dict.get("previous", {}))
         self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:

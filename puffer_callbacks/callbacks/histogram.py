@@ -93,12 +93,6 @@ class HistogramCallback(PufferCallback):
         options = (self.every_n_steps, self.weights, self.gradients, self.activations, self.group_by)
         return f"{type(self).__qualname__}{options}"
 
-    def resume_at(self, optimizer_steps: int) -> None:
-        """Begin the interval that this step lies in."""
-        self._every.resume_at(optimizer_steps)
-        if self.gradient_schedule is not None:
-            self.gradient_schedule.resume_at(optimizer_steps)
-
     @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Warn about patterns that match nothing."""

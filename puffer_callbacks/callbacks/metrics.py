@@ -67,10 +67,6 @@ class MetricsCallback(PufferCallback):
         self._reset()
         self._world_size = trainer.world_size
 
-    def resume_at(self, optimizer_steps: int) -> None:
-        """Begin the interval that this step lies in."""
-        self._every.resume_at(optimizer_steps)
-
     @guarded
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Begin to read what the module logs."""

@@ -57,10 +57,6 @@ class PlasticityCallback(PufferCallback):
         """Begin a run."""
         self._reset()
 
-    def resume_at(self, optimizer_steps: int) -> None:
-        """Begin the interval that this step lies in."""
-        self._every.resume_at(optimizer_steps)
-
     @property
     def next_step(self) -> int:
         """The optimizer step at which the interval ends; with rollouts it is asked at their ends instead."""

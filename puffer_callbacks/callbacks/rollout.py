@@ -55,7 +55,6 @@ class RolloutCallback(PufferCallback):
     def _reset(self, *, world_size: int, is_first_rank: bool) -> None:
         self._world_size, self._is_first_rank = world_size, is_first_rank
         self._unfinished = EpisodeCounter()
-        self._rollouts = 0
         self._every.resume_at(0)
         self._unrecorded: list[RolloutStatistics] = []
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
@@ -82,9 +81,8 @@ class RolloutCallback(PufferCallback):
         recorder = Recorder.of(trainer)
         statistics = RolloutStatistics.of(_with_readable_infos(rollout, recorder), self._unfinished)
         if trainer.world_size == 1:
-            self._rollouts += 1
             self._unrecorded.append(statistics)
-            if self._every.fires(self._rollouts):
+            if self._every.fires(self._every.last + 1):
                 self._record(recorder)
         else:
             self._pending.append((recorder.counters.axes(), statistics))

@@ -54,7 +54,8 @@ class Monitor:
 
     def unseen(self, values: Mapping[str, float]) -> dict[str, float]:
         """Those of the values whose tags no row had, before a resume either."""
-        return {tag: value for tag, value in values.items() if tag not in self._history.series}
+        seen = self._history.series
+        return {tag: value for tag, value in values.items() if tag not in seen}
 
     def judge(self) -> list[Change]:
         """Judge the run so far, and return what is new."""

@@ -89,7 +89,7 @@ def to_numpy(tensor: Tensor | None) -> Floats:
     if tensor is None:
         return np.zeros(0)
     if tensor.dtype in _PLAIN and tensor.device.type == "cpu" and not (tensor.requires_grad or tensor.is_neg()):
-        return tensor.numpy().astype(np.float64, copy=False).reshape(-1)  # as nearly always: a third of the time
+        return tensor.numpy().astype(np.float64, copy=False).reshape(-1)  # as nearly always: in two thirds of the time
     if tensor.is_complex():
         raise TypeError(f"expected real numbers as rewards, returns, lengths and values, got {tensor.dtype}")
     numbers: Floats = tensor.detach().double().cpu().resolve_neg().numpy().reshape(-1)

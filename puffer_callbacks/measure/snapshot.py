@@ -30,6 +30,11 @@ class Snapshot:
         self._copies: list[Tensor] = []
         self._count = -1
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether ``take`` was called."""
+        return self._count >= 0
+
     @torch.no_grad()
     def take(self, module: nn.Module, optimizers: Iterable[Any]) -> None:
         """Copy the state as it is now."""

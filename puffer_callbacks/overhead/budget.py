@@ -131,9 +131,7 @@ class Budget:
 
     def state_dict(self) -> dict[str, int]:
         """By how much intervals are widened, by the callback's name."""
-        return {
-            name: each.schedule.multiplier for name, each in self._callbacks.items() if each.schedule.multiplier > 1
-        }
+        return {name: multiplier for name in self._callbacks if (multiplier := self._multiplier(name)) > 1}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continue with the intervals of a checkpoint."""

@@ -33,7 +33,7 @@ class RowAxis:
 
     def of(self, axes: Axes) -> XAxis:
         """The axis of a row at these axes."""
-        axis = self.chosen or self.resumed
+        axis = self.state()
         if axis is None and self.wanted != "auto":
             axis = self.wanted
         return axis or ("env_steps" if axes.env_steps else "optimizer_steps")

@@ -49,9 +49,9 @@ class RowLog:
 
     def start(self, axes: Axes, *, elapsed: float = 0.0) -> None:
         """Begin to train, after ``elapsed`` seconds of training before a resume."""
-        before = None if self._axes is None else self.elapsed(self._axes)
+        before = 0.0 if self._axes is None else self.elapsed(self._axes)
         self._time.start(axes, elapsed=elapsed)
-        if self._axes is not None and before is not None:  # a checkpoint's row keeps its seconds of training
+        if self._axes is not None:  # a checkpoint's row keeps its seconds of training
             self._set_open_row(self._time.at(self._axes, elapsed=before))
         self.on_hold = False
         if self._resume_after is not None:

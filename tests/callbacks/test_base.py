@@ -274,3 +274,16 @@ def test_log_outside_a_fit_reports_that_nothing_is_recorded(quiet_trainer):
     with warned() as reported:
         log(trainer, {"mine": 1.0})
     assert len(reported) == 1 and "got one outside fit" in reported[0]
+
+
+def test_an_attribute_of_the_user_s_own_is_no_interval(quiet_trainer, memory_logger):
+    class Own(PufferCallback):
+        _every = 5
+
+        def on_step(self, trainer, pl_module, metrics):
+            log(trainer, {"own": float(self._every)})
+
+    with warned() as said:
+        quiet_trainer(logger=memory_logger, callbacks=[Own()]).fit(Agent(losses(0.0, 0.0)))
+    assert said == []
+    assert memory_logger.series("own") == [(16, 5.0)]

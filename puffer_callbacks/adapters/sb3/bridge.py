@@ -102,8 +102,9 @@ class SB3Bridge(BaseCallback):
     def _on_training_start(self) -> None:
         self.close()
         model = self.model
-        episodes, self._episodes = self._episodes, []
-        self._collector = collector_for(model, rollout_steps=self.rollout_steps, episodes=episodes)
+        self._collector = collector_for(model, rollout_steps=self.rollout_steps)
+        self._collector.load_episodes(self._episodes)
+        self._episodes = []
         self._logger = model.logger
         self._updates = self._logger.name_to_value.get("train/n_updates")
         self.loop.fit_start(

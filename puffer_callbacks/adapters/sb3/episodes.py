@@ -22,11 +22,10 @@ class FinishedEpisodes:
 
     Args:
         env: the algorithm's vectorized environment, or ``None``.
-        episodes: those of a checkpoint, from ``state``.
     """
 
-    def __init__(self, env: Any, episodes: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._reported = [dict(episode) for episode in episodes]
+    def __init__(self, env: Any) -> None:
+        self._reported: list[dict[str, Any]] = []
         self._counter = None if is_monitored(env) else EpisodeCounter()
         self._normalizer = env if hasattr(env, "get_original_reward") else None
         self._rewards: list[Array] = []
@@ -47,6 +46,10 @@ class FinishedEpisodes:
         episodes = [*self._reported, *self._counted(self._counter)]
         self._reported, self._rewards, self._dones = [], [], []
         return episode_fields(episodes)
+
+    def load(self, episodes: Iterable[Mapping[str, float]]) -> None:
+        """Begin with a checkpoint's."""
+        self._reported = [dict(episode) for episode in episodes]
 
     def state(self) -> list[dict[str, float]]:
         """The episodes since the last ``pop_fields``, for a checkpoint, as far as numbers are reported."""

@@ -13,7 +13,6 @@ from puffer_callbacks.adapters.sb3.episodes import FinishedEpisodes, episode_fie
 from puffer_callbacks.rollout import Rollout
 
 Array = NDArray[Any]
-Episodes = Iterable[Mapping[str, float]]
 
 
 class RolloutCollector(ABC):
@@ -21,16 +20,19 @@ class RolloutCollector(ABC):
 
     Args:
         model: the algorithm.
-        episodes: finished before a checkpoint, in the rollout that it cut short.
     """
 
-    def __init__(self, model: Any, episodes: Episodes = ()) -> None:
+    def __init__(self, model: Any) -> None:
         self._model = model
-        self._episodes = FinishedEpisodes(model.get_env(), episodes)
+        self._episodes = FinishedEpisodes(model.get_env())
 
     def step(self, infos: Any, rewards: Array, dones: Array) -> None:
         """Add a step of all N environments."""
         self._episodes.step(infos, rewards, dones)
+
+    def load_episodes(self, episodes: Iterable[Mapping[str, float]]) -> None:
+        """Begin with the episodes that finished before a checkpoint, in the rollout that it cut short."""
+        self._episodes.load(episodes)
 
     def finished_episodes(self) -> list[dict[str, float]]:
         """The episodes that no rollout has had yet, for a checkpoint."""
@@ -52,26 +54,25 @@ class RolloutCollector(ABC):
         }
 
 
-def collector_for(model: Any, *, rollout_steps: int, episodes: Episodes = ()) -> RolloutCollector:
+def collector_for(model: Any, *, rollout_steps: int) -> RolloutCollector:
     """The collector for this algorithm; one without buffers has episodes only.
 
     Args:
         model: the algorithm.
         rollout_steps: environment steps in a rollout of an off-policy algorithm.
-        episodes: see ``RolloutCollector``.
     """
     if getattr(model, "rollout_buffer", None) is not None:
-        return _OnPolicy(model, episodes)
+        return _OnPolicy(model)
     if getattr(model, "replay_buffer", None) is not None:
-        return _OffPolicy(model, rollout_steps, episodes)
-    return _EpisodesOnly(model, episodes)
+        return _OffPolicy(model, rollout_steps)
+    return _EpisodesOnly(model)
 
 
 class _OnPolicy(RolloutCollector):
     """Its rollout buffer is what it learns from next."""
 
-    def __init__(self, model: Any, episodes: Episodes = ()) -> None:
-        super().__init__(model, episodes)
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
         self._rewards: list[Array] = []
         self._dones: list[Array] = []
 
@@ -103,8 +104,8 @@ class _OnPolicy(RolloutCollector):
 class _OffPolicy(RolloutCollector):
     """What it has stored in its replay buffer, a ring of [size, N, …], since the last rollout."""
 
-    def __init__(self, model: Any, rollout_steps: int, episodes: Episodes = ()) -> None:
-        super().__init__(model, episodes)
+    def __init__(self, model: Any, rollout_steps: int) -> None:
+        super().__init__(model)
         self._rollout_steps = rollout_steps
         self._stored = 0
         self._first = model.replay_buffer.pos
@@ -138,8 +139,8 @@ class _OffPolicy(RolloutCollector):
 class _EpisodesOnly(RolloutCollector):
     """It keeps no transitions, as ARS, and calls no step with them; its last episodes stand in a buffer."""
 
-    def __init__(self, model: Any, episodes: Episodes = ()) -> None:
-        super().__init__(model, episodes)
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
         self._seen: list[Any] = []
 
     def rollout(self, *, last: bool = False) -> Rollout | None:

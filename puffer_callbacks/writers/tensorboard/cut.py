@@ -7,15 +7,12 @@ run's: the one that the checkpoint names, and those that say that they continue 
 
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
-from struct import Struct
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-_LENGTH = Struct("<Q")
-_HEADER, _FOOTER = 12, 4
-"""Bytes before and after the data of a record: its length and a checksum, and a checksum."""
+from puffer_callbacks.writers.tensorboard.records import read_records
+
 _MARK = "puffer_callbacks continues "
 _MAX_BEFORE_LINK = 2**20
 """Bytes of a file in which a link is looked for."""
@@ -63,7 +60,7 @@ def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str)
 
 def _link_of(path: str) -> tuple[str, int, int]:
     """The file that a file continues, or none, where it does, and where the link stands."""
-    for at, event in _records(path, most=_MAX_BEFORE_LINK):
+    for at, event in read_records(path, most=_MAX_BEFORE_LINK):
         if _MARK.encode() in event:
             message = _parsed(event).session_log.msg
             if message.startswith(_MARK):
@@ -75,25 +72,12 @@ def _link_of(path: str) -> tuple[str, int, int]:
 def _end_of_rows(path: str, last_step: int, row_tag: str) -> int:
     """Where the first row after a step begins."""
     mark = row_tag.encode()
-    for at, data in _records(path):
+    for at, data in read_records(path):
         if mark in data:
             event = _parsed(data)
             if event.step > last_step and any(value.tag == row_tag for value in event.summary.value):
                 return at
     return sys.maxsize
-
-
-def _records(path: str, *, most: int = sys.maxsize) -> Iterator[tuple[int, bytes]]:
-    """Where each whole record begins, and its data."""
-    with open(path, "rb") as file:
-        at, size = 0, os.fstat(file.fileno()).st_size
-        while at + _HEADER + _FOOTER <= size and at < most:
-            (length,) = _LENGTH.unpack_from(file.read(_HEADER))
-            end = at + _HEADER + length + _FOOTER
-            if end > size:  # torn
-                return
-            yield at, file.read(length + _FOOTER)[:length]
-            at = end
 
 
 def _parsed(data: bytes) -> Event:

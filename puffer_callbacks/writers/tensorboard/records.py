@@ -2,7 +2,8 @@
 
 import os
 import struct
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -11,6 +12,10 @@ from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import crc32c as _tensorboard_crc32c
+
+_LENGTH = struct.Struct("<Q")
+_HEADER, _FOOTER = 12, 4
+"""Bytes before and after the data of a record: its length and a checksum, and a checksum."""
 
 
 def append(event_writer: Any, event: bytes) -> None:
@@ -41,8 +46,26 @@ def frame(data: bytes) -> bytes:
     Args:
         data: any bytes.
     """
-    length = struct.pack("<Q", len(data))
+    length = _LENGTH.pack(len(data))
     return b"".join([length, _masked(length), data, _masked(data)])
+
+
+def read_records(path: str, *, most: int = sys.maxsize) -> Iterator[tuple[int, bytes]]:
+    """Where each record of a file begins, and its data; up to a torn one. Checksums are not looked at.
+
+    Args:
+        path: of an event file.
+        most: bytes of the file in which records begin.
+    """
+    with open(path, "rb") as file:
+        at, size = 0, os.fstat(file.fileno()).st_size
+        while at + _HEADER + _FOOTER <= size and at < most:
+            (length,) = _LENGTH.unpack_from(file.read(_HEADER))
+            end = at + _HEADER + length + _FOOTER
+            if end > size:
+                return
+            yield at, file.read(length + _FOOTER)[:length]
+            at = end
 
 
 class WholeRecordFile:

@@ -82,7 +82,7 @@ class TensorBoardWriter(Writer):
 
     def state_dict(self) -> dict[str, Any]:
         """The event file and its size, in bytes: words and the user's own events are no rows."""
-        path = str(getattr(self._file.event_writer, "_file_name", ""))
+        path = _path_of(self._file)
         return {"file": os.path.basename(path), "size": os.stat(path).st_size} if os.path.isfile(path) else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -138,7 +138,8 @@ class TensorBoardWriter(Writer):
         One that was begun in the same second may come after this one.
         """
         last = max(self._event_files(), default="") if self._is_local else ""
-        if os.path.basename(getattr(self._file.event_writer, "_file_name", last)) < last:
+        path = _path_of(self._file)
+        if path and os.path.basename(path) < last:
             self.logger.experiment.close()
             self.logger._experiment = None
             sleep(1.0)
@@ -177,4 +178,9 @@ def _open_files() -> set[str]:
     """The names of the event files that loggers of this process have open."""
     experiments = [getattr(writer.logger, "_experiment", None) for writer in list(_WRITERS)]
     files = [getattr(experiment, "file_writer", None) for experiment in experiments]
-    return {os.path.basename(str(getattr(file.event_writer, "_file_name", ""))) for file in files if file is not None}
+    return {os.path.basename(_path_of(file)) for file in files if file is not None}
+
+
+def _path_of(file: Any) -> str:
+    """Where a ``FileWriter`` of torch writes; nothing where TensorBoard does not tell."""
+    return str(getattr(file.event_writer, "_file_name", ""))
