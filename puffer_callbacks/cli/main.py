@@ -1,5 +1,6 @@
 """The command line: one table of commands, each imported when it is called."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; those of the process where ``None``.
 
     Returns:
-        The exit status: 0, that of the command, 2 for bad input, or 130 after Ctrl-C.
+        The exit status: 0, that of the command, 2 for bad input, 130 after Ctrl-C, or 141 where
+        nobody reads the output any more, as after ``| head``.
 
     Example:
         >>> main(["train", "--env", "CartPol"])
@@ -31,13 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(argv)
+        try:
+            return _run(argv)
+        finally:
+            print(end="", flush=True)  # a reader that has gone is noticed here
     except UsageError as error:
         print(f"puffer-callbacks: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("puffer-callbacks: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes nowhere
+        return 141
 
 
 def available() -> dict[str, str]:

@@ -1,6 +1,7 @@
 """``puffer-callbacks diagnose``, as a person types it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -112,3 +113,14 @@ def test_unknown_options_are_2(tmp_path):
     done = diagnose(tmp_path, "--jsno")
     assert done.returncode == 2
     assert "--json" in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["--help"], ["diagnose", "LOG"], ["watch", "LOG"]])
+def test_a_reader_that_has_gone_ends_it_without_a_word(command, tmp_path):
+    log = write_lines(tmp_path / "run.jsonl", puffer_rows())
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| head` does once it has its lines
+    process = [sys.executable, "-m", "puffer_callbacks", *(str(log) if word == "LOG" else word for word in command)]
+    done = subprocess.run(process, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
