@@ -148,7 +148,7 @@ class GradientCallback(PufferCallback):
     def _compare(self, measures: "_Measures", step: OptimizerStep, gradients: Iterable[Tensor]) -> None:
         """Compare this step's gradients with those of the optimizer's step before, for the noise scale."""
         kept, _ = sample(gradients)
-        count, previous = self._previous.pop(step.index, (0, kept))
+        count, previous = self._previous.pop(step.index, (-1, kept))
         if count == step.count - 1 and previous.shape == kept.shape and not step.is_clipped:
             products = inner_products(previous.to(kept.device), kept)
             measures.add("products", ("first", "second", "inner"), products)

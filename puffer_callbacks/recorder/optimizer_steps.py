@@ -101,7 +101,9 @@ class OptimizerSteps:
     ) -> None:
         self._callbacks = [each for each in callbacks if getattr(each, "gradient_schedule", None) is not None]
         self._counters, self._run_guarded, self._on_measured = counters, run_guarded, on_measured
-        self._backward_norms = BackwardNorms(lambda function: run_guarded(self, function))
+        self._backward_norms = BackwardNorms(
+            lambda function: run_guarded(self, function), after_backward=self._after_backward
+        )
         self._watched: set[int] = set()
         self._arguments: tuple[Any, Any] = (None, None)
 
@@ -133,7 +135,7 @@ class OptimizerSteps:
         """An optimizer is about to step: its gradients are complete, and as a rule not yet clipped."""
         if counter.clip_seen:
             counter.clip_seen = False
-        elif not (counter.after_step is not None and isinstance(counter.optimizer, LBFGS)):  # which evaluates again
+        elif not _evaluates_again(counter):
             counter.step_seen = True
             self._measure(counter, is_clipped=self._backward_norms.have_changed(_parameters(counter.optimizer)))
 
@@ -142,12 +144,21 @@ class OptimizerSteps:
             self._run_guarded(self, lambda: self._measure_before_clip(parameters))
 
     def _is_looked_at(self, counter: OptimizerCounter) -> bool:
-        is_seen = counter.clip_seen or counter.step_seen
+        is_seen = counter.clip_seen or counter.step_seen or _evaluates_again(counter)
         return not is_seen and self._counters.steps_with(counter) >= counter.looked_at_from
 
     def _after_unscale(self, optimizer: Any) -> None:
-        """Dividing gradients by the scale of the loss is no clip."""
+        """Dividing gradients by the scale of the loss is no clip, and comes before any."""
+        if (counter := self._counters.of(optimizer)) is not None:
+            counter.clip_seen = False
         self._run_guarded(self, lambda: self._backward_norms.keep(_parameters(optimizer)))
+
+    def _after_backward(self, parameters: Iterable[Tensor]) -> None:
+        """Forget a clip after which no step was taken: these are the gradients of another one."""
+        reached = {id(parameter) for parameter in parameters}
+        for counter in self._counters.optimizers.values():
+            if counter.clip_seen and reached & {id(each) for each in _parameters(counter.optimizer)}:
+                counter.clip_seen = False
 
     def _measure_before_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
@@ -171,7 +182,7 @@ class OptimizerSteps:
         self._refresh(counter)
 
     def _after_step(self, counter: OptimizerCounter, after: list[tuple[Any, AfterStep]]) -> None:
-        counter.step_seen = False
+        counter.clip_seen = counter.step_seen = False
         for callback, finish in after:
             self._run_guarded(callback, finish)
         self._refresh(counter)
@@ -195,6 +206,11 @@ class OptimizerSteps:
             self._watched.discard(counter.index)
             if not self._watched:
                 self._backward_norms.release()
+
+
+def _evaluates_again(counter: OptimizerCounter) -> bool:
+    """Whether this is another evaluation of the closure in a step whose first one was measured."""
+    return counter.after_step is not None and isinstance(counter.optimizer, LBFGS)
 
 
 def _parameters(optimizer: Any) -> list[Tensor]:

@@ -21,6 +21,7 @@ class BackwardNorms:
 
     Args:
         run_guarded: calls a function within the backward pass, which must not end with one of its faults.
+        after_backward: called at the end of a backward pass with the parameters that it reached.
 
     Example:
         >>> weight, norms = torch.nn.Parameter(torch.ones(2)), BackwardNorms(lambda function: function())
@@ -33,8 +34,13 @@ class BackwardNorms:
         True
     """
 
-    def __init__(self, run_guarded: Callable[[Callable[[], Any]], Any]) -> None:
-        self._run_guarded = run_guarded
+    def __init__(
+        self,
+        run_guarded: Callable[[Callable[[], Any]], Any],
+        *,
+        after_backward: Callable[[list[Tensor]], None] = lambda _: None,
+    ) -> None:
+        self._run_guarded, self._call_after_backward = run_guarded, after_backward
         self._norms: dict[int, Tensor] = {}
         self._reached: list[Tensor] = []
         self._handles: list[Any] = []
@@ -73,6 +79,7 @@ class BackwardNorms:
     def _end_of_backward(self) -> None:
         reached, self._reached = self._reached, []
         self._run_guarded(lambda: self.keep(reached))
+        self._run_guarded(lambda: self._call_after_backward(reached))
 
 
 def _at_end_of_backward(function: Callable[[], None]) -> None:

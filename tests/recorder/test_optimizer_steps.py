@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from puffer_callbacks import GradientCallback, HistogramCallback
 from puffer_callbacks.adapters import Loop
+from puffer_callbacks.loggers import MemoryLogger
 from puffer_callbacks.recorder import clipping
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.schedule import Every
@@ -269,6 +270,73 @@ def clip_with_norm(layer):
     torch.nn.utils.clip_grads_with_norm_(parameters, 0.1 * NORM, norm)
 
 
+def noise_scales(gradients, *, every):
+    """The paper's estimate from the gradients of each measured step and the one before, with batches of one."""
+    found, noise, signal = [], 0.0, 0.0
+    for step in range(max(every, 2), len(gradients) + 1, every):
+        first, second = gradients[step - 2], gradients[step - 1]
+        noise += 0.1 * ((first @ first + second @ second) / 2 - first @ second - noise)
+        signal += 0.1 * (first @ second - signal)
+        found.append((step, noise / signal))
+    return found
+
+
+def steps_with_noise(memory_logger, *callbacks, clip=None, resumed_at=None, skips=()):
+    """A loop of 20 steps with gradients that vary; those of the steps that were taken.
+
+    Args:
+        resumed_at: a step at which a new loop continues from the first one's state.
+        skips: indices of backward passes after whose clip the step is left out.
+    """
+    net = nn.Linear(4, 2, dtype=torch.float64)
+    optimizer, gradients, attempts = torch.optim.SGD(net.parameters(), lr=0.0), [], iter(range(100))
+    loop = Loop(memory_logger if resumed_at is None else MemoryLogger(), list(callbacks))
+    loop.fit_start(net, {})
+    while len(gradients) < 20:
+        if len(gradients) == resumed_at:
+            state, resumed_at = loop.state_dict(), None
+            loop.close()
+            loop = Loop(memory_logger, list(callbacks))
+            loop.load_state_dict(state)
+            loop.fit_start(net, {})
+        optimizer.zero_grad()
+        (net(torch.rand(1, 4, dtype=torch.float64)) - 3).square().sum().backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in net.parameters()]).numpy().copy()
+        if clip is not None:
+            clip(net)
+        if next(attempts) in skips:
+            continue
+        gradients.append(gradient)
+        optimizer.step()
+        loop.step({"loss": 1.0}, batch=torch.zeros(1))
+    loop.close()
+    return gradients
+
+
+@pytest.mark.parametrize("resumed_at", [None, 3, 4, 5, 9])
+@pytest.mark.parametrize("every", [1, 2, 5])
+@pytest.mark.parametrize("clip", [None, clip_by_name, clip_values_by_attribute])
+def test_a_clip_costs_the_noise_scale_no_step(memory_logger, clip, every, resumed_at):
+    gradients = steps_with_noise(memory_logger, GradientCallback(every), clip=clip, resumed_at=resumed_at)
+    expected = [
+        point for point in noise_scales(gradients, every=every) if point[1] > 0 and point[0] > (resumed_at or 0)
+    ]
+    points = memory_logger.series("gradient_noise_scale") if "gradient_noise_scale" in memory_logger.tags else []
+    found = [point for point in points if point[0] > (resumed_at or 0)]
+    assert found == approx(expected)
+
+
+@pytest.mark.parametrize("skips", [{4}, {4, 5}, {9}, {0, 4, 10}, {14, 17}])
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_step_that_is_left_out_after_its_clip_is_not_measured(memory_logger, every, skips):
+    callbacks = [GradientCallback(every), HistogramCallback(every)]
+    gradients = steps_with_noise(memory_logger, *callbacks, clip=clip_by_name, skips=skips)
+    norms = [(step, float(np.linalg.norm(gradients[step - 1]))) for step in range(every, 21, every)]
+    assert memory_logger.series("gradient_norm/total") == approx(norms)
+    squares = [(step, each.sum_squares) for step, each in memory_logger.series("gradients/bias")]
+    assert squares == approx([(step, float(np.square(gradients[step - 1][-2:]).sum())) for step, _ in squares])
+
+
 @pytest.mark.parametrize("clip", [clip_values_by_attribute, clip_values_by_module, clip_with_norm])
 def test_every_clip_of_torchs_is_seen(memory_logger, clip):
     run_loop(memory_logger, clip, GradientCallback(2))
@@ -448,7 +516,9 @@ def test_a_clip_at_some_steps_alone_hides_no_step(quiet_trainer, memory_logger, 
     assert norms == [(step, pytest.approx(27**0.5)) for step in range(interval, 21, interval)]
     after = memory_logger.series("gradient_norm/clipped")
     assert after == [(step, pytest.approx(0.5 if clips(step) else 27**0.5, rel=1e-5)) for step, _ in norms]
-    assert len(memory_logger.series("gradient_noise_scale")) == len(norms)
+    assert steps(memory_logger, "gradient_noise_scale") == [
+        step for step, _ in norms if step > 1
+    ]  # which has one before
 
 
 def test_a_compiled_clip_is_compiled_once(quiet_trainer, memory_logger):
