@@ -86,6 +86,19 @@ class PufferCallback(Callback):
         if self.gradient_schedule is not None:
             self.gradient_schedule.resume_at(optimizer_steps)
 
+    def gather_state(self, state: dict[str, Any]) -> None:
+        """Add what other ranks know to the state of a checkpoint, which is rank 0's: all ranks call it together.
+
+        Args:
+            state: as ``state_dict`` returned it on this rank; what is changed in it on rank 0 is saved.
+        """
+
+    def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Gather the state of all ranks, unless an exception ends the run: then other ranks may be gone."""
+        if trainer.world_size > 1 and not trainer.interrupted:
+            with Recorder.of(trainer).guard(f"{type(self).__name__}, its part of a checkpoint"):
+                self.gather_state(checkpoint["callbacks"].get(self.state_key, {}))
+
     def open_means(self) -> dict[str, float]:
         """The means so far of intervals that have not ended, by tag, for callbacks with ``reads_every_step``."""
         return {}

@@ -124,17 +124,21 @@ class GradientCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The noise scale's averages, the gradients of a step before one that is measured, and the schedule."""
+        """The noise scale's averages, the gradients of a step before one that is measured, what was measured in this
+        step, and the schedules."""
         kept = {index: each for index, each in self._previous.items() if each[1].numel() <= _MAX_SAVED}
         previous = {index: (count, gradients.cpu()) for index, (count, gradients) in kept.items()}
-        schedule = self.gradient_schedule.state_dict()
-        return {"noise": self._noise.state_dict(), "previous": previous, "schedule": schedule}
+        measured = {index: measures.state_dict() for index, measures in self._measured.items()}
+        own = {"noise": self._noise.state_dict(), "previous": previous, "measured": measured}
+        return own | {"schedule": self.gradient_schedule.state_dict(), "last": self._every.last}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue."""
         self._noise.load_state_dict(state_dict["noise"])
         self._previous = dict(state_dict.get("previous", {}))
+        self._measured = {index: _Measures.of(state) for index, state in state_dict.get("measured", {}).items()}
+        self._every.load(state_dict.get("last"))
         self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
@@ -190,6 +194,18 @@ class _Measures:
         """Add 0-d tensors."""
         self._names.append((kind, list(names)))
         self._numbers += numbers
+
+    def state_dict(self) -> dict[str, Any]:
+        """The numbers, for a checkpoint."""
+        return {"is_clipped": self.is_clipped, "numbers": self.to_host()}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "_Measures":
+        """The numbers of a checkpoint."""
+        measures = cls(is_clipped=state["is_clipped"])
+        for kind, numbers in state["numbers"].items():
+            measures.add(kind, numbers, list(torch.tensor(list(numbers.values()), dtype=torch.float64)))
+        return measures
 
     def to_host(self) -> dict[str, dict[str, float]]:
         """Kind to name to number."""

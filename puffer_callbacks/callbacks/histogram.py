@@ -7,7 +7,7 @@ from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
-from puffer_callbacks.callbacks.kept_rollout import KeptRollout
+from puffer_callbacks.callbacks.kept_rollout import KeptRollout, from_states, to_states
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.call import first_samples
@@ -74,14 +74,14 @@ class HistogramCallback(PufferCallback):
         self.activations = activations
         self.group_by = group_by
         self._selection = Selection(include, exclude)
-        self._reset()
+        self._reset(is_first_rank=True)
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        self._reset()
+        self._reset(is_first_rank=trainer.is_global_zero)
 
-    def _reset(self) -> None:
-        self._rollout = KeptRollout()
+    def _reset(self, *, is_first_rank: bool) -> None:
+        self._rollout, self._is_first_rank = KeptRollout(), is_first_rank
         self._gradients: dict[int, dict[str, Histogram]] = {}
         self._recorded_at: int | None = None
         self._probe: Any = None
@@ -117,7 +117,8 @@ class HistogramCallback(PufferCallback):
         """Keep the rollout where the next firing is near, or log it where the last firing had none."""
         recorder = Recorder.of(trainer)
         at = recorder.counters.optimizer_steps
-        if self._rollout.update(rollout, at=at, next_firing=self._every.next):
+        is_awaited = self._rollout.update(rollout, at=at, next_firing=self._every.next)
+        if is_awaited and trainer.world_size == 1:  # several ranks meet at firings, not at the ends of rollouts
             recorder.record(self._of_rollout(trainer))
 
     def before_optimizer_step(
@@ -166,14 +167,23 @@ class HistogramCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The histograms of the rollout that the interval's end may show, and the schedule of the gradients."""
+        """The histograms that the interval's end may show, those of gradients of this step, and the schedules."""
         schedule = self.gradient_schedule.state_dict() if self.gradient_schedule is not None else None
-        return {"rollout": self._rollout.state_dict(), "schedule": schedule}
+        gradients = {index: to_states(each) for index, each in self._gradients.items()}
+        own = {"rollout": self._rollout.state_dict(), "gradients": gradients}
+        return own | {"schedule": schedule, "last": self._every.last}
+
+    def gather_state(self, state: dict[str, Any]) -> None:
+        """Merge the rollouts of all ranks."""
+        merged = gather_merged(self._rollout.histograms())
+        state["rollout"]["histograms"] = to_states(merged)
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._rollout.load_state_dict(state_dict["rollout"])
+        self._rollout.load_state_dict(state_dict["rollout"], is_first_rank=self._is_first_rank)
+        self._gradients = {index: from_states(each) for index, each in state_dict.get("gradients", {}).items()}
+        self._every.load(state_dict.get("last"))
         if self.gradient_schedule is not None:
             self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 

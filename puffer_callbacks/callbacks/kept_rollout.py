@@ -1,7 +1,7 @@
 """The rollout whose histograms are logged next."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 from weakref import ref
@@ -30,7 +30,7 @@ class KeptRollout:
         self._last: Callable[[], Rollout | None] = _no_rollout
         self._ended_at: int | None = None
         self._is_awaited = False
-        self._resumed: dict[str, Histogram] = {}
+        self._resumed: dict[str, Histogram] | None = None
 
     def update(self, rollout: Rollout, *, at: int, next_firing: int) -> bool:
         """Keep a rollout, or only remember when it ended.
@@ -48,13 +48,13 @@ class KeptRollout:
         steps_between = sys.maxsize if self._ended_at is None else at - self._ended_at
         is_awaited, self._is_awaited = self._is_awaited, False
         is_near = next_firing <= at + 2 * steps_between
-        self._ended_at, self._last, self._resumed = at, ref(rollout), {}
+        self._ended_at, self._last, self._resumed = at, ref(rollout), None
         self._rollout = rollout if is_near or is_awaited else None
         return is_awaited
 
     def await_next(self) -> None:
         """After a firing: where more steps were made of the last rollout than of those before, it was not kept."""
-        self._is_awaited = self._rollout is None and not self._resumed and self._ended_at is not None
+        self._is_awaited = self._rollout is None and self._resumed is None and self._ended_at is not None
 
     def recall(self) -> None:
         """Take the last rollout if it is still in memory, at the end of training."""
@@ -63,7 +63,7 @@ class KeptRollout:
     def histograms(self) -> dict[str, Histogram]:
         """By tag; after a resume, until the next rollout, those of the last one before the checkpoint."""
         if self._rollout is None:
-            return self._resumed
+            return self._resumed or {}
         fields = {name: getattr(self._rollout, name) for name in _FIELDS}
         return Histogram.of_all({f"rollout/{name}": value for name, value in fields.items() if value is not None})
 
@@ -71,18 +71,34 @@ class KeptRollout:
         """The histograms, for a checkpoint: the interval that it cuts in two shows them at its end."""
         histograms: dict[str, Any] = {}
         with suppress(Exception):  # the next firing reports it; a checkpoint is worth more
-            histograms = {tag: to_state(histogram) for tag, histogram in self.histograms().items()}
+            histograms = to_states(self.histograms())
         return {"histograms": histograms, "ended_at": self._ended_at, "is_awaited": self._is_awaited}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint."""
+    def load_state_dict(self, state: dict[str, Any], *, is_first_rank: bool = True) -> None:
+        """Continue from a checkpoint.
+
+        Args:
+            state: of rank 0, with the histograms of all ranks.
+            is_first_rank: whether this is rank 0, which shows them.
+        """
         self._rollout, self._last = None, _no_rollout
         self._ended_at, self._is_awaited = state.get("ended_at"), state.get("is_awaited", False)
-        values = {tag: from_state(packed) for tag, packed in state.get("histograms", {}).items()}
-        self._resumed = {tag: value for tag, value in values.items() if isinstance(value, Histogram)}
+        histograms = state.get("histograms")
+        self._resumed = (from_states(histograms) if is_first_rank else {}) if histograms else None
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_last": _no_rollout}
+
+
+def to_states(histograms: Mapping[str, Histogram]) -> dict[str, Any]:
+    """Histograms by tag, for a checkpoint."""
+    return {tag: to_state(histogram) for tag, histogram in histograms.items()}
+
+
+def from_states(states: Mapping[str, Any]) -> dict[str, Histogram]:
+    """Histograms by tag, of a checkpoint."""
+    values = {tag: from_state(state) for tag, state in states.items()}
+    return {tag: value for tag, value in values.items() if isinstance(value, Histogram)}
 
 
 def _no_rollout() -> None:

@@ -57,15 +57,14 @@ class MetricsCallback(PufferCallback):
 
     def _reset(self) -> None:
         self._sums, self._logged = StepSums(), LoggedValues()
-        self._world_size, self._waits_for_scalars = 1, False
-        self._nonfinite: Counter[str] = Counter()
-        self._latest: dict[str, float] = {}
+        self._world_size, self._is_first_rank, self._waits_for_scalars = 1, True, False
+        self._nonfinite, self._latest = Counter[str](), dict[str, float]()
         self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
         self._reset()
-        self._world_size = trainer.world_size
+        self._world_size, self._is_first_rank = trainer.world_size, trainer.is_global_zero
 
     @guarded
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -173,10 +172,15 @@ class MetricsCallback(PufferCallback):
         own = {"means": self._sums.state_dict(), "latest": dict(self._latest), "nonfinite": dict(self._nonfinite)}
         return own | {"last": self._every.last, "logged": sorted(self._logged.names)}
 
+    def gather_state(self, state: dict[str, Any]) -> None:
+        """Sum the interval so far over ranks."""
+        state["means"] = self._sums.state_over_ranks(self._world_size)
+
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
-        self._sums.load_state_dict(state_dict["means"])
+        if self._is_first_rank:  # which has what all of them had
+            self._sums.load_state_dict(state_dict["means"])
         self._every.load(state_dict.get("last"))
         self._logged.names.update(state_dict.get("logged", ()))
         self._latest, self._nonfinite = dict(state_dict["latest"]), Counter(state_dict["nonfinite"])

@@ -4,6 +4,7 @@ import math
 import sys
 from collections import Counter, deque
 from dataclasses import astuple, replace
+from time import time
 from typing import Any
 
 import torch
@@ -50,13 +51,12 @@ class RolloutCallback(PufferCallback):
     def __init__(self) -> None:
         self._every = Every(1, at_start=True)  # the first after a resume is monitored, whatever the interval
         self._gathers = GatherSchedule()
-        self._reset(world_size=1, is_first_rank=True)
+        self._reset(world_size=1, rank=0)
 
-    def _reset(self, *, world_size: int, is_first_rank: bool) -> None:
-        self._world_size, self._is_first_rank = world_size, is_first_rank
+    def _reset(self, *, world_size: int, rank: int) -> None:
+        self._world_size, self._rank = world_size, rank
         self._unfinished = EpisodeCounter()
         self._every.resume_at(0)
-        self._unrecorded: list[RolloutStatistics] = []
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
@@ -64,7 +64,7 @@ class RolloutCallback(PufferCallback):
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        self._reset(world_size=trainer.world_size, is_first_rank=trainer.is_global_zero)
+        self._reset(world_size=trainer.world_size, rank=trainer.global_rank)
 
     @property
     def state_key(self) -> str:
@@ -72,20 +72,19 @@ class RolloutCallback(PufferCallback):
         return type(self).__qualname__
 
     def resume_at(self, optimizer_steps: int) -> None:
-        """Begin to gather at the first training step."""
+        """Begin to gather at the first training step; rollouts of a checkpoint ended so long before this moment."""
         self._gathers.resume_at(optimizer_steps)
+        loaded = [replace(axes, wall_time=axes.wall_time + time()) for axes, _ in self._pending if axes.wall_time <= 0]
+        self._pending[: len(loaded)] = zip(loaded, (each for _, each in self._pending), strict=False)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log the rollout where there is one process, else keep it for the next training step."""
         recorder = Recorder.of(trainer)
         statistics = RolloutStatistics.of(_with_readable_infos(rollout, recorder), self._unfinished)
-        if trainer.world_size == 1:
-            self._unrecorded.append(statistics)
-            if self._every.fires(self._every.last + 1):
-                self._record(recorder)
-        else:
-            self._pending.append((recorder.counters.axes(), statistics))
+        self._pending.append((recorder.counters.axes(), statistics))
+        if trainer.world_size == 1 and self._every.fires(self._every.last + 1):
+            self._record(recorder)
 
     @property
     def next_step(self) -> int:
@@ -120,24 +119,42 @@ class RolloutCallback(PufferCallback):
             "nonfinite": dict(self._nonfinite),
             "unfinished": self._unfinished.state_dict(),
             "at_one_x": [x, [rollout.to_json() for rollout in rollouts]],
-            "unrecorded": [rollout.to_json() for rollout in self._unrecorded],
+            "pending": self._pending_as_json(since=time()),
             "last_returns": list(self._last_returns),
         }
+
+    def gather_state(self, state: dict[str, Any]) -> None:
+        """Add the rollouts and the unfinished episodes of all ranks."""
+        ranks = gather_json([self._pending_as_json(since=time()), self._unfinished.state_dict()])
+        if ranks is not None:
+            state["pending"] = [rollout for pending, _ in ranks for rollout in pending]
+            state["unfinished"] = [unfinished for _, unfinished in ranks]
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue to count."""
         self._nonfinite = Counter(state_dict["nonfinite"])
         self._last_returns = deque(state_dict.get("last_returns", ()), maxlen=_LAST)
-        if self._is_first_rank and "unfinished" in state_dict:  # which saved its own
-            self._unfinished.load_state_dict(state_dict["unfinished"])
+        self._load_unfinished(state_dict["unfinished"])
+        if self._rank == 0:  # which has what all of them had
             x, rollouts = state_dict["at_one_x"]
             self._at_one_x = (x, [RolloutStatistics.from_json(rollout) for rollout in rollouts])
-            self._unrecorded = [RolloutStatistics.from_json(each) for each in state_dict.get("unrecorded", ())]
+            pending = state_dict.get("pending", ())
+            self._pending = [(Axes(*axes), RolloutStatistics.from_json(rollout)) for axes, rollout in pending]
+
+    def _load_unfinished(self, state: Any) -> None:
+        """Continue the episodes of this rank's environments; those of another number of ranks are rank 0's alone."""
+        ranks = state if isinstance(state, list) else [state]
+        if self._rank < len(ranks) and (self._rank == 0 or len(ranks) == self._world_size):
+            self._unfinished.load_state_dict(ranks[self._rank])
+
+    def _pending_as_json(self, *, since: float = 0.0) -> list[Any]:
+        axes_of = [replace(axes, wall_time=axes.wall_time - since) for axes, _ in self._pending]
+        return [[astuple(axes), each.to_json()] for axes, (_, each) in zip(axes_of, self._pending, strict=True)]
 
     def _record(self, recorder: Recorder) -> None:
         """Log the rollouts since the last row, with those that are in the row already."""
-        fresh, self._unrecorded = self._unrecorded, []
+        fresh, self._pending = [statistics for _, statistics in self._pending], []
         if not fresh:
             return
         x, before = self._at_one_x
@@ -149,8 +166,8 @@ class RolloutCallback(PufferCallback):
 
     def _gather(self, recorder: Recorder) -> None:
         """Pool the rollouts of all ranks on rank 0. Every rank calls this at the same training step."""
-        pending, self._pending = self._pending, []
-        ranks = gather_json([[astuple(axes), statistics.to_json()] for axes, statistics in pending])
+        pending, self._pending = self._pending_as_json(), []
+        ranks = gather_json(pending)
         rows = broadcast_json(None if ranks is None else self._rows([each for rank in ranks for each in rank]))
         self._gathers.gathered(recorder.counters.optimizer_steps, [axes[1] for axes, _ in rows])
         for axes, statistics in rows:  # on every rank, so that all of them monitor the same numbers

@@ -85,6 +85,11 @@ class StepSums:
         sums = {"returned": self._returned.state_dict(), "logged": self._logged.state_dict()}
         return {**sums, "has_logged": self.has_logged}
 
+    def state_over_ranks(self, world_size: int) -> dict[str, Any]:
+        """The totals so far of all ranks, for rank 0 to continue from."""
+        returned, logged = sum_over_ranks(self.peek(), world_size)
+        return {"returned": returned, "logged": logged, "has_logged": self.has_logged}
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint's totals."""
         self._returned.load_state_dict(state["returned"])

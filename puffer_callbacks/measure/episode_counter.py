@@ -73,11 +73,11 @@ class EpisodeCounter:
 
     def state_dict(self) -> dict[str, Any]:
         """The unfinished episodes, for a checkpoint."""
-        return {"returns": torch.from_numpy(self._returns.copy()), "lengths": torch.from_numpy(self._lengths.copy())}
+        return {"returns": self._returns.tolist(), "lengths": self._lengths.tolist()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the unfinished episodes of a checkpoint."""
-        self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
+        self._returns, self._lengths = (np.array(state[name], np.float64) for name in ("returns", "lengths"))
 
 
 def to_numpy(tensor: Tensor | None) -> Floats:
