@@ -14,6 +14,7 @@ from torch import nn
 from torch.optim import optimizer as torch_optimizer
 
 from puffer_callbacks import (
+    GradientCallback,
     HistogramCallback,
     MemoryLogger,
     MetricsCallback,
@@ -588,6 +589,46 @@ def test_a_resumed_loop_continues_counters_and_intervals():
     assert second.series("train/loss") == whole.series("train/loss")[1:]
     steps = [step for step, _ in second.series("weights/0.weight")]
     assert steps == [step for step, _ in whole.series("weights/0.weight")][2:]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 6, 7])
+@pytest.mark.parametrize("after", ["actor", "critic"])
+def test_a_checkpoint_between_an_optimizer_s_step_and_the_loop_s_has_what_was_measured(cut, after):
+    def run(steps, state=None, *, stepped=(), save_after=None):
+        """Train from a step on; of the first one what ``stepped`` names has stepped already."""
+        memory = MemoryLogger()
+        loop = Loop(memory, [Recorder(overhead_budget=1.0), *(each(3) for each in measuring)])
+        nets = {name: nn.Linear(4, 1) for name in ("actor", "critic")}
+        for at, net in enumerate(nets.values()):
+            nn.init.constant_(net.weight, 1.0 + at), nn.init.constant_(net.bias, 0.5)
+        optimizers = {name: torch.optim.SGD(net.parameters(), lr=0.0) for name, net in nets.items()}
+        if state is not None:
+            loop.load_state_dict(state)
+        loop.fit_start(nets, optimizers=list(optimizers.values()))
+        for step in steps:
+            for name, net in nets.items():
+                if step != steps[0] or name not in stepped:
+                    optimizers[name].zero_grad()
+                    net(torch.randn(8, 4, generator=torch.Generator().manual_seed(step))).square().mean().backward()
+                    optimizers[name].step()
+                if save_after == name and step == steps[-1]:
+                    return loop.state_dict()
+            loop.step({"loss": float(step)}, batch=torch.zeros(8))
+        loop.close()
+        return {
+            tag: memory.series(tag) for tag in memory.tags if not tag.startswith(("time/", "throughput", "logging"))
+        }
+
+    measuring = (MetricsCallback, GradientCallback, HistogramCallback)
+    whole = run(range(1, 11))
+    state = run(range(1, cut + 1), save_after=after)
+    resumed = run(range(cut, 11), state, stepped={"actor": ["actor"], "critic": ["actor", "critic"]}[after])
+    assert {"gradient_norm/actor", "gradients/critic.weight", "weights/actor.weight", "gradient_noise_scale"} <= set(
+        whole
+    )
+    for tag, points in whole.items():
+        expected = [(x, pytest.approx(value) if isinstance(value, float) else value) for x, value in points if x >= cut]
+        assert [point for point in resumed.get(tag, []) if point[0] >= cut] == expected, tag
 
 
 def test_a_loop_that_waits_for_its_start_has_the_checkpoint_s_state():
