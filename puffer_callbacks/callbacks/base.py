@@ -94,8 +94,8 @@ class PufferCallback(Callback):
         """
 
     def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """Gather the state of all ranks, unless an exception ends the run: then other ranks may be gone."""
-        if trainer.world_size > 1 and not trainer.interrupted:
+        """Gather the state of all ranks, which Lightning saves together, unless an exception has ended some."""
+        if trainer.world_size > 1 and "callbacks" in checkpoint and not trainer.interrupted:
             with Recorder.of(trainer).guard(f"{type(self).__name__}, its part of a checkpoint"):
                 self.gather_state(checkpoint["callbacks"].get(self.state_key, {}))
 
