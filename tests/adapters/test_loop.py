@@ -6,6 +6,7 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -620,6 +621,28 @@ def test_a_loop_that_goes_on_from_its_own_checkpoint_counts_no_episode_twice(mem
     train(6, 10)
     loop.close()
     assert memory_logger.series("rollout/return_last_100")[-1] == (100, 4.5)  # of 0 to 9
+
+
+def test_the_critic_s_fit_is_the_rollouts_after_a_checkpoint_between_rollout_and_update():
+    values, targets = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[1.0], [3.0], [5.0]])
+    rollout = Rollout(values=values, returns=targets, env_steps=3)
+    loggers, state = [], None
+    for is_second_life in (False, True):
+        loggers.append(MemoryLogger())
+        module = network()
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        loop = Loop(loggers[-1], [RolloutCallback()])
+        if state is not None:
+            loop.load_state_dict(state)
+        loop.fit_start(module)
+        if not is_second_life:
+            loop.rollout_end(rollout)
+            state = pickle.loads(pickle.dumps(loop.state_dict()))
+        update(module, optimizer)
+        loop.update_end({"explained_variance": 0.25})  # a library's own, of other minibatches
+        loop.close()
+    fit = 1 - np.var([0.0, 1.0, 1.0]) / np.var([1.0, 3.0, 5.0])
+    assert [logger.series("diagnostics/explained_variance") for logger in loggers] == 2 * [[(3, pytest.approx(fit))]]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
