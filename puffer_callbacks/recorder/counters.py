@@ -126,12 +126,17 @@ class Counters:
     def state_dict(self) -> dict[str, Any]:
         """The counts, for a checkpoint."""
         each = [counter.steps for counter in self.optimizers.values()] or self._steps_before
-        return {"optimizer_steps": self.optimizer_steps, "env_steps": self.env_steps, "each_optimizer": each}
+        return {
+            "optimizer_steps": self.optimizer_steps,
+            "env_steps": self.env_steps,
+            "first_env_steps": self._continued.first_rise,
+            "each_optimizer": each,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's counts."""
         self._rollout_env_steps = state["env_steps"]
-        self._continued.resume_at(state["env_steps"])
+        self._continued.resume_at(state["env_steps"], first_rise=state.get("first_env_steps"))
         self.continue_at(state["optimizer_steps"] or 0, state.get("each_optimizer", []))
 
     def continue_at(self, optimizer_steps: int, each: Iterable[int] = ()) -> None:
