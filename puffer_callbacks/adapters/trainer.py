@@ -41,7 +41,7 @@ class TrainerAdapter(TrainerAttributes):
         self.optimizers: list[Optimizer] = []
         self.hparams: Mapping[str, Any] = {}
         self.lightning_module: Any = None
-        self.current_epoch = 0
+        self.current_epoch = self._steps_before = 0
         self._module: Any = None
         self._count_env_steps: Callable[[], int] | None = None
         self._watch: OptimizerWatch | None = None
@@ -49,7 +49,6 @@ class TrainerAdapter(TrainerAttributes):
         self._has_no_callbacks = False
         self._loaded: dict[str, Any] = {}
         self._saw_batch = self._rollouts_have_fit = False
-        self._steps_before = 0
 
     @property
     def is_open(self) -> bool:
@@ -215,6 +214,7 @@ class TrainerAdapter(TrainerAttributes):
         else:
             self.end()
 
-    def _add_optimizer(self, optimizer: Optimizer) -> None:
+    def _add_optimizer(self, optimizer: Optimizer, in_mid_step: bool) -> None:
         self.optimizers.append(optimizer)
-        Recorder.of(self).counters.add(optimizer)
+        counters = Recorder.of(self).counters
+        counters.add(optimizer, steps=max(0, counters.optimizer_steps - in_mid_step))
