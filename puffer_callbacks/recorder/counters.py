@@ -93,13 +93,7 @@ class Counters:
         inner = getattr(optimizer, "optimizer", optimizer)  # Lightning and Fabric wrap them
         if not isinstance(inner, Optimizer) or id(inner) in self.optimizers:
             return
-        parameter = first_parameter(inner, self._module)
-        index = known_index(
-            self._known, parameter, self._module, taken={each.index for each in self.optimizers.values()}
-        )
-        if index == len(self._known):
-            self._known.append(KnownOptimizer(parameter, self.optimizer_steps if steps is None else steps))
-        known = KnownOptimizer(parameter, self._known[index].steps)
+        index, known = self._recall(inner, steps=steps)
         counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, known)
         counter.last_at = self.optimizer_steps
         self.looked_at_from = 0
@@ -166,6 +160,15 @@ class Counters:
         self.optimizer_steps, self._known = optimizer_steps, list(known)
         for optimizer in optimizers:
             self.add(optimizer)
+
+    def _recall(self, optimizer: Optimizer, *, steps: int | None) -> tuple[int, KnownOptimizer]:
+        """The index of an optimizer and what the run knows of it; a new one is entered."""
+        parameter = first_parameter(optimizer, self._module)
+        taken = {counter.index for counter in self.optimizers.values()}
+        index = known_index(self._known, parameter, self._module, taken=taken)
+        if index == len(self._known):
+            self._known.append(KnownOptimizer(parameter, self.optimizer_steps if steps is None else steps))
+        return index, KnownOptimizer(parameter, self._known[index].steps)
 
     def _with_steps(self) -> list[KnownOptimizer]:
         """The optimizers of the run by their index, at their present steps; those that were not met again, too."""
