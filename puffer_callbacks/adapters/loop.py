@@ -91,7 +91,8 @@ class Loop(TrainerAdapter):
             module: the module in training, plain or wrapped (``torch.compile``, DDP, Fabric); or a mapping of
                 several, and of tensors that an optimizer steps: ``{"actor": actor, "log_alpha": log_alpha}``.
             hparams: the configuration: a mapping, ``Namespace`` or dataclass, nested at will.
-            optimizers: those to follow, one or several; left out, those of the module are found.
+            optimizers: those to follow, one or several; left out, those of the module are found, in the order of
+                its parameters. List them where several hold the same parameters: only your order is known then.
             env_steps: a function that returns the environment steps so far; left out, they are the module's
                 ``env_steps`` or else the last rollout's.
             global_step: optimizer steps so far, of a model that was trained before without this loop.

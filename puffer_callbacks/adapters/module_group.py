@@ -30,6 +30,7 @@ class ModuleGroup(nn.Module):
 
     def __init__(self, members: Mapping[str, Any]) -> None:
         super().__init__()
+        self._listed = list(members)
         for name, member in members.items():
             if isinstance(member, nn.Module):
                 self.add_module(name, unwrap(member))
@@ -38,6 +39,13 @@ class ModuleGroup(nn.Module):
             else:
                 given = f"got {name!r}: {type(member).__name__}"
                 raise TypeError(f"fit_start: expected modules and tensors to train, {given}")
+
+    def listed_parameters(self) -> list[Tensor]:
+        """All parameters, member by member as they were listed: torch puts a module's own before those of its parts."""
+        members = [getattr(self, name) for name in self._listed]
+        return [
+            each for member in members for each in (member.parameters() if isinstance(member, nn.Module) else [member])
+        ]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the first module: the actor, as pictures and videos need it."""

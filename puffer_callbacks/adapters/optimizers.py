@@ -11,11 +11,14 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from puffer_callbacks.adapters.hook_calls import OptimizerHooks
+from puffer_callbacks.adapters.module_group import ModuleGroup
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 
 
 def optimizers_of(module: nn.Module) -> list[Optimizer]:
-    """The living optimizers that hold a parameter of the module.
+    """The living optimizers that hold a parameter of the module, in the order of its parameters.
+
+    The order in which they were made is not known to Python; nor is one of those that hold the same parameters.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -23,10 +26,12 @@ def optimizers_of(module: nn.Module) -> list[Optimizer]:
         >>> optimizers_of(layer) == [optimizer]
         True
     """
-    parameters = {id(parameter) for parameter in module.parameters()}
+    listed = module.listed_parameters() if isinstance(module, ModuleGroup) else module.parameters()
+    order = {id(parameter): at for at, parameter in enumerate(listed)}
     alive = [each for each in gc.get_objects() if issubclass(type(each), Optimizer)]
     # Fabric's wrapper has no parameter groups of its own
-    return [each for each in alive if "param_groups" in vars(each) and _parameters(each) & parameters]
+    found = [each for each in alive if "param_groups" in vars(each) and _parameters(each) & order.keys()]
+    return sorted(found, key=lambda each: sorted(order[held] for held in _parameters(each) & order.keys()))
 
 
 def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
@@ -46,13 +51,13 @@ def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
 class OptimizerWatch:
     """Calls back at the steps of a module's optimizers.
 
-    An optimizer that was not listed is found at its first step. A training step is over when one of its
-    optimizers steps again without a call of ``step_reported`` between the two. So of several optimizers, in
-    whichever order they step, the busiest sets the pace.
+    An optimizer that was not listed is found at its first step, with all others that are there by then. A training
+    step is over when one of its optimizers steps again without a call of ``step_reported`` between the two. So of
+    several optimizers, in whichever order they step, the busiest sets the pace.
 
     Args:
         module: the module whose optimizers they are.
-        found: called with an optimizer that was not listed.
+        found: called with an optimizer that was not listed, and whether another has stepped in this training step.
         step_end: called when a training step is over that was not reported.
     """
 
@@ -60,9 +65,10 @@ class OptimizerWatch:
         self,
         module: nn.Module,
         *,
-        found: Callable[[Optimizer], None],
+        found: Callable[[Optimizer, bool], None],
         step_end: Callable[[], None],
     ) -> None:
+        self._module = module
         self._parameters = {id(parameter) for parameter in module.parameters()}
         self._found, self._step_end = found, step_end
         self._hooks: OptimizerHooks | None = None
@@ -122,8 +128,10 @@ class OptimizerWatch:
 
     def _on_new_optimizer(self, optimizer: Optimizer) -> None:
         if _parameters(optimizer) & self._parameters:
-            self._add(optimizer)
-            self._found(optimizer)
+            for each in optimizers_of(self._module):
+                if each not in self._owned:
+                    self._add(each)
+                    self._found(each, self.has_unreported_step)
         else:
             self._foreign.add(optimizer)
 

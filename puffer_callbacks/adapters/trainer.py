@@ -41,15 +41,14 @@ class TrainerAdapter(TrainerAttributes):
         self.optimizers: list[Optimizer] = []
         self.hparams: Mapping[str, Any] = {}
         self.lightning_module: Any = None
-        self.current_epoch = 0
+        self.current_epoch = self._steps_before = 0
         self._module: Any = None
         self._count_env_steps: Callable[[], int] | None = None
         self._watch: OptimizerWatch | None = None
         self._recorder: Any = None
         self._has_no_callbacks = False
         self._loaded: dict[str, Any] = {}
-        self._saw_batch = self._rollouts_show_fit = False
-        self._steps_before = 0
+        self._saw_batch = self._rollouts_have_fit = False
 
     @property
     def is_open(self) -> bool:
@@ -95,10 +94,11 @@ class TrainerAdapter(TrainerAttributes):
         self._steps_before, self.should_stop = global_step, False
         self._module, self.lightning_module, self._saw_batch = module, as_lightning_module(module, self), False
         self._recorder = Recorder.of(self)  # joins the callbacks where there is none yet
-        self._watch = OptimizerWatch(module, found=self._add_optimizer, step_end=self._unreported_step)
+        self._watch = OptimizerWatch(module, found=self._add_optimizer, step_end=lambda: self.step_end({}))
         self.call_hook("setup", "fit")
         loaded, self._loaded = self._loaded, {}
         load_callback_states(self.callbacks, loaded)
+        self._rollouts_have_fit = loaded.get("rollouts_have_fit", False)
         self.call_hook("on_fit_start")
         self.call_hook("on_train_start")
         self._has_no_callbacks = self.callbacks == [self._recorder]
@@ -124,15 +124,14 @@ class TrainerAdapter(TrainerAttributes):
         """A library's own update is over, of which these are the metrics."""
         metrics = dict(metrics)
         fit = metrics.pop("explained_variance", None)
-        if fit is not None and not self._rollouts_show_fit:  # as a metric it would be the mean over an interval
+        if fit is not None and not self._shows_fit():  # as a metric it would be the mean over an interval
             Recorder.of(self).record(to_floats({"diagnostics/explained_variance": fit}))
         self.step_end(metrics)
 
     def see_rollout(self, rollout: Rollout) -> None:
         """Note what the callbacks learn from a rollout, before they are given it."""
         Recorder.of(self).counters.see_rollout(rollout)
-        has_fit = rollout.values is not None and rollout.returns is not None
-        self._rollouts_show_fit = has_fit and any(isinstance(each, RolloutCallback) for each in self.callbacks)
+        self._rollouts_have_fit = rollout.values is not None and rollout.returns is not None
         if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
             self.first_batch({"observations": rollout.observations[0]})
 
@@ -152,7 +151,7 @@ class TrainerAdapter(TrainerAttributes):
         if self._loaded:  # it waits for the start
             return dict(self._loaded)
         self.call_hook("on_save_checkpoint", {})
-        return callback_states(self.callbacks)
+        return {**callback_states(self.callbacks), "rollouts_have_fit": self._rollouts_have_fit}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint; before ``fit_start``.
@@ -181,6 +180,10 @@ class TrainerAdapter(TrainerAttributes):
                 self.call_hook("on_exception", error)
             finally:
                 self._finalize("failed")
+
+    def _shows_fit(self) -> bool:
+        """Whether the critic's fit is computed from the rollouts."""
+        return self._rollouts_have_fit and any(isinstance(each, RolloutCallback) for each in self.callbacks)
 
     def _detach(self) -> bool:
         """Remove every hook; returns whether a fit was open."""
@@ -211,9 +214,7 @@ class TrainerAdapter(TrainerAttributes):
         else:
             self.end()
 
-    def _add_optimizer(self, optimizer: Optimizer) -> None:
+    def _add_optimizer(self, optimizer: Optimizer, in_mid_step: bool) -> None:
         self.optimizers.append(optimizer)
-        Recorder.of(self).counters.add(optimizer)
-
-    def _unreported_step(self) -> None:
-        self.step_end({})
+        counters = Recorder.of(self).counters
+        counters.add(optimizer, steps=max(0, counters.optimizer_steps - in_mid_step))

@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 
 from puffer_callbacks.adapters.loop import Loop
+from puffer_callbacks.adapters.running_methods import locals_of
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
 
@@ -38,8 +39,9 @@ class TransformersCallback(TrainerCallback):
     What the trainer logs stands under ``train/<name>``, so TRL's ``reward``, ``kl``, ``entropy``,
     ``clip_ratio/…``, ``frac_reward_zero_std`` and ``sampling/…`` have the names that all algorithms share; what
     it evaluates, under ``eval/<name>``. Intervals are in optimizer steps. Weights and gradients are seen as
-    everywhere, and training is the same, bit for bit. Each checkpoint of the trainer holds the callbacks' state. A
-    callback that sets ``trainer.should_stop`` ends the training.
+    everywhere, and training is the same, bit for bit. Each checkpoint of the trainer holds the callbacks' state, and a
+    trainer that resumes from it, in whatever folder, continues it. A callback that sets ``trainer.should_stop`` ends
+    the training.
 
     The trainer does not inform callbacks of an exception; ``with TransformersCallback(…) as callback:`` around
     ``train`` does.
@@ -63,9 +65,8 @@ class TransformersCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
         """Begin the fit, or continue that of a checkpoint."""
         self.loop.close()
-        saved = _checkpoint(args, state)
-        if saved.exists():
-            self.loop.load_state_dict(torch.load(saved, weights_only=True))
+        if state.global_step:
+            self._resume(self._resumed_folder() or _folder(args, state))
         model, optimizer = trainer["model"], trainer.get("optimizer")
         known = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
         settings = {**args.to_dict(), "model": _config(model)}
@@ -97,7 +98,7 @@ class TransformersCallback(TrainerCallback):
         with recorder.guard("TransformersCallback, its part of a checkpoint"):
             kept = self.loop.state_dict()
             if state.is_world_process_zero:
-                torch.save(kept, _checkpoint(args, state))
+                torch.save(kept, _folder(args, state) / _CHECKPOINT)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
         """End the fit."""
@@ -112,6 +113,20 @@ class TransformersCallback(TrainerCallback):
     ) -> None:
         self._finish_step()
         self.loop.__exit__(kind, error, trace)
+
+    def _resume(self, folder: Path) -> None:
+        saved = folder / _CHECKPOINT
+        if saved.exists():
+            self.loop.load_state_dict(torch.load(saved, weights_only=True))
+        else:
+            expected = f"expected {saved}, which is not there; steps continue, and intervals begin anew"
+            Recorder.of(self.loop).faults.report("TransformersCallback", expected)
+
+    def _resumed_folder(self) -> Path | None:
+        """The folder that ``train`` was given or has found: transformers passes it to no callback."""
+        running = locals_of(lambda owner: self in getattr(getattr(owner, "callback_handler", None), "callbacks", ()))
+        folder = running.get("resume_from_checkpoint")
+        return Path(folder) if isinstance(folder, str | PathLike) else None
 
     def _pass_on_stop(self, control: Any) -> None:
         if self.loop.should_stop:
@@ -143,8 +158,8 @@ def split_logs(logs: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, Sc
     return metrics, evaluated
 
 
-def _checkpoint(args: Any, state: Any) -> Path:
-    return Path(args.output_dir, f"checkpoint-{state.global_step}", _CHECKPOINT)
+def _folder(args: Any, state: Any) -> Path:
+    return Path(args.output_dir, f"checkpoint-{state.global_step}")
 
 
 def _config(model: Any) -> Mapping[str, Any]:

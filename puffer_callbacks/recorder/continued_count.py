@@ -5,7 +5,8 @@ class ContinuedCount:
     """Continues a count from a checkpoint, also where what counts begins anew.
 
     Lightning's checkpoints hold parameters and buffers: an attribute such as ``env_steps`` begins at 0 after a resume,
-    unless the module saves it.
+    unless the module saves it. Whether it does shows where the count first moves: one that was restored, be it after
+    the start, is not below the checkpoint's.
 
     Example:
         >>> count = ContinuedCount()
@@ -17,26 +18,36 @@ class ContinuedCount:
 
     def __init__(self) -> None:
         self._saved: int | None = None
-        self._first: int | None = None
+        self._start: int | None = None
         self._offset = 0
+        self.first_rise: int | None = None
+        """How far the count first rose in the run; one that begins anew as a rule rises as far again."""
 
-    def resume_at(self, saved: int | None) -> None:
+    def resume_at(self, saved: int | None, *, first_rise: int | None = None) -> None:
         """Continue at a checkpoint's count."""
-        self._saved, self._offset = saved, 0
+        self._saved, self._offset, self.first_rise = saved, 0, first_rise
 
     def start(self, count: int | None) -> None:
         """Training begins at this count; ``None`` where it is not known before the first rollout."""
-        self._first = count
+        self._start = count
 
     def of(self, count: int) -> int:
         """The continued count."""
         if self._saved is not None:
-            if count == self._first:
+            if count == self._start:
                 return self._saved
             self._offset, self._saved = self._offset_at(count, self._saved), None
+        if self.first_rise is None and count != self._start:
+            self.first_rise = count - (self._start or 0)
         return count + self._offset
 
     def _offset_at(self, count: int, saved: int) -> int:
-        if self._first is None:
-            return saved if count < saved else 0
-        return 0 if count == saved else saved - self._first  # the module may restore its count late
+        return 0 if self._is_restored(count, saved) else saved - (self._start or 0)
+
+    def _is_restored(self, count: int, saved: int) -> bool:
+        """Whether what counts has the checkpoint's count, which it may have taken after the start."""
+        if self._start is not None and self._start > saved:  # of a later point in the same process
+            return count < self._start
+        if count == saved:  # or a count that begins anew has come as far as the checkpoint's, which was its first
+            return saved != self.first_rise
+        return count > saved

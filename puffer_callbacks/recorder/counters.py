@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.recorder.continued_count import ContinuedCount
+from puffer_callbacks.recorder.known_optimizers import KnownOptimizer, first_parameter, known_index
 from puffer_callbacks.values.scalars import Scalar
 
 
@@ -18,11 +19,12 @@ class OptimizerCounter:
     Args:
         index: its place among the run's optimizers.
         optimizer: a torch optimizer.
-        steps: steps before this run, after a resume.
+        known: what it is known by after a resume, and its steps before.
     """
 
-    def __init__(self, index: int, optimizer: Optimizer, steps: int = 0) -> None:
-        self.index, self.optimizer, self.steps = index, optimizer, steps
+    def __init__(self, index: int, optimizer: Optimizer, known: KnownOptimizer) -> None:
+        self.index, self.optimizer = index, optimizer
+        self.parameter, self.steps = known.parameter, known.steps
         self.looked_at_from = 0
         """The optimizer step of the run from which on this optimizer is looked at, one or more before its gradients
         are measured."""
@@ -67,7 +69,7 @@ class Counters:
         """By the identity of the torch optimizer."""
         self.looked_at_from = 0
         """The first optimizer step of the run from which on one of them is looked at."""
-        self._steps_before: list[int] = []
+        self._known: list[KnownOptimizer] = []
         self._handles: list[Any] = []
         self._module: Any = None
         self._rollout_env_steps: int | None = None
@@ -81,14 +83,18 @@ class Counters:
         for optimizer in optimizers:
             self.add(optimizer)
 
-    def add(self, optimizer: Any) -> None:
-        """Count the steps of one more optimizer; anything but a torch optimizer is passed over."""
+    def add(self, optimizer: Any, *, steps: int | None = None) -> None:
+        """Count the steps of one more optimizer; anything but a torch optimizer is passed over.
+
+        Args:
+            optimizer: a torch optimizer, wrapped or not.
+            steps: where one that the run does not know begins; left out, at the run's steps.
+        """
         inner = getattr(optimizer, "optimizer", optimizer)  # Lightning and Fabric wrap them
         if not isinstance(inner, Optimizer) or id(inner) in self.optimizers:
             return
-        index = len(self.optimizers)
-        before = self._steps_before[index] if index < len(self._steps_before) else self.optimizer_steps
-        counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, before)
+        index, known = self._recall(inner, steps=steps)
+        counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, known)
         counter.last_at = self.optimizer_steps
         self.looked_at_from = 0
         self._handles.append(inner.register_step_post_hook(self._post_hook(counter)))
@@ -103,10 +109,9 @@ class Counters:
 
     def unwatch(self) -> None:
         """Release the module and the optimizers; the counts stay."""
-        self._steps_before = [counter.steps for counter in self.optimizers.values()] or self._steps_before
-        self.optimizers, self.learning_rates, self._module = {}, {}, None
-        while self._handles:
-            self._handles.pop().remove()
+        self._known = self._with_steps()
+        self._release()
+        self._module = None
 
     def see_rollout(self, rollout: Any) -> None:
         """Take the total from a rollout, for a module without ``env_steps``."""
@@ -125,27 +130,57 @@ class Counters:
 
     def state_dict(self) -> dict[str, Any]:
         """The counts, for a checkpoint."""
-        each = [counter.steps for counter in self.optimizers.values()] or self._steps_before
-        return {"optimizer_steps": self.optimizer_steps, "env_steps": self.env_steps, "each_optimizer": each}
+        known = self._with_steps()
+        return {
+            "optimizer_steps": self.optimizer_steps,
+            "env_steps": self.env_steps,
+            "first_env_steps": self._continued.first_rise,
+            "each_optimizer": [each.steps for each in known],
+            "parameters": [each.parameter for each in known],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint's counts."""
         self._rollout_env_steps = state["env_steps"]
-        self._continued.resume_at(state["env_steps"])
-        self.continue_at(state["optimizer_steps"] or 0, state.get("each_optimizer", []))
+        self._continued.resume_at(state["env_steps"], first_rise=state.get("first_env_steps"))
+        steps = state.get("each_optimizer", [])
+        parameters = state.get("parameters", [None] * len(steps))
+        known = [KnownOptimizer(*each) for each in zip(parameters, steps, strict=True)]
+        self.continue_at(state["optimizer_steps"] or 0, known)
 
-    def continue_at(self, optimizer_steps: int, each: Iterable[int] = ()) -> None:
+    def continue_at(self, optimizer_steps: int, known: Iterable[KnownOptimizer] = ()) -> None:
         """Continue at this count of optimizer steps.
 
         Args:
             optimizer_steps: of the run.
-            each: of each optimizer; the run's where it is missing.
+            known: the optimizers that the run knows, by their index; others begin at the run's steps.
         """
-        self.optimizer_steps, self._steps_before = optimizer_steps, list(each)
-        for counter in self.optimizers.values():
-            known = counter.index < len(self._steps_before)
-            counter.steps = self._steps_before[counter.index] if known else optimizer_steps
-            counter.last_at = optimizer_steps
+        optimizers = [counter.optimizer for counter in self.optimizers.values()]
+        self._release()
+        self.optimizer_steps, self._known = optimizer_steps, list(known)
+        for optimizer in optimizers:
+            self.add(optimizer)
+
+    def _recall(self, optimizer: Optimizer, *, steps: int | None) -> tuple[int, KnownOptimizer]:
+        """The index of an optimizer and what the run knows of it; a new one is entered."""
+        parameter = first_parameter(optimizer, self._module)
+        taken = {counter.index for counter in self.optimizers.values()}
+        index = known_index(self._known, parameter, self._module, taken=taken)
+        if index == len(self._known):
+            self._known.append(KnownOptimizer(parameter, self.optimizer_steps if steps is None else steps))
+        return index, KnownOptimizer(parameter, self._known[index].steps)
+
+    def _with_steps(self) -> list[KnownOptimizer]:
+        """The optimizers of the run by their index, at their present steps; those that were not met again, too."""
+        counters = {counter.index: counter for counter in self.optimizers.values()}
+        present = {at: KnownOptimizer(each.parameter, each.steps) for at, each in counters.items()}
+        return [present.get(at, known) for at, known in enumerate(self._known)]
+
+    def _release(self) -> None:
+        """Count no optimizer any more."""
+        self.optimizers, self.learning_rates = {}, {}
+        while self._handles:
+            self._handles.pop().remove()
 
     def _post_hook(self, counter: OptimizerCounter) -> Callable[..., None]:
         name = "learning_rate" if counter.index == 0 else f"learning_rate/{counter.index}"

@@ -1,4 +1,5 @@
 import copy
+import gc
 import pickle
 import subprocess
 import sys
@@ -6,6 +7,7 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -661,6 +663,136 @@ def test_a_loop_that_goes_on_from_its_own_checkpoint_counts_no_episode_twice(mem
     train(6, 10)
     loop.close()
     assert memory_logger.series("rollout/return_last_100")[-1] == (100, 4.5)  # of 0 to 9
+
+
+def actor_and_critic(logger, upto, *, since=0, state=None, made="before", between=lambda: None):
+    """An actor that steps every second time, with a rate of 0.25, and a critic that steps each time, with 0.5."""
+    networks = {"actor": network(), "critic": network()}
+    loop = Loop(logger, [Recorder(overhead_budget=1.0), MetricsCallback(1)])
+    if state is not None:
+        loop.load_state_dict(state)
+
+    def make(name, lr):
+        return torch.optim.SGD(networks[name].parameters(), lr=lr)
+
+    if made == "after":
+        loop.fit_start(networks)
+    optimizers = {"actor": make("actor", 0.25)}
+    between()
+    optimizers["critic"] = make("critic", 0.5)
+    if made == "before":
+        loop.fit_start(networks)
+    for at in range(since, upto):
+        for name in ("actor", "critic") if at % 2 == 0 else ("critic",):
+            update(networks[name], optimizers[name])
+        loop.step({"loss": float(at)})
+    state = pickle.loads(pickle.dumps(loop.state_dict()))
+    loop.close()
+    return state
+
+
+@pytest.mark.parametrize("made", ["before", "after"])
+@pytest.mark.parametrize("collects", [False, True])
+def test_which_optimizer_is_which_depends_on_no_garbage_collector_and_no_resume(made, collects):
+    between = gc.collect if collects else lambda: None  # as Python itself may at any time
+    first, second = MemoryLogger(), MemoryLogger()
+    state = actor_and_critic(first, 5, made=made)
+    end = actor_and_critic(second, 12, since=5, state=state, made=made, between=between)
+    counters = end["Recorder"]["counters"]
+    assert (counters["optimizer_steps"], counters["each_optimizer"]) == (12, [6, 12])
+    assert second.series("train/loss")[-7:] == [(at + 1, float(at)) for at in range(5, 12)]
+    for logger in (first, second):
+        assert {rate for _, rate in logger.series("train/learning_rate")} == {0.25}
+        assert {rate for _, rate in logger.series("train/learning_rate/1")} == {0.5}
+
+
+def test_found_optimizers_come_in_the_order_in_which_modules_and_tensors_are_listed():
+    log_alpha, actor = torch.zeros(1, requires_grad=True), network()
+    rates = {id(actor): 0.25, id(log_alpha): 0.5}
+    alpha = torch.optim.SGD([log_alpha], lr=rates[id(log_alpha)])
+    policy = torch.optim.SGD(actor.parameters(), lr=rates[id(actor)])
+    with Loop(None, [MetricsCallback(1)]) as loop:
+        loop.fit_start({"actor": actor, "log_alpha": log_alpha})
+        assert loop.optimizers == [policy, alpha]
+        loop.fit_start({"log_alpha": log_alpha, "actor": actor})
+        assert loop.optimizers == [alpha, policy]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_an_optimizer_that_is_made_in_the_middle_of_a_run_adds_no_step(last):
+    networks, steps = {"actor": network(), "critic": network()}, []
+    actor = torch.optim.SGD(networks["actor"].parameters(), lr=0.1)
+    with Loop(None, [MetricsCallback(1)]) as loop:
+        loop.fit_start(networks)
+        optimizers = {"actor": actor}
+        for at in range(6):
+            if at == 3:
+                critic = torch.optim.SGD(networks["critic"].parameters(), lr=0.1)
+                optimizers = {"actor": actor, "critic": critic} if last else {"critic": critic, "actor": actor}
+            for name, optimizer in optimizers.items():
+                update(networks[name], optimizer)
+            loop.step({"loss": 1.0})
+            steps.append(Recorder.of(loop).counters.optimizer_steps)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_optimizer_that_takes_over_from_another_goes_on_at_the_run_s_steps():
+    module, steps = network(), []
+    with Loop(None, [MetricsCallback(1)]) as loop:
+        loop.fit_start(module)
+        for at in range(6):
+            if at % 2 == 0:
+                optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+            update(module, optimizer)
+            loop.step({"loss": 1.0})
+            steps.append(Recorder.of(loop).counters.optimizer_steps)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("rollouts", [1, 3])
+@pytest.mark.parametrize("restored", ["before", "after the start", "never"])
+def test_environment_steps_go_on_wherever_a_loop_restores_its_count(restored, rollouts):
+    state, series = None, []
+    for is_second_life in (False, True):
+        saved, logger = 16 * rollouts * is_second_life, MemoryLogger()
+        collected = saved if restored == "before" else 0
+        module = network()
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        loop = Loop(logger, [MetricsCallback(1)])
+        if state is not None:
+            loop.load_state_dict(state)
+        loop.fit_start(module, env_steps=lambda: collected)  # noqa: B023
+        collected = 0 if restored == "never" else saved
+        for _ in range(rollouts):
+            collected += 16
+            update(module, optimizer)
+            loop.step({"loss": 1.0})
+        state = pickle.loads(pickle.dumps(loop.state_dict()))
+        loop.close()
+        series.append([step for step, _ in logger.series("time/env_steps")])
+    assert series[1][-rollouts:] == [16 * at for at in range(rollouts + 1, 2 * rollouts + 1)]
+
+
+def test_the_critic_s_fit_is_the_rollouts_after_a_checkpoint_between_rollout_and_update():
+    values, targets = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[1.0], [3.0], [5.0]])
+    rollout = Rollout(values=values, returns=targets, env_steps=3)
+    loggers, state = [], None
+    for is_second_life in (False, True):
+        loggers.append(MemoryLogger())
+        module = network()
+        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+        loop = Loop(loggers[-1], [RolloutCallback()])
+        if state is not None:
+            loop.load_state_dict(state)
+        loop.fit_start(module)
+        if not is_second_life:
+            loop.rollout_end(rollout)
+            state = pickle.loads(pickle.dumps(loop.state_dict()))
+        update(module, optimizer)
+        loop.update_end({"explained_variance": 0.25})  # a library's own, of other minibatches
+        loop.close()
+    fit = 1 - np.var([0.0, 1.0, 1.0]) / np.var([1.0, 3.0, 5.0])
+    assert [logger.series("diagnostics/explained_variance") for logger in loggers] == 2 * [[(3, pytest.approx(fit))]]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

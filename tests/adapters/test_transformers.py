@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import MemoryLogger, PufferCallback, Recorder, adapters, default_callbacks
+from puffer_callbacks.faults import PufferWarning
 from tests.support.reading import tensorboard_scalars
 
 transformers = pytest.importorskip("transformers")
@@ -93,11 +94,22 @@ def test_a_resumed_trainer_continues_the_series(memory_logger, tmp_path):
     assert steps(memory_logger, "time/optimizer_steps")[0] >= 6
 
 
+def test_a_trainer_with_another_output_folder_continues_from_the_checkpoint_s(memory_logger, tmp_path):
+    whole, first = MemoryLogger(), MemoryLogger()
+    options = {"save_strategy": "steps", "save_steps": 6}
+    make_trainer(tmp_path / "whole", [recorded(whole, metrics=4)]).train()
+    make_trainer(tmp_path / "first", [recorded(first, metrics=4)], **options, max_steps=6).train()
+    trainer = make_trainer(tmp_path / "second", [recorded(memory_logger, metrics=4)], **options)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "first" / "checkpoint-6"))
+    assert memory_logger.series("train/loss") == [point for point in whole.series("train/loss") if point[0] > 6]
+
+
 def test_a_checkpoint_without_our_state_continues_at_its_step(memory_logger, tmp_path):
     options = {"save_strategy": "steps", "save_steps": 6}
     make_trainer(tmp_path, [], **options, max_steps=6).train()
     trainer = make_trainer(tmp_path, [recorded(memory_logger, metrics=2)], **options)
-    trainer.train(resume_from_checkpoint=True)
+    with pytest.warns(PufferWarning, match=r"expected .*checkpoint-6.puffer_callbacks.pt, which is not there"):
+        trainer.train(resume_from_checkpoint=True)
     assert steps(memory_logger, "train/loss") == [8, 10, 12]
 
 

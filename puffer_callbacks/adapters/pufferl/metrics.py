@@ -1,8 +1,6 @@
 """PuffeRL's losses and its log, under the names that all algorithms share."""
 
-import sys
-from collections.abc import Callable, Mapping
-from types import FrameType
+from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.values.scalars import Scalar, as_scalar
@@ -31,25 +29,3 @@ def unlogged_scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
     """
     own = {tag: as_scalar(value) for tag, value in logs.items() if tag.startswith(_OWN)}
     return {tag: value for tag, value in own.items() if value is not None}
-
-
-def locals_of(is_owner: Callable[[Any], bool]) -> Mapping[str, Any]:
-    """The local variables of the running method whose ``self`` is the owner; empty where none runs.
-
-    Args:
-        is_owner: whether an object is the one.
-
-    Example:
-        >>> class Trainer:
-        ...     def train(self):
-        ...         losses = {"policy_loss": 0.5}
-        ...         return locals_of(lambda owner: owner is self)["losses"]
-        >>> Trainer().train()
-        {'policy_loss': 0.5}
-    """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        if "self" in frame.f_code.co_varnames and is_owner(frame.f_locals.get("self")):
-            return frame.f_locals
-        frame = frame.f_back
-    return {}

@@ -51,6 +51,7 @@ class RslRlBridge:
         self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self._runner: Any = None
         self._rollouts = StorageRollouts()
+        self._left_at: list[int] | None = None
         self._env_steps = 0
         self._undo: list[Callable[[], object]] = []
 
@@ -78,6 +79,7 @@ class RslRlBridge:
         if runner is not self._runner:
             self.detach()
             self._runner, self._env_steps = runner, 0
+            self._rollouts, self._left_at = StorageRollouts(), None
             self._undo.append(wrap_method(runner, "learn", self._learn))
         return runner
 
@@ -90,17 +92,28 @@ class RslRlBridge:
             self._runner = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps beside the model: counters, intervals, open means; all so far is flushed."""
-        return {"env_steps": self._env_steps, "callbacks": self.loop.state_dict()}
+        """What a checkpoint keeps beside the model: counters, intervals, open means, the finished episodes of a rollout
+        that it cuts short, and the episodes under way; all so far is flushed."""
+        return {
+            "env_steps": self._env_steps,
+            "callbacks": self.loop.state_dict(),
+            "episodes": self._rollouts.state_dict(),
+            "episode_lengths": self._left_at if self._runner is None else _episode_lengths(self._runner.env),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint; after ``attach`` and before ``learn``.
+
+        Episodes under way continue where the environments stand at the episode lengths of the checkpoint; those of
+        environments that begin anew, as in another process, are dropped.
 
         Raises:
             RuntimeError: if a run is being recorded already.
         """
         self.loop.load_state_dict(state["callbacks"])
-        self._env_steps = state["env_steps"]
+        self._env_steps, self._left_at = state["env_steps"], state.get("episode_lengths")
+        self._rollouts = StorageRollouts()
+        self._rollouts.load_state_dict(state.get("episodes", {}))
 
     def _unwrap(self, keep: int) -> None:
         while len(self._undo) > keep:
@@ -108,6 +121,7 @@ class RslRlBridge:
 
     def _learn(self, learn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._begin()
+        runner = self._runner
         wrapped = len(self._undo)
         self._undo.append(wrap_method(self._runner.alg, "process_env_step", self._process_env_step))
         self._undo.append(wrap_method(self._runner.alg, "update", self._update))
@@ -119,6 +133,7 @@ class RslRlBridge:
             raise
         finally:
             self._unwrap(wrapped)
+            self._left_at = _episode_lengths(runner.env)
         self.loop.close()
         return result
 
@@ -126,7 +141,8 @@ class RslRlBridge:
         runner, alg = self._runner, self._runner.alg
         steps = runner.cfg.get("num_steps_per_env", 0) * runner.env.num_envs * self.loop.world_size
         self._env_steps = max(self._env_steps, runner.current_learning_iteration * steps)
-        self._rollouts = StorageRollouts()
+        if self._left_at is None or self._left_at != _episode_lengths(runner.env):
+            self._rollouts.begin_episodes()  # those under way are not the ones that were
         owners = [alg, *(getattr(alg, name, None) for name in _MODULES)]
         optimizers = [each for owner in owners if isinstance(each := getattr(owner, "optimizer", None), Optimizer)]
         self.loop.fit_start(_modules(alg), runner.cfg, optimizers=optimizers, env_steps=lambda: self._env_steps)
@@ -160,6 +176,12 @@ def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
     """
     scalars = {_SHARED.get(name, f"{name}_loss"): as_scalar(value) for name, value in losses.items()}
     return {name: value for name, value in scalars.items() if value is not None}
+
+
+def _episode_lengths(env: Any) -> list[int] | None:
+    """Steps so far in the episodes under way, as the environments count them."""
+    lengths = getattr(env, "episode_length_buf", None)
+    return None if lengths is None else lengths.tolist()
 
 
 def _modules(alg: Any) -> dict[str, nn.Module]:

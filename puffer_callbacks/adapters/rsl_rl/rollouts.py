@@ -2,13 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from puffer_callbacks.measure.episode_counter import EpisodeCounter
+from puffer_callbacks.measure.episode_counter import EpisodeCounter, Floats
 from puffer_callbacks.rollout import Rollout
 
 
@@ -24,6 +26,11 @@ class StorageRollouts:
         self._rewards: list[Tensor] = []
         self._dones: list[Tensor] = []
         self._infos: dict[str, list[Tensor]] = defaultdict(list)
+        self._before: tuple[Floats, Floats] = (np.zeros(0), np.zeros(0))
+
+    def begin_episodes(self) -> None:
+        """The environments begin anew: their unfinished episodes are none."""
+        self._counter = EpisodeCounter()
 
     def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any]) -> None:
         """Add a step: rewards [N], dones [N], and the environments' own numbers."""
@@ -44,8 +51,9 @@ class StorageRollouts:
             return None
         rewards, dones = torch.stack(self._rewards), torch.stack(self._dones).bool()
         infos = {name: torch.cat(values) for name, values in self._infos.items()}
+        returns, lengths = self._finished(self._counter)
         self._rewards, self._dones, self._infos = [], [], defaultdict(list)
-        returns, lengths = self._counter.finished(Rollout(rewards=rewards, dones=dones))
+        self._before = (np.zeros(0), np.zeros(0))
         episodes = Rollout(
             episode_returns=torch.from_numpy(returns),
             episode_lengths=torch.from_numpy(lengths),
@@ -53,6 +61,26 @@ class StorageRollouts:
             env_steps=env_steps,
         )
         return episodes if storage is None else replace(episodes, rewards=rewards, dones=dones, **_stored(storage))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """For a checkpoint: the episodes under way, and those that have finished since the last rollout."""
+        counter = deepcopy(self._counter)
+        finished = dict(zip(("finished_returns", "finished_lengths"), self._finished(counter), strict=True))
+        return {**counter.state_dict(), **{name: torch.from_numpy(each) for name, each in finished.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a checkpoint, or from none."""
+        if state:
+            self._counter.load_state_dict(state)
+            self._before = (state["finished_returns"].numpy(), state["finished_lengths"].numpy())
+
+    def _finished(self, counter: EpisodeCounter) -> tuple[Floats, Floats]:
+        """Returns and lengths of the episodes since the last rollout, counted by this counter."""
+        if not self._rewards:
+            return self._before
+        counted = counter.finished(Rollout(rewards=torch.stack(self._rewards), dones=torch.stack(self._dones)))
+        returns, lengths = (np.concatenate(pair) for pair in zip(self._before, counted, strict=True))
+        return returns, lengths
 
 
 def _stored(storage: Any) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class SB3Bridge(BaseCallback):
         self.rollout_steps = rollout_steps
         self._collector: RolloutCollector | None = None
         self._episodes: list[dict[str, float]] = []
+        self._last_obs: Any = None
         self._guard: AbstractContextManager[Any] = nullcontext()
         self._tap = _LoggerTap(self.loop)
         self._updates: Any = None
@@ -101,8 +102,10 @@ class SB3Bridge(BaseCallback):
 
     def _on_training_start(self) -> None:
         self.close()
-        model = self.model
+        model, previous = self.model, self._collector
         self._collector = collector_for(model, rollout_steps=self.rollout_steps)
+        if previous is not None and self._last_obs is getattr(model, "_last_obs", None):  # not reset since
+            self._collector.continue_episodes(previous)
         self._collector.load_episodes(self._episodes)
         self._episodes = []
         self._logger = model.logger
@@ -153,6 +156,7 @@ class SB3Bridge(BaseCallback):
         if self.loop.is_open:
             self._finish_update()
             self._emit(last=True)
+            self._last_obs = getattr(self.model, "_last_obs", None)
             if self._tap in self._logger.output_formats:
                 self._logger.output_formats.remove(self._tap)
 

@@ -47,6 +47,11 @@ class FinishedEpisodes:
         self._reported, self._rewards, self._dones = [], [], []
         return episode_fields(episodes)
 
+    def continue_count(self, previous: "FinishedEpisodes") -> None:
+        """Continue to count where another has left off; ``Monitor`` does so itself."""
+        if self._counter is not None and previous._counter is not None:
+            self._counter = previous._counter
+
     def load(self, episodes: Iterable[Mapping[str, float]]) -> None:
         """Begin with a checkpoint's."""
         self._reported = [dict(episode) for episode in episodes]

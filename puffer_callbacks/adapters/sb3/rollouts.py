@@ -34,6 +34,10 @@ class RolloutCollector(ABC):
         """Begin with the episodes that finished before a checkpoint, in the rollout that it cut short."""
         self._episodes.load(episodes)
 
+    def continue_episodes(self, previous: "RolloutCollector") -> None:
+        """Go on with the unfinished episodes of an earlier ``learn``, after which no environment was reset."""
+        self._episodes.continue_count(previous._episodes)
+
     def finished_episodes(self) -> list[dict[str, float]]:
         """The episodes that no rollout has had yet, for a checkpoint."""
         return self._episodes.state()

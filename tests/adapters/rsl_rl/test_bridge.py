@@ -165,3 +165,62 @@ def test_a_rollout_without_a_step_is_none():
 def test_another_object_gets_one_clear_error():
     with pytest.raises(TypeError, match=r"attach: expected an rsl_rl runner, got dict, which has no alg, env"):
         RslRlBridge(MemoryLogger(), default_callbacks()).attach({})
+
+
+def ended_in(first):
+    """Lengths and returns of the episodes that end in a rollout, from the arithmetic of the environments."""
+    ended = [
+        (5 + env, (5 + env) * (env + 1.0))
+        for env in range(ENVS)
+        for at in range(first, first + STEPS)
+        if (at + 1) % (5 + env) == 0
+    ]
+    return sorted(ended)
+
+
+def episodes(rollout):
+    return sorted(zip(rollout.episode_lengths.tolist(), rollout.episode_returns.tolist(), strict=True))
+
+
+def test_an_episode_goes_on_over_the_parts_of_a_run():
+    spy = Spy()
+    runner = RslRlBridge(None, [spy]).attach(make_runner())
+    for _ in range(3):
+        runner.learn(1)
+    assert [episodes(rollout) for rollout in spy.rollouts] == [ended_in(at * STEPS) for at in range(3)]
+
+
+@pytest.mark.parametrize("same_environments", [True, False])
+def test_a_checkpoint_s_episodes_go_on_in_their_own_environments_alone(same_environments):
+    runner, first, spy = make_runner(), RslRlBridge(None, []), Spy()
+    first.attach(runner).learn(1)
+    state = first.state_dict()
+    first.detach()
+    second = RslRlBridge(None, [spy])
+    runner = second.attach(runner if same_environments else make_runner())
+    second.load_state_dict(state)
+    runner.learn(1)
+    assert episodes(spy.rollouts[0]) == ended_in(STEPS if same_environments else 0)
+
+
+def test_episodes_begin_anew_where_the_environments_were_reset_between_two_parts():
+    spy = Spy()
+    runner = RslRlBridge(None, [spy]).attach(make_runner())
+    runner.learn(1)
+    runner.env.episode_length_buf.zero_()
+    runner.learn(1)
+    assert episodes(spy.rollouts[1]) == ended_in(0)
+
+
+def test_a_checkpoint_within_a_rollout_keeps_its_finished_episodes():
+    states, spy = [], Spy()
+    bridge = RslRlBridge(None, [])
+    runner = bridge.attach(make_runner())
+    compute_returns = runner.alg.compute_returns
+    runner.alg.compute_returns = lambda obs: states.append(bridge.state_dict()) or compute_returns(obs)
+    runner.learn(1)
+    resumed = RslRlBridge(None, [spy])
+    other = resumed.attach(make_runner())
+    resumed.load_state_dict(states[0])
+    other.learn(1)
+    assert episodes(spy.rollouts[0]) == sorted(2 * ended_in(0))  # before the checkpoint, and in new environments

@@ -166,3 +166,13 @@ def test_a_checkpoint_within_a_rollout_keeps_the_episodes_that_finished_in_it(mo
     model.learn(32, callback=resumed)
     assert episodes.lengths == [7.0] * (50 // 7 - 32 // 7 + 32 // 7)
     assert episodes.returns == episodes.lengths
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_an_unmonitored_episode_goes_on_in_a_learn_that_resets_nothing(again):
+    episodes, env = Episodes(), DummyVecEnv([Sevens])
+    model = sb3.PPO("MlpPolicy", env, n_steps=16, batch_size=16, n_epochs=1, device="cpu")
+    bridge = SB3Bridge(None, [episodes])
+    for first in (True, False):
+        model.learn(16, callback=bridge, reset_num_timesteps=first or again)
+    assert episodes.lengths == [7] * 4  # in 32 steps, or in twice 16

@@ -1,0 +1,51 @@
+"""Which optimizer is which after a resume."""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from torch import nn
+from torch.optim import Optimizer
+
+
+class KnownOptimizer(NamedTuple):
+    """What a run knows of an optimizer that it may meet again."""
+
+    parameter: str | None
+    """The module's first parameter that it holds; ``None`` where it holds none, as with sharded ones."""
+    steps: int
+    """Its steps so far."""
+
+
+def first_parameter(optimizer: Optimizer, module: Any) -> str | None:
+    """The name of the module's first parameter that an optimizer holds.
+
+    Example:
+        >>> import torch
+        >>> layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+        >>> first_parameter(torch.optim.SGD(layers[1].parameters(), lr=0.1), layers)
+        '1.weight'
+    """
+    if not isinstance(module, nn.Module):
+        return None
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return next((name for name, each in module.named_parameters() if id(each) in held), None)
+
+
+def known_index(known: Sequence[KnownOptimizer], parameter: str | None, module: Any, *, taken: Collection[int]) -> int:
+    """The index of the optimizer that begins with this parameter, or the next one where the run does not know it.
+
+    Several that begin with one parameter come in the order in which they are met; an optimizer whose parameters have
+    other names now, or had none, is the first of those whose parameters are gone.
+
+    Args:
+        known: those of the run.
+        parameter: the first parameter of the optimizer.
+        module: the module in training.
+        taken: the indices of those that were met already.
+    """
+    free = [at for at in range(len(known)) if at not in taken]
+    same = [at for at in free if known[at].parameter == parameter]
+    if same or not free:
+        return same[0] if same else len(known)
+    names = {name for name, _ in module.named_parameters()} if isinstance(module, nn.Module) else set()
+    return next((at for at in free if known[at].parameter not in names), len(known))
