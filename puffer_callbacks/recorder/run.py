@@ -80,7 +80,7 @@ class Run:
         self.stop()
         if self.row_log is not None:
             self.steps = TrainingSteps(self, self.row_log, trainer, pl_module)
-            self.row_log.start(self.counters.axes(), elapsed=self._elapsed)
+            self.row_log.start(self.counters.axes(), elapsed=self._elapsed, ended_at=self._ended_at)
         self.stopwatch.restart()  # what it costs to open a backend is no share of a step
         self.budget.restart()
 
@@ -170,6 +170,12 @@ class Run:
             "elapsed": self._seconds(row_log),
             "budget": self.budget.state_dict(),
         }
+
+    @property
+    def _ended_at(self) -> Axes | None:
+        """Where an earlier fit of the run ended."""
+        counters = self._ended.get("counters")
+        return None if counters is None else Axes(counters["env_steps"], counters["optimizer_steps"], 0.0)
 
     def _seconds(self, row_log: RowLog) -> float:
         return self._elapsed if row_log.on_hold else row_log.elapsed(self.counters.axes())
