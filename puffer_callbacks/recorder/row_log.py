@@ -48,7 +48,7 @@ class RowLog:
         self._early: list[tuple[Mapping[str, Value], Axes]] = []
 
     def start(self, axes: Axes, *, elapsed: float = 0.0, ended_at: Axes | None = None) -> None:
-        """Begin to train, after ``elapsed`` seconds of training before a resume, or an earlier fit up to ``ended_at``."""
+        """Begin to train, after ``elapsed`` seconds before a resume, or after an earlier fit up to ``ended_at``."""
         before = 0.0 if self._axes is None else self.elapsed(self._axes)
         if self._resume_after is None and ended_at and self.x(axes) < self.x(ended_at):  # a count that begins anew
             self._last = None

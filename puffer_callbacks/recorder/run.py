@@ -11,6 +11,7 @@ from puffer_callbacks.faults import Faults
 from puffer_callbacks.overhead.budget import Budget
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.overhead.stopwatch import Stopwatch
+from puffer_callbacks.recorder.configured_optimizers import ConfiguredOptimizers
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.recorder.training_steps import TrainingSteps
@@ -32,6 +33,8 @@ class Run:
         self.token = object()
         """Identifies this run; a copy of it identifies none."""
         self.budget, self.counters, self.stopwatch = Budget(overhead_budget), Counters(self._handle), Stopwatch()
+        self.configured = ConfiguredOptimizers()
+        """What the optimizers were configured with."""
         self.row_log: RowLog | None = None
         """The rows, while the run is open."""
         self.steps: TrainingSteps | None = None
@@ -144,6 +147,7 @@ class Run:
         if self.row_log is not None:
             self.counters.load_state_dict(state["counters"])
             self.budget.load_state_dict(state.get("budget", {}))
+            self.configured.load_state_dict(state.get("configured", []))
             self._elapsed = state["elapsed"]
             self.row_log.load_state_dict(state["row_log"], elapsed=self._elapsed)
 
@@ -169,6 +173,7 @@ class Run:
             "row_log": row_log.state_dict(),
             "elapsed": self._seconds(row_log),
             "budget": self.budget.state_dict(),
+            "configured": self.configured.state_dict(),
         }
 
     @property
