@@ -171,7 +171,7 @@ class HealthCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The series so far, the troubles, and the number of rollouts."""
+        """The series so far, the troubles, and the rollouts: how many, and what the last are known by."""
         return {"monitor": self._monitor.state_dict(), "looks": self._looks.state_dict()}
 
     @guarded_state

@@ -119,25 +119,26 @@ class HyperparametersCallback(PufferCallback):
 
 
 def run_settings(trainer: Any, pl_module: Any) -> dict[str, Setting]:
-    """The flat configuration of a run, as it stands."""
+    """The flat configuration of a run; of optimizers as the run began with them."""
     settings: dict[str, Setting] = {}
     for owner in (getattr(trainer, "datamodule", None), pl_module):
         if not hasattr(owner, "_hparams_initial") or getattr(owner, "_log_hyperparams", True):
             settings |= flat_settings(getattr(owner, "hparams", None) or {})  # else save_hyperparameters(logger=False)
-    for at, optimizer in enumerate(trainer.optimizers):
+    run = Recorder.of(trainer).run
+    has_begun = bool(run.counters.optimizer_steps or trainer.global_step)
+    for at, groups in enumerate(run.configured.read(trainer.optimizers, has_begun=has_begun)):
         prefix = "optimizer/" if at == 0 else f"optimizer/{at}/"
-        settings[f"{prefix}name"] = type(optimizer).__name__
-        settings |= _optimizer_settings(optimizer, prefix)
+        settings[f"{prefix}name"] = type(trainer.optimizers[at]).__name__
+        settings |= _optimizer_settings(groups, prefix)
     known = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
     return settings | flat_settings(known, "trainer/")
 
 
-def _optimizer_settings(optimizer: Any, prefix: str) -> dict[str, Setting]:
+def _optimizer_settings(groups: list[dict[str, Setting]], prefix: str) -> dict[str, Setting]:
     """What the first parameter group is trained with, and what other groups have instead."""
-    first, *others = [{**optimizer.defaults, **group} for group in optimizer.param_groups] or [optimizer.defaults]
-    settings = flat_settings({name: first[name] for name in optimizer.defaults}, prefix)
+    first, *others = groups
+    settings = {f"{prefix}{name}": value for name, value in first.items()}
     for at, group in enumerate(others, start=1):
-        named = flat_settings({name: group[name] for name in optimizer.defaults}, prefix)
-        own = {name: value for name, value in named.items() if value != settings.get(name)}
-        settings |= {f"{prefix}group_{at}/{name.removeprefix(prefix)}": value for name, value in own.items()}
+        own = {name: value for name, value in group.items() if value != first.get(name)}
+        settings |= {f"{prefix}group_{at}/{name}": value for name, value in own.items()}
     return settings

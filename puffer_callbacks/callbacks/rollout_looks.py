@@ -98,12 +98,14 @@ class RolloutLooks:
             self._cannot_pass = True
             return {}
 
-    def state_dict(self) -> dict[str, int]:
-        """The numbers of rollouts and looks."""
-        return {"rollouts": self.rollouts, "candidates": self._candidates, "looks": self._schedule.looks}
+    def state_dict(self) -> dict[str, Any]:
+        """The numbers of rollouts and looks, and what rollouts are known by."""
+        counts = {"rollouts": self.rollouts, "candidates": self._candidates, "looks": self._schedule.looks}
+        return counts | self._collector.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue to count."""
+        self._collector.load_state_dict(state)
         self.rollouts, self._candidates = state["rollouts"], state["candidates"]
         self._schedule.looks = state["looks"]
         self._every.resume_at(self.rollouts)

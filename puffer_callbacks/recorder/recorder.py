@@ -108,7 +108,6 @@ class Recorder(Callback):
         with self.guard("Recorder"):
             if stage == "fit":
                 self.open_writers(trainer, pl_module)
-                self.run.hold()
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Start to count: the optimizers are there."""
@@ -197,7 +196,7 @@ class Recorder(Callback):
         trainer.callbacks = [*others[:at], self, *others[at:]]  # a new list: Lightning may be iterating over the old
 
     def open_writers(self, trainer: Any, pl_module: Any) -> None:
-        """Open the writers of a run, if they are not open."""
+        """Open the writers of a run, if they are not open; rows wait for its start."""
         is_same = self._trainer is not None and self._trainer() is trainer
         if self.is_open and is_same:
             return
@@ -206,6 +205,7 @@ class Recorder(Callback):
             self._begin_run(trainer)
         self.counters.watch(pl_module, ())
         self.run.open(trainer.loggers if trainer.is_global_zero else (), x_axis=self.x_axis)
+        self.run.hold()
 
     def open_in_mid_run(self, trainer: Any, pl_module: Any) -> None:
         """Begin to record where the trainer is already running: in mid-fit, or in validation or test alone."""

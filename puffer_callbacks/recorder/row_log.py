@@ -47,17 +47,17 @@ class RowLog:
         self._latest: dict[str, float] = {}
         self._early: list[tuple[Mapping[str, Value], Axes]] = []
 
-    def start(self, axes: Axes, *, elapsed: float = 0.0) -> None:
-        """Begin to train, after ``elapsed`` seconds of training before a resume."""
+    def start(self, axes: Axes, *, elapsed: float = 0.0, ended_at: Axes | None = None) -> None:
+        """Begin to train, after ``elapsed`` seconds before a resume, or after an earlier fit up to ``ended_at``."""
         before = 0.0 if self._axes is None else self.elapsed(self._axes)
-        self._time.start(axes, elapsed=elapsed)
+        if self._resume_after is None and ended_at and self.x(axes) < self.x(ended_at):  # a count that begins anew
+            self._last = None
+        self._time.start(self._axis.after(self._last, axes), elapsed=elapsed)
         if self._axes is not None:  # a checkpoint's row keeps its seconds of training
             self._set_open_row(self._time.at(self._axes, elapsed=before))
         self.on_hold = False
         if self._resume_after is not None:
             self._open(axes)
-        elif self._last is not None and self.x(axes) < self._last:  # a fit whose count begins anew
-            self._last = None
 
     def elapsed(self, axes: Axes) -> float:
         """Seconds of training, those before a resume included."""
@@ -178,7 +178,7 @@ class RowLog:
             self._axis.choose(axis)
             first = self._early[0][1] if self._early else axes
             if self._resume_after is None:
-                self.backends.begin(self.x(first))
+                self.backends.begin(max(self.x(first), self._last or 0))
             else:
                 self.backends.resume(self._resume_after)
             early, self._early = self._early, []

@@ -11,6 +11,7 @@ from puffer_callbacks.faults import Faults
 from puffer_callbacks.overhead.budget import Budget
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.overhead.stopwatch import Stopwatch
+from puffer_callbacks.recorder.configured_optimizers import ConfiguredOptimizers
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.recorder.training_steps import TrainingSteps
@@ -32,6 +33,8 @@ class Run:
         self.token = object()
         """Identifies this run; a copy of it identifies none."""
         self.budget, self.counters, self.stopwatch = Budget(overhead_budget), Counters(self._handle), Stopwatch()
+        self.configured = ConfiguredOptimizers()
+        """What the optimizers were configured with."""
         self.row_log: RowLog | None = None
         """The rows, while the run is open."""
         self.steps: TrainingSteps | None = None
@@ -80,7 +83,7 @@ class Run:
         self.stop()
         if self.row_log is not None:
             self.steps = TrainingSteps(self, self.row_log, trainer, pl_module)
-            self.row_log.start(self.counters.axes(), elapsed=self._elapsed)
+            self.row_log.start(self.counters.axes(), elapsed=self._elapsed, ended_at=self._ended_at)
         self.stopwatch.restart()  # what it costs to open a backend is no share of a step
         self.budget.restart()
 
@@ -144,6 +147,7 @@ class Run:
         if self.row_log is not None:
             self.counters.load_state_dict(state["counters"])
             self.budget.load_state_dict(state.get("budget", {}))
+            self.configured.load_state_dict(state.get("configured", []))
             self._elapsed = state["elapsed"]
             self.row_log.load_state_dict(state["row_log"], elapsed=self._elapsed)
 
@@ -169,7 +173,14 @@ class Run:
             "row_log": row_log.state_dict(),
             "elapsed": self._seconds(row_log),
             "budget": self.budget.state_dict(),
+            "configured": self.configured.state_dict(),
         }
+
+    @property
+    def _ended_at(self) -> Axes | None:
+        """Where an earlier fit of the run ended."""
+        counters = self._ended.get("counters")
+        return None if counters is None else Axes(counters["env_steps"], counters["optimizer_steps"], 0.0)
 
     def _seconds(self, row_log: RowLog) -> float:
         return self._elapsed if row_log.on_hold else row_log.elapsed(self.counters.axes())

@@ -29,7 +29,7 @@ NEEDED = {
 ROLLOUTS_AND_PICTURES = {"RolloutCallback", "ImageCallback", "AttentionCallback", "VideoCallback"}
 NOT_FOR = {
     "transformers": ROLLOUTS_AND_PICTURES | {"all"},
-    "rsl_rl": {"AttentionCallback", "VideoCallback", "PlasticityCallback", "all"},
+    "rsl_rl": {"AttentionCallback", "VideoCallback", "all"},
 }
 """Callbacks that need what a trainer does not have: rollouts, a batch to probe with, an environment's id."""
 PAIRS = [(trainer, *case) for trainer in TRAINERS for case in CASES if case[0] not in NOT_FOR.get(trainer, ())]

@@ -1,5 +1,6 @@
 """HealthCallback in real fits."""
 
+import copy
 import dataclasses
 import math
 import re
@@ -8,12 +9,20 @@ import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from puffer_callbacks import HealthCallback, PufferCallback, default_callbacks
+from puffer_callbacks import (
+    HealthCallback,
+    MemoryLogger,
+    MetricsCallback,
+    PufferCallback,
+    Recorder,
+    default_callbacks,
+)
+from puffer_callbacks.adapters import Loop
 from puffer_callbacks.callbacks.flight_recorder import FlightRecorder
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.runs import diagnose_run, read_run
 from puffer_callbacks.values import Alert
-from tests.support.models import Supervised, losses
+from tests.support.models import Supervised, losses, random_rollout
 from tests.support.reading import accumulator
 from tests.support.regression import Regression
 
@@ -276,3 +285,60 @@ def test_a_loss_without_rollouts_is_checked_too(quiet_trainer, tmp_path):
     assert [finding.rule for finding in health.findings] == ["nonfinite_values"]
     (saved,) = tmp_path.rglob("nonfinite_step_3.pt")
     assert torch.load(saved, weights_only=False)["nonfinite"] == ["loss"]
+
+
+def looped(since, until, state=None, *, same_data=False, save_at=None):
+    """The life of an annealed loop from one step to another: its logger, its callback, and a checkpoint of it."""
+    torch.manual_seed(0)
+    net, logger, health = torch.nn.Linear(4, 2), MemoryLogger(), HealthCallback(flight_recorder=False)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: max(1 - at / 70, 0.02))
+    loop = Loop(logger, [Recorder(overhead_budget=1.0), MetricsCallback(1), health])
+    if state is not None:
+        for part, of_part in zip((net, optimizer, schedule, loop), state, strict=True):
+            part.load_state_dict(of_part)
+    env_steps, saved = 16 * since, None
+    loop.fit_start(net, {"gamma": 0.99}, env_steps=lambda: env_steps)
+    for at in range(since, until):
+        rollout = random_rollout(at % 2 if same_data else at, env_steps)
+        env_steps = rollout.env_steps
+        loop.rollout_end(rollout)
+        optimizer.zero_grad()
+        (net(rollout.observations.flatten(0, 1)) - 1).square().mean().backward()
+        optimizer.step()
+        schedule.step()
+        loop.step({"policy_loss": 1.0})
+        if at + 1 == save_at:
+            saved = copy.deepcopy([part.state_dict() for part in (net, optimizer, schedule, loop)])
+    loop.close()
+    return logger, health, saved
+
+
+def test_a_schedule_that_was_resumed_is_no_other_than_configured(capsys):
+    _, _, state = looped(0, 63, save_at=63)
+    _, whole, _ = looped(0, 64)
+    _, resumed, _ = looped(63, 64, state)
+    assert not [f.rule for each in (whole, resumed) for f in each.findings if f.rule == "schedule_not_applied"]
+
+
+@pytest.mark.parametrize("checkpoint", [8, 32])
+def test_a_rollout_that_came_before_the_checkpoint_is_known_after_it(capsys, checkpoint):
+    tag = "diagnostics/repeated_rollout"
+    _, _, state = looped(0, checkpoint, same_data=True, save_at=checkpoint)
+    whole, _, _ = looped(0, 64, same_data=True)
+    resumed, _, _ = looped(checkpoint, 64, state, same_data=True)
+    after = [point for point in resumed.series(tag) if point[0] > 16 * checkpoint]
+    assert after == [point for point in whole.series(tag) if point[0] > 16 * checkpoint]
+    assert after[0][1] == 1.0
+
+
+def test_a_checkpoint_of_an_earlier_version_is_loaded(capsys):
+    _, _, state = looped(0, 8, save_at=8)
+    of_loop = state[-1]["callbacks"] if "callbacks" in state[-1] else state[-1]
+    for key, of_callback in of_loop.items():
+        if key.startswith("Recorder"):
+            del of_callback["configured"]
+        if key.startswith("HealthCallback"):
+            del of_callback["looks"]["seen"]
+    logger, _, _ = looped(8, 20, state)
+    assert logger.series("diagnostics/repeated_rollout")

@@ -16,9 +16,11 @@ from puffer_callbacks import (
     ConsoleLogger,
     Hyperparameters,
     HyperparametersCallback,
+    MemoryLogger,
     MetricsCallback,
     RolloutCallback,
 )
+from puffer_callbacks.adapters import Loop
 from tests.support.models import Agent, Supervised, losses
 from tests.support.reading import accumulator, tensorboard_events
 
@@ -433,3 +435,53 @@ def test_what_the_user_keeps_from_loggers_is_not_logged(quiet_trainer, memory_lo
     fit(quiet_trainer, memory_logger, module)
     assert not [name for name in settings_of(memory_logger) if "cluster" in name]
     assert settings_of(memory_logger)["optimizer/lr"] == 0.1
+
+
+@pytest.mark.parametrize("scheduled", [False, True], ids=["by hand", "by a scheduler"])
+def test_a_loop_that_anneals_shows_the_configured_rate_after_a_resume_and_in_a_second_fit(scheduled):
+    def life(loop, net, optimizer):
+        loop.fit_start(net, {"gamma": 0.9})
+        for at in range(3):
+            net(torch.ones(1, 2)).sum().backward()
+            optimizer.step()
+            loop.step({"loss": 1.0})
+            if scheduled:
+                schedule.step()
+            else:
+                optimizer.param_groups[0]["lr"] = 0.1 * 0.5 ** (at + 1)
+        state = loop.state_dict(), optimizer.state_dict()
+        loop.close()
+        return state
+
+    net = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    first, second = MemoryLogger(), MemoryLogger()
+    loop = Loop(first, [HyperparametersCallback()])
+    of_loop, of_optimizer = life(loop, net, optimizer)
+    life(loop, net, optimizer)
+    resumed = Loop(second, [HyperparametersCallback()])
+    resumed.load_state_dict(of_loop)
+    again = torch.optim.SGD(net.parameters(), lr=0.1)
+    again.load_state_dict(of_optimizer)
+    life(resumed, net, again)
+    assert optimizer.param_groups[0]["lr"] < 0.05
+    shown = [value.settings["optimizer/lr"] for each in (first, second) for _, value in each.series("hyperparameters")]
+    assert shown == [0.1] * 6  # as each fit begins and as it ends
+
+
+def test_a_fit_that_is_resumed_shows_the_rate_before_its_schedule(quiet_trainer, memory_logger, tmp_path):
+    class Scheduled(Supervised):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.1)]
+
+    path = tmp_path / "last.ckpt"
+    trainer = quiet_trainer(callbacks=[HyperparametersCallback()])
+    trainer.fit(Scheduled(losses(1.0, 2.0)))
+    trainer.save_checkpoint(path)
+    module = Scheduled(losses(*[1.0] * 4))
+    callbacks = [HyperparametersCallback(), MetricsCallback(1)]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks, max_epochs=2).fit(module, ckpt_path=path)
+    assert settings_of(memory_logger)["optimizer/lr"] == 0.1
+    assert memory_logger.series("train/learning_rate")[0][1] == pytest.approx(0.01)

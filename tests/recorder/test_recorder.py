@@ -224,6 +224,39 @@ def test_fit_twice_with_one_trainer_goes_on(quiet_trainer, memory_logger):
     assert len(recorders(trainer)) == 1
 
 
+@pytest.mark.parametrize("evaluate", [["test"], ["validate"], ["test", "validate", "test"]])
+def test_what_is_logged_between_two_fits_stands_at_points_of_its_own(quiet_trainer, memory_logger, evaluate):
+    """The count stands still there, and a point of the x axis is one row."""
+
+    class Tested(Agent):
+        def test_step(self, batch, batch_idx):
+            log(self, {"own/test": 10.0 * self.step + batch_idx})
+
+        validation_step = test_step
+
+        def test_dataloader(self):
+            return range(2)
+
+        val_dataloader = test_dataloader
+
+    trainer = quiet_trainer(logger=memory_logger, callbacks=default_callbacks(metrics=2), limit_val_batches=0)
+    module = Tested(losses(*range(16)))
+    module.train_dataloader = lambda: range(8)
+    trainer.fit(module)
+    trainer.limit_val_batches = 2
+    for name in evaluate:
+        getattr(trainer, name)(module, verbose=False)
+    trainer.limit_val_batches = 0
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module)
+    between = [33 + at for at in range(len(evaluate))]
+    assert memory_logger.series("own/test") == [(step, 80.5) for step in between]
+    for tag in ("time/env_steps", "time/elapsed", "time/optimizer_steps", "logging/overhead_pct"):
+        assert [step for step, _ in memory_logger.series(tag)] == [16, 32, *between, 48, 64], tag
+    assert [step for step, _ in memory_logger.series("train/loss")] == [16, 32, 48, 64]
+    assert [step for step, _ in memory_logger.series("throughput/sps")] == [16, 32, 48, 64]  # no step was made there
+
+
 @pytest.mark.parametrize("listed", [True, False])
 def test_callbacks_used_again_with_a_new_trainer_begin_anew(quiet_trainer, listed):
     callbacks = [*default_callbacks(metrics=2, histograms=4), *([Recorder()] if listed else [])]

@@ -132,32 +132,50 @@ def test_two_loggers_of_one_folder_go_on_each_by_itself(tmp_path):
     assert series["train/loss"] == tensorboard_series(tmp_path / "whole")["train/loss"]
 
 
-def test_wandb_goes_on_by_its_id(whole, tmp_path, monkeypatch):
+def wandb_points(folder, monkeypatch, *lives, x_axis):
+    """The points of each tag that the lives of one W&B run have logged, pictures and histograms without their value."""
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    x_axis, in_tensorboard, _ = whole
-
-    def life(**arguments):
-        fit(tmp_path, WandbLogger(save_dir=str(tmp_path), id="one", offline=True), x_axis=x_axis, **arguments)
+    axis, points = "time/env_steps" if x_axis == "auto" else "time/optimizer_steps", {}
+    for at, life in enumerate(lives):
+        fit(folder, WandbLogger(save_dir=str(folder), id="one", offline=True), x_axis=x_axis, **life)
         wandb.finish()
         wandb.teardown()  # which waits for the file to be written
+        (last,) = set((folder / "wandb").glob("offline-run-*-one*")) - set((folder / "wandb").glob("*-one-1"))
+        last = last.rename(last.with_name(f"offline-run-20200101_00000{at}-one-1"))  # the second run of a second
+        for row in read_history(last / "run-one.wandb"):
+            if "time/elapsed" in row:  # not Lightning's, to which W&B adds the axis
+                for tag, value in row.items():
+                    points.setdefault(tag.removesuffix("._type"), []).append((int(row[axis]), json.loads(value)))
+    return points
 
-    life(ends_after=9)
-    (first,) = (tmp_path / "wandb").glob("offline-run-*-one")
-    first.rename(first.with_name("offline-run-20200101_000000-one-1"))  # as W&B calls the second one of a second
-    life(resume=7)
-    axis = "time/env_steps" if x_axis == "auto" else "time/optimizer_steps"
-    rows = [
-        {tag: json.loads(value) for tag, value in row.items()}
-        for path in sorted(tmp_path.glob("wandb/offline-run-*/run-one.wandb"))
-        for row in read_history(path)
-    ]
-    rows = [row for row in rows if "time/elapsed" in row]  # not Lightning's, to which W&B adds the axis
-    for tag in ("own/fifth", "rollout/return_mean", "train/loss", axis):
-        steps = [int(row[axis]) for row in rows if tag in row]
-        assert rises(steps), tag
-    # a life that ended cut an interval short, so its row stays where the next life's has more behind it
-    assert {int(row[axis]) for row in rows} >= {step for step, _ in in_tensorboard[axis]}
+
+@pytest.mark.parametrize(("checkpoint", "end"), [(7, 9), (10, 13), (14, 14), (12, 12)])
+def test_wandb_goes_on_by_its_id(whole, tmp_path, monkeypatch, checkpoint, end):
+    """It keeps what it has: the interval that an end cut short. What it never had is added to the last row."""
+    x_axis, in_tensorboard, _ = whole
+    found = wandb_points(tmp_path, monkeypatch, {"ends_after": end}, {"resume": checkpoint}, x_axis=x_axis)
+    for tag, points in in_tensorboard.items():
+        expected, steps = {step for step, _ in points}, [step for step, _ in found[tag]]
+        assert (set(steps) == expected) if x_axis == "auto" else (set(steps) >= expected), tag
+        assert rises(steps) or tag.startswith("time/"), tag
+    assert found["own/fifth"] == in_tensorboard["own/fifth"]
+
+
+def test_wandb_goes_on_in_one_process(tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    fit(tmp_path / "whole", tensorboard(tmp_path / "whole"))
+    logger = WandbLogger(save_dir=str(tmp_path), id="one", offline=True)
+    fit(tmp_path, logger, ends_after=13)
+    fit(tmp_path, logger, resume=10)
+    wandb.finish()
+    wandb.teardown()
+    (path,) = tmp_path.glob("wandb/offline-run-*-one/run-one.wandb")
+    rows = [row for row in read_history(path) if "time/elapsed" in row]
+    for tag in ("own/fifth", "train/loss", "rollout/return_mean"):
+        steps = [int(row["time/env_steps"]) for row in rows if tag in row]
+        assert steps == [step for step, _ in tensorboard_series(tmp_path / "whole")[tag]]
 
 
 def test_a_logger_that_joins_later_has_what_comes_after(tmp_path):

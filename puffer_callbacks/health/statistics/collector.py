@@ -70,6 +70,14 @@ class Collector:
         self._weights, self._before, self._size = WeightTracker(), None, 0
         return values
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the last rollouts are known by, for a checkpoint; an update that it cuts in two is not compared."""
+        return {"seen": [list(mark) for mark in self._seen]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Know the rollouts before the checkpoint."""
+        self._seen = deque(map(tuple, state.get("seen", [])), maxlen=_REMEMBERED)
+
     def _is_repeated(self, rollout: Rollout) -> bool:
         """Whether the same numbers came before; those that do not vary are no evidence."""
         source = rollout.observations if isinstance(rollout.observations, Tensor) else rollout.rewards

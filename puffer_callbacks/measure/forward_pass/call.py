@@ -62,6 +62,25 @@ def first_samples(batch: Any, module: nn.Module, *, count: int) -> Any:
     return _map(lambda leaf: leaf[:end].clone() if leaf.ndim else leaf.clone(), batch)
 
 
+def even_samples(observations: Any, *, count: int) -> Any:
+    """A rollout's observations [T, N, …] at even distances: [B, …].
+
+    Args:
+        observations: tensors, nested to any depth in mappings, tuples and lists; anything else is kept unchanged.
+        count: B at most.
+
+    Example:
+        >>> even_samples({"position": Tensor(4, 2, 3)}, count=4)["position"].shape
+        torch.Size([4, 3])
+    """
+
+    def thinned(leaf: Tensor) -> Tensor:
+        samples = leaf.flatten(0, 1)
+        return samples[:: -(-len(samples) // count) or 1]
+
+    return _map(thinned, observations)
+
+
 def on_device(batch: Any, module: nn.Module) -> Any:
     """The batch on the device of the module's parameters."""
     device = next((parameter.device for parameter in module.parameters()), None)

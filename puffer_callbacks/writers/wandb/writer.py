@@ -3,15 +3,16 @@
 import logging
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Alert, Histogram, Hyperparameters, Image, Text, Value, Video
 from puffer_callbacks.values.image_files import to_gif
 from puffer_callbacks.writers.base import Writer
-from puffer_callbacks.writers.last_steps import last_step_of
-from puffer_callbacks.writers.wandb.run_file import last_logged_step
+from puffer_callbacks.writers.wandb.run_file import LoggedRow, last_logged_row, last_of
 
 _log = logging.getLogger("puffer_callbacks")
 _DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "WandbServiceConnectionError"}
@@ -22,13 +23,29 @@ MAX_BINS = 512
 _BEST = ("rollout/return_mean", "rollout/success_rate", "eval/mean_reward")
 """Tags whose largest value a run's summary shows beside the last one."""
 _EPISODES = "episodes"
+MAX_EPISODES = 500
+"""Rows of the table of episodes, the last ones: it is logged anew with each, and checkpoints carry it."""
+
+
+@dataclass
+class _Logged:
+    """What a logger was given by all runs of this process."""
+
+    row: LoggedRow | None = None
+    """The last row."""
+    episodes: dict[int, str] = field(default_factory=dict)
+    """The last evaluation episodes, those of a checkpoint included: step to caption."""
+
+
+_of_loggers: WeakKeyDictionary[Any, _Logged] = WeakKeyDictionary()
 
 
 class WandbWriter(Writer):
     """Writes to a ``WandbLogger``.
 
     W&B's own step counts rows and must not go back, so rows carry their axes as columns, and ``define_metric``
-    names the column that charts are drawn over.
+    names the column that charts are drawn over. What W&B has it keeps: where a run is resumed before its end, the last
+    row that it has gains the tags that it lacks, and only later rows are logged whole.
 
     Args:
         logger: a ``WandbLogger`` of either Lightning namespace.
@@ -36,10 +53,12 @@ class WandbWriter(Writer):
 
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
-        self._logged_to: int | None = None
+        self._found: LoggedRow | None = None
+        """The last row that W&B has from before."""
+        self._logged = _Logged()
+        with suppress(TypeError):  # a logger that cannot be referenced weakly or hashed
+            self._logged = _of_loggers.setdefault(logger, self._logged)
         self._defined = self._service_died = False
-        self._episodes: dict[int, str] = {}
-        """Evaluation episodes so far: step to caption."""
 
     @property
     def durability_delay(self) -> float:  # type: ignore[override]  # it is a setting of the run
@@ -55,22 +74,24 @@ class WandbWriter(Writer):
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the row; hyperparameters go to the run's config and summary."""
         run = self.logger.experiment
-        if self._logged_to is not None and self.step(axes) <= self._logged_to:
-            values = {tag: value for tag, value in values.items() if isinstance(value, Hyperparameters)}
+        episode, step = values.get(_EPISODES), self.step(axes)
+        if isinstance(episode, Video):
+            self._keep_episode(episode, step)
         row: dict[str, Any] = {}
         try:
             self._define_axes(run)
-            for tag, value in values.items():
+            for tag, value in self._not_logged(values, step).items():
                 if isinstance(value, Hyperparameters):
                     self._hyperparameters(run, value)
                 else:
                     row[self.tag(tag)] = self._encode(value)
                 if tag == _EPISODES and isinstance(value, Video):
-                    row[self.tag(f"{tag}_table")] = self._episode_table(value, self.step(axes))
+                    row[self.tag(f"{tag}_table")] = self._episode_table()
                 if isinstance(value, Alert):
                     run.alert(title=value.title, text=value.text, level=_LEVELS[value.severity])
             if row:
-                run.log(row)
+                run.log(self._with_axes(row, values, step))
+                self._logged.row = last_of(self._logged.row, LoggedRow(step, set(row)))
         except Exception as error:
             self._service_died = isinstance(error, ConnectionError) or type(error).__name__ in _DIED
             raise
@@ -86,7 +107,7 @@ class WandbWriter(Writer):
             wandb.teardown()
         self.logger._experiment = wandb.init(**{**self.logger._wandb_init, "id": run_id})
         self._defined = self._service_died = False
-        self._logged_to = last_logged_step(self.logger.experiment, self._axis)
+        self._found = last_logged_row(self.logger.experiment, self._axis)
         return True
 
     def close(self) -> None:
@@ -94,16 +115,23 @@ class WandbWriter(Writer):
 
     def begin(self, first_step: int) -> None:
         """Continue the run of the same id if an earlier process has begun it: its rows stay and are not repeated."""
-        if last_step_of(self.logger) is None:
+        if self._logged.row is None:
             self.resume(first_step - 1)
-        if self._logged_to is not None:
+        if self._found is not None:
             text = "W&B has rows of the run %s up to step %d already; its series continue after that"
-            _log.warning(text, self.logger.experiment.id, self._logged_to)
+            _log.warning(text, self.logger.experiment.id, self._found.step)
 
     def resume(self, last_step: int) -> None:
-        """Continue the run of the same id: rows that W&B has stay, and only later ones are logged."""
-        logged = last_logged_step(self.logger.experiment, self._axis), last_step_of(self.logger)
-        self._logged_to = max((step for step in logged if step is not None), default=None)
+        """Continue the run of the same id: what W&B has stays, and only what comes after it is logged."""
+        self._found = last_of(last_logged_row(self.logger.experiment, self._axis), self._logged.row)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The episodes of the table: their numbers, as their videos are W&B's."""
+        return {"episodes": [list(entry) for entry in self._logged.episodes.items()]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore them; those that this process has logged since stay, as their videos do."""
+        self._logged.episodes = dict(state_dict.get("episodes", [])) | self._logged.episodes
 
     @property
     def _axis(self) -> str:
@@ -125,12 +153,34 @@ class WandbWriter(Writer):
         else:
             run.summary.update({self.tag(tag): number for tag, number in value.metrics.items() if number is not None})
 
-    def _episode_table(self, episode: Video, step: int) -> Any:
-        """All evaluation episodes so far; the videos themselves are in their panel, at the same steps."""
+    def _not_logged(self, values: Mapping[str, Value], step: int) -> Mapping[str, Value]:
+        """What W&B does not have yet; the configuration can be set again."""
+        if self._found is None or step > self._found.step:
+            return values
+        known = self._found.tags if step == self._found.step else {self.tag(tag) for tag in values}
+        return {tag: v for tag, v in values.items() if isinstance(v, Hyperparameters) or self.tag(tag) not in known}
+
+    def _with_axes(self, row: dict[str, Any], values: Mapping[str, Value], step: int) -> dict[str, Any]:
+        """A row that completes an earlier one, with the axes that both have; any other as it is."""
+        if self._found is None or step > self._found.step:
+            return row
+        self._found = last_of(self._found, LoggedRow(step, set(row)))
+        axes = {self.tag(tag): value for tag, value in values.items() if tag.startswith("time/")}
+        return {self._axis: float(step)} | axes | row
+
+    def _keep_episode(self, episode: Video, step: int) -> None:
+        """Have an episode in the table; one that W&B has already, too, as a resumed run begins before it."""
+        episodes = self._logged.episodes
+        episodes[step] = episode.caption
+        while len(episodes) > MAX_EPISODES:
+            del episodes[next(iter(episodes))]
+
+    def _episode_table(self) -> Any:
+        """The evaluation episodes so far; the videos themselves are in their panel, at the same steps."""
         import wandb  # noqa: PLC0415  # an optional extra
 
-        self._episodes[step] = episode.caption
-        return wandb.Table(columns=[self._axis, "episode"], data=[list(entry) for entry in self._episodes.items()])
+        rows: list[Any] = [list(entry) for entry in sorted(self._logged.episodes.items())]
+        return wandb.Table(columns=[self._axis, "episode"], data=rows)
 
     def _encode(self, value: float | Histogram | Image | Video | Text) -> Any:
         import wandb  # noqa: PLC0415  # an optional extra

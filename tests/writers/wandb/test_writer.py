@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from puffer_callbacks import (
+    Axes,
     Histogram,
     Image,
     MemoryLogger,
@@ -17,6 +18,8 @@ from puffer_callbacks import (
     default_callbacks,
     log,
 )
+from puffer_callbacks.writers.wandb import writer as wandb_writer
+from puffer_callbacks.writers.wandb.writer import WandbWriter
 from tests.support.models import Agent
 from tests.support.reading import wandb_config, wandb_records, wandb_rows, wandb_summary
 
@@ -166,3 +169,67 @@ def test_a_prefix_stands_before_the_axis_too(tmp_path, monkeypatch):
     assert all(key.startswith("mine-") for row in run.rows for key in row)
     metrics = [record.metric for record in wandb_records(tmp_path) if record.HasField("metric")]
     assert [m for m in metrics if m.glob_name == "*"][-1].step_metric == "mine-time/env_steps"
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """W&B says nothing, and leaves no run open to the next test."""
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    yield
+    wandb.finish()
+    wandb.teardown()
+
+
+def written(logger, *episodes, state=None, resume=None):
+    """A writer that was given an episode and a number at each of these steps."""
+    writer = WandbWriter(logger)
+    writer.x_axis = "env_steps"
+    if state is not None:
+        writer.load_state_dict(state)
+        writer.resume(resume)
+    for step in episodes:
+        episode = Video(np.stack([PIXELS] * 2), fps=10, caption=f"return {step}")
+        writer.write({"episodes": episode, "time/env_steps": float(step)}, Axes(step, step, 0.0))
+    return writer
+
+
+def tables(folder):
+    """The steps in each table of episodes, in the order of their logging, of each life."""
+    lives = sorted(folder.glob("wandb/offline-run-*"))
+    tables = [[json.loads(path.read_text())["data"] for path in life.rglob("table/*.json")] for life in lives]
+    return [sorted([step for step, _ in table] for table in life) for life in tables]
+
+
+def offline(folder):
+    return WandbLogger(project="test", id="one", offline=True, save_dir=folder)
+
+
+def finished(folder, at):
+    wandb.finish()
+    wandb.teardown()
+    (last,) = set(folder.glob("wandb/offline-run-*")) - set(folder.glob("wandb/offline-run-2020*"))
+    last.rename(last.with_name(f"offline-run-20200101_00000{at}-one"))
+
+
+def test_the_table_of_episodes_goes_on_after_a_resume_and_in_a_second_fit(tmp_path, silent):
+    logger = offline(tmp_path)
+    state = written(logger, 96, 192).state_dict()
+    assert written(logger, 288).state_dict() == {"episodes": [[s, f"return {s}"] for s in (96, 192, 288)]}
+    finished(tmp_path, 0)
+    written(offline(tmp_path), 288, 384, state=state, resume=192)  # 288 is in W&B already
+    finished(tmp_path, 1)
+    assert tables(tmp_path) == [[[96], [96, 192], [96, 192, 288]], [[96, 192, 288, 384]]]
+
+
+def test_the_table_of_episodes_is_bounded(tmp_path, silent, monkeypatch):
+    monkeypatch.setattr(wandb_writer, "MAX_EPISODES", 2)
+    writer = written(offline(tmp_path), 96, 192, 288)
+    finished(tmp_path, 0)
+    assert [step for step, _ in writer.state_dict()["episodes"]] == [192, 288]
+    assert tables(tmp_path) == [[[96], [96, 192], [192, 288]]]
+
+
+def test_a_checkpoint_without_episodes_is_loaded(tmp_path, silent):
+    writer = written(offline(tmp_path), state={}, resume=-1)
+    assert writer.state_dict() == {"episodes": []}
+    finished(tmp_path, 0)
