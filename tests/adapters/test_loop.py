@@ -614,7 +614,10 @@ def test_a_checkpoint_between_an_optimizer_s_step_and_the_loop_s_has_what_was_me
                     net(torch.randn(8, 4, generator=torch.Generator().manual_seed(step))).square().mean().backward()
                     optimizers[name].step()
                 if save_after == name and step == steps[-1]:
-                    return loop.state_dict()
+                    state = loop.state_dict()
+                    loop.step({"loss": float(step)})
+                    loop.close()
+                    return state
             loop.step({"loss": float(step)}, batch=torch.zeros(8))
         loop.close()
         return {
