@@ -67,7 +67,8 @@ class Collector:
     def finish_update(self, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
         """Statistics of the update since ``add_rollout``, without a look at the rollout that has come meanwhile."""
         values = self._batches.pop(self._size) | self._weights.update(parameters) | _compare(module, self._before, None)
-        self._weights, self._before, self._size = WeightTracker(), None, 0
+        self._weights.pause()
+        self._before, self._size = None, 0
         return values
 
     def _is_repeated(self, rollout: Rollout) -> bool:
