@@ -52,12 +52,14 @@ def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
 
 
 def _spell(evidence: Evidence, tag: str, threshold: float, *, share: float = 0.0) -> tuple[Series | None, bool]:
-    """The spell in which the median of five looks is above a threshold, and whether the run began in it."""
+    """The spell in which the median of five looks is above a threshold until now, and whether the run began in it."""
     series, judged = evidence.get(tag), evidence.judged(tag, points=LOOKS)
     at_once = bool(median(series.values[:3]) > threshold)
     smoothed = judged.smoothed()
-    spell = smoothed.spell(smoothed.values > threshold, points=LOOKS, share=share)
-    if spell is None or not at_once:
+    spell = smoothed.ending(smoothed.values > threshold)
+    if len(spell.values) < LOOKS or (share and not evidence.lasts(spell, share)):
+        return None, at_once
+    if not at_once:
         return spell, at_once
     return series.smoothed().between(series.steps[0], spell.steps[-1]), at_once
 

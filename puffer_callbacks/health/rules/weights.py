@@ -42,11 +42,17 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
         return None
     begins, ends = zip(*(spell.span for spell in still.values()), strict=True)
     which = f"The weights of {', '.join(sorted(still))}" if moving else "All weights"
-    message = f"{which} stay exactly as they are, update after update."
+    how = "while others change" if is_meant else "update after update"
     zero = _zero_rates(evidence)
-    causes = (*(["learning_rate_zero"] if zero else []), *_causes(evidence, still, moving))
+    causes = ("part_left_out",) if is_meant else _causes(evidence, still, moving)
     tags = [WEIGHT_CHANGE + name for name in sorted(still)[:4]] + sorted(zero)
-    return Verdict(message, causes, (min(begins), max(ends)), tags, "info" if is_meant else None)
+    return Verdict(
+        f"{which} stay exactly as they are, {how}.",
+        ("learning_rate_zero", *causes) if zero else causes,
+        (min(begins), max(ends)),
+        tags,
+        "info" if is_meant else None,
+    )
 
 
 def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:

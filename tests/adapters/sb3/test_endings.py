@@ -170,7 +170,7 @@ def test_a_checkpoint_within_a_rollout_keeps_the_episodes_that_finished_in_it(mo
 
 def test_the_steps_that_learning_ends_at_are_known_those_before_included():
     model, logger, health = make("PPO"), MemoryLogger(), HealthCallback()
-    bridge = SB3Bridge(logger, [health])
+    bridge = SB3Bridge(logger, default_callbacks(health=health))
     for learned in (256, 512):
         model.learn(256, callback=bridge, reset_num_timesteps=False)
         assert logger.hparams["total_timesteps"] == health._monitor.facts.total_steps == learned

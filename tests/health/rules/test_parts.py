@@ -20,6 +20,8 @@ def test_a_part_of_no_certain_role_that_rests_is_a_note() -> None:
     """As a frozen encoder, or an output for a task of its own."""
     finding = _unchanged(encoder=RESTS, actor_dot_0=MOVES, critic_dot_0=MOVES)
     assert finding is not None and finding.severity == "info"
+    assert finding.message == "The weights of encoder stay exactly as they are, while others change."
+    assert finding.causes == ("no gradient reaches this part, or no optimizer holds it",)
 
 
 def test_an_unused_output_beside_a_part_that_trains_is_a_note() -> None:

@@ -57,6 +57,18 @@ def test_a_target_network_rests_for_its_interval() -> None:
         assert _finding(_at_looks(TOTAL, facts, **changes), "weights_unchanged") is None
 
 
+def test_what_has_ended_is_no_trouble_any_more() -> None:
+    facts, flat = Facts(total_steps=TOTAL), {"train__reward": 20 + np.sin(np.arange(100.0))}
+    for rule, tag in (
+        ("action_dominates", "dominant_action_fraction"),
+        ("actions_saturated", "saturated_action_fraction"),
+        ("data_repeated", "repeated_rollout"),
+    ):
+        assert found(rule, facts, **{f"diagnostics__{tag}": step_at(60_000, 1, 0)}, **flat) is None
+        assert found(rule, facts, **{f"diagnostics__{tag}": step_at(60_000, 0, 1)}, **flat) is not None
+    assert found("minibatches_repeat", facts, diagnostics__batch_coverage=step_at(60_000, 0.25, 1)) is None
+
+
 def test_rewards_that_come_late_are_a_note_until_they_do() -> None:
     """As in a sparse-reward environment that is solved after two thirds of the run."""
     facts, rewards = Facts(total_steps=TOTAL), {"diagnostics__nonzero_reward_fraction": (0.0, 66_000, 0.7)}
