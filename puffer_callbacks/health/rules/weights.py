@@ -33,26 +33,21 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
     if not changes:
         raise NotJudged(f"needs {_POINTS} points of {WEIGHT_CHANGE}*: a callback in the training loop")
     started = min((int(s.steps[s.values > 0][0]) for s in changes.values() if (s.values > 0).any()), default=None)
-    still = {name: spell for name, s in changes.items() if (spell := _still(name, s, started, evidence)) is not None}
-    moving = {role_of(name) for name in changes if name not in still}
-    unneeded = _unneeded(evidence, still, moving)
-    is_meant = 0 < len(unneeded) == len(still)
-    still = still if is_meant else {name: spell for name, spell in still.items() if name not in unneeded}
-    if not still:
+    resting = {name: spell for name, s in changes.items() if (spell := _still(name, s, started, evidence)) is not None}
+    if not resting:
         return None
-    begins, ends = zip(*(spell.span for spell in still.values()), strict=True)
+    moving = {role_of(name) for name in changes if name not in resting}
+    unneeded = _unneeded(evidence, resting, moving)
+    still = {name: spell for name, spell in resting.items() if name not in unneeded} or resting
     which = f"The weights of {', '.join(sorted(still))}" if moving else "All weights"
-    how = "while others change" if is_meant else "update after update"
-    zero = _zero_rates(evidence)
-    causes = ("part_left_out",) if is_meant else _causes(evidence, still, moving)
-    tags = [WEIGHT_CHANGE + name for name in sorted(still)[:4]] + sorted(zero)
-    return Verdict(
-        f"{which} stay exactly as they are, {how}.",
-        ("learning_rate_zero", *causes) if zero else causes,
-        (min(begins), max(ends)),
-        tags,
-        "info" if is_meant else None,
-    )
+    begins, ends = zip(*(spell.span for spell in still.values()), strict=True)
+    span, zero = (min(begins), max(ends)), _zero_rates(evidence)
+    causes, tags = _causes(evidence, still, moving), [*(WEIGHT_CHANGE + name for name in sorted(still)[:4]), *zero]
+    if still.keys() <= unneeded:
+        message = f"{which} stay exactly as they are, while others change."
+        return Verdict(message, ("learning_rate_zero",) if zero else ("part_left_out",), span, tags, "info")
+    message = f"{which} stay exactly as they are, update after update."
+    return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags)
 
 
 def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:
