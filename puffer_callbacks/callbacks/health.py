@@ -114,8 +114,7 @@ class HealthCallback(PufferCallback):
         """Gather what is known of the run."""
         self._monitor.facts = facts = facts_of_run(trainer, pl_module)
         self._looks.max_episode_steps = facts.max_episode_steps
-        if trainer.is_global_zero:
-            self._run = Recorder.of(trainer).run
+        self._run = Recorder.of(trainer).run if trainer.is_global_zero else None
 
     def update(self, outputs: object, learning_rates: Mapping[str, Any], *, loss_scale: int = 1) -> bool:
         """Check the loss of a training step, and follow an update. The recorder calls it at every step."""
@@ -161,12 +160,13 @@ class HealthCallback(PufferCallback):
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Judge the whole run."""
+        self._monitor.facts = replace(self._monitor.facts, in_progress=None)
         self._judge(trainer)
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Judge the run that the exception ended."""
-        self._monitor.facts = replace(self._monitor.facts, error=format_error(exception))
+        self._monitor.facts = replace(self._monitor.facts, error=format_error(exception), in_progress=None)
         self._judge(trainer)
 
     @guarded_state

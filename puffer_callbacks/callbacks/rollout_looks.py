@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from puffer_callbacks.health.look_schedule import LookSchedule
+from puffer_callbacks.health.modules import meant_to_change
 from puffer_callbacks.health.statistics import Collector
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity
@@ -74,7 +75,8 @@ class RolloutLooks:
         is_due = self._next_is_due()
         if not is_due and not self._is_open:
             return {}
-        parameters = [(name, p) for name, p in module.named_parameters() if not hasattr(p, "placements")]
+        whole = [(name, p) for name, p in module.named_parameters() if not hasattr(p, "placements")]
+        parameters = meant_to_change(whole)
         policy = module if evaluates_policy else None
         with isolated(module) if evaluates_policy else nullcontext():
             if is_due:

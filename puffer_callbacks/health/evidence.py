@@ -19,6 +19,8 @@ _RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
 _MIN_RETURNS = 8
 _OF_ROLLOUTS = ("rollout/", "diagnostics/", "losses/")
 _MIN_UNPLANNED = 30
+_LATE = 0.9
+"""The share of a run after which what has not come will hardly come."""
 
 
 class NotJudged(Exception):  # an outcome, not an error
@@ -68,6 +70,17 @@ class Evidence:
         return max(self.facts.total_steps or 0, self.last_step)
 
     @property
+    def length(self) -> float | None:
+        """The steps that the run is meant to have, or has had where it has ended; ``None`` where they are unknown."""
+        is_known = self.facts.total_steps is not None or not self.facts.in_progress
+        return self.total_steps if is_known else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the last tenth of the run has begun; where its length is unknown, its end has to come."""
+        return self.length is not None and self.last_step >= _LATE * self.length
+
+    @property
     def burn_in(self) -> float:
         """The step from which on thresholds are judged."""
         return self.first_step + BURN_IN * (self.total_steps - self.first_step)
@@ -106,16 +119,29 @@ class Evidence:
 
         Args:
             share: of the steps that the run is meant to have.
-            series: of which 30 points do where those are not known.
+            series: of which 30 points do in the log of a run whose length is unknown.
 
         Raises:
             NotJudged: if it is too early.
         """
         planned = self.facts.total_steps
-        if planned is None and len(series.values) < _MIN_UNPLANNED:
-            raise NotJudged(f"needs {_MIN_UNPLANNED} points, has {len(series.values)}: the run may be at its beginning")
         if planned is not None and self.last_step < share * planned:
             raise NotJudged(f"needs {share:.0%} of the run's {planned:.0f} steps")
+        if planned is None and self.facts.in_progress:
+            raise NotJudged("needs total_timesteps in the configuration, or the end of the run: it may have just begun")
+        if planned is None and len(series.values) < _MIN_UNPLANNED:
+            raise NotJudged(f"needs {_MIN_UNPLANNED} points, has {len(series.values)}: the run may be at its beginning")
+
+    def lasts(self, state: Series, share: float) -> bool:
+        """Whether a state has lasted for a share of the run's steps; its points are dense at the beginning.
+
+        Args:
+            state: the points at which it was seen, at least one.
+            share: of the run; where its length is unknown, 30 points do.
+        """
+        if self.length is None:
+            return len(state.values) >= _MIN_UNPLANNED
+        return bool(state.steps[-1] - state.steps[0] >= share * self.length)
 
     def require_beginning(self) -> None:
         """For what is judged against the run's beginning; a log of the part after a resume has none.

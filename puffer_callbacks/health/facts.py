@@ -17,7 +17,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "num_envs": ("num_envs", "n_envs"),
     "rollout_steps": ("num_steps", "n_steps", "rollout_length"),
     "weight_decay": ("weight_decay",),
-    "target_update_interval": ("target_update_interval",),
+    "target_update_interval": ("target_update_interval", "target_network_frequency"),
 }
 """Field to the hyperparameter names that trainers give it."""
 AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout")
@@ -50,6 +50,7 @@ class Facts:
         weight_decay: of the optimizer.
         target_update_interval: of a target network, in steps.
         error: type and text of the exception that ended the run.
+        in_progress: whether the run still trains, so that its length is unknown where ``total_steps`` is.
     """
 
     algorithm: str | None = None
@@ -72,6 +73,7 @@ class Facts:
     weight_decay: float | None = None
     target_update_interval: float | None = None
     error: str | None = None
+    in_progress: bool | None = None
 
     @classmethod
     def of(cls, hyperparameters: Mapping[str, Any], **known: Any) -> "Facts":

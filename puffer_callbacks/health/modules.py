@@ -1,7 +1,10 @@
 """Which part of an agent a module's name speaks of."""
 
 import re
+from collections.abc import Iterable
 from typing import Literal
+
+from torch import Tensor
 
 Role = Literal["target", "critic", "actor", "other"]
 
@@ -22,3 +25,24 @@ def role_of(name: str) -> Role:
     if _CRITIC.search(name):
         return "critic"
     return "actor" if _ACTOR.search(name) else "other"
+
+
+def meant_to_change(parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:
+    """Parameters without those that are frozen (``requires_grad=False``) on purpose.
+
+    A frozen part may be meant so beside parts that train, as an encoder or the weights under an adapter. An actor or
+    critic of which nothing trains is not, and a target network is copied.
+
+    Args:
+        parameters: names and tensors.
+
+    Example:
+        >>> from torch import nn
+        >>> module = nn.ModuleDict({"encoder": nn.Linear(1, 1), "actor": nn.Linear(1, 1), "q_target": nn.Linear(1, 1)})
+        >>> _ = module["encoder"].requires_grad_(False), module["q_target"].requires_grad_(False)
+        >>> [name for name, _ in meant_to_change(module.named_parameters()) if name.endswith("bias")]
+        ['actor.bias', 'q_target.bias']
+    """
+    named = list(parameters)
+    may_rest = {"other", *(role_of(name) for name, parameter in named if parameter.requires_grad)}
+    return [(name, each) for name, each in named if each.requires_grad or role_of(name) not in may_rest]

@@ -90,6 +90,17 @@ class Series(NamedTuple):
             return None
         return Series(self.steps[first:end], self.values[first:end])
 
+    def ending(self, condition: npt.NDArray[np.bool_]) -> "Series":
+        """The stretch over which a condition has held up to the last point; empty where it does not hold there.
+
+        Example:
+            >>> series = Series(np.arange(4), np.array([0.0, 5.0, 0.0, 0.0]))
+            >>> series.ending(series.values == 0).steps.tolist()
+            [2, 3]
+        """
+        first = len(condition) - int(np.argmin(condition[::-1])) if not condition.all() else 0
+        return Series(self.steps[first:], self.values[first:])
+
     def at(self, steps: npt.NDArray[np.int64]) -> Floats:
         """The latest value at or before each of other steps; NaN before the first."""
         found = np.searchsorted(self.steps, steps, side="right") - 1

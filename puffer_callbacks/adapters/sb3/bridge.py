@@ -192,10 +192,15 @@ def _optimizers(model: Any) -> list[Optimizer]:
 
 
 def _settings(model: Any) -> dict[str, Any]:
-    """The arguments the algorithm was made with, as far as it keeps them."""
+    """The arguments the algorithm was made with, as far as it keeps them, and the steps that ``learn`` ends at."""
     names = inspect.signature(type(model).__init__).parameters
     hidden = {"self", "env", "policy", "tensorboard_log", "verbose", "_init_setup_model"}
     made_with = {name: getattr(model, name) for name in names if name not in hidden and hasattr(model, name)}
     env = getattr(model.get_env(), "envs", [None])[0]  # of environments in this process
-    env_id = getattr(getattr(env, "spec", None), "id", None)
-    return {"algorithm": type(model).__name__, "env_id": env_id, "num_envs": model.n_envs, **made_with}
+    known = {
+        "algorithm": type(model).__name__,
+        "env_id": getattr(getattr(env, "spec", None), "id", None),
+        "num_envs": model.n_envs,
+        "total_timesteps": model._total_timesteps,  # those before included, where learn counts on
+    }
+    return {**known, **made_with}

@@ -25,6 +25,10 @@ NETWORKS: dict[str, Cause] = {
         "collect fewer steps before each update (num_steps, num_envs), 1,000 to 8,000 in all for small tasks",
     ),
     "training_short": Cause("the run is short", "train for longer (total_timesteps)"),
+    "part_left_out": Cause(
+        "no gradient reaches this part, or no optimizer holds it",
+        "freeze it (requires_grad_(False)) if that is meant; else give it to the optimizer and check detach()",
+    ),
     "dead_units": Cause(
         "units are dead: ReLU layers that are 0 for every observation",
         "lower the learning rate; look at biases; use a leaky activation or layer normalization",

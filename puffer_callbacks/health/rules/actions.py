@@ -6,6 +6,8 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import Series, median
 
 SATURATED, DOMINANT = "diagnostics/saturated_action_fraction", "diagnostics/dominant_action_fraction"
+OF_POLICIES = ("train/entropy", "train/policy_loss", "losses/policy", "diagnostics/approx_kl")
+"""Of which any shows that actions are drawn from a policy that is learned."""
 
 
 @rule(
@@ -23,7 +25,8 @@ def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     message = f"{spell.values[-1]:.0%} of the actions lie at their bounds, and the return does not rise."
     causes = ("action_saturated", "entropy_coefficient_high") if at_once else (
         "entropy_coefficient_high", "learning_rate_high", "action_saturated")  # fmt: skip
-    return Verdict(message, causes, spell.span, [SATURATED])
+    seen_at = _seen_at(evidence, SATURATED, spell, threshold)
+    return Verdict(message, causes, spell.span, [SATURATED], seen_at=seen_at)
 
 
 @rule(
@@ -39,16 +42,29 @@ def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
     if spell is None or evidence.required_returns.healthy:
         return None
     message = f"One action is taken at {spell.values[-1]:.1%} of all steps, and the return does not rise."
-    causes = ("action_saturated", "action_dominates") if at_once else (
-        "entropy_sign", "advantage_sign", "learning_rate_high", "entropy_coefficient_low")  # fmt: skip
-    return Verdict(message, causes, spell.span, [DOMINANT, "train/entropy"])
+    causes: tuple[str, ...] = ("action_saturated", "action_dominates")
+    if not at_once:
+        causes = ("entropy_sign", "advantage_sign", "learning_rate_high", "entropy_coefficient_low")
+    if not any(evidence.find(tag) for tag in OF_POLICIES):  # it acts by values, as DQN
+        causes = ("learning_rate_high", "exploration_missing", "action_dominates")
+    seen_at = _seen_at(evidence, DOMINANT, spell, threshold)
+    return Verdict(message, causes, spell.span, [DOMINANT, "train/entropy"], seen_at=seen_at)
 
 
 def _spell(evidence: Evidence, tag: str, threshold: float, *, share: float = 0.0) -> tuple[Series | None, bool]:
-    """The spell above a threshold, and whether the run began in it."""
+    """The spell in which the median of five looks is above a threshold until now, and whether the run began in it."""
     series, judged = evidence.get(tag), evidence.judged(tag, points=LOOKS)
     at_once = bool(median(series.values[:3]) > threshold)
-    spell = judged.spell(judged.smoothed().values > threshold, points=LOOKS, share=share)
-    if spell is None or not at_once:
+    smoothed = judged.smoothed()
+    spell = smoothed.ending(smoothed.values > threshold)
+    if len(spell.values) < LOOKS or (share and not evidence.lasts(spell, share)):
+        return None, at_once
+    if not at_once:
         return spell, at_once
-    return series.between(series.steps[0], spell.steps[-1]), at_once
+    return series.smoothed().between(series.steps[0], spell.steps[-1]), at_once
+
+
+def _seen_at(evidence: Evidence, tag: str, spell: Series, threshold: float) -> int:
+    """The last step of a spell at which the number itself, that varies about the median, is above the threshold."""
+    points = evidence.get(tag).between(*spell.span)
+    return int(points.steps[points.values > threshold][-1])

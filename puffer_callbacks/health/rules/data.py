@@ -16,8 +16,8 @@ REPEATED, COVERAGE = "diagnostics/repeated_rollout", "diagnostics/batch_coverage
 def data_repeated(evidence: Evidence) -> Verdict | None:
     """Rollouts whose numbers have come before."""
     repeated = evidence.get(REPEATED, points=3)
-    spell = repeated.spell(repeated.values > 0, points=3)
-    if spell is None:
+    spell = repeated.ending(repeated.values > 0)
+    if len(spell.values) < 3:
         return None
     message = f"From step {spell.steps[0]} on, rollouts repeat numbers that came before."
     return Verdict(message, ("data_repeated",), spell.span, [REPEATED])
@@ -27,8 +27,8 @@ def data_repeated(evidence: Evidence) -> Verdict | None:
 def minibatches_repeat(evidence: Evidence) -> Verdict | None:
     """Minibatches that leave a part of the rollout out."""
     coverage = evidence.get(COVERAGE, points=3)
-    spell = coverage.spell(coverage.values < 0.9, points=3, share=0.3)
-    if spell is None or evidence.facts.target_kl:
+    spell = coverage.ending(coverage.values < 0.9)
+    if len(spell.values) < 3 or not evidence.lasts(spell, 0.3) or evidence.facts.target_kl:
         return None
     message = f"Updates see {spell.values[-1]:.0%} of the rollout and never the rest."
     return Verdict(message, ("minibatch_repeated",), spell.span, [COVERAGE])

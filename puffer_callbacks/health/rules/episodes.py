@@ -12,7 +12,6 @@ DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
 LENGTH = "train/episode_length"
 _LEAST_SHARE = 0.5
 """The share of a run before which a return that stands still is no news."""
-_LATE_SHARE = 0.9
 
 
 @rule(
@@ -89,7 +88,7 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
 
 def _severity(evidence: Evidence) -> Severity:
     """A note while the return may still recover, and a warning near the end."""
-    return "warning" if evidence.last_step >= _LATE_SHARE * evidence.total_steps else "info"
+    return "warning" if evidence.is_late else "info"
 
 
 @rule("episodes_at_limit", severity="info", source="Pardo et al. 2018, arXiv:1712.00378")

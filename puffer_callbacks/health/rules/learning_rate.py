@@ -1,58 +1,92 @@
 """The learning rate: is it as configured, and does it do what it should."""
 
+from functools import partial
+
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import median
+from puffer_callbacks.health.series import Series, median
 
 RATE = "train/learning_rate"
 _END = 0.9
 """The share of a run after which a learning rate of 0 is a schedule's end."""
+_LATE_START = 0.3
+"""The share of a run before which a schedule that begins at 0 may still begin."""
+
+
+def learning_rates(evidence: Evidence) -> dict[str, Series]:
+    """The learning rate of each parameter group of each optimizer, by its tag."""
+    return {RATE + name: rate for name, rate in evidence.matching(RATE).items() if not name or name.startswith("/")}
+
+
+def largest_rate(evidence: Evidence) -> Series:
+    """The largest of them at each step; others may be smaller on purpose, or 0 to keep a part as it is.
+
+    Raises:
+        NotJudged: if there are fewer than three points.
+    """
+    steps = evidence.get(RATE, points=3).steps
+    return Series(steps, np.fmax.reduce([rate.at(steps) for rate in learning_rates(evidence).values()]))
 
 
 @rule(
     "learning_rate_zero",
     severity="critical",
     source="invariant: without a learning rate nothing is learned",
-    explains=(*SYMPTOMS, "weights_unchanged", "ratio_not_one", "schedule_not_applied", "observation_scale"),
+    explains=(
+        *SYMPTOMS,
+        "weights_unchanged",
+        "ratio_not_one",
+        "schedule_not_applied",
+        "observation_scale",
+        "data_repeated",
+    ),
 )
 def learning_rate_zero(evidence: Evidence) -> Verdict | None:
-    """A learning rate of 0 before the end of the run."""
-    rate = evidence.get(RATE, points=3)
-    spell = rate.spell(rate.values == 0, points=3)
-    if spell is None or spell.steps[0] > _END * evidence.total_steps:
+    """A learning rate that is 0 before the end of the run; from its first step on, for three tenths of it."""
+    rate = largest_rate(evidence)
+    spell = rate.ending(rate.values == 0)
+    if len(spell.values) < 3 or spell.steps[0] > _END * evidence.total_steps:
         return None
     begin = spell.steps[0]
-    message = (
-        f"The learning rate is 0 from step {begin} on, with {1 - begin / evidence.total_steps:.0%} of the run left."
-    )
-    return Verdict(message, ("learning_rate_zero",), spell.span, [RATE])
+    if begin == rate.steps[0] and not evidence.lasts(spell, _LATE_START):
+        return None
+    left = "" if evidence.length is None else f", with {1 - begin / evidence.length:.0%} of the run left"
+    return Verdict(f"The learning rate is 0 from step {begin} on{left}.", ("learning_rate_zero",), spell.span, [RATE])
 
 
 @rule("schedule_not_applied", severity="warning", source="invariant: the learning rate moves as configured")
 def schedule_not_applied(evidence: Evidence) -> Verdict | None:
     """A learning rate that stays, where it is configured to fall, or that is another than configured."""
-    rate, facts = evidence.get(RATE, points=5), evidence.facts
+    rates, rate, facts = learning_rates(evidence), largest_rate(evidence), evidence.facts
     if facts.anneal_learning_rate is None and facts.learning_rate is None:
         raise NotJudged("needs the configured learning rate or its schedule")
+    if len(rate.values) < 5:
+        raise NotJudged(f"needs 5 points of {RATE}, has {len(rate.values)}")
     evidence.require_beginning()  # a schedule of the user's may have moved it since
-    configured = facts.learning_rate
-    if configured and rate.values[0] and not 0.1 < rate.values.max() / configured < 10:
-        message = f"The learning rate in force is {rate.values.max():.3g}, the configured one {configured:.3g}."
-        cause = "learning_rate_high" if rate.values.max() > configured else "learning_rate_low"
-        return Verdict(message, (cause, "schedule_not_applied"), rate.span, [RATE], seen_at=rate.span[0])
+    if facts.learning_rate and rate.values[0] and not any(map(partial(_is_near, facts.learning_rate), rates.values())):
+        return _another_rate(rate, facts.learning_rate)
     covered = (rate.steps[-1] - rate.steps[0]) / max(evidence.total_steps, 1)
-    if (
-        facts.anneal_learning_rate
-        and covered > 0.3
-        and rate.values[0] > 0
-        and np.ptp(rate.values) < 1e-3 * rate.values[0]
-    ):
+    stays = all(np.ptp(each.values) < 1e-3 * max(each.values[0], 1e-30) for each in rates.values())
+    if facts.anneal_learning_rate and covered > 0.3 and rate.values[0] > 0 and stays:
         message = f"The learning rate is configured to fall, but stays {rate.values[0]:.3g}."
         return Verdict(message, ("schedule_not_applied",), rate.span, [RATE])
     return None
+
+
+def _is_near(configured: float, rate: Series) -> bool:
+    return bool(0.1 < rate.values.max() / configured < 10)
+
+
+def _another_rate(rate: Series, configured: float) -> Verdict | None:
+    largest = float(rate.values.max())
+    if largest < configured and rate.values[-1] > rate.values[0]:  # it warms up
+        return None
+    message = f"The learning rate in force is {largest:.3g}, the configured one {configured:.3g}."
+    cause = "learning_rate_high" if largest > configured else "learning_rate_low"
+    return Verdict(message, (cause, "schedule_not_applied"), rate.span, [RATE], seen_at=rate.span[0])
 
 
 @rule(

@@ -9,24 +9,47 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import median
 
 NONZERO, GAMMA = "diagnostics/nonzero_reward_fraction", "diagnostics/estimated_gamma"
+RETURN = "train/reward"
 
 
 @rule(
     "reward_zero", severity="critical", source="invariant: without rewards there is nothing to learn", explains=SYMPTOMS
 )
 def reward_zero(evidence: Evidence) -> Verdict | None:
-    """Rewards that are 0 at every step of the run."""
-    nonzero = evidence.find(NONZERO)
-    if nonzero is None or len(nonzero.values) < 5:
-        reward = evidence.get("train/reward", points=8)
-        if not (reward.values == 0).all():
-            return None
-        nonzero = reward
-    elif np.mean(nonzero.values == 0) < 0.9:
+    """Rewards of 0 at every step: a note at first, as some come late; or from some step on."""
+    fractions, returns = evidence.find(NONZERO), evidence.find(RETURN)
+    if fractions is None or len(fractions.values) < 5:
+        fractions = returns = evidence.get(RETURN, points=8)
+    if fractions.values[-1] != 0:
         return None
-    message = "Every reward so far is 0."
-    return Verdict(message, ("reward_missing", "exploration_missing"), nonzero.span,
-                   [NONZERO, "train/reward"])  # fmt: skip
+    if fractions.values.any():
+        return _from_some_step_on(evidence)
+    message, causes, tags = "Every reward so far is 0.", ("reward_missing", "exploration_missing"), [NONZERO, RETURN]
+    if returns is None or not returns.values.any():
+        return Verdict(message, causes, fractions.span, tags, _severity(evidence))
+    if np.mean(returns.values != 0) < 0.5:  # rare ones, that came between two looks
+        return None
+    message = "Every reward that is learned from is 0, though episodes have returns."
+    return Verdict(message, ("reward_missing",), fractions.span, tags)
+
+
+def _from_some_step_on(evidence: Evidence) -> Verdict | None:
+    """Returns that were above 0, and have been exactly 0 for a fifth of the run."""
+    returns = evidence.get(RETURN, points=8)
+    zero = returns.ending(returns.values == 0)
+    before = returns.values[: -len(zero.values)] if len(zero.values) else returns.values
+    if len(zero.values) < 8 or not evidence.lasts(zero, 0.2) or median(before) <= 0:
+        return None
+    message = f"Every reward from step {zero.steps[0]} on is 0, where episodes had returns of {median(before):.3g}."
+    return Verdict(message, ("reward_missing", "learning_rate_high"), zero.span, [NONZERO, RETURN], "warning")
+
+
+def _severity(evidence: Evidence) -> Severity:
+    """Rewards that are rare may come at any time."""
+    if evidence.is_late:
+        return "critical"
+    is_halfway = evidence.length is not None and evidence.last_step >= 0.5 * evidence.length
+    return "warning" if is_halfway else "info"
 
 
 @rule(

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import Role, role_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.learning_rate import learning_rates
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, median, rank_correlation
 
-NORM = "diagnostics/weight_norm/"
+NORM, GRADIENT = "diagnostics/weight_norm/", "gradient_norm/"
 _POINTS = 3
+_LASTING = 0.25
+"""The share of a run that a part rests in vain: a critic's warm-up, as long as any, is over sooner."""
+_END = 0.9
+"""The share of a run after which weights may rest at their schedule's end."""
 
 
 @rule(
@@ -21,42 +28,60 @@ _POINTS = 3
     explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit"),
 )
 def weights_unchanged(evidence: Evidence) -> Verdict | None:
-    """Weights that are the same after an update as before, whole or in a part."""
+    """Weights that are the same for a quarter of the run, whole or in a part; a note where that may be meant so."""
     changes = {n: s for n, s in evidence.matching(WEIGHT_CHANGE).items() if len(s.values) >= _POINTS}
     if not changes:
         raise NotJudged(f"needs {_POINTS} points of {WEIGHT_CHANGE}*: a callback in the training loop")
     started = min((int(s.steps[s.values > 0][0]) for s in changes.values() if (s.values > 0).any()), default=None)
-    still = {name: spell for name, s in changes.items() if (spell := _still(s, started, evidence)) is not None}
-    if not still:
+    resting = {name: spell for name, s in changes.items() if (spell := _still(name, s, started, evidence)) is not None}
+    if not resting:
         return None
+    moving = {role_of(name) for name in changes if name not in resting}
+    unneeded = _unneeded(evidence, resting, moving)
+    still = {name: spell for name, spell in resting.items() if name not in unneeded} or resting
+    which = f"The weights of {', '.join(sorted(still))}" if moving else "All weights"
     begins, ends = zip(*(spell.span for spell in still.values()), strict=True)
-    causes = _causes(evidence, changes, still)
-    if not causes:
-        return None
-    which = "All weights" if len(still) == len(changes) else f"The weights of {', '.join(sorted(still))}"
+    span, zero = (min(begins), max(ends)), _zero_rates(evidence)
+    causes, tags = _causes(evidence, still, moving), [*(WEIGHT_CHANGE + name for name in sorted(still)[:4]), *zero]
+    if still.keys() <= unneeded:
+        message = f"{which} stay exactly as they are, while others change."
+        return Verdict(message, ("learning_rate_zero",) if zero else ("part_left_out",), span, tags, "info")
     message = f"{which} stay exactly as they are, update after update."
-    tags = [WEIGHT_CHANGE + name for name in sorted(still)[:4]]
-    return Verdict(message, causes, (min(begins), max(ends)), tags)
+    return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags)
 
 
-def _still(series: Series, started: int | None, evidence: Evidence) -> Series | None:
-    """The spell without a change: after the first update, before the end of a schedule, and most of the rest."""
-    if started is None and len(series.values) < 10:
+def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:
+    """The points since its last change: after the first update, before a schedule's end, and a good part of the run."""
+    judged = series.between(started or 0, _END * evidence.total_steps)
+    spell = judged.ending(judged.values == 0)
+    if len(spell.values) < (10 if started is None else 5) or not evidence.lasts(spell, _LASTING):
         return None
-    unchanged = (series.values == 0) & (series.steps >= (started or 0)) & (series.steps <= 0.9 * evidence.total_steps)
-    spell = series.spell(unchanged, points=5)
-    if spell is None:
-        return None
-    rest = series.after(spell.steps[0]).steps
-    return spell if len(spell.steps) >= 0.45 * len(rest) else None
+    interval = evidence.facts.target_update_interval or 0.0
+    rests = role_of(name) == "target" and np.ptp(spell.steps) < min(interval, 0.5 * evidence.total_steps)
+    return None if rests else spell
 
 
-def _causes(evidence: Evidence, changes: dict[str, Series], still: dict[str, Series]) -> tuple[str, ...]:
+def _unneeded(evidence: Evidence, still: Iterable[str], moving: set[Role]) -> set[str]:
+    """Parts that may be meant to stay, while others change.
+
+    Those of no certain role, as a frozen encoder, and those that no gradient reaches beside others of their role that
+    do change, as an output that is not used.
+    """
+    reached = evidence.matching(GRADIENT)
+    if not moving or _units_are_dead(evidence):
+        return set()
+    return {n for n in still if role_of(n) == "other" or (role_of(n) in moving and reached and n not in reached)}
+
+
+def _zero_rates(evidence: Evidence) -> dict[str, Series]:
+    """The learning rates that are 0, of one parameter group or several."""
+    return {tag: rate for tag, rate in learning_rates(evidence).items() if median(rate.values) == 0}
+
+
+def _causes(evidence: Evidence, still: dict[str, Series], moving: set[Role]) -> tuple[str, ...]:
     roles = {role_of(name) for name in still}
-    moving = {role_of(name) for name in changes if name not in still}
     if not moving:
-        rate = evidence.median("train/learning_rate")
-        return ("learning_rate_zero", "optimizer_missing") if rate == 0 else ("optimizer_missing", "no_updates")
+        return ("optimizer_missing", "no_updates")
     if roles == {"target"}:
         return ("target_not_updated",)
     if _units_are_dead(evidence):
@@ -73,7 +98,7 @@ def _causes_of_part(
     if "actor" in roles and _gradients_are_zero(evidence, still):
         return ("dead_units", "observation_ignored", "actor_not_trained")
     if roles == {"critic"} and "critic" not in moving:
-        present = any(role_of(name) == "critic" for name in evidence.matching("gradient_norm/"))
+        present = any(role_of(name) == "critic" for name in evidence.matching(GRADIENT))
         detached, unweighted = "critic_detached", "value_coefficient_zero"
         return (unweighted, detached) if present else (detached, unweighted)
     if roles == {"actor"} and "actor" not in moving:
@@ -83,7 +108,7 @@ def _causes_of_part(
 
 def _gradients_are_zero(evidence: Evidence, names: Iterable[str]) -> bool:
     """Whether a gradient reaches each of the modules, and is exactly 0."""
-    norms = [evidence.median(f"gradient_norm/{name}") for name in names]
+    norms = [evidence.median(GRADIENT + name) for name in names]
     return all(norm == 0 for norm in norms)
 
 

@@ -4,11 +4,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from puffer_callbacks.health.statistics.batches import BatchTracker
 from puffer_callbacks.health.statistics.log_probs import PolicySample, policy_log_probs
+from puffer_callbacks.health.statistics.marks import rollout_mark
 from puffer_callbacks.health.statistics.rollout import rollout_statistics
 from puffer_callbacks.health.statistics.weights import WeightTracker
 from puffer_callbacks.rollout import Rollout
@@ -27,9 +27,9 @@ class Collector:
         max_episode_steps: the environment's time limit, where it is known.
 
     Example:
+        >>> import torch
         >>> collector = Collector()
-        >>> zeros = torch.zeros(4, 2)
-        >>> rollout = Rollout(torch.rand(4, 2, 3), zeros, zeros, zeros.bool())
+        >>> rollout = Rollout(torch.rand(4, 2, 3), torch.zeros(4, 2), values=torch.rand(4, 2))
         >>> collector.add_rollout(rollout)["diagnostics/repeated_rollout"]
         0.0
         >>> collector.add_rollout(rollout)["diagnostics/repeated_rollout"]
@@ -67,7 +67,8 @@ class Collector:
     def finish_update(self, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
         """Statistics of the update since ``add_rollout``, without a look at the rollout that has come meanwhile."""
         values = self._batches.pop(self._size) | self._weights.update(parameters) | _compare(module, self._before, None)
-        self._weights, self._before, self._size = WeightTracker(), None, 0
+        self._weights.pause()
+        self._before, self._size = None, 0
         return values
 
     def state_dict(self) -> dict[str, Any]:
@@ -79,13 +80,9 @@ class Collector:
         self._seen = deque(map(tuple, state.get("seen", [])), maxlen=_REMEMBERED)
 
     def _is_repeated(self, rollout: Rollout) -> bool:
-        """Whether the same numbers came before; those that do not vary are no evidence."""
-        source = rollout.observations if isinstance(rollout.observations, Tensor) else rollout.rewards
-        if source is None or not source.numel():
-            return False
-        numbers = source.detach().double()
-        mark = tuple(torch.stack([numbers.sum(), numbers.square().sum(), numbers.std(correction=0)]).tolist())
-        if not mark[2] > 0:
+        """Whether the same rollout came before."""
+        mark = rollout_mark(rollout)
+        if mark is None:
             return False
         repeated = mark in self._seen
         self._seen.append(mark)

@@ -24,11 +24,19 @@ class WeightTracker:
 
     def __init__(self) -> None:
         self._previous: dict[str, Tensor] = {}
+        self._before_pause: dict[str, Tensor] = {}
         self._norms: dict[str, float] = {}
+
+    def pause(self) -> None:
+        """Leave out what happens until the next call."""
+        self._before_pause, self._previous, self._norms = self._previous, {}, {}
 
     @torch.no_grad()
     def update(self, parameters: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
         """Norm of each module's own weights, and the norm of their change over their norm before.
+
+        Some parts rest in most updates, as target networks do: a module that has not changed since the last call is
+        compared with what it was at the last ``pause``.
 
         Args:
             parameters: names and tensors; of more than a million elements an even sample is followed.
@@ -44,13 +52,26 @@ class WeightTracker:
         moved = torch._foreach_sub([current[n] for n in known], [self._previous[n] for n in known]) if known else ()
         lengths = torch.stack(torch._foreach_norm([*current.values(), *moved])).tolist()  # brought to the host together
         norms, moves = _norms(current, lengths[: len(current)]), _norms(known, lengths[len(current) :])
+        moves |= self._moves_since_pause(current, {module for module, move in moves.items() if move == 0})
         new = by_module({name: None for name in current if name not in known})
         changes = {m: move / max(self._norms[m], 1e-12) for m, move in moves.items() if m not in new}
+        if self._previous:
+            self._before_pause = {}
         self._previous, self._norms = current, norms
         return {
             **{f"diagnostics/weight_norm/{module}": norm for module, norm in norms.items()},
             **{f"diagnostics/weight_change/{module}": change for module, change in changes.items()},
         }
+
+    def _moves_since_pause(self, current: dict[str, Tensor], modules: set[str]) -> dict[str, float]:
+        """How far modules that rested since the last call have moved since the pause before it."""
+        names = by_module({name: name for name in current if name in self._before_pause})
+        resting = [name for module in modules & names.keys() for name in names[module]]
+        same = [name for name in resting if _is_same_size(current[name], self._before_pause[name])]
+        if not same:
+            return {}
+        moved = torch._foreach_sub([current[n] for n in same], [self._before_pause[n] for n in same])
+        return _norms(same, torch.stack(torch._foreach_norm(moved)).tolist())
 
 
 def _sample(parameters: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -176,3 +176,11 @@ def test_an_unmonitored_episode_goes_on_in_a_learn_that_resets_nothing(again):
     for first in (True, False):
         model.learn(16, callback=bridge, reset_num_timesteps=first or again)
     assert episodes.lengths == [7] * 4  # in 32 steps, or in twice 16
+
+
+def test_the_steps_that_learning_ends_at_are_known_those_before_included():
+    model, logger, health = make("PPO"), MemoryLogger(), HealthCallback()
+    bridge = SB3Bridge(logger, default_callbacks(health=health))
+    for learned in (256, 512):
+        model.learn(256, callback=bridge, reset_num_timesteps=False)
+        assert logger.hparams["total_timesteps"] == health._monitor.facts.total_steps == learned

@@ -80,8 +80,7 @@ def _stable_baselines(job: Job) -> RecordedRun:
     error = _error_of(lambda: model.learn(steps, callback=[bridge, Limit()], log_interval=interval))
     if error:
         bridge.on_training_end()  # what was collected before the error is judged too
-    hyperparameters = {**logger.hparams, "total_timesteps": steps}
-    facts = _facts(hyperparameters, model.action_space, limit, model.policy)
+    facts = _facts(logger.hparams, model.action_space, limit, model.policy)
     labels = _labels(fault, error, model.num_timesteps, steps)
     return RecordedRun(series_of(logger), {"algorithm": job.trainer, **facts}, labels)
 

@@ -118,12 +118,32 @@ def test_saturated_actions_are_fine_where_the_return_rises() -> None:
 
 
 def test_one_action_from_the_start_and_later_have_other_causes() -> None:
-    early = found("action_dominates", diagnostics__dominant_action_fraction=constant(1), train__reward=FLAT)
-    late = found("action_dominates", diagnostics__dominant_action_fraction=step_at(40_000, 0.5, 1), train__reward=FLAT)
+    rest = {"train__reward": FLAT, "train__entropy": constant(0.1)}
+    early = found("action_dominates", diagnostics__dominant_action_fraction=constant(1), **rest)
+    late = found("action_dominates", diagnostics__dominant_action_fraction=step_at(40_000, 0.5, 1), **rest)
     assert early and late
     assert early.first_step == STEPS[0]
     assert 40_000 <= late.first_step <= 43_000
     assert early.causes[0] != late.causes[0]
+
+
+def test_the_share_of_an_action_that_is_named_is_above_the_threshold() -> None:
+    """Looks vary about their median: the last one may lie below."""
+    fraction = np.where(np.arange(100) % 5 == 4, 0.875, 1.0)
+    finding = found("action_dominates", diagnostics__dominant_action_fraction=fraction, train__reward=FLAT)
+    assert finding is not None
+    assert "at 100.0% of all steps" in finding.message
+    assert [(number.value, number.step) for number in finding.evidence] == [(1.0, 99_000)]
+
+
+def test_causes_of_one_action_are_those_that_the_algorithm_can_have() -> None:
+    """An algorithm that acts by values has no entropy bonus and no advantages."""
+    dominant = {"diagnostics__dominant_action_fraction": step_at(40_000, 0.5, 1), "train__reward": FLAT}
+    by_values = found("action_dominates", **dominant, train__loss=constant(1.0))
+    by_policy = found("action_dominates", **dominant, train__entropy=constant(0.1))
+    assert by_values and by_policy
+    assert not any("entropy" in cause or "advantages" in cause for cause in by_values.causes)
+    assert any("entropy" in cause for cause in by_policy.causes)
 
 
 def test_exploration_rate_and_temperature() -> None:
