@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.health.runs import constant, found, judged
+from tests.health.runs import RISING, STEPS, constant, found, judged, step_at
 
 RNG = np.random.default_rng(0)
 POLICY_LOSS, VALUE_LOSS = 0.01 * RNG.standard_normal(100), np.geomspace(1000, 200, 100)
@@ -31,3 +31,48 @@ def test_a_critic_with_a_loss_of_its_own_does_not_miss_in_that_of_the_actor() ->
         reason = judged(**actors, **{trained: constant(0.9)}).not_judged["loss_composition"]
         assert "another loss" in reason
         assert found("loss_composition", **actors, **{trained: constant(0.0)}) is not None
+
+
+def at_steps(values: Any, steps: list[int], value: float) -> Any:
+    return np.where(np.isin(STEPS, steps), value, values)
+
+
+def test_a_metric_without_a_value_is_no_term_of_the_loss() -> None:
+    gaps = np.where(np.arange(100) % 3 == 0, np.nan, 0.5)
+    metrics = {"train__recall": gaps, "nonfinite__train__recall": np.arange(100.0)}
+    for trained in ({"train__loss": constant(1.0)}, {}):
+        assert found("nonfinite_values", **metrics, **trained) is None
+    finding = found("nonfinite_values", **metrics, train__loss=step_at(50_000, 1.0, np.nan))
+    assert finding is not None
+    assert finding.first_step == 50_000
+    assert "a term of the loss (train/loss)" in finding.message
+
+
+def test_a_mean_return_before_the_first_episode_is_no_trouble() -> None:
+    series = {"train__reward": at_steps(RISING, [1_000, 2_000, 3_000], np.nan), "train__loss": constant(1.0)}
+    assert found("nonfinite_values", **series) is None
+
+
+def test_updates_that_a_loss_scaler_skips() -> None:
+    overflows = at_steps(constant(1.0), [20_000, 21_000, 70_000], np.inf)
+    assert found("nonfinite_values", gradient_norm__total=overflows, train__loss=constant(1.0)) is None
+    counted = {"train__loss": constant(1.0), "nonfinite__train__loss": step_at(40_000, 0, 1)}
+    assert found("nonfinite_values", **counted) is None
+    for many in (STEPS[50:].tolist(), STEPS[::4].tolist()):
+        assert found("nonfinite_values", gradient_norm__total=at_steps(overflows, many, np.nan)) is not None
+
+
+def test_a_loss_that_became_nan_just_now_is_critical() -> None:
+    finding = found("nonfinite_values", train__loss=step_at(100_000, 1.0, np.nan), gradient_norm__total=constant(1.0))
+    assert finding is not None
+    assert finding.severity == "critical"
+
+
+def test_a_field_of_a_batch_is_found_though_no_series_has_its_name() -> None:
+    assert found("nonfinite_values", nonfinite__train__pixels=np.array([1.0]), train__loss=np.array([1.0])) is not None
+
+
+def test_a_term_of_the_first_phase_is_no_series_that_vanished() -> None:
+    phase = {"train__loss_warmup": constant(1.0)[:40], "losses__warmup": constant(1.0)[:40]}
+    assert found("series_vanished", **phase, train__loss=constant(1.0)) is None
+    assert found("series_vanished", **phase, train__loss=constant(1.0)[:45], train__reward=RISING) is not None
