@@ -17,7 +17,9 @@ def facts_of_run(trainer: Any, pl_module: Any) -> Facts:
     """The facts in the configuration of a run and in its module."""
     settings = run_settings(trainer, pl_module)
     dropout = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in pl_module.modules())
-    return Facts.of(settings, has_dropout=dropout, max_episode_steps=_time_limit(settings))
+    embedding = any(isinstance(part, nn.Embedding) for part in pl_module.modules())
+    limit = _time_limit(settings)
+    return Facts.of(settings, has_dropout=dropout, has_embedding=embedding or None, max_episode_steps=limit)
 
 
 def with_action_space(facts: Facts, rollout: Rollout) -> Facts:

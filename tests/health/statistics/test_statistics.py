@@ -179,6 +179,26 @@ def test_collector_compares_log_probabilities_before_and_after_an_update() -> No
     assert second["diagnostics/repeated_rollout"] == 0.0
 
 
+class _MaskedPolicy(_Policy):
+    def evaluate_actions(
+        self, observations: Tensor, actions: Tensor, action_masks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, None]:
+        return super().evaluate_actions(observations, actions)
+
+
+def test_a_policy_that_masks_actions_is_not_asked_without_the_masks() -> None:
+    collector, rollout = Collector(), _rollout()
+    for _ in range(2):
+        found = collector.add_rollout(rollout, module=_MaskedPolicy())
+        assert not found.keys() & {"diagnostics/log_prob_error", "diagnostics/advantage_alignment"}
+
+
+def test_pictures_in_bytes_have_no_scale() -> None:
+    pictures = torch.randint(0, 256, (T, N, 3, 8, 8))
+    assert "diagnostics/observation_scale" not in rollout_statistics(_rollout(observations=pictures.to(torch.uint8)))
+    assert rollout_statistics(_rollout(observations=pictures.float()))["diagnostics/observation_scale"] > 100
+
+
 def test_collector_sees_the_first_minibatch_of_each_rollout() -> None:
     collector = Collector()
     collector.add_rollout(_rollout())
