@@ -10,6 +10,8 @@ from puffer_callbacks.health.series import median
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
 _SMALL_ERROR = 0.1
+_FAR_TOO_LARGE = 3000.0
+"""Rewards of a step where no second signal is needed."""
 
 
 def critic_fits(evidence: Evidence) -> bool:
@@ -48,10 +50,14 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
 
 
 def _by_reward(evidence: Evidence) -> Verdict | None:
-    """Without a critic in the rollout: rewards of hundreds a step."""
+    """Without a critic in the rollout: rewards of hundreds a step, where the run does not do well."""
     reward = evidence.get("diagnostics/reward_scale", points=5)
     if median(reward.values) < 300:
         return None
+    if median(reward.values) < _FAR_TOO_LARGE:
+        evidence.require_share(0.5, reward)
+        if evidence.does_well:
+            return None
     message = f"Rewards are about {median(reward.values):.3g} a step, far from the scale that networks fit well."
     return Verdict(message, ("reward_scale_large",), reward.span,
                    ["diagnostics/reward_scale", LOSS, "gradient_norm/total"])  # fmt: skip

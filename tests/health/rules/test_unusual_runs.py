@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.health.runs import RISING, STEPS, constant, found, judged, step_at
+from puffer_callbacks.health import Facts
+from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
 
 RNG = np.random.default_rng(0)
 POLICY_LOSS, VALUE_LOSS = 0.01 * RNG.standard_normal(100), np.geomspace(1000, 200, 100)
@@ -76,3 +77,42 @@ def test_a_term_of_the_first_phase_is_no_series_that_vanished() -> None:
     phase = {"train__loss_warmup": constant(1.0)[:40], "losses__warmup": constant(1.0)[:40]}
     assert found("series_vanished", **phase, train__loss=constant(1.0)) is None
     assert found("series_vanished", **phase, train__loss=constant(1.0)[:45], train__reward=RISING) is not None
+
+
+def test_a_large_kl_needs_a_return_that_does_not_rise_or_to_be_far_too_large() -> None:
+    far = {"diagnostics__approx_kl": constant(0.4)}
+    assert found("kl_large", **far, train__reward=FLAT) is not None
+    assert found("kl_large", **far, train__reward=RISING) is None
+    assert found("kl_large", diagnostics__approx_kl=constant(5.0), train__reward=RISING) is not None
+
+
+def test_a_kl_of_zero_where_the_policy_is_seen_to_change() -> None:
+    zero, moving = {"diagnostics__approx_kl": constant(0.0)}, np.linspace(0.69, 0.2, 100)
+    for sign in ({"train__entropy": moving}, {"train__reward": RISING}):
+        assert "measured before" in judged(**zero, **sign).not_judged["kl_zero"]
+    still = 0.69 + 0.01 * np.sin(np.arange(100.0))
+    assert found("kl_zero", **zero, train__entropy=still, train__reward=FLAT) is not None
+    unmoved = {"diagnostics__weight_change__actor": constant(0.0)}
+    assert found("kl_zero", **zero, **unmoved, train__entropy=moving) is not None
+
+
+def test_large_rewards_need_a_return_that_does_not_rise_or_to_be_far_too_large() -> None:
+    large = {"diagnostics__reward_scale": constant(900.0)}
+    assert found("reward_scale_large", **large, train__reward=FLAT) is not None
+    assert found("reward_scale_large", **large, train__reward=RISING) is None
+    early = judged(Facts(total_steps=1_000_000), **large, train__reward=FLAT).not_judged["reward_scale_large"]
+    assert early == "needs 50% of the run's 1000000 steps"
+    assert found("reward_scale_large", diagnostics__reward_scale=constant(1e4), train__reward=RISING) is not None
+
+
+def test_a_table_that_learns_has_no_loss_and_no_gradient() -> None:
+    planned = Facts(total_steps=100_000)
+    assert "the return rises" in judged(planned, train__reward=RISING).not_judged["no_updates"]
+    assert found("no_updates", planned, train__reward=FLAT) is not None
+
+
+def test_indices_of_an_embedding_are_large() -> None:
+    tokens = {"diagnostics__observation_scale": constant(17_000.0)}
+    assert found("observation_scale", Facts(has_embedding=True), **tokens, train__reward=RISING) is None
+    assert found("observation_scale", **tokens, train__reward=RISING) is not None
+    assert found("observation_scale", Facts(has_embedding=True), **tokens, train__reward=FLAT) is not None
