@@ -1,12 +1,15 @@
 """Sound runs that are unusual: what resembles a fault there is none, and the fault itself is still found."""
 
+import math
 from typing import Any
 
 import numpy as np
+import pytest
 
 from puffer_callbacks.health import Facts
 from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
 
+TWO = Facts(num_actions=2)
 RNG = np.random.default_rng(0)
 POLICY_LOSS, VALUE_LOSS = 0.01 * RNG.standard_normal(100), np.geomspace(1000, 200, 100)
 ENTROPY = 1.4 * np.exp(-np.arange(100) / 30)
@@ -116,3 +119,30 @@ def test_indices_of_an_embedding_are_large() -> None:
     assert found("observation_scale", Facts(has_embedding=True), **tokens, train__reward=RISING) is None
     assert found("observation_scale", **tokens, train__reward=RISING) is not None
     assert found("observation_scale", Facts(has_embedding=True), **tokens, train__reward=FLAT) is not None
+
+
+@pytest.mark.parametrize("first", [np.array([0.0, 60, 120, 300]), np.array([470.0, 499])])
+def test_a_run_that_is_solved_at_once_and_stays_at_its_maximum(first: Any) -> None:
+    solved = 500 - np.abs(np.sin(np.arange(100.0)))
+    solved[: len(first)] = first
+    assert found("return_stalled", train__reward=solved) is None
+    assert found("entropy_collapsed", TWO, train__reward=solved, train__entropy=constant(0.01)) is None
+
+
+@pytest.mark.parametrize("lucky", [[], [1_000], [50_000, 60_000]])
+def test_a_run_that_stays_at_its_minimum_has_stalled(lucky: list[int]) -> None:
+    stuck = at_steps(constant(-200.0), lucky, -150.0)
+    assert found("return_stalled", train__reward=stuck) is not None
+    assert found("entropy_collapsed", TWO, train__reward=stuck, train__entropy=constant(0.01)) is not None
+    noisy = at_steps(FLAT, [1_000], FLAT.min() - 1)
+    assert found("return_stalled", train__reward=noisy) is not None
+
+
+def test_a_collapse_is_told_as_it_was() -> None:
+    """The entropy is low from step 6000, before thresholds are judged, to 60000, and above the threshold in the end."""
+    entropy = np.where(STEPS < 6_000, 0.5, np.where(STEPS <= 60_000, 0.01 * math.log(2), 0.15))
+    finding = found("entropy_collapsed", TWO, train__reward=FLAT, train__entropy=entropy)
+    assert finding is not None
+    assert finding.first_step == 6_000
+    assert "entropy 1.0% of its maximum" in finding.message
+    assert finding.evidence[0].value == pytest.approx(0.01 * math.log(2))
