@@ -108,6 +108,16 @@ def test_large_rewards_need_a_return_that_does_not_rise_or_to_be_far_too_large()
     assert found("reward_scale_large", diagnostics__reward_scale=constant(1e4), train__reward=RISING) is not None
 
 
+def test_advantages_of_another_estimator_are_no_alarm_where_the_return_rises_by_far() -> None:
+    loose = {"diagnostics__advantage_fit": constant(0.6)}
+    alarm, note = (found("advantages_inconsistent", **loose, train__reward=each) for each in (FLAT, RISING))
+    assert alarm and note
+    assert (alarm.severity, note.severity) == ("critical", "info")
+    barely = found("advantages_inconsistent", **loose, train__reward=FLAT + np.linspace(0, 6, 100))
+    assert barely is not None
+    assert barely.severity == "critical"
+
+
 def test_a_table_that_learns_has_no_loss_and_no_gradient() -> None:
     planned = Facts(total_steps=100_000)
     assert "the return rises" in judged(planned, train__reward=RISING).not_judged["no_updates"]

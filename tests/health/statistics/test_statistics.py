@@ -68,6 +68,28 @@ def test_wrong_advantages_do_not() -> None:
     assert shuffled["diagnostics/advantage_fit"] < 0.5
 
 
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_advantages_of_n_steps_satisfy_a_recurrence_of_their_own(steps: int) -> None:
+    """Each is the sum of n discounted rewards and γ^n V_{t+n} − V_t, or of those up to the end of its episode."""
+    rollout = _rollout(dones=torch.arange(T)[:, None].expand(T, N) % 16 == 15)
+    rewards, dones = rollout.rewards, rollout.dones
+    assert rewards is not None and dones is not None and rollout.values is not None
+    values = torch.cat([rollout.values, torch.zeros(1, N)])
+    advantages = -values[:T].clone()
+    for t in range(T):
+        alive, last = torch.ones(N), min(t + steps, T)
+        for at in range(t, last):
+            advantages[t] += GAMMA ** (at - t) * alive * rewards[at]
+            alive = alive * ~dones[at]
+        advantages[t] += GAMMA ** (last - t) * alive * values[last]
+    fits = [
+        rollout_statistics(dataclasses.replace(rollout, advantages=each))["diagnostics/advantage_fit"]
+        for each in (advantages, 3 * advantages - 1, -advantages, advantages.roll(-1, 0), advantages.flip(0))
+    ]
+    assert fits[:2] == pytest.approx([1.0, 1.0], abs=1e-6)
+    assert max(fits[2:]) < 0.9
+
+
 def test_advantages_that_run_on_over_ends_leak() -> None:
     rollout = _rollout()
     assert rollout.values is not None
