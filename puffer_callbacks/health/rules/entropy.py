@@ -9,6 +9,7 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 COMMON_COEFFICIENT = 0.02
+_ALIGNED, _SMALL_KL = 0.1, 1e-5
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
 
 
@@ -102,7 +103,15 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     causes: tuple[str, ...] = ("advantage_misaligned", "learning_rate_low", "reward_scale_large")
     if coefficient is None or coefficient > COMMON_COEFFICIENT:
         causes = ("entropy_coefficient_high", "reward_scale_large", "learning_rate_low", "advantage_misaligned")
+    if _steps_are_small(evidence):
+        causes = tuple(dict.fromkeys(("learning_rate_low", *causes)))
     return Verdict(message, causes, entropy.span, [ENTROPY])
+
+
+def _steps_are_small(evidence: Evidence) -> bool:
+    """Whether updates follow the advantages, and move the policy by next to nothing."""
+    alignment, kl = evidence.median("diagnostics/advantage_alignment"), evidence.median("diagnostics/approx_kl")
+    return alignment is not None and alignment > _ALIGNED and kl is not None and 0 < kl < _SMALL_KL
 
 
 @rule(

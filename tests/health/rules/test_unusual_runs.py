@@ -1,6 +1,7 @@
 """Sound runs that are unusual: what resembles a fault there is none, and the fault itself is still found."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -156,3 +157,18 @@ def test_a_collapse_is_told_as_it_was() -> None:
     assert finding.first_step == 6_000
     assert "entropy 1.0% of its maximum" in finding.message
     assert finding.evidence[0].value == pytest.approx(0.01 * math.log(2))
+
+
+def test_a_critic_explains_nothing_where_nothing_is_left_to_explain() -> None:
+    series = {"diagnostics__explained_variance": constant(-14.0), "train__reward": FLAT[::-1] - np.arange(100) / 4}
+    assert found("critic_misfit", **series, diagnostics__return_std=step_at(55_000, 2.0, 5e-4)) is None
+    assert found("critic_misfit", **series, diagnostics__return_std=step_at(55_000, 2.0, 0.5)) is not None
+
+
+def test_small_steps_along_the_advantages_are_a_low_learning_rate() -> None:
+    random = {"train__entropy": constant(math.log(2)), "train__reward": FLAT}
+    for kl, alignment, is_first in ((1e-7, 0.4, True), (1e-2, 0.4, False), (1e-7, 0.0, False)):
+        series = {"diagnostics__approx_kl": constant(kl), "diagnostics__advantage_alignment": constant(alignment)}
+        finding = found("entropy_high", replace(TWO, entropy_coefficient=0.01), **random, **series)
+        assert finding is not None
+        assert (finding.causes[0] == "the learning rate is too low") is is_first
