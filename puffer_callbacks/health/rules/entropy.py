@@ -111,7 +111,7 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
 def _steps_are_small(evidence: Evidence) -> bool:
     """Whether updates follow the advantages, and move the policy by next to nothing."""
     alignment, kl = evidence.median("diagnostics/advantage_alignment"), evidence.median("diagnostics/approx_kl")
-    return alignment is not None and alignment > _ALIGNED and kl is not None and 0 < kl < _SMALL_KL
+    return alignment is not None and alignment > _ALIGNED and kl is not None and abs(kl) < _SMALL_KL
 
 
 @rule(
