@@ -17,7 +17,14 @@ def facts_of_run(trainer: Any, pl_module: Any) -> Facts:
     """The facts in the configuration of a run that begins, and in its module."""
     settings = run_settings(trainer, pl_module)
     dropout = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in pl_module.modules())
-    return Facts.of(settings, has_dropout=dropout, max_episode_steps=_time_limit(settings), in_progress=True)
+    embedding = any(isinstance(part, nn.Embedding) for part in pl_module.modules())
+    return Facts.of(
+        settings,
+        has_dropout=dropout,
+        has_embedding=embedding or None,
+        max_episode_steps=_time_limit(settings),
+        in_progress=True,
+    )
 
 
 def with_action_space(facts: Facts, rollout: Rollout) -> Facts:

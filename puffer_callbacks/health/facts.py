@@ -20,7 +20,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "target_update_interval": ("target_update_interval", "target_network_frequency"),
 }
 """Field to the hyperparameter names that trainers give it."""
-AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout")
+AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout", "has_embedding")
 """Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
 _LARGEST = 2**53  # an integer that float64 holds
 
@@ -37,6 +37,7 @@ class Facts:
         anneal_learning_rate: whether the learning rate is meant to fall.
         normalizes_observations: whether the policy sees normalized ones.
         has_dropout: whether the module has dropout layers.
+        has_embedding: whether it has an embedding, whose observations are indices of any size.
         gamma: discount factor.
         clip_range: of PPO's probability ratio.
         entropy_coefficient: weight of the entropy bonus.
@@ -60,6 +61,7 @@ class Facts:
     anneal_learning_rate: bool | None = None
     normalizes_observations: bool | None = None
     has_dropout: bool | None = None
+    has_embedding: bool | None = None
     gamma: float | None = None
     clip_range: float | None = None
     entropy_coefficient: float | None = None
@@ -108,7 +110,7 @@ class Facts:
         known: dict[str, Any] = {
             name: int(values[-1])
             for name, values in logged.items()
-            if len(values) and (0 if name == "has_dropout" else 1) <= values[-1] <= _LARGEST
+            if len(values) and (0 if name.startswith("has_") else 1) <= values[-1] <= _LARGEST
         }
         return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
 

@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from puffer_callbacks.health.series import Series, median
+from puffer_callbacks.health.series import Floats, Series, median
+
+_RISE = 0.02
+"""Of the return's size: less is no rise."""
 
 
 class Returns(NamedTuple):
@@ -12,7 +15,7 @@ class Returns(NamedTuple):
 
     Args:
         series: smoothed over five points.
-        early: its level in the first tenth.
+        early: its level in the first tenth; its first value where it rose and settled within that.
         late: its level in the last quarter.
         best: the best smoothed value.
         noise: the spread of single points about the smoothed ones, as a standard deviation.
@@ -66,6 +69,17 @@ def returns_of(series: Series) -> Returns:
     smoothed = series.smoothed()
     residuals = values - smoothed.values
     noise = 1.4826 * median(np.abs(residuals - median(residuals)))
-    early = median(values[: max(3, count // 10)])
     late = median(values[-max(3, count // 4) :])
-    return Returns(smoothed, early, late, float(smoothed.values.max()), noise)
+    return Returns(smoothed, _early(values, late), late, float(smoothed.values.max()), noise)
+
+
+def _early(values: Floats, late: float) -> float:
+    """The level at the beginning.
+
+    A run that is solved within the first tenth begins far below the level that all but a few later values keep.
+    """
+    tenth = max(3, len(values) // 10)
+    first, lowest = float(values[0]), float(np.quantile(values[tenth:], 0.05)) if len(values) > tenth else late
+    rise = late - first
+    rose_at_once = rise > 3 * (late - lowest) and rise > _RISE * max(abs(late), abs(first))
+    return first if rose_at_once and len(values) > 2 * tenth else median(values[:tenth])

@@ -146,6 +146,7 @@ _ENTRIES = (
     ("diagnostics/num_actions", "Actions of a discrete action space."),
     ("diagnostics/action_dimensions", "Numbers in a continuous action."),
     ("diagnostics/max_episode_steps", "The environment's time limit.", "steps"),
+    ("diagnostics/has_embedding", "1 where the module has an embedding."),
     ("diagnostics/has_dropout", "1 where the module has dropout layers.", "", "0 in reinforcement learning"),
     ("diagnostics/weight_norm/<module>", "L2 norm of a module's weights.", "", "rises slowly"),
     ("diagnostics/weight_change/<module>", "Norm of an update's change over that of the weights.", "", "above 0"),

@@ -10,6 +10,8 @@ from puffer_callbacks.health.series import median
 
 FIT, SIGN, LEAK = "diagnostics/advantage_fit", "diagnostics/advantage_sign", "diagnostics/leak_fraction"
 ALIGNMENT = "diagnostics/advantage_alignment"
+_BY_FAR = 10
+"""Times its noise that a return rises only with advantages that are right in the main."""
 _GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
 
 
@@ -21,10 +23,12 @@ def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     if spell is None:
         return None
     share = median(fit.values)
-    message = (
-        f"Advantages do not follow from rewards and values: the recurrence explains {share:.0%} of their variance."
-    )
-    return Verdict(message, ("advantage_misaligned", "advantage_sign"), spell.span, [FIT])
+    message = f"Advantages do not follow from rewards and values: the recurrence explains {share:.0%} of their variance"
+    causes, returns = ("advantage_misaligned", "advantage_sign"), evidence.returns
+    if returns is not None and returns.healthy and returns.late - returns.early > _BY_FAR * returns.noise:
+        message = f"{message}; the return rises by far, so they may be those of another estimator."
+        return Verdict(message, causes, spell.span, [FIT], "info")
+    return Verdict(f"{message}.", causes, spell.span, [FIT])
 
 
 @rule("advantage_sign", severity="critical", source=_GAE, explains=SYMPTOMS)

@@ -5,11 +5,14 @@ import numpy as np
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
-from puffer_callbacks.health.series import median
+from puffer_callbacks.health.series import Series, median
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
 _SMALL_ERROR = 0.1
+_GONE = 0.01
+_FAR_TOO_LARGE = 3000.0
+"""Rewards of a step where no second signal is needed."""
 
 
 def critic_fits(evidence: Evidence) -> bool:
@@ -48,10 +51,14 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
 
 
 def _by_reward(evidence: Evidence) -> Verdict | None:
-    """Without a critic in the rollout: rewards of hundreds a step."""
+    """Without a critic in the rollout: rewards of hundreds a step, where the run does not do well."""
     reward = evidence.get("diagnostics/reward_scale", points=5)
     if median(reward.values) < 300:
         return None
+    if median(reward.values) < _FAR_TOO_LARGE:
+        evidence.require_share(0.5, reward)
+        if evidence.does_well:
+            return None
     message = f"Rewards are about {median(reward.values):.3g} a step, far from the scale that networks fit well."
     return Verdict(message, ("reward_scale_large",), reward.span,
                    ["diagnostics/reward_scale", LOSS, "gradient_norm/total"])  # fmt: skip
@@ -74,11 +81,17 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
     half = fit.after(evidence.total_steps * 0.4)
     if len(half.values) < 5 or median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None
-    if (spread is not None and median(spread.values) < 1e-3) or critic_fits(evidence) or evidence.does_well:
+    if (spread is not None and _is_gone(spread, half.steps[0])) or critic_fits(evidence) or evidence.does_well:
         return None
     message = f"The critic explains nothing of the returns (explained variance {median(half.values):.2f})."
     causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")
     return Verdict(message, causes, half.span, [FIT, RETURN_STD, LOSS])
+
+
+def _is_gone(spread: Series, step: float) -> bool:
+    """Whether returns hardly vary any more, of themselves or held against the run before."""
+    late = spread.after(step).values
+    return median(spread.values) < 1e-3 or (len(late) > 0 and median(late) < _GONE * spread.values.max())
 
 
 @rule(

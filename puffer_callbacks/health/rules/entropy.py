@@ -9,6 +9,7 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 COMMON_COEFFICIENT = 0.02
+_ALIGNED, _SMALL_KL = 0.1, 1e-5
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
 
 
@@ -58,12 +59,22 @@ def entropy_collapsed(evidence: Evidence, threshold: float) -> Verdict | None:
     spell = entropy.spell(entropy.smoothed().values < threshold, points=8)
     if spell is None or not _stands_still(returns, spell.steps[0]):
         return None
+    begin = int(spell.steps[0])
+    if begin == entropy.steps[0]:  # it may have begun before thresholds are judged
+        begin = _begin(evidence.get(ENTROPY), threshold * (evidence.facts.max_entropy or 0.0), begin)
     configured = evidence.facts.entropy_coefficient
     causes = ("entropy_sign", "advantage_sign", "entropy_coefficient_low") if configured else (
         "entropy_coefficient_low", "entropy_sign", "advantage_sign")  # fmt: skip
-    share = float(entropy.values[-1])
+    share = median(spell.values)
     message = f"The policy has stopped exploring (entropy {share:.1%} of its maximum), and the return stands still."
-    return Verdict(message, (*causes, "learning_rate_high"), spell.span, [ENTROPY], seen_at=spell.span[0])
+    return Verdict(message, (*causes, "learning_rate_high"), (begin, spell.span[1]), [ENTROPY], seen_at=spell.span[0])
+
+
+def _begin(entropy: Series, limit: float, step: int) -> int:
+    """The first of the steps up to one at which the entropy lay below a limit without a break."""
+    before = entropy.before(step)
+    above = before.steps[before.values >= limit]
+    return int(entropy.after(above[-1] + 1 if len(above) else entropy.steps[0]).steps[0])
 
 
 def _stands_still(returns: Returns, begin: float) -> bool:
@@ -92,7 +103,15 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     causes: tuple[str, ...] = ("advantage_misaligned", "learning_rate_low", "reward_scale_large")
     if coefficient is None or coefficient > COMMON_COEFFICIENT:
         causes = ("entropy_coefficient_high", "reward_scale_large", "learning_rate_low", "advantage_misaligned")
+    if _steps_are_small(evidence):
+        causes = tuple(dict.fromkeys(("learning_rate_low", *causes)))
     return Verdict(message, causes, entropy.span, [ENTROPY])
+
+
+def _steps_are_small(evidence: Evidence) -> bool:
+    """Whether updates follow the advantages, and move the policy by next to nothing."""
+    alignment, kl = evidence.median("diagnostics/advantage_alignment"), evidence.median("diagnostics/approx_kl")
+    return alignment is not None and alignment > _ALIGNED and kl is not None and abs(kl) < _SMALL_KL
 
 
 @rule(

@@ -5,13 +5,19 @@ from typing import NamedTuple
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.critic import FIT
+from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
-from puffer_callbacks.health.series import Floats
+from puffer_callbacks.health.series import Floats, median
 
 LOSS, POLICY, VALUE, ENTROPY = "train/loss", "train/policy_loss", "train/value_loss", "train/entropy"
 _POINTS = 12
 _FLOAT32 = 3e-7
+_REST = 0.02
+"""What the terms may leave unexplained, over the entropy's own share: more may be a term that moves with it."""
+_EXPLAINED = 0.5
 
 
 class Composition(NamedTuple):
@@ -38,9 +44,11 @@ def composition(evidence: Evidence) -> Composition:
     if rest > 1e-2:
         raise NotJudged("needs a loss that is the sum of policy loss, value loss and entropy")
     value_coefficient, entropy_coefficient = coefficients[0], -coefficients[1]
+    bonus = float(np.sqrt(np.square(entropy_coefficient * terms[:, 1] * weights).mean()))
+    is_sharp = errors[1] < max(0.1 * abs(entropy_coefficient), 1e-3) and rest <= max(_REST * bonus, _FLOAT32)
     return Composition(
         value_coefficient if errors[0] < max(0.1 * abs(value_coefficient), 1e-3) else None,
-        entropy_coefficient if errors[1] < max(0.1 * abs(entropy_coefficient), 1e-3) else None,
+        entropy_coefficient if is_sharp else None,
     )
 
 
@@ -71,6 +79,8 @@ def loss_composition(evidence: Evidence) -> Verdict | None:
         message = f"The loss rewards certainty: entropy has the weight {entropy:+.3g}, where a bonus is positive."
         return Verdict(message, ("entropy_sign",), span, tags)
     if value is not None and abs(value) < 1e-3 and facts.value_coefficient != 0:
+        if _critic_learns(evidence):
+            raise NotJudged("the critic learns by another loss than the one that is logged")
         return Verdict("The value loss has weight 0 in the loss.", ("value_coefficient_zero", "critic_detached"),
                        span, tags)  # fmt: skip
     configured = facts.entropy_coefficient
@@ -78,3 +88,13 @@ def loss_composition(evidence: Evidence) -> Verdict | None:
         message = f"Entropy has the weight {entropy:.3g} in the loss, where {configured:.3g} is configured."
         return Verdict(message, ("entropy_coefficient_high",), span, tags)
     return None
+
+
+def _critic_learns(evidence: Evidence) -> bool:
+    """Whether gradients reach the critic; or, where none are known, whether it changes or fits."""
+    for prefix in ("gradient_norm/", WEIGHT_CHANGE):
+        parts = [series for name, series in evidence.matching(prefix).items() if role_of(name) == "critic"]
+        if parts:
+            return any(median(series.values) > 0 for series in parts)
+    fit = evidence.median(FIT, after=0.5 * evidence.last_step)
+    return fit is not None and fit > _EXPLAINED

@@ -7,6 +7,7 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.passing import ends_training, is_nonfinite, training_goes_on
 from puffer_callbacks.health.series import Series, median
 
 _STAGES: tuple[tuple[str, str, str], ...] = (
@@ -25,6 +26,8 @@ _STAGES: tuple[tuple[str, str, str], ...] = (
     ("diagnostics/weight_norm/", "a weight", "nonfinite_weight"),
 )
 """Tags along the way of the data, with what is not finite there and the cause."""
+_OF_UPDATES = ("nonfinite/train/", "nonfinite/diagnostics/", "losses/", "train/", "gradient_norm/")
+_LOSS = re.compile(r"^losses/|^train/.*(loss|entropy)|^(gradient_norm|diagnostics)/")
 
 
 _Found = tuple[int, int, str, str, str, int]
@@ -36,7 +39,7 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
     """NaN and infinite values, the first one on the data's way named."""
     if not evidence.raw:
         raise NotJudged("needs a series, has none")
-    found = [each for tag, series in evidence.raw.items() if (each := _nonfinite(tag, series)) is not None]
+    found = [each for tag, series in evidence.raw.items() if (each := _nonfinite(tag, series, evidence))]
     if not found:
         return _by_error(evidence)
     first, _, tag, what, cause, _ = _earliest(found, evidence)
@@ -48,13 +51,25 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
     return Verdict(message, causes, (first, max(entry[-1] for entry in found)))
 
 
-def _nonfinite(tag: str, series: Series) -> _Found | None:
-    bad = (series.values > 0) if tag.startswith("nonfinite/") else ~np.isfinite(series.values)
+def _nonfinite(tag: str, series: Series, evidence: Evidence) -> _Found | None:
+    bad = is_nonfinite(tag, series)
     if not bad.any():
         return None
+    first, last = int(series.steps[bad][0]), int(series.steps[bad][-1])
     stages = ((stage, what, cause) for stage, (prefix, what, cause) in enumerate(_STAGES) if tag.startswith(prefix))
     stage, what, cause = next(stages, (0, "", ""))
-    return (int(series.steps[bad][0]), stage, tag, what, cause, int(series.steps[bad][-1])) if cause else None
+    if not cause or (tag.startswith(_OF_UPDATES) and _is_harmless(tag, first, evidence)):
+        return None
+    if cause == "nonfinite_loss" and not _LOSS.search(tag.removeprefix("nonfinite/")):
+        what = "a number of the update"
+    return first, stage, tag, what, cause, last
+
+
+def _is_harmless(tag: str, first: int, evidence: Evidence) -> bool:
+    """Whether training goes on finite; of a number that need be no part of it, unless training ends with it."""
+    name = tag.removeprefix("nonfinite/")
+    is_metric = name in evidence.raw and not _LOSS.search(name)
+    return not ends_training(evidence, first) if is_metric else training_goes_on(evidence, first)
 
 
 def _earliest(found: list[_Found], evidence: Evidence) -> _Found:
@@ -86,20 +101,19 @@ def _by_error(evidence: Evidence) -> Verdict | None:
     return Verdict(message, causes, (evidence.last_step, evidence.last_step))
 
 
-_LOSSES = ("losses/", "train/policy_loss", "train/value_loss", "train/entropy", "train/loss")
+_LOSSES = ("train/policy_loss", "train/value_loss", "train/entropy", "train/loss")
 
 
 @rule("series_vanished", severity="warning", source="PufferLib leaves out what is not finite")
 def series_vanished(evidence: Evidence) -> Verdict | None:
-    """Series of losses that end long before the run does."""
-    ends = {tag: series for tag, series in evidence.raw.items() if tag.startswith(_LOSSES) and len(series.steps) >= 10}
+    """Series of losses that all end long before the run does; one that ends alone was a term of a phase."""
+    losses = {tag: series for tag, series in evidence.raw.items() if tag in _LOSSES or tag.startswith("losses/")}
+    ends = {tag: series for tag, series in losses.items() if len(series.steps) >= 10}
     if not ends:
         raise NotJudged("needs 10 points of losses/*")
-    last, span = evidence.last_step, evidence.last_step - evidence.first_step
-    for tag, series in ends.items():
-        interval = median(np.diff(series.steps))
-        if last - series.steps[-1] > max(10 * interval, 0.1 * span):
-            end = int(series.steps[-1])
-            message = f"{tag} ends at step {end}, while the run goes on to {last}."
-            return Verdict(message, ("value_vanished", "no_updates"), (end, last), [tag], seen_at=end)
-    return None
+    tag, series = max(ends.items(), key=lambda item: int(item[1].steps[-1]))
+    last, end, interval = evidence.last_step, int(series.steps[-1]), median(np.diff(series.steps))
+    if last - end <= max(10 * interval, 0.1 * (last - evidence.first_step)):
+        return None
+    message = f"{tag} ends at step {end}, while the run goes on to {last}."
+    return Verdict(message, ("value_vanished", "no_updates"), (end, last), [tag], seen_at=end)

@@ -77,7 +77,7 @@ def observation_scale(evidence: Evidence, threshold: float) -> Verdict | None:
     returns = evidence.returns
     saturated = evidence.matching("plasticity/saturated_ratio/").values()
     suffers = any(median(s.values) > 0.5 for s in saturated) or (returns is not None and not returns.healthy)
-    if not suffers and median(scale.values) < _FAR_TOO_LARGE:
+    if not suffers and (facts.has_embedding or median(scale.values) < _FAR_TOO_LARGE):
         return None
     message = f"Observations are as large as {median(scale.values):.3g}; networks expect a scale of about 1."
     return Verdict(message, ("observation_scale",), scale.span, [SCALE])

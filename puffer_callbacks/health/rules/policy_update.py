@@ -2,6 +2,7 @@
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series
@@ -91,10 +92,10 @@ def clip_fraction_zero(evidence: Evidence) -> Verdict | None:
     threshold=10.0,
 )
 def kl_large(evidence: Evidence, threshold: float) -> Verdict | None:
-    """A KL more than ``threshold`` times what the clip range allows."""
+    """A KL over ``threshold`` times what the clip range allows, and the return does not rise; or ten times that."""
     kl = evidence.get(KL, points=3)
     scale = kl_scale(evidence)
-    spell = kl.spell(kl.smoothed(3).values > threshold * scale, points=5)
+    spell = None if evidence.does_well else kl.spell(kl.smoothed(3).values > threshold * scale, points=5)
     steps = [*kl.steps[kl.values > 10 * threshold * scale], *(() if spell is None else spell.span)]
     if not steps:
         return None
@@ -114,14 +115,18 @@ def kl_zero(evidence: Evidence) -> Verdict | None:
     spell = kl.spell(kl.values == 0, points=5)
     if spell is None or spell.steps[0] > 0.9 * evidence.total_steps:  # the end of a schedule
         return None
-    if _actor_moves(evidence):
-        raise NotJudged("the actor's weights change: with one step in an update the KL is measured before it")
+    if _policy_changes(evidence):
+        raise NotJudged("the policy changes: with one step in an update the KL is measured before it")
     message = "The policy does not move at all: the KL is exactly 0."
     causes = ("actor_not_trained", "optimizer_missing", "learning_rate_zero")
     return Verdict(message, causes, spell.span, [KL, "train/learning_rate"])
 
 
-def _actor_moves(evidence: Evidence) -> bool:
-    """Whether the weights of the actor change, or those of no certain role where none has the actor's name."""
+def _policy_changes(evidence: Evidence) -> bool:
+    """Whether the actor's weights change, or those of no certain role; or, where none are known, what it does."""
     changes = {role_of(n): bool((s.values > 0).any()) for n, s in sorted(evidence.matching(WEIGHT_CHANGE).items())}
-    return changes.get("actor", changes.get("other", False))
+    if changes:
+        return changes.get("actor", changes.get("other", False))
+    entropy = evidence.find("train/entropy")
+    falls = entropy is not None and returns_of(Series(entropy.steps, -entropy.values)).improved
+    return falls or evidence.does_well

@@ -28,6 +28,8 @@ def no_updates(evidence: Evidence) -> Verdict | None:
     learned = [s for tag, s in evidence.raw.items() if tag.startswith(("train/loss", "losses/", "gradient_norm/"))]
     if learned or evidence.last_step < 0.5 * evidence.total_steps:
         return None
+    if returns.healthy:
+        raise NotJudged("the return rises, by updates without a loss or a gradient that is known")
     message = "No loss and no gradient so far: the run does not learn."
     return Verdict(message, ("no_updates", "optimizer_missing"), evidence.span)
 

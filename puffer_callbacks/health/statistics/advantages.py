@@ -1,11 +1,14 @@
-"""Advantages, held against the recurrence of generalized advantage estimation that they have to satisfy."""
+"""Advantages, held against the recurrences of their estimators, which they have to satisfy."""
 
 import numpy as np
+import numpy.typing as npt
 
 from puffer_callbacks.health.series import Floats
 from puffer_callbacks.health.statistics.sample import Sample
 
 _MIN_ROWS = 16
+_MOST_STEPS = 8
+_ROWS_OF_EACH_TERM = 4
 
 
 def advantage_statistics(sample: Sample) -> dict[str, float]:
@@ -13,12 +16,13 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
 
     Within an episode A_t = r_t + γ V_{t+1} − V_t + γλ A_{t+1} (Schulman et al. 2016, arXiv:1506.02438, equation 16),
     whatever γ and λ are and however rewards and advantages are scaled. A least-squares fit of A_t by A_{t+1},
-    V_{t+1}, V_t, r_t and 1 is therefore exact, and the coefficient of V_t is negative.
+    V_{t+1}, V_t, r_t and 1 is therefore exact, and the coefficient of V_t is negative. Advantages of n steps are
+    sums of n rewards and V_{t+n} − V_t (Mnih et al. 2016, arXiv:1602.01783), so that such a fit has n terms more.
 
     Returns:
         ``diagnostics/advantage_fit``, the share of the advantages' variance that the fit explains (1 in a correct
-        program); ``diagnostics/advantage_sign``, the sign of −V_t's coefficient (+1 in a correct one);
-        ``diagnostics/estimated_gamma``, the ratio of the coefficients of V_{t+1} and −V_t;
+        program), of n steps where that one is exact; ``diagnostics/advantage_sign``, the sign of −V_t's coefficient
+        (+1 in a correct one); ``diagnostics/estimated_gamma``, the ratio of the coefficients of V_{t+1} and −V_t;
         ``diagnostics/leak_fraction``, the share of episode ends over which the recurrence runs on, as if the episode
         had not ended (0 in a correct one). None of them where advantages or values do not vary.
     """
@@ -34,8 +38,11 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
     if len(rows) < _MIN_ROWS or min(targets.std(), rows[:, 2].std()) <= 1e-5 * (1 + np.abs(rows).max()):
         return {}
     coefficients, constant, fit = _least_squares(rows, targets)
+    if fit < 0.99:
+        of_steps = _fit_of_steps(advantages, values, rewards, dones)
+        return {"diagnostics/advantage_fit": of_steps if of_steps > 0.99 else fit}
     statistics = {"diagnostics/advantage_fit": fit}
-    if fit > 0.99 and coefficients[2] != 0:
+    if coefficients[2] != 0:
         statistics["diagnostics/advantage_sign"] = float(-np.sign(coefficients[2]))
         statistics["diagnostics/estimated_gamma"] = float(-coefficients[1] / coefficients[2])
         ends = dones[:-1]
@@ -44,6 +51,23 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
             leaks = np.abs(errors) < 1e-2 * targets.std()
             statistics["diagnostics/leak_fraction"] = float((leaks & _visible(columns[ends], coefficients)).mean())
     return statistics
+
+
+def _fit_of_steps(advantages: Floats, values: Floats, rewards: Floats, dones: npt.NDArray[np.bool_]) -> float:
+    """The share of the variance that the next rewards and values explain, as many as there are rows for.
+
+    0 where it is not −V_t that counts most among the values: the advantages are then of other steps, or flipped.
+    """
+    for steps in range(min(_MOST_STEPS, len(values) - 1), 1, -1):
+        shifted = [slice(at, len(values) - steps + at) for at in range(steps + 1)]
+        inside = ~np.any([dones[at] for at in shifted[:-1]], axis=0)
+        columns = [values[at] for at in shifted] + [rewards[at] for at in shifted[:-1]]
+        rows, targets = np.stack(columns, -1)[inside], advantages[shifted[0]][inside]
+        if len(rows) >= _ROWS_OF_EACH_TERM * len(columns) and targets.std() > 0:
+            coefficients, _, fit = _least_squares(rows, targets)
+            of_values = coefficients[: steps + 1]
+            return fit if of_values[0] < 0 and np.argmax(np.abs(of_values)) == 0 else 0.0
+    return 0.0
 
 
 def _least_squares(rows: Floats, targets: Floats) -> tuple[Floats, float, float]:

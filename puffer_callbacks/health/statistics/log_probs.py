@@ -1,5 +1,6 @@
 """Log-probabilities of stored actions under a module's policy as it is now."""
 
+import inspect
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def policy_log_probs(module: Any, samples: Sequence[PolicySample]) -> list[Tenso
         samples: one or several.
 
     Returns:
-        ``None`` where the module has neither.
+        ``None`` where the module has neither, or masks actions: a rollout keeps no masks.
     """
     observations = torch.cat([sample.observations for sample in samples])
     actions = torch.cat([sample.actions for sample in samples])
@@ -77,6 +78,8 @@ def _call(policy: nn.Module, observations: Tensor, actions: Tensor) -> Tensor | 
     with suppress(Exception):  # its call wants something else
         evaluate = getattr(policy, "evaluate_actions", None)
         if callable(evaluate):
+            if "action_masks" in inspect.signature(evaluate).parameters:
+                return None
             evaluated: Tensor = evaluate(observations, actions)[1]
             return evaluated
         output = policy(observations)

@@ -6,12 +6,16 @@ from puffer_callbacks.health.series import Floats
 from puffer_callbacks.health.statistics.sample import Sample
 
 
-def observation_statistics(sample: Sample) -> dict[str, float]:
+def observation_statistics(sample: Sample, *, are_bytes: bool = False) -> dict[str, float]:
     """Spread and scale of the observations of a rollout.
+
+    Args:
+        sample: of the rollout.
+        are_bytes: whether they are pictures, say, whose scale networks for them know.
 
     Returns:
         ``diagnostics/observation_constant_fraction``, the share of dimensions that do not vary;
-        ``diagnostics/observation_scale``, the largest root mean square of a dimension;
+        ``diagnostics/observation_scale``, the largest root mean square of a dimension, none of bytes;
         ``diagnostics/observation_repeat_fraction``, the share of steps after which nothing changed;
         and what ``reset_statistics`` returns.
     """
@@ -22,9 +26,10 @@ def observation_statistics(sample: Sample) -> dict[str, float]:
     unchanged = (observations[1:] == observations[:-1]).all(-1)
     values = {
         "diagnostics/observation_constant_fraction": float((spread <= 1e-12).mean()),
-        "diagnostics/observation_scale": float(np.sqrt(np.square(observations).mean((0, 1)).max())),
         "diagnostics/observation_repeat_fraction": float(unchanged.mean()),
     }
+    if not are_bytes:
+        values["diagnostics/observation_scale"] = float(np.sqrt(np.square(observations).mean((0, 1)).max()))
     return values | reset_statistics(sample)
 
 

@@ -1,6 +1,7 @@
 """All statistics of one rollout."""
 
 import numpy as np
+import torch
 
 from puffer_callbacks.health.statistics.actions import action_statistics
 from puffer_callbacks.health.statistics.advantages import advantage_statistics
@@ -29,7 +30,7 @@ def rollout_statistics(rollout: Rollout, *, max_episode_steps: int | None = None
     sample = sample_of(rollout)
     return {
         **nonfinite_counts(rollout),
-        **observation_statistics(sample),
+        **observation_statistics(sample, are_bytes=getattr(rollout.observations, "dtype", None) == torch.uint8),
         **action_statistics(sample, rollout.action_space),
         **reward_statistics(sample),
         **critic_statistics(sample),

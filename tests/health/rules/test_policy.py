@@ -56,7 +56,7 @@ def test_kl_of_exactly_zero() -> None:
 def test_a_kl_measured_before_the_only_step_of_an_update_is_not_judged() -> None:
     kl = {"diagnostics__approx_kl": constant(0)}
     moving = {"diagnostics__weight_change__actor": constant(1e-3), "diagnostics__weight_change__critic": constant(1e-3)}
-    assert "the actor's weights change" in judged(TWO, **kl, **moving).not_judged["kl_zero"]
+    assert "the policy changes" in judged(TWO, **kl, **moving).not_judged["kl_zero"]
     assert found("kl_zero", TWO, **kl, **moving | {"diagnostics__weight_change__actor": constant(0)}) is not None
     assert found("kl_zero", TWO, **kl, diagnostics__weight_change__critic=constant(1e-3)) is not None
 

@@ -68,6 +68,28 @@ def test_wrong_advantages_do_not() -> None:
     assert shuffled["diagnostics/advantage_fit"] < 0.5
 
 
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_advantages_of_n_steps_satisfy_a_recurrence_of_their_own(steps: int) -> None:
+    """Each is the sum of n discounted rewards and γ^n V_{t+n} − V_t, or of those up to the end of its episode."""
+    rollout = _rollout(dones=torch.arange(T)[:, None].expand(T, N) % 16 == 15)
+    rewards, dones = rollout.rewards, rollout.dones
+    assert rewards is not None and dones is not None and rollout.values is not None
+    values = torch.cat([rollout.values, torch.zeros(1, N)])
+    advantages = -values[:T].clone()
+    for t in range(T):
+        alive, last = torch.ones(N), min(t + steps, T)
+        for at in range(t, last):
+            advantages[t] += GAMMA ** (at - t) * alive * rewards[at]
+            alive = alive * ~dones[at]
+        advantages[t] += GAMMA ** (last - t) * alive * values[last]
+    fits = [
+        rollout_statistics(dataclasses.replace(rollout, advantages=each))["diagnostics/advantage_fit"]
+        for each in (advantages, 3 * advantages - 1, -advantages, advantages.roll(-1, 0), advantages.flip(0))
+    ]
+    assert fits[:2] == pytest.approx([1.0, 1.0], abs=1e-6)
+    assert max(fits[2:]) < 0.9
+
+
 def test_advantages_that_run_on_over_ends_leak() -> None:
     rollout = _rollout()
     assert rollout.values is not None
@@ -177,6 +199,26 @@ def test_collector_compares_log_probabilities_before_and_after_an_update() -> No
     assert second["diagnostics/advantage_alignment"] > 0
     assert second["diagnostics/log_prob_error"] > 0.01  # the stored ones are stale now
     assert second["diagnostics/repeated_rollout"] == 0.0
+
+
+class _MaskedPolicy(_Policy):
+    def evaluate_actions(
+        self, observations: Tensor, actions: Tensor, action_masks: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, None]:
+        return super().evaluate_actions(observations, actions)
+
+
+def test_a_policy_that_masks_actions_is_not_asked_without_the_masks() -> None:
+    collector, rollout = Collector(), _rollout()
+    for _ in range(2):
+        found = collector.add_rollout(rollout, module=_MaskedPolicy())
+        assert not found.keys() & {"diagnostics/log_prob_error", "diagnostics/advantage_alignment"}
+
+
+def test_pictures_in_bytes_have_no_scale() -> None:
+    pictures = torch.randint(0, 256, (T, N, 3, 8, 8))
+    assert "diagnostics/observation_scale" not in rollout_statistics(_rollout(observations=pictures.to(torch.uint8)))
+    assert rollout_statistics(_rollout(observations=pictures.float()))["diagnostics/observation_scale"] > 100
 
 
 def test_collector_sees_the_first_minibatch_of_each_rollout() -> None:
