@@ -31,6 +31,13 @@ def largest_rate(evidence: Evidence) -> Series:
     return Series(steps, np.fmax.reduce([rate.at(steps) for rate in learning_rates(evidence).values()]))
 
 
+def may_yet_begin(evidence: Evidence, spell: Series) -> bool:
+    """Whether every learning rate is 0 over a stretch, and that is no longer than a schedule's late start."""
+    within = [rate.between(*spell.span).values for rate in learning_rates(evidence).values()]
+    rests = any(map(len, within)) and not any(values.any() for values in within)
+    return rests and not evidence.lasts(spell, _LATE_START)
+
+
 @rule(
     "learning_rate_zero",
     severity="critical",
@@ -111,6 +118,7 @@ def update_ratio_large(evidence: Evidence, threshold: float) -> Verdict | None:
         return None
     worst = max(large, key=lambda name: large[name])
     tag = f"update_ratio/{worst}"
-    span = evidence.get(tag).span
+    series = evidence.get(tag)
+    middle = int(series.steps[np.argsort(series.values[:5])[2]])  # where it is what is said
     message = f"One step changes {worst} by {large[worst]:.1%} of itself; about 0.1 % is common."
-    return Verdict(message, ("learning_rate_high", "no_clipping"), span, [tag, RATE], seen_at=span[0])
+    return Verdict(message, ("learning_rate_high", "no_clipping"), series.span, [tag, RATE], seen_at=middle)

@@ -4,6 +4,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.learning_rate import may_yet_begin
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series
 
@@ -115,6 +116,8 @@ def kl_zero(evidence: Evidence) -> Verdict | None:
     spell = kl.spell(kl.values == 0, points=5)
     if spell is None or spell.steps[0] > 0.9 * evidence.total_steps:  # the end of a schedule
         return None
+    if may_yet_begin(evidence, spell):
+        raise NotJudged("the learning rate is 0 so far")
     if _policy_changes(evidence):
         raise NotJudged("the policy changes: with one step in an update the KL is measured before it")
     message = "The policy does not move at all: the KL is exactly 0."

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from puffer_callbacks.rollout import Rollout
 
-_MOST = 2**14
+_MOST = 2**12
 """Numbers of a field that count; of more an even sample does."""
+_WEIGHTS = torch.arange(1, _MOST + 1, dtype=torch.float64).square().sin()
 
 
 def rollout_mark(rollout: Rollout) -> tuple[float, ...] | None:
@@ -31,8 +32,7 @@ def rollout_mark(rollout: Rollout) -> tuple[float, ...] | None:
     policy, paths = _filled(rollout.log_probs, rollout.values), _filled(rollout.observations, rollout.actions)
     if not any((numbers != numbers[0]).any() for numbers in policy):
         return None
-    weights = torch.arange(1, _MOST + 1, dtype=torch.float64).square().sin()
-    sums = tuple(float((numbers * weights[: len(numbers)]).sum()) for numbers in (*policy, *paths))
+    sums = tuple(float(numbers @ _WEIGHTS[: len(numbers)]) for numbers in (*policy, *paths))
     return sums if all(map(math.isfinite, sums)) else None
 
 

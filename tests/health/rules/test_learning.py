@@ -196,6 +196,13 @@ def test_the_losses_of_other_libraries_are_known_by_one_name() -> None:
     assert found("value_explodes", train__value_loss=exploding, train__reward=FLAT) is not None
 
 
+def test_the_update_ratio_that_is_said_is_the_one_that_is_shown() -> None:
+    ratios = {"update_ratio__net_dot_weight": np.array([0.9, 0.05, 0.2, 0.3, 0.1, *constant(0.01)[:20]])}
+    finding = found("update_ratio_large", **ratios, train__reward=FLAT)
+    assert finding is not None and "by 20.0% of itself" in finding.message
+    assert finding.evidence[0].value == 0.2
+
+
 def test_update_ratio() -> None:
     ratios = {"update_ratio__net_dot_0_dot_weight": constant(0.2)}
     assert found("update_ratio_large", **ratios, train__reward=FLAT) is not None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from puffer_callbacks.health import Facts
+from puffer_callbacks.health import Diagnosis, Facts
 from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
 
 TWO = Facts(num_actions=2, clip_range=0.2)
@@ -51,6 +51,16 @@ def test_kl_of_exactly_zero() -> None:
     assert found("kl_zero", TWO, diagnostics__approx_kl=step_at(50_000, 0.01, 0)) is not None
     assert found("kl_zero", TWO, diagnostics__approx_kl=step_at(95_000, 0.01, 0)) is None
     assert found("kl_zero", TWO, diagnostics__approx_kl=constant(1e-9)) is None
+
+
+def test_a_kl_of_zero_is_none_where_the_learning_rate_begins_at_zero() -> None:
+    def begun(step: int) -> Diagnosis:
+        late = {"diagnostics__approx_kl": step_at(step, 0, 0.01), "train__learning_rate": step_at(step, 0, 1e-3)}
+        return judged(TWO, **late)
+
+    assert begun(20_000).not_judged["kl_zero"] == "the learning rate is 0 so far"
+    rules = [(finding.rule, finding.consequences[0].rule) for finding in begun(200_000).findings]
+    assert rules == [("learning_rate_zero", "kl_zero")]
 
 
 def test_a_kl_measured_before_the_only_step_of_an_update_is_not_judged() -> None:
