@@ -56,6 +56,18 @@ for number, code in enumerate(examples, 1):
     exec(compile(code, f"README.md, example {number}", "exec"), names)
 """
 
+COMMANDS = """
+import json, sys
+from puffer_callbacks.cli import main
+for arguments in json.load(sys.stdin):
+    print("puffer-callbacks", *arguments, flush=True)
+    try:
+        status = main(arguments)
+    except SystemExit as end:  # of --help
+        status = end.code
+    assert not status, (status, arguments)
+"""
+
 PUFFERL = """
 from lightning.pytorch.loggers import TensorBoardLogger
 from pufferlib.pufferl import PuffeRL
@@ -107,13 +119,16 @@ def test_the_first_hour(folder: Path) -> None:
 
 
 def try_the_commands() -> None:
+    """All of them in one process, which imports torch once; others try each in a process of its own."""
+    typed: list[list[str]] = []
     for number, arguments in enumerate(commands(), 1):
         if arguments[0] not in available() or arguments[0] == "watch":  # which follows a run without end
             continue
         for option, value in pairwise(arguments):
             if option == "--config" and not Path(value).exists():
                 Path(value).write_text(run(sys.executable, "-m", "puffer_callbacks", "train", "--print_config"))
-        run(sys.executable, "-m", "puffer_callbacks", *short(arguments, number))
+        typed.append(short(arguments, number))
+    run(sys.executable, "-c", COMMANDS, input=json.dumps(typed))
 
 
 def in_one_process() -> list[str]:

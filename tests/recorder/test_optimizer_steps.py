@@ -313,8 +313,8 @@ def steps_with_noise(memory_logger, *callbacks, clip=None, resumed_at=None, skip
     return gradients
 
 
-@pytest.mark.parametrize("resumed_at", [None, 3, 4, 5, 9])
-@pytest.mark.parametrize("every", [1, 2, 5])
+@pytest.mark.parametrize("resumed_at", [None, 4, 5, 9])
+@pytest.mark.parametrize("every", [1, 5])
 @pytest.mark.parametrize("clip", [None, clip_by_name, clip_values_by_attribute])
 def test_a_clip_costs_the_noise_scale_no_step(memory_logger, clip, every, resumed_at):
     gradients = steps_with_noise(memory_logger, GradientCallback(every), clip=clip, resumed_at=resumed_at)
