@@ -146,7 +146,7 @@ class SB3:
         kind = getattr(stable_baselines3, self.algorithm)
         fewer = {"n_steps": 16, "batch_size": 16, "n_epochs": 1} if self.algorithm == "PPO" else {"learning_starts": 8}
         policy = {"net_arch": [8], "features_extractor_class": Extractor}
-        model = kind("MlpPolicy", "CartPole-v1", policy_kwargs=policy, device="cpu", **fewer)
+        model = kind("MlpPolicy", "CartPole-v1", policy_kwargs=policy, device="cpu", seed=0, **fewer)
         with SB3Bridge(loggers, callbacks, rollout_steps=8) as bridge:
             model.learn(UPDATES * 16 if self.algorithm == "PPO" else 8 + UPDATES * 4, callback=bridge)
         bridge.close()
