@@ -113,15 +113,16 @@ class Rollout:
         """N, the number of environments; 0 for a rollout of episodes alone."""
         return self._steps_and_envs()[1]
 
-    def even_sample(self, tensor: Tensor, *, most: int) -> Tensor:
+    @staticmethod
+    def even_sample(tensor: Tensor, *, most: int) -> Tensor:
         """A field [T, N, …] at even distances through the rollout: [B, …], detached.
 
         Args:
             tensor: the field.
             most: B at most.
         """
-        stride = -(-self.num_steps * self.num_envs // most) or 1
-        return tensor.detach().flatten(0, 1)[::stride]
+        steps = tensor.detach().flatten(0, 1)
+        return steps[:: -(-len(steps) // most) or 1]
 
     @staticmethod
     def episodes_from(infos: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:

@@ -87,7 +87,7 @@ class PufferCallback(Callback):
             self.gradient_schedule.resume_at(optimizer_steps)
 
     def gather_state(self, state: dict[str, Any]) -> None:
-        """Add what other ranks know to the state of a checkpoint, which is rank 0's: all ranks call it together.
+        """Add the state of other ranks to that of a checkpoint, which is rank 0's: all ranks call it together.
 
         Args:
             state: as ``state_dict`` returned it on this rank; what is changed in it on rank 0 is saved.

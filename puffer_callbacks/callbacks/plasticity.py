@@ -61,7 +61,7 @@ class PlasticityCallback(PufferCallback):
 
     @property
     def next_step(self) -> int:
-        """The optimizer step at which the interval ends; with observations it is asked at the ends of rollouts."""
+        """The optimizer step at which the interval ends; with observations rollouts are measured as they end."""
         return sys.maxsize if self._saw_rollout else self._every.next
 
     @guarded
@@ -94,7 +94,7 @@ class PlasticityCallback(PufferCallback):
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Say why no layer was measured, where nothing has said so yet."""
+        """Report why no layer was measured, unless that was reported already."""
         if self._refused is not None and not (self._measured or self._failed):
             raise self._refused
 

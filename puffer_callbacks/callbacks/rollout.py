@@ -149,8 +149,9 @@ class RolloutCallback(PufferCallback):
             self._unfinished.load_state_dict(ranks[self._rank])
 
     def _pending_as_json(self, *, since: float = 0.0) -> list[Any]:
-        axes_of = [replace(axes, wall_time=axes.wall_time - since) for axes, _ in self._pending]
-        return [[astuple(axes), each.to_json()] for axes, (_, each) in zip(axes_of, self._pending, strict=True)]
+        ages = [axes.wall_time - since if axes.wall_time > 0 else axes.wall_time for axes, _ in self._pending]
+        aged = [replace(axes, wall_time=age) for age, (axes, _) in zip(ages, self._pending, strict=True)]
+        return [[astuple(axes), each.to_json()] for axes, (_, each) in zip(aged, self._pending, strict=True)]
 
     def _record(self, recorder: Recorder) -> None:
         """Log the rollouts since the last row, with those that are in the row already."""

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, that of the command, 2 for bad input, 130 after Ctrl-C, or 141 where
-        nobody reads the output any more, as after ``| head``.
+        the output is closed, as by ``| head``.
 
     Example:
         >>> main(["train", "--env", "CartPol"])

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,8 @@ from puffer_callbacks import (
     RolloutCallback,
     emit,
 )
+from puffer_callbacks.axes import Axes
+from puffer_callbacks.measure.rollout_statistics import RolloutStatistics
 from puffer_callbacks.overhead import budget
 from tests.support import ranks
 from tests.support.models import Agent, Supervised, losses, random_rollout
@@ -369,3 +372,11 @@ def test_every_field_of_a_rollout_is_optional(quiet_trainer, memory_logger, left
         name for name in ("rewards", "actions", "values", "advantages") if f"rollout/{name}" in memory_logger.tags
     }
     assert ("observations" in memory_logger.tags) == ("observations" not in left_out)
+
+
+def test_a_state_saved_before_the_start_is_the_one_that_was_loaded():
+    first, second = RolloutCallback(), RolloutCallback()
+    first._pending = [(Axes(64, 4, time.time() - 5.0), RolloutStatistics.of(random_rollout(0, 0)))]
+    state = first.state_dict()
+    second.load_state_dict(state)
+    assert second.state_dict()["pending"] == state["pending"]

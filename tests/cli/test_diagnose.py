@@ -116,7 +116,7 @@ def test_unknown_options_are_2(tmp_path):
 
 
 @pytest.mark.parametrize("command", [["--help"], ["diagnose", "LOG"], ["watch", "LOG"]])
-def test_a_reader_that_has_gone_ends_it_without_a_word(command, tmp_path):
+def test_a_closed_output_ends_it_quietly(command, tmp_path):
     log = write_lines(tmp_path / "run.jsonl", puffer_rows())
     reader, writer = os.pipe()
     os.close(reader)  # as `| head` does once it has its lines

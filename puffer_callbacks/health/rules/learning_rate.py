@@ -119,6 +119,6 @@ def update_ratio_large(evidence: Evidence, threshold: float) -> Verdict | None:
     worst = max(large, key=lambda name: large[name])
     tag = f"update_ratio/{worst}"
     series = evidence.get(tag)
-    middle = int(series.steps[np.argsort(series.values[:5])[2]])  # where it is what is said
+    middle = int(series.steps[np.argsort(series.values[:5])[2]])  # the step of the median
     message = f"One step changes {worst} by {large[worst]:.1%} of itself; about 0.1 % is common."
     return Verdict(message, ("learning_rate_high", "no_clipping"), series.span, [tag, RATE], seen_at=middle)

@@ -72,11 +72,11 @@ class Collector:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """What the last rollouts are known by, for a checkpoint; an update that it cuts in two is not compared."""
+        """The marks of the last rollouts, for a checkpoint; an update that it cuts in two is not compared."""
         return {"seen": [list(mark) for mark in self._seen]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Know the rollouts before the checkpoint."""
+        """Restore the marks of the rollouts before the checkpoint."""
         self._seen = deque(map(tuple, state.get("seen", [])), maxlen=_REMEMBERED)
 
     def _is_repeated(self, rollout: Rollout) -> bool:

@@ -11,7 +11,7 @@ def observation_statistics(sample: Sample, *, are_bytes: bool = False) -> dict[s
 
     Args:
         sample: of the rollout.
-        are_bytes: whether they are pictures, say, whose scale networks for them know.
+        are_bytes: whether they are bytes, as pictures are, which networks scale themselves.
 
     Returns:
         ``diagnostics/observation_constant_fraction``, the share of dimensions that do not vary;

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from puffer_callbacks.rollout import Rollout
+
 _INPUTS = ("observations", "observation", "obs", "inputs", "input", "x", "states", "state")
 _NETWORKS = ("policy", "model", "network", "net", "actor", "encoder", "backbone")
 
@@ -73,12 +75,7 @@ def even_samples(observations: Any, *, count: int) -> Any:
         >>> even_samples({"position": Tensor(4, 2, 3)}, count=4)["position"].shape
         torch.Size([4, 3])
     """
-
-    def thinned(leaf: Tensor) -> Tensor:
-        samples = leaf.flatten(0, 1)
-        return samples[:: -(-len(samples) // count) or 1]
-
-    return _map(thinned, observations)
+    return _map(lambda leaf: Rollout.even_sample(leaf, most=count), observations)
 
 
 def on_device(batch: Any, module: nn.Module) -> Any:

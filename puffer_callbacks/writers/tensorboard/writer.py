@@ -182,5 +182,5 @@ def _open_files() -> set[str]:
 
 
 def _path_of(file: Any) -> str:
-    """Where a ``FileWriter`` of torch writes; nothing where TensorBoard does not tell."""
+    """Where a ``FileWriter`` of torch writes; empty where TensorBoard does not expose it."""
     return str(getattr(file.event_writer, "_file_name", ""))

@@ -173,7 +173,7 @@ def test_a_prefix_stands_before_the_axis_too(tmp_path, monkeypatch):
 
 @pytest.fixture
 def silent(monkeypatch):
-    """W&B says nothing, and leaves no run open to the next test."""
+    """W&B prints nothing, and leaves no run open to the next test."""
     monkeypatch.setenv("WANDB_SILENT", "true")
     yield
     wandb.finish()
