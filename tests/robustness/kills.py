@@ -51,9 +51,11 @@ class Chain:
         random = Random(self.seed)
         while self.killed < self.kills:
             child = self._life(rollouts)
+            started, pause = time.monotonic(), random.uniform(0.0, 1.0)
             if random.random() > EARLY:  # after the training began, else while it opens its files
                 child.wait_until_begun()
-            time.sleep(random.uniform(0.0, 1.0))
+                pause *= max(1.0, time.monotonic() - started)  # a slow machine trains slowly
+            time.sleep(pause)
             child.kill()
             if child.wait() >= 0:  # it had ended before
                 break
