@@ -1,5 +1,6 @@
 """Shared by all tests: a trainer that does nothing but train."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from puffer_callbacks.overhead import budget
 
 pytest_plugins = ["pytester"]
 
+# Networks are small and workers share the cores: threads of torch's would wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+torch.set_num_threads(1)
 
 SLOW_FOLDERS = {"adapters", "cli", "robustness"}
 SLOW_MODULES = {"test_first_hour", "test_in_browser", "test_notebooks", "test_over_ranks", "test_readme"}

@@ -1,4 +1,4 @@
-"""What tests of robustness share: one thread, as networks are small; a healthy run; backends waited for less long."""
+"""What tests of robustness share: a healthy run; backends waited for less long."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +10,6 @@ from puffer_callbacks import MemoryLogger
 from puffer_callbacks.backends.async_writer import AsyncWriter
 from tests.robustness.breaking import Fault
 from tests.robustness.small import record, train
-from tests.support.threads import one_thread
-
-__all__ = ["healthy", "impatient", "one_thread"]
 
 
 @pytest.fixture(scope="session")
