@@ -13,40 +13,26 @@ from torch import Tensor, nn
 _recent: deque[Any] = deque(maxlen=16)
 
 
-def all_reduce(value: Tensor, group: "dist.ProcessGroup | None" = None) -> Tensor:
+def all_reduce(value: Tensor) -> Tensor:
     """The sum over ranks, on the tensor's own device; NCCL gets a copy on the GPU.
 
     Args:
         value: a tensor of the same shape and dtype on every rank; it is not changed.
-        group: the processes, all by default.
     """
-    summed = _copy_for_backend(value, group)
-    _wait(dist.all_reduce(summed, group=group, async_op=True))
+    summed = _copy_for_backend(value)
+    _wait(dist.all_reduce(summed, async_op=True))
     return summed.to(value.device)
 
 
-def gather(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tensor]:
-    """The tensors of all ranks, in the order of ranks, on every rank.
-
-    Args:
-        value: [n]; n may differ between ranks, the dtype may not.
-        group: the processes, all by default.
-    """
-    sizes = [int(each) for each in gather_alike(torch.tensor([len(value)]), group)]
-    padded = torch.cat([value, value.new_zeros(max(sizes) - len(value))])
-    return [each[:size] for each, size in zip(gather_alike(padded, group), sizes, strict=True)]
-
-
-def gather_alike(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tensor]:
+def gather_alike(value: Tensor) -> list[Tensor]:
     """The tensors of all ranks where shape and dtype are equal, by one collective.
 
     Args:
         value: of any shape.
-        group: the processes, all by default.
     """
-    local = _copy_for_backend(value, group)
-    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size(group))]
-    _wait(dist.all_gather(gathered, local, group=group, async_op=True))
+    local = _copy_for_backend(value)
+    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    _wait(dist.all_gather(gathered, local, async_op=True))
     return [each.to(value.device) for each in gathered]
 
 
@@ -58,7 +44,7 @@ def gather_json(value: Any) -> list[Any] | None:
     """
     encoded = _encode(value)
     sizes = [int(each) for each in gather_alike(torch.tensor([len(encoded)]))]
-    local = _copy_for_backend(torch.cat([encoded, encoded.new_zeros(max(sizes) - len(encoded))]), None)
+    local = _copy_for_backend(torch.cat([encoded, encoded.new_zeros(max(sizes) - len(encoded))]))
     gathered = [torch.empty_like(local) for _ in sizes] if dist.get_rank() == 0 else None
     _wait(dist.gather(local, gathered, dst=0, async_op=True))
     return None if gathered is None else [_decode(each[:size]) for each, size in zip(gathered, sizes, strict=True)]
@@ -91,7 +77,7 @@ def is_sharded(module: nn.Module) -> bool:
 
 
 def _broadcast(value: Tensor) -> Tensor:
-    local = _copy_for_backend(value, None)
+    local = _copy_for_backend(value)
     _wait(dist.broadcast(local, src=0, async_op=True))
     return local
 
@@ -109,6 +95,6 @@ def _wait(work: Any) -> None:
     _recent.append(work)
 
 
-def _copy_for_backend(value: Tensor, group: "dist.ProcessGroup | None") -> Tensor:
+def _copy_for_backend(value: Tensor) -> Tensor:
     """A copy on a device that the backend can reach; collectives work in place."""
-    return value.to("cuda" if "nccl" in dist.get_backend(group) else value.device, copy=True)
+    return value.to("cuda" if "nccl" in dist.get_backend() else value.device, copy=True)

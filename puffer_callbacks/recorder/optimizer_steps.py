@@ -69,9 +69,9 @@ class OptimizerSchedule:
         """The step from which on this optimizer is looked at: at least one before, to watch the next backward pass."""
         return self.wanted_from(index) - (self._lead_steps == 0)
 
-    def is_due(self, step: OptimizerStep, *, ahead: int = 0) -> bool:
-        """Whether the step, or the one ``ahead`` of it, crosses the interval."""
-        return step.optimizer_steps + ahead >= self._every.next_after(self._last.get(step.index, self._start))
+    def is_due(self, step: OptimizerStep) -> bool:
+        """Whether the step crosses the interval."""
+        return step.optimizer_steps >= self._every.next_after(self._last.get(step.index, self._start))
 
     def mark(self, step: OptimizerStep) -> None:
         """Note that the step was measured."""
