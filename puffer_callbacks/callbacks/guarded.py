@@ -1,4 +1,4 @@
-"""Hooks that measure their time and never end the run."""
+"""``guarded``: hooks whose time counts as overhead and whose faults never end the run."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -13,10 +13,11 @@ from puffer_callbacks.recorder.recorder import Recorder
 
 C = TypeVar("C")
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenate[C, Any, P], None]:
-    """A hook of ours, whose time counts as overhead and whose faults never end the run."""
+    """Decorate a hook: its time counts as overhead, and its faults never end the run."""
     sees_rollout, at_the_end = hook.__name__ == "on_rollout_end", hook.__name__ == "on_exception"
 
     @wraps(hook)
@@ -30,11 +31,11 @@ def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenat
     return run  # type: ignore[return-value]  # it may be called by keyword, too
 
 
-def guarded_state(method: Callable[Concatenate[C, P], Any]) -> Callable[Concatenate[C, P], Any]:
-    """``state_dict`` or ``load_state_dict`` of ours: a checkpoint is saved and loaded whatever becomes of our part."""
+def guarded_state(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
+    """Decorate ``state_dict`` or ``load_state_dict``: where it fails the checkpoint is saved or loaded without it."""
 
     @wraps(method)
-    def run(self: C, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def run(self: C, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
         except Exception as error:
@@ -43,7 +44,7 @@ def guarded_state(method: Callable[Concatenate[C, P], Any]) -> Callable[Concaten
                 raise
             name = f"{type(self).__name__}, its part of a checkpoint"
             faults.report(name, f"left out after {format_error(error)}; training goes on", error)
-            return {}
+            return {}  # type: ignore[return-value]  # no state
 
     return run
 

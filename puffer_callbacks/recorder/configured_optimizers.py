@@ -1,4 +1,4 @@
-"""What the optimizers of a run were configured with."""
+"""``ConfiguredOptimizers``: the settings of optimizers when a run began."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The row at the present point of the x axis."""
+"""``OpenRow``: the row at the present point of the x axis."""
 
 from collections.abc import Mapping
 from typing import Any

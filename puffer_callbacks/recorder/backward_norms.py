@@ -1,4 +1,4 @@
-"""Clips that are not torch's: gradients that changed between the backward pass and the optimizer's step."""
+"""``BackwardNorms``: finds clips that are not torch's, by gradients that changed after the backward pass."""
 
 import math
 from collections.abc import Callable, Iterable
