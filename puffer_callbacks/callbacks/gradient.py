@@ -1,4 +1,4 @@
-"""Gradient norms before and after the clip, update ratios, gradient noise scale."""
+"""``GradientCallback``: gradient norms before and after the clip, update ratios, gradient noise scale."""
 
 import math
 import sys
@@ -56,21 +56,16 @@ class GradientCallback(PufferCallback):
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
-        self.gradient_schedule: OptimizerSchedule = OptimizerSchedule(
-            self._every, lead_steps=1
-        )  # a step is compared with the one before
-        self._noise = NoiseScale()
-        self._reset()
-
-    def _reset(self) -> None:
-        self._measured: dict[int, _Measures] = {}
-        self._previous: dict[int, tuple[int, Tensor]] = {}
-        self._parameters: dict[int, dict[str, Any]] = {}
+        # a step is compared with the one before
+        self.gradient_schedule: OptimizerSchedule = OptimizerSchedule(self._every, lead_steps=1)
+        self.reset(None)
 
     def reset(self, trainer: Any) -> None:
         """Begin a run."""
-        self._reset()
         self._noise = NoiseScale()
+        self._measured: dict[int, _Measures] = {}
+        self._previous: dict[int, tuple[int, Tensor]] = {}
+        self._parameters: dict[int, dict[str, Any]] = {}
 
     @torch.no_grad()
     def before_optimizer_step(
@@ -130,24 +125,24 @@ class GradientCallback(PufferCallback):
         previous = {index: (count, gradients.cpu()) for index, (count, gradients) in kept.items()}
         measured = {index: measures.state_dict() for index, measures in self._measured.items()}
         own = {"noise": self._noise.state_dict(), "previous": previous, "measured": measured}
-        return own | {"schedule": self.gradient_schedule.state_dict(), "last": self._every.last}
+        return super().state_dict() | own | {"schedule": self.gradient_schedule.state_dict()}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue."""
+        """Continue from a checkpoint."""
+        super().load_state_dict(state_dict)
         self._noise.load_state_dict(state_dict["noise"])
         self._previous = dict(state_dict.get("previous", {}))
         self._measured = {index: _Measures.of(state) for index, state in state_dict.get("measured", {}).items()}
-        self._every.load(state_dict.get("last"))
         self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
         """The optimizer's parameters by name; to look for names costs more than to measure a small model."""
         count = sum(len(group["params"]) for group in optimizer.param_groups)
-        known = self._parameters.get(index, {})
-        if len(known) != count:
-            known = self._parameters[index] = optimized(module, optimizer)
-        return known
+        found = self._parameters.get(index, {})
+        if len(found) != count:
+            found = self._parameters[index] = optimized(module, optimizer)
+        return found
 
     def _compare(self, measures: "_Measures", step: OptimizerStep, gradients: Iterable[Tensor]) -> None:
         """Compare this step's gradients with those of the optimizer's step before, for the noise scale."""

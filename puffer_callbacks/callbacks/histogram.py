@@ -1,4 +1,4 @@
-"""Distributions of weights, gradients, activations and the rollout."""
+"""``HistogramCallback``: distributions of weights, gradients, activations and the rollout."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -171,7 +171,7 @@ class HistogramCallback(PufferCallback):
         schedule = self.gradient_schedule.state_dict() if self.gradient_schedule is not None else None
         gradients = {index: to_states(each) for index, each in self._gradients.items()}
         own = {"rollout": self._rollout.state_dict(), "gradients": gradients}
-        return own | {"schedule": schedule, "last": self._every.last}
+        return super().state_dict() | own | {"schedule": schedule}
 
     def gather_state(self, state: dict[str, Any]) -> None:
         """Merge the rollouts of all ranks."""
@@ -181,9 +181,9 @@ class HistogramCallback(PufferCallback):
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the interval."""
+        super().load_state_dict(state_dict)
         self._rollout.load_state_dict(state_dict["rollout"], is_first_rank=self._is_first_rank)
         self._gradients = {index: from_states(each) for index, each in state_dict.get("gradients", {}).items()}
-        self._every.load(state_dict.get("last"))
         if self.gradient_schedule is not None:
             self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 

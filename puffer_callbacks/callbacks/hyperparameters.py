@@ -1,4 +1,4 @@
-"""The configuration of the run, once at its start; how it ended, beside it."""
+"""``HyperparametersCallback``: the configuration of a run, and how it ended."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -130,8 +130,8 @@ def run_settings(trainer: Any, pl_module: Any) -> dict[str, Setting]:
         prefix = "optimizer/" if at == 0 else f"optimizer/{at}/"
         settings[f"{prefix}name"] = type(trainer.optimizers[at]).__name__
         settings |= _optimizer_settings(groups, prefix)
-    known = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
-    return settings | flat_settings(known, "trainer/")
+    of_trainer = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
+    return settings | flat_settings(of_trainer, "trainer/")
 
 
 def _optimizer_settings(groups: list[dict[str, Setting]], prefix: str) -> dict[str, Setting]:

@@ -1,4 +1,4 @@
-"""The rollout whose histograms are logged next."""
+"""``KeptRollout``: the rollout whose histograms are logged next."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class KeptRollout:
         return is_awaited
 
     def await_next(self) -> None:
-        """After a firing: where more steps were made of the last rollout than of those before, it was not kept."""
+        """After a firing: if the last rollout was not kept, the next one is logged in its place."""
         self._is_awaited = self._rollout is None and self._resumed is None and self._ended_at is not None
 
     def recall(self) -> None:

@@ -1,4 +1,4 @@
-"""Returns, lengths, reward components and the critic's fit of each rollout."""
+"""``RolloutCallback``: returns, lengths, reward components and explained variance of each rollout."""
 
 import math
 import sys
@@ -56,7 +56,6 @@ class RolloutCallback(PufferCallback):
     def _reset(self, *, world_size: int, rank: int) -> None:
         self._world_size, self._rank = world_size, rank
         self._unfinished = EpisodeCounter()
-        self._every.resume_at(0)
         self._pending: list[tuple[Axes, RolloutStatistics]] = []
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
@@ -100,7 +99,7 @@ class RolloutCallback(PufferCallback):
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Log what is left."""
+        """Log the rollouts that were not logged yet."""
         if trainer.world_size > 1:
             self._gather(Recorder.of(trainer))
         else:
@@ -108,7 +107,7 @@ class RolloutCallback(PufferCallback):
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Log what is left of one process: other ranks may be gone."""
+        """Log the rollouts of this process that were not logged yet: other ranks may have ended."""
         self._record(Recorder.of(trainer))
 
     @guarded_state
@@ -188,7 +187,7 @@ class RolloutCallback(PufferCallback):
 
     def _over_last_episodes(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
         """The mean return over the last hundred episodes, these included."""
-        returns = [value for rollout in rollouts for value in rollout.episodes.returns.tolist() if math.isfinite(value)]
+        returns = [value for rollout in rollouts for value in rollout.returns.tolist() if math.isfinite(value)]
         self._last_returns.extend(returns)
         return {"rollout/return_last_100": math.fsum(self._last_returns) / len(self._last_returns)} if returns else {}
 

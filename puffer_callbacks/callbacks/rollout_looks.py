@@ -1,4 +1,4 @@
-"""Statistics of some rollouts and of the updates after them, more and more rarely as a run goes on."""
+"""``RolloutLooks``: statistics of some rollouts and of the updates after them, fewer as a run goes on."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext

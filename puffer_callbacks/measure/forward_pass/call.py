@@ -100,9 +100,9 @@ def _arguments(function: Callable[..., object], batch: object) -> tuple[tuple[An
     named = {p.name: p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     required = [name for name, p in named.items() if p.default is p.empty]
     if isinstance(batch, Mapping):
-        known = {name: batch[name] for name in named if name in batch}
-        if known and known.keys() >= set(required):
-            return (), known
+        matching = {name: batch[name] for name in named if name in batch}
+        if matching and matching.keys() >= set(required):
+            return (), matching
         looks_like_input = (batch[name] for name in _INPUTS if name in batch)
         return (next(looks_like_input, batch),), {}
     if isinstance(batch, tuple | list):

@@ -4,8 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puffer_callbacks.measure.episode_statistics import info_statistics, info_sums
-from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
+from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, info_statistics, info_sums, pool
 from puffer_callbacks.rollout import Rollout
 from tests.support.models import random_rollout
 
