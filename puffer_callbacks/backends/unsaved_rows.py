@@ -1,4 +1,4 @@
-"""Rows that a crash could still take."""
+"""``UnsavedRows``: rows that a crash could still lose."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ class UnsavedRows:
 
     def __init__(self, step: Callable[[Axes], int]) -> None:
         self.durable_step: int | None = None
-        """The step of the last row that no crash can take."""
+        """The step of the last durable row."""
         self._step = step
         self.writer_state: dict[str, Any] = {}
         """The writer's ``state_dict`` at that step."""
