@@ -1,4 +1,4 @@
-"""In-memory logger, for tests and notebooks."""
+"""``MemoryLogger``: keeps every value in memory, for tests and notebooks."""
 
 from argparse import Namespace
 from collections import defaultdict
