@@ -3,8 +3,8 @@
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -81,8 +81,8 @@ class GradientCallback(PufferCallback):
         if not self.gradient_schedule.is_due(step):
             self._previous[step.index] = (step.count, sample(gradients.values())[0])
             return None
-        measures = _Measures(is_clipped=step.is_clipped)
-        measures.add("norms", gradients, norms(gradients.values()))
+        measures = _Measures(step.is_clipped)
+        measures.numbers["norms"] = dict(zip(gradients, norms(gradients.values()), strict=True))
         self._compare(measures, step, gradients.values())
         stepped = {name: parameters[name] for name in gradients}
         before = sample(stepped.values())
@@ -98,7 +98,7 @@ class GradientCallback(PufferCallback):
         changes = torch.split(sample(parameters.values())[0] - weights, sizes)
         numbers = iter(norms([*clipped.values(), *changes, *torch.split(weights, sizes)]))
         for kind, names in (("clipped", clipped), ("changes", parameters), ("weights", parameters)):
-            measures.add(kind, names, list(islice(numbers, len(names))))
+            measures.numbers[kind] = {name: next(numbers) for name in names}
         self._measured[step.index] = measures
         self.gradient_schedule.mark(step)
 
@@ -150,7 +150,7 @@ class GradientCallback(PufferCallback):
         count, previous = self._previous.pop(step.index, (-1, kept))
         if count == step.count - 1 and previous.shape == kept.shape and not step.is_clipped:
             products = inner_products(previous.to(kept.device), kept)
-            measures.add("products", ("first", "second", "inner"), products)
+            measures.numbers["products"] = dict(zip(("first", "second", "inner"), products, strict=True))
         if self._every.n * self._every.multiplier == 1:
             self._previous[step.index] = (step.count, kept)
 
@@ -177,18 +177,13 @@ class GradientCallback(PufferCallback):
         return values
 
 
+@dataclass
 class _Measures:
     """Numbers measured at one step, on the device: all of them reach the host together."""
 
-    def __init__(self, *, is_clipped: bool) -> None:
-        self.is_clipped = is_clipped
-        self._names: list[tuple[str, list[str]]] = []
-        self._numbers: list[Tensor] = []
-
-    def add(self, kind: str, names: Iterable[str], numbers: Sequence[Tensor]) -> None:
-        """Add 0-d tensors."""
-        self._names.append((kind, list(names)))
-        self._numbers += numbers
+    is_clipped: bool
+    numbers: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    """Kind to name to number."""
 
     def state_dict(self) -> dict[str, Any]:
         """The numbers, for a checkpoint."""
@@ -197,12 +192,13 @@ class _Measures:
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "_Measures":
         """The numbers of a checkpoint."""
-        measures = cls(is_clipped=state["is_clipped"])
-        for kind, numbers in state["numbers"].items():
-            measures.add(kind, numbers, list(torch.tensor(list(numbers.values()), dtype=torch.float64)))
-        return measures
+        as_tensors = {
+            kind: {name: torch.tensor(number, dtype=torch.float64) for name, number in named.items()}
+            for kind, named in state["numbers"].items()
+        }
+        return cls(state["is_clipped"], as_tensors)
 
     def to_host(self) -> dict[str, dict[str, float]]:
         """Kind to name to number."""
-        numbers = iter(to_host(self._numbers))
-        return {kind: {name: next(numbers) for name in names} for kind, names in self._names}
+        numbers = iter(to_host([number for named in self.numbers.values() for number in named.values()]))
+        return {kind: {name: next(numbers) for name in named} for kind, named in self.numbers.items()}

@@ -178,12 +178,12 @@ class RolloutCallback(PufferCallback):
         steps: dict[int, list[Any]] = {}
         for axes, statistics in rollouts:
             steps.setdefault(axes[1], []).append((axes, RolloutStatistics.from_json(statistics)))
-        rows = [steps[step] for step in sorted(steps)]
-        return [[row[-1][0], self._row([statistics for _, statistics in row])] for row in rows]
-
-    def _row(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
-        statistics = pool(rollouts)
-        return self._counted(statistics, fresh=statistics) | self._over_last_episodes(rollouts)
+        rows = []
+        for _, row in sorted(steps.items()):
+            rollouts = [rollout for _, rollout in row]
+            pooled = pool(rollouts)
+            rows.append([row[-1][0], self._counted(pooled, fresh=pooled) | self._over_last_episodes(rollouts)])
+        return rows
 
     def _over_last_episodes(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
         """The mean return over the last hundred episodes, these included."""
