@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 # Gloo's thread takes the interpreter's lock to release a collective's tensors, and a process group's destructor
 # waits for that thread while it holds the lock. So the last reference to the tensors is kept here.
@@ -60,20 +60,6 @@ def broadcast_json(value: Any) -> Any:
     size = _broadcast(torch.tensor([len(encoded)]))
     payload = encoded if dist.get_rank() == 0 else encoded.new_zeros(int(size))
     return _decode(_broadcast(payload))
-
-
-def is_sharded(module: nn.Module) -> bool:
-    """Whether each rank holds a part of the module's parameters, as with FSDP and DeepSpeed's ZeRO 3.
-
-    A forward pass of such a module needs all ranks: on one alone it waits for ever.
-
-    Example:
-        >>> is_sharded(nn.Linear(2, 1))
-        False
-    """
-    if any(type(each).__name__ == "FullyShardedDataParallel" for each in module.modules()):
-        return True
-    return any(hasattr(parameter, "placements") or hasattr(parameter, "ds_id") for parameter in module.parameters())
 
 
 def _broadcast(value: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import can_run_alone, guarded
 from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
-from puffer_callbacks.measure.forward_pass.call import first_samples, on_device
+from puffer_callbacks.measure.forward_pass.batches import first_samples, on_device
 from puffer_callbacks.pictures.attention import attention_image
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
@@ -56,7 +56,7 @@ class AttentionCallback(PufferCallback):
         self.reset(None)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run: with its own first batch, and its own module."""
+        """Forget the first batch and the failure of earlier runs."""
         self._probe: Any = self._given_probe
         self._has_failed = False
 

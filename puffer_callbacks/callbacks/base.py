@@ -61,8 +61,8 @@ class PufferCallback(Callback):
                 recorder.run.put_under_budget(type(self).__name__, self._every, unit=self.interval_unit)
 
     def reset(self, trainer: Any) -> None:
-        """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a
-        second ``fit`` of one trainer continues its run."""
+        """Forget earlier runs, where a new one begins: callbacks may be given to one trainer after another. A second
+        ``fit`` of one trainer continues its run."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not (name in PER_BATCH_HOOKS and value is None)}

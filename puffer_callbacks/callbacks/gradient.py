@@ -61,7 +61,7 @@ class GradientCallback(PufferCallback):
         self.reset(None)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._noise = NoiseScale()
         self._measured: dict[int, _Measures] = {}
         self._previous: dict[int, tuple[int, Tensor]] = {}
@@ -109,7 +109,7 @@ class GradientCallback(PufferCallback):
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
-        """Log what was measured."""
+        """Log what was measured at this training step."""
         recorder = Recorder.of(trainer)
         measured, self._measured = self._measured, {}
         if measured:
@@ -199,6 +199,6 @@ class _Measures:
         return cls(state["is_clipped"], as_tensors)
 
     def to_host(self) -> dict[str, dict[str, float]]:
-        """Kind to name to number."""
+        """The numbers as floats, by one transfer."""
         numbers = iter(to_host([number for named in self.numbers.values() for number in named.values()]))
         return {kind: {name: next(numbers) for name in named} for kind, named in self.numbers.items()}

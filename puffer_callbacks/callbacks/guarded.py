@@ -7,7 +7,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import nn
 
-from puffer_callbacks.distributed import is_sharded
 from puffer_callbacks.faults import Faults, PufferWarning, format_error
 from puffer_callbacks.recorder.recorder import Recorder
 
@@ -52,8 +51,18 @@ def guarded_state(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenat
 def can_run_alone(trainer: Any, pl_module: Any, *, name: str) -> bool:
     """Whether a forward pass of the model needs no other rank; if it does, one warning names what is left out."""
     model = getattr(trainer, "model", None)
-    if not is_sharded(model if isinstance(model, nn.Module) else pl_module):
+    if not _is_sharded(model if isinstance(model, nn.Module) else pl_module):
         return True
     reason = "expected a model that is whole on each rank, got a sharded one (FSDP, ZeRO 3); left out"
     Recorder.of(trainer).faults.report(name, reason)
     return False
+
+
+def _is_sharded(module: nn.Module) -> bool:
+    """Whether each rank holds a part of the module's parameters, as with FSDP and DeepSpeed's ZeRO 3.
+
+    A forward pass of such a module needs all ranks: on one alone it waits for ever.
+    """
+    if any(type(each).__name__ == "FullyShardedDataParallel" for each in module.modules()):
+        return True
+    return any(hasattr(parameter, "placements") or hasattr(parameter, "ds_id") for parameter in module.parameters())

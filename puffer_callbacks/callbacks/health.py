@@ -80,7 +80,7 @@ class HealthCallback(PufferCallback):
         self.reset(None)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._monitor = Monitor(rules=self._rules, thresholds=self._thresholds)
         self._looks = RolloutLooks(self._every)
         self._flight = FlightRecorder(max_bytes=self._max_bytes)

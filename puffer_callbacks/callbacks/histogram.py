@@ -10,7 +10,7 @@ from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_s
 from puffer_callbacks.callbacks.kept_rollout import KeptRollout, from_states, to_states
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
-from puffer_callbacks.measure.forward_pass.call import first_samples
+from puffer_callbacks.measure.forward_pass.batches import first_samples
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
@@ -77,7 +77,7 @@ class HistogramCallback(PufferCallback):
         self._reset(is_first_rank=True)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._reset(is_first_rank=trainer.is_global_zero)
 
     def _reset(self, *, is_first_rank: bool) -> None:
@@ -180,7 +180,7 @@ class HistogramCallback(PufferCallback):
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
+        """Continue the interval of a checkpoint."""
         super().load_state_dict(state_dict)
         self._rollout.load_state_dict(state_dict["rollout"], is_first_rank=self._is_first_rank)
         self._gradients = {index: from_states(each) for index, each in state_dict.get("gradients", {}).items()}

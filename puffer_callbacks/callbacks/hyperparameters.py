@@ -64,17 +64,17 @@ class HyperparametersCallback(PufferCallback):
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Log how it ended."""
+        """Log that the run succeeded, with its final metrics."""
         self._write(Recorder.of(trainer), "success")
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Log that it failed."""
+        """Log that the run failed, with its last metrics."""
         self._restore()
         self._write(Recorder.of(trainer), "failure")
 
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
-        """Restore what Lightning has logged by now."""
+        """Restore hyperparameters that were hidden from Lightning, which has logged by now."""
         self._restore()
 
     @guarded

@@ -62,7 +62,7 @@ class MetricsCallback(PufferCallback):
         self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._reset()
         self._world_size, self._is_first_rank = trainer.world_size, trainer.is_global_zero
 
@@ -167,7 +167,7 @@ class MetricsCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The interval so far."""
+        """The sums of the interval so far, for a checkpoint."""
         self._add_logged(self._logged.pop_now())
         own = {"means": self._sums.state_dict(), "latest": dict(self._latest), "nonfinite": dict(self._nonfinite)}
         return super().state_dict() | own | {"logged": sorted(self._logged.names)}
@@ -178,7 +178,7 @@ class MetricsCallback(PufferCallback):
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
+        """Continue the interval of a checkpoint."""
         super().load_state_dict(state_dict)
         if self._is_first_rank:  # which has what all of them had
             self._sums.load_state_dict(state_dict["means"])

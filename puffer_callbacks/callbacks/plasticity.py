@@ -8,7 +8,7 @@ from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import guarded, guarded_state
-from puffer_callbacks.measure.forward_pass.call import even_samples, first_samples
+from puffer_callbacks.measure.forward_pass.batches import even_samples, first_samples
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
 from puffer_callbacks.recorder.recorder import Recorder
@@ -51,7 +51,7 @@ class PlasticityCallback(PufferCallback):
         self.reset(None)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._probe: Any = None
         self._saw_rollout = self._measured = self._failed = False
         self._refused: ValueError | None = None

@@ -62,7 +62,7 @@ class RolloutCallback(PufferCallback):
         self._last_returns: deque[float] = deque(maxlen=_LAST)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._reset(world_size=trainer.world_size, rank=trainer.global_rank)
 
     @property
@@ -131,7 +131,7 @@ class RolloutCallback(PufferCallback):
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue to count."""
+        """Continue the counts of a checkpoint."""
         self._nonfinite = Counter(state_dict["nonfinite"])
         self._last_returns = deque(state_dict.get("last_returns", ()), maxlen=_LAST)
         self._load_unfinished(state_dict["unfinished"])

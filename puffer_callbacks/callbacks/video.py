@@ -77,7 +77,7 @@ class VideoCallback(PufferCallback):
                 self._has_failed = False
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._has_failed = False
 
     @guarded

@@ -53,7 +53,7 @@ class BackwardNorms:
             self._handles = [p.register_post_accumulate_grad_hook(hook) for p in leaves]  # type: ignore[no-untyped-call]
 
     def release(self) -> None:
-        """Leave the parameters alone."""
+        """Remove the hooks, and forget the norms."""
         while self._handles:
             self._handles.pop().remove()
         self._norms, self._reached = {}, []

@@ -55,7 +55,7 @@ class ConfiguredOptimizers:
         return self._kept
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
-        """Continue a checkpoint's run."""
+        """Restore the settings of a checkpoint."""
         self._kept = list(state)
 
 

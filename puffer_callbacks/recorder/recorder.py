@@ -133,17 +133,17 @@ class Recorder(Callback):
             self.run.steps.step_end(outputs, batch)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin an epoch: what a rollout logs now is shown after the first batch."""
+        """Begin an epoch: what a rollout logs now is published after the first batch."""
         if self.run.steps is not None:
             self.run.steps.epoch_start()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Show the open intervals to ``EarlyStopping`` and its kind, which Lightning calls after all others."""
+        """Publish the means of open intervals, for ``EarlyStopping`` and its kind, which Lightning calls last."""
         if self.run.steps is not None:
             self.run.steps.epoch_end()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Show the last intervals."""
+        """Publish the means of the last intervals."""
         if self.run.steps is not None:
             self.run.steps.publish()
 

@@ -107,7 +107,7 @@ class TrainingSteps:
                 raise
 
     def step_end(self, outputs: Any, batch: Any) -> None:
-        """A training step is over."""
+        """End a training step: add it up, and where anything is due, write the row and call the callbacks."""
         entered = perf_counter()
         self._batch, is_due, row_is_complete = batch, False, False
         try:
@@ -142,14 +142,14 @@ class TrainingSteps:
         self.wake()
 
     def publish_later(self, values: Mapping[str, Value]) -> None:
-        """Show numbers to Lightning's callbacks: at the end of this training batch, at once between batches."""
+        """Publish numbers to Lightning's callbacks: at the end of this training batch, at once between batches."""
         self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
         if self._is_between_epochs or not self._trainer.training:  # in validation
             self.publish()
         self.wake()
 
     def publish(self, *, with_open_intervals: bool = False) -> None:
-        """Show what was logged to Lightning's callbacks.
+        """Publish what was logged to Lightning's callbacks.
 
         Args:
             with_open_intervals: the means so far of intervals that have not ended, too.

@@ -55,7 +55,7 @@ class TrainingTime:
         return {"throughput": self._last}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue to measure."""
+        """Continue from a checkpoint's last row."""
         self._last = state["throughput"]
 
     def _throughput(self, steps: int, elapsed: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What has to hold beside a backend that breaks."""
+"""Checks of a run with a backend that breaks."""
 
 import csv
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.support.warned import warned
 
 
 def check(healthy: Any, folder: Path, broken: Logger, **arguments: Any) -> list[str]:
-    """Train with a broken logger between two healthy ones; returns what the user was told."""
+    """Train with a broken logger between two healthy ones; returns what was reported."""
     beside, behind = MemoryLogger(), CSVLogger(folder / "behind", name="", version="")
     with warned() as reported:
         weights = train([beside, broken, behind], folder, **arguments)

@@ -172,7 +172,7 @@ class _LoggerTap(KVWriter):
         self._loop = loop
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
-        """Log a dump."""
+        """Log what the algorithm's logger dumps."""
         recorder = Recorder.of(self._loop)
         with recorder.guard("SB3Bridge"):
             fresh = unlogged_scalars(key_values)

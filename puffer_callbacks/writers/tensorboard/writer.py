@@ -86,7 +86,7 @@ class TensorBoardWriter(Writer):
         return {"file": os.path.basename(path), "size": os.stat(path).st_size} if os.path.isfile(path) else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore them, for ``resume``."""
+        """Restore the file and its size, for ``resume``."""
         self._file_at_checkpoint, self._size = state_dict.get("file", ""), state_dict.get("size", 0)
 
     def recover(self) -> bool:

@@ -130,7 +130,7 @@ class WandbWriter(Writer):
         return {"episodes": [list(entry) for entry in self._logged.episodes.items()]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore them; those that this process has logged since stay, as their videos do."""
+        """Restore the episodes; those that this process has logged since stay, as their videos do."""
         self._logged.episodes = dict(state_dict.get("episodes", [])) | self._logged.episodes
 
     @property
