@@ -7,7 +7,7 @@ from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
-from puffer_callbacks.callbacks.kept_rollout import KeptRollout, from_states, to_states
+from puffer_callbacks.callbacks.kept_rollout import KeptRollout, histograms_of
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.batches import first_samples
@@ -18,6 +18,7 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram, Value
+from puffer_callbacks.values.checkpointing import to_states
 
 _SAMPLES = 256
 
@@ -183,7 +184,7 @@ class HistogramCallback(PufferCallback):
         """Continue the interval of a checkpoint."""
         super().load_state_dict(state_dict)
         self._rollout.load_state_dict(state_dict["rollout"], is_first_rank=self._is_first_rank)
-        self._gradients = {index: from_states(each) for index, each in state_dict.get("gradients", {}).items()}
+        self._gradients = {index: histograms_of(each) for index, each in state_dict.get("gradients", {}).items()}
         if self.gradient_schedule is not None:
             self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
