@@ -6,8 +6,8 @@ from typing import Any, Self
 
 from puffer_callbacks.adapters.hook_calls import is_callback
 from puffer_callbacks.adapters.module_group import as_module
-from puffer_callbacks.adapters.off_policy import episodes_rollout, replay_rollout
 from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
+from puffer_callbacks.adapters.rollouts import episodes_rollout, replay_rollout
 from puffer_callbacks.adapters.trainer import TrainerAdapter
 from puffer_callbacks.callbacks.histogram import HistogramCallback
 from puffer_callbacks.config.flatten import flat_settings

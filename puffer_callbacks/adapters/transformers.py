@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 
 from puffer_callbacks.adapters.loop import Loop
-from puffer_callbacks.adapters.running_methods import locals_of
+from puffer_callbacks.adapters.method_locals import locals_of
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
 

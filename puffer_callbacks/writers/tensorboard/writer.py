@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
-from puffer_callbacks.writers.tensorboard.cut import cut_back, link
+from puffer_callbacks.writers.tensorboard.cut_back import cut_back, link
 from puffer_callbacks.writers.tensorboard.descriptions import with_descriptions
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 from puffer_callbacks.writers.tensorboard.hparams import hparams_summaries
