@@ -56,7 +56,7 @@ class RolloutCallback(PufferCallback):
     def _reset(self, *, world_size: int, rank: int) -> None:
         self._world_size, self._rank = world_size, rank
         self._unfinished = EpisodeCounter()
-        self._pending: list[tuple[Axes, RolloutStatistics]] = []
+        self._pending: list[tuple[Axes, RolloutStatistics]] = []  # a checkpoint's with their age, until the start
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
         self._last_returns: deque[float] = deque(maxlen=_LAST)
@@ -73,8 +73,7 @@ class RolloutCallback(PufferCallback):
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin to gather at the first training step; rollouts of a checkpoint ended so long before this moment."""
         self._gathers.resume_at(optimizer_steps)
-        loaded = [replace(axes, wall_time=axes.wall_time + time()) for axes, _ in self._pending if axes.wall_time <= 0]
-        self._pending[: len(loaded)] = zip(loaded, (each for _, each in self._pending), strict=False)
+        self._pending = [(_later(axes, time()) if axes.wall_time <= 0 else axes, each) for axes, each in self._pending]
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -100,10 +99,8 @@ class RolloutCallback(PufferCallback):
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Log the rollouts that were not logged yet."""
-        if trainer.world_size > 1:
-            self._gather(Recorder.of(trainer))
-        else:
-            self._record(Recorder.of(trainer))
+        log = self._gather if trainer.world_size > 1 else self._record
+        log(Recorder.of(trainer))
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
@@ -148,9 +145,8 @@ class RolloutCallback(PufferCallback):
             self._unfinished.load_state_dict(ranks[self._rank])
 
     def _pending_as_json(self, *, since: float = 0.0) -> list[Any]:
-        ages = [axes.wall_time - since if axes.wall_time > 0 else axes.wall_time for axes, _ in self._pending]
-        aged = [replace(axes, wall_time=age) for age, (axes, _) in zip(ages, self._pending, strict=True)]
-        return [[astuple(axes), each.to_json()] for axes, (_, each) in zip(aged, self._pending, strict=True)]
+        pending = [(_later(axes, -since) if axes.wall_time > 0 else axes, each) for axes, each in self._pending]
+        return [[astuple(axes), each.to_json()] for axes, each in pending]
 
     def _record(self, recorder: Recorder) -> None:
         """Log the rollouts since the last row, with those that are in the row already."""
@@ -197,6 +193,10 @@ class RolloutCallback(PufferCallback):
             self._nonfinite[tag] += int(fresh.get(tag, 0))
             statistics[tag] = float(self._nonfinite[tag])
         return statistics
+
+
+def _later(axes: Axes, seconds: float) -> Axes:
+    return replace(axes, wall_time=axes.wall_time + seconds)
 
 
 def _with_readable_infos(rollout: Rollout, recorder: Recorder) -> Rollout:
