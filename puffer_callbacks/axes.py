@@ -1,4 +1,4 @@
-"""The axes of a run: where a row of values stands."""
+"""``Axes``: a point of the run."""
 
 from dataclasses import dataclass
 from typing import Literal

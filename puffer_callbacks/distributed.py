@@ -6,47 +6,33 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 # Gloo's thread takes the interpreter's lock to release a collective's tensors, and a process group's destructor
 # waits for that thread while it holds the lock. So the last reference to the tensors is kept here.
 _recent: deque[Any] = deque(maxlen=16)
 
 
-def all_reduce(value: Tensor, group: "dist.ProcessGroup | None" = None) -> Tensor:
+def all_reduce(value: Tensor) -> Tensor:
     """The sum over ranks, on the tensor's own device; NCCL gets a copy on the GPU.
 
     Args:
         value: a tensor of the same shape and dtype on every rank; it is not changed.
-        group: the processes, all by default.
     """
-    summed = _copy_for_backend(value, group)
-    _wait(dist.all_reduce(summed, group=group, async_op=True))
+    summed = _copy_for_backend(value)
+    _wait(dist.all_reduce(summed, async_op=True))
     return summed.to(value.device)
 
 
-def gather(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tensor]:
-    """The tensors of all ranks, in the order of ranks, on every rank.
-
-    Args:
-        value: [n]; n may differ between ranks, the dtype may not.
-        group: the processes, all by default.
-    """
-    sizes = [int(each) for each in gather_alike(torch.tensor([len(value)]), group)]
-    padded = torch.cat([value, value.new_zeros(max(sizes) - len(value))])
-    return [each[:size] for each, size in zip(gather_alike(padded, group), sizes, strict=True)]
-
-
-def gather_alike(value: Tensor, group: "dist.ProcessGroup | None" = None) -> list[Tensor]:
+def gather_alike(value: Tensor) -> list[Tensor]:
     """The tensors of all ranks where shape and dtype are equal, by one collective.
 
     Args:
         value: of any shape.
-        group: the processes, all by default.
     """
-    local = _copy_for_backend(value, group)
-    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size(group))]
-    _wait(dist.all_gather(gathered, local, group=group, async_op=True))
+    local = _copy_for_backend(value)
+    gathered = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+    _wait(dist.all_gather(gathered, local, async_op=True))
     return [each.to(value.device) for each in gathered]
 
 
@@ -58,7 +44,7 @@ def gather_json(value: Any) -> list[Any] | None:
     """
     encoded = _encode(value)
     sizes = [int(each) for each in gather_alike(torch.tensor([len(encoded)]))]
-    local = _copy_for_backend(torch.cat([encoded, encoded.new_zeros(max(sizes) - len(encoded))]), None)
+    local = _copy_for_backend(torch.cat([encoded, encoded.new_zeros(max(sizes) - len(encoded))]))
     gathered = [torch.empty_like(local) for _ in sizes] if dist.get_rank() == 0 else None
     _wait(dist.gather(local, gathered, dst=0, async_op=True))
     return None if gathered is None else [_decode(each[:size]) for each, size in zip(gathered, sizes, strict=True)]
@@ -76,22 +62,8 @@ def broadcast_json(value: Any) -> Any:
     return _decode(_broadcast(payload))
 
 
-def is_sharded(module: nn.Module) -> bool:
-    """Whether each rank holds a part of the module's parameters, as with FSDP and DeepSpeed's ZeRO 3.
-
-    A forward pass of such a module needs all ranks: on one alone it waits for ever.
-
-    Example:
-        >>> is_sharded(nn.Linear(2, 1))
-        False
-    """
-    if any(type(each).__name__ == "FullyShardedDataParallel" for each in module.modules()):
-        return True
-    return any(hasattr(parameter, "placements") or hasattr(parameter, "ds_id") for parameter in module.parameters())
-
-
 def _broadcast(value: Tensor) -> Tensor:
-    local = _copy_for_backend(value, None)
+    local = _copy_for_backend(value)
     _wait(dist.broadcast(local, src=0, async_op=True))
     return local
 
@@ -109,6 +81,6 @@ def _wait(work: Any) -> None:
     _recent.append(work)
 
 
-def _copy_for_backend(value: Tensor, group: "dist.ProcessGroup | None") -> Tensor:
+def _copy_for_backend(value: Tensor) -> Tensor:
     """A copy on a device that the backend can reach; collectives work in place."""
-    return value.to("cuda" if "nccl" in dist.get_backend(group) else value.device, copy=True)
+    return value.to("cuda" if "nccl" in dist.get_backend() else value.device, copy=True)

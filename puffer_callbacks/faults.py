@@ -1,4 +1,4 @@
-"""Faults beside the run: each kind is reported once and counted always."""
+"""``Faults`` of recording: each kind is reported once and counted always."""
 
 import warnings
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""The data of ``on_rollout_end``, and the variance that the critic explains."""
+"""``Rollout``, the data of ``on_rollout_end``."""
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
@@ -172,31 +172,3 @@ def _integer(name: str, value: Any) -> int:
     if isinstance(value, bool | Tensor) or not hasattr(value, "__index__"):
         raise TypeError(f"{name}: expected an integer, got {type(value).__name__}")
     return operator.index(value)
-
-
-def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
-    """The share of the returns' variance that the critic explains: 1 − Var(returns − values) / Var(returns).
-
-    Args:
-        values: the critic's estimates, any shape.
-        returns: its targets, the same shape.
-
-    Returns:
-        A float64 scalar: 1 for a perfect critic, 0 for one as good as a constant, below 0 for a worse one;
-        NaN where the returns do not vary, since no share of nothing can be explained.
-
-    Raises:
-        ValueError: if the shapes disagree.
-
-    Example:
-        >>> explained_variance(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0])).item()
-        1.0
-    """
-    if values.shape != returns.shape:
-        raise ValueError(
-            f"expected values and returns of one shape, got {list(values.shape)} and {list(returns.shape)}"
-        )
-    values, returns = values.detach().double(), returns.detach().double()
-    variance = returns.var(correction=0)
-    share = 1 - (returns - values).var(correction=0) / variance
-    return torch.where(variance > 0, share, torch.full_like(share, torch.nan))

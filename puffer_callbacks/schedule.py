@@ -1,4 +1,4 @@
-"""When a callback fires: on crossing a multiple, never on divisibility."""
+"""``Every``: a schedule that fires on crossing a multiple, never on divisibility."""
 
 from operator import index
 from typing import SupportsIndex
@@ -33,9 +33,8 @@ class Every:
         if self.n < 1:
             raise ValueError(f"expected an interval of at least 1, got {n}")
         self.at_start = at_start
-        self.multiplier = 1
-        self._last = 0
         self._loaded: int | None = None
+        self.reset()
 
     def __repr__(self) -> str:
         return f"Every({self.n})"
@@ -62,6 +61,10 @@ class Every:
         fired = self.is_due(count)
         self._last = count
         return fired
+
+    def reset(self) -> None:
+        """Begin anew, as in another run: at 0, and with the interval ``n``."""
+        self.multiplier, self._last, self._loaded = 1, 0, None
 
     def resume_at(self, count: int) -> None:
         """Put the counter at ``count`` without firing, as at the start of a run, or where a checkpoint had it."""

@@ -7,10 +7,10 @@ from tests.support.warned import warned
 
 
 def reported(faults, *names):
-    with warned() as said:
+    with warned() as warnings:
         for name in names:
             faults.report(name, "reason")
-    return said
+    return warnings
 
 
 def test_each_name_is_warned_about_once_and_counted_always():
@@ -33,19 +33,19 @@ def test_deferred_faults_of_other_threads_are_reported_in_their_order():
     thread = threading.Thread(target=lambda: [faults.defer(f"disk {at}", "full") for at in range(3)])
     thread.start()
     thread.join()
-    with warned() as said:
+    with warned() as warnings:
         faults.report_deferred()
         faults.report_deferred()
-    assert said == ["disk 0: full", "disk 1: full", "disk 2: full"]
+    assert warnings == ["disk 0: full", "disk 1: full", "disk 2: full"]
 
 
 def test_of_very_many_deferred_faults_the_first_are_kept():
     faults = Faults()
     for at in range(5000):
         faults.defer("disk", f"{at}")
-    with warned() as said:
+    with warned() as warnings:
         faults.report_deferred()
-    assert said == ["disk: 0"]
+    assert warnings == ["disk: 0"]
     assert faults.counts["disk"] < 5000
 
 

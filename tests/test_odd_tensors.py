@@ -73,12 +73,12 @@ def test_an_odd_scalar_is_recorded_as_it_is(quiet_trainer, memory_logger, name):
 @pytest.mark.parametrize("name", SKIPPED)
 def test_what_is_no_scalar_is_skipped_and_named(quiet_trainer, memory_logger, name):
     module = Supervised([{"loss": 0.0, "odd": SKIPPED[name], "even": 1.0}] * 2)
-    with warned() as said:
+    with warned() as reported:
         callbacks = [*default_callbacks(metrics=2), Says({"odd": SKIPPED[name], "even": 1.0})]
         quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(module)
     assert module.step == 2
-    assert [warning for warning in said if "odd" not in warning] == []
-    assert len(said) == 1
+    assert [warning for warning in reported if "odd" not in warning] == []
+    assert len(reported) == 1
     assert memory_logger.series("train/even") == [(2, 1.0)]
     assert memory_logger.series("even") == [(1, 1.0), (2, 1.0)]
     assert "odd" not in memory_logger.tags
@@ -169,25 +169,25 @@ def watched(quiet_trainer, memory_logger, tmp_path):
     module = OddParameters(losses(*[0.0] * 4))
     csv, tensorboard = (tmp_path / name for name in ("csv", "tensorboard"))
     loggers = [CSVLogger(csv, name="", version=""), TensorBoardLogger(tensorboard, name="", version="")]
-    with warned() as said:
+    with warned() as reported:
         quiet_trainer(
             logger=[memory_logger, *loggers],
             callbacks=default_callbacks(metrics=2, histograms=2),
         ).fit(module)
     assert module.step == 4
-    return memory_logger, said, tensorboard
+    return memory_logger, reported, tensorboard
 
 
 def test_odd_parameters_have_true_histograms_or_are_named(watched):
-    logger, said, _ = watched
+    logger, reported, _ = watched
     for name, (count, nonfinite) in PARAMETERS.items():
         points = logger.series(f"weights/{name}") if f"weights/{name}" in logger.tags else []
         if not points:
-            assert any(name in warning for warning in said), f"{name} is missing without a word"
+            assert any(name in warning for warning in reported), f"{name} is missing without a word"
             continue
         assert [step for step, _ in points] == [1, 2, 4]
         assert (points[-1][1].count, points[-1][1].nonfinite) == (count, nonfinite), name
-    assert len(said) == len(set(said))
+    assert len(reported) == len(set(reported))
 
 
 def test_a_shared_parameter_is_recorded_once(watched):
@@ -205,20 +205,20 @@ def test_what_has_no_gradient_has_no_gradient_histogram(watched):
 
 
 def test_a_sparse_gradient_counts_its_zeros_or_is_named(watched):
-    logger, said, _ = watched
+    logger, reported, _ = watched
     if "gradients/embedding.weight" in logger.tags:
         assert logger.series("gradients/embedding.weight")[-1][1].count == 40
     else:
-        assert any("embedding.weight" in warning for warning in said)
+        assert any("embedding.weight" in warning for warning in reported)
 
 
 def test_a_complex_parameter_counts_by_magnitude_or_is_named(watched):
-    logger, said, _ = watched
+    logger, reported, _ = watched
     if "weights/complex" in logger.tags:
         histogram: Histogram = logger.series("weights/complex")[-1][1]
         assert (histogram.count, histogram.min, histogram.max) == (3, 5.0, 5.0)
     else:
-        assert any("complex" in warning for warning in said)
+        assert any("complex" in warning for warning in reported)
 
 
 def test_every_backend_can_read_them(watched):

@@ -10,7 +10,6 @@ from gymnasium.wrappers import RecordEpisodeStatistics
 from gymnasium.wrappers.vector import RecordEpisodeStatistics as VectorRecordEpisodeStatistics
 
 from puffer_callbacks import Rollout
-from puffer_callbacks.rollout import explained_variance
 from tests.support.models import random_rollout
 
 FIELDS = [
@@ -155,29 +154,3 @@ def test_episode_fields_must_be_of_one_length():
         smallest(episode_returns=torch.zeros(3), episode_lengths=torch.zeros(2))
     with pytest.raises(ValueError, match=r"episode_returns \[3, 1\]"):
         smallest(episode_returns=torch.zeros(3, 1))
-
-
-def test_explained_variance_agrees_with_numpy():
-    generator = np.random.default_rng(0)
-    values, returns = generator.normal(size=(2, 128, 8))
-    expected = 1 - np.var(returns - values) / np.var(returns)
-    found = explained_variance(torch.from_numpy(values).float(), torch.from_numpy(returns).float())
-    assert found.item() == pytest.approx(expected, rel=1e-6)
-
-
-def test_explained_variance_of_a_perfect_and_a_constant_critic_and_of_constant_returns():
-    returns = torch.tensor([1.0, 2.0, 3.0])
-    assert explained_variance(returns, returns).item() == 1.0
-    assert explained_variance(torch.full((3,), 7.0), returns).item() == 0.0
-    assert explained_variance(-returns, returns).item() < 0
-    assert explained_variance(returns, torch.ones(3)).isnan()
-
-
-def test_explained_variance_is_exact_with_a_large_mean():
-    returns = torch.tensor([1e6, 1e6 + 1, 1e6 + 2])
-    assert explained_variance(returns + 0.5, returns).item() == pytest.approx(1.0)
-
-
-def test_explained_variance_of_different_shapes_raises():
-    with pytest.raises(ValueError, match=r"one shape, got \[2\] and \[2, 1\]"):
-        explained_variance(torch.zeros(2), torch.zeros(2, 1))

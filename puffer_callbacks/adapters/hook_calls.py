@@ -1,6 +1,6 @@
-"""Calling callbacks' hooks where no trainer of Lightning's does it."""
+"""Calls of callbacks where no trainer of Lightning's makes them: their hooks, and their part of a checkpoint."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from time import perf_counter
@@ -43,6 +43,20 @@ def overriding(callbacks: Iterable[Any], hook: str) -> list[Hook]:
     return [call for call in hooks if callable(call) and getattr(call, "__module__", "") not in _BASES]
 
 
+def callback_states(callbacks: Iterable[Any]) -> dict[str, Any]:
+    """The callbacks' part of a checkpoint: their states by ``state_key``."""
+    stateful = [callback for callback in callbacks if callable(getattr(callback, "state_dict", None))]
+    return {callback.state_key: state for callback in stateful if (state := callback.state_dict())}
+
+
+def load_callback_states(callbacks: Iterable[Any], states: Mapping[str, Any]) -> None:
+    """Load each callback's state, where the checkpoint has one."""
+    for callback in callbacks:
+        state = states.get(getattr(callback, "state_key", ""))
+        if state is not None:
+            callback.load_state_dict(state)
+
+
 def full_precision() -> AbstractContextManager[Any]:
     """A block outside of autocast: measures are exact, also in a trainer that never leaves it, as PuffeRL."""
     if not (_is_autocast("cpu") or _is_autocast("cuda")):  # at every step
@@ -79,7 +93,7 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
     own = overriding((each for each in adapter.callbacks if each is not recorder), "on_before_optimizer_step")
 
     def before_step(optimizer: Optimizer) -> None:
-        if recorder.run.steps is None or not recorder.run.steps.may_look:  # as at most steps
+        if recorder.run.steps is None or not recorder.run.steps.may_inspect:  # as at most steps
             return
         entered, inside = perf_counter(), stopwatch.inside
         with full_precision():

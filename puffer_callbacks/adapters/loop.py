@@ -1,16 +1,16 @@
-"""The callbacks in a hand-written loop."""
+"""``Loop``: the callbacks in a hand-written loop."""
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
 from puffer_callbacks.adapters.hook_calls import is_callback
-from puffer_callbacks.adapters.hparams import settings_of
 from puffer_callbacks.adapters.module_group import as_module
-from puffer_callbacks.adapters.off_policy import episodes_rollout, replay_rollout
 from puffer_callbacks.adapters.optimizers import optimizers_of, unwrap_optimizers
+from puffer_callbacks.adapters.rollouts import episodes_rollout, replay_rollout
 from puffer_callbacks.adapters.trainer import TrainerAdapter
 from puffer_callbacks.callbacks.histogram import HistogramCallback
+from puffer_callbacks.config.flatten import flat_settings
 from puffer_callbacks.rollout import Rollout
 
 
@@ -102,7 +102,7 @@ class Loop(TrainerAdapter):
         """
         listed = [] if optimizers is None else unwrap_optimizers(optimizers)
         plain = as_module(module)
-        settings = settings_of(getattr(plain, "hparams", {}) if hparams is None else hparams)
+        settings = _flat(getattr(plain, "hparams", {}) if hparams is None else hparams)
         found = optimizers_of(plain) if optimizers is None else listed
         self.begin(plain, settings, found, find=optimizers is None, env_steps=env_steps, global_step=global_step)
 
@@ -167,7 +167,7 @@ class Loop(TrainerAdapter):
                 callback.on_rollout_end(self, self.lightning_module, batch)
 
     def close(self) -> None:
-        """End the fit, if one is open: write what is left, and remove every hook."""
+        """End the fit, if one is open: write the open row, and remove every hook."""
         self.end()
 
     def on_rollout_end(self, *args: Any, rollout: Rollout | None = None) -> None:
@@ -189,3 +189,12 @@ class Loop(TrainerAdapter):
         if not self.is_open:
             expected = "expected a fit that is open, got none; call fit_start(module, hparams) first"
             raise RuntimeError(f"{method}: {expected}")
+
+
+def _flat(hparams: Any) -> Mapping[str, Any]:
+    """A configuration in any of the forms that scripts have it in, flat."""
+    try:
+        return flat_settings(hparams)
+    except (TypeError, ValueError):
+        expected = "expected a mapping, Namespace or dataclass"
+        raise TypeError(f"hparams: {expected}, got {type(hparams).__name__}") from None

@@ -34,7 +34,7 @@ class _LightningView:
 
 
 def as_lightning_module(module: nn.Module, adapter: Any) -> Any:
-    """The module as callbacks know modules: with ``trainer``, ``hparams``, ``env_steps``.
+    """The module as callbacks expect modules: with ``trainer``, ``hparams``, ``env_steps``.
 
     It is the same module, not a copy: both share one namespace, so parameters, buffers, hooks and the
     ``training`` flag are one. The module itself gains no attribute, and can be saved and copied as ever.

@@ -1,4 +1,4 @@
-"""Following the optimizers of a module: before each step, and when a training step is over."""
+"""``OptimizerWatch``: calls before each step of a module's optimizers, and when a training step is over."""
 
 import gc
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 def optimizers_of(module: nn.Module) -> list[Optimizer]:
     """The living optimizers that hold a parameter of the module, in the order of its parameters.
 
-    The order in which they were made is not known to Python; nor is one of those that hold the same parameters.
+    Python does not keep the order in which they were made, so that of optimizers with the same parameters is arbitrary.
 
     Example:
         >>> layer = nn.Linear(2, 1)
@@ -53,7 +53,7 @@ class OptimizerWatch:
 
     An optimizer that was not listed is found at its first step, with all others that are there by then. A training
     step is over when one of its optimizers steps again without a call of ``step_reported`` between the two. So of
-    several optimizers, in whichever order they step, the busiest sets the pace.
+    several optimizers, in whichever order they step, the steps of the busiest count.
 
     Args:
         module: the module whose optimizers they are.
@@ -89,7 +89,7 @@ class OptimizerWatch:
         """Begin to watch.
 
         Args:
-            optimizers: those that are known.
+            optimizers: those that are listed.
             hooks: what to call at each step; ``None`` where no callback follows steps.
             find: whether to find other optimizers at their first step.
         """

@@ -1,4 +1,4 @@
-"""The trainer that callbacks see where Lightning's ``Trainer`` does not drive the run."""
+"""``TrainerAdapter``: the trainer that callbacks see where Lightning's ``Trainer`` does not drive the run."""
 
 import atexit
 import sys
@@ -9,8 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from puffer_callbacks.adapters.checkpoint import callback_states, load_callback_states
-from puffer_callbacks.adapters.hook_calls import full_precision, optimizer_hooks
+from puffer_callbacks.adapters.hook_calls import callback_states, full_precision, load_callback_states, optimizer_hooks
 from puffer_callbacks.adapters.module_view import as_lightning_module
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
 from puffer_callbacks.adapters.trainer_attributes import TrainerAttributes
@@ -48,7 +47,7 @@ class TrainerAdapter(TrainerAttributes):
         self._recorder: Any = None
         self._has_no_callbacks = False
         self._loaded: dict[str, Any] = {}
-        self._saw_batch = self._rollouts_have_fit = False
+        self._saw_batch = self._rollouts_have_targets = False
 
     @property
     def is_open(self) -> bool:
@@ -98,7 +97,7 @@ class TrainerAdapter(TrainerAttributes):
         self.call_hook("setup", "fit")
         loaded, self._loaded = self._loaded, {}
         load_callback_states(self.callbacks, loaded)
-        self._rollouts_have_fit = loaded.get("rollouts_have_fit", False)
+        self._rollouts_have_targets = loaded.get("rollouts_have_fit", False)
         self.call_hook("on_fit_start")
         self.call_hook("on_train_start")
         self._has_no_callbacks = self.callbacks == [self._recorder]
@@ -123,15 +122,15 @@ class TrainerAdapter(TrainerAttributes):
     def update_end(self, metrics: Mapping[str, Scalar]) -> None:
         """A library's own update is over, of which these are the metrics."""
         metrics = dict(metrics)
-        fit = metrics.pop("explained_variance", None)
-        if fit is not None and not self._shows_fit():  # as a metric it would be the mean over an interval
-            Recorder.of(self).record(to_floats({"diagnostics/explained_variance": fit}))
+        variance = metrics.pop("explained_variance", None)  # as a metric it would be the mean over an interval
+        if variance is not None and not self._logs_explained_variance():
+            Recorder.of(self).record(to_floats({"diagnostics/explained_variance": variance}))
         self.step_end(metrics)
 
     def see_rollout(self, rollout: Rollout) -> None:
-        """Note what the callbacks learn from a rollout, before they are given it."""
+        """Read a rollout before the callbacks are given it: its steps, and its observations as the first batch."""
         Recorder.of(self).counters.see_rollout(rollout)
-        self._rollouts_have_fit = rollout.values is not None and rollout.returns is not None
+        self._rollouts_have_targets = rollout.values is not None and rollout.returns is not None
         if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
             self.first_batch({"observations": rollout.observations[0]})
 
@@ -147,11 +146,11 @@ class TrainerAdapter(TrainerAttributes):
             emit(self, hook, *args)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: counters, intervals, open means. All that was logged so far is flushed."""
+        """For a checkpoint: counters, intervals, open means. All that was logged so far is flushed."""
         if self._loaded:  # it waits for the start
             return dict(self._loaded)
         self.call_hook("on_save_checkpoint", {})
-        return {**callback_states(self.callbacks), "rollouts_have_fit": self._rollouts_have_fit}
+        return {**callback_states(self.callbacks), "rollouts_have_fit": self._rollouts_have_targets}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint; before ``fit_start``.
@@ -181,9 +180,9 @@ class TrainerAdapter(TrainerAttributes):
             finally:
                 self._finalize("failed")
 
-    def _shows_fit(self) -> bool:
-        """Whether the critic's fit is computed from the rollouts."""
-        return self._rollouts_have_fit and any(isinstance(each, RolloutCallback) for each in self.callbacks)
+    def _logs_explained_variance(self) -> bool:
+        """Whether a callback computes the explained variance from the rollouts."""
+        return self._rollouts_have_targets and any(isinstance(each, RolloutCallback) for each in self.callbacks)
 
     def _detach(self) -> bool:
         """Remove every hook; returns whether a fit was open."""

@@ -1,4 +1,4 @@
-"""What callbacks read of a trainer and never changes in a run: loggers, callbacks, processes."""
+"""``TrainerAttributes``: loggers, callbacks and processes, which do not change in a run."""
 
 from collections.abc import Mapping
 from os import PathLike

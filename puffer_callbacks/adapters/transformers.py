@@ -1,4 +1,4 @@
-"""The callbacks in Hugging Face's trainers."""
+"""``TransformersCallback``: the callbacks in Hugging Face's trainers."""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 
 from puffer_callbacks.adapters.loop import Loop
-from puffer_callbacks.adapters.running_methods import locals_of
+from puffer_callbacks.adapters.method_locals import locals_of
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
 
@@ -68,9 +68,9 @@ class TransformersCallback(TrainerCallback):
         if state.global_step:
             self._resume(self._resumed_folder() or _folder(args, state))
         model, optimizer = trainer["model"], trainer.get("optimizer")
-        known = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
+        listed = optimizer if isinstance(optimizer, torch.optim.Optimizer) else None
         settings = {**args.to_dict(), "model": _config(model)}
-        self.loop.fit_start(model, settings, optimizers=known, global_step=state.global_step)
+        self.loop.fit_start(model, settings, optimizers=listed, global_step=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **trainer: Any) -> None:
         """An optimizer step is over; what it logs comes next, if it logs."""

@@ -1,4 +1,4 @@
-"""A line in the log where something takes long."""
+"""``announced_if_slow``: a line in the log where something takes long."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A writer that hands rows to a thread, so that a logger's slowness is not the run's."""
+"""``AsyncWriter``: writes rows on a thread, so that a slow logger does not slow the run."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -68,9 +68,9 @@ class AsyncWriter(Writer):
         return max(0.0, self._worker.busy - self._busy_opening)
 
     @property
-    def is_here(self) -> bool:
-        """Whether the caller is the logger itself: one method of it that calls another."""
-        return self.writer.is_here
+    def is_in_call(self) -> bool:
+        """Whether this thread is in a call of the logger: one of its methods calls another."""
+        return self.writer.is_in_call
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row soon; it is kept until it is durable."""

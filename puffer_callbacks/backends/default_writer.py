@@ -1,4 +1,4 @@
-"""The writer of a run, composed."""
+"""``default_writer``: the writers of a run, composed."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
@@ -45,7 +45,7 @@ def default_writer(
             retrying = RetryingWriter(writer, name=name, faults=faults)
             is_immediate = writer.immediate or faults.strict
             routed = retrying if is_immediate else AsyncWriter(retrying)
-            keeps_rows = isinstance(writer, FallbackWriter) or not _has_its_class_s_method(logger)
+            keeps_rows = isinstance(writer, FallbackWriter) or _has_own_log_metrics(logger)
             if keeps_rows:
                 routed.excluded = logged_names
             calls[writer.destination] = LoggerCalls(routed, faults, take_row=take_row, keeps_rows=keeps_rows)
@@ -76,9 +76,9 @@ def _open(logger: Any) -> Writer:
     return writer
 
 
-def _has_its_class_s_method(logger: Any) -> bool:
-    """Whether ``log_metrics`` is not the user's own: one put on the object, or a mock's."""
-    return hasattr(type(logger), "log_metrics") and "log_metrics" not in getattr(logger, "__dict__", {})
+def _has_own_log_metrics(logger: Any) -> bool:
+    """Whether ``log_metrics`` is set on the object itself, by the user, or a mock's."""
+    return not hasattr(type(logger), "log_metrics") or "log_metrics" in getattr(logger, "__dict__", {})
 
 
 class _UnopenedWriter(Writer):

@@ -1,4 +1,4 @@
-"""Lightning's own calls of a logger, which come by way of the logger's writer and cannot end the run."""
+"""``LoggerCalls``: Lightning's own calls of a logger go through the logger's writer and cannot end the run."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
@@ -14,7 +14,7 @@ _ROW = "log_metrics"
 _ENQUEUE = (_ROW, "save")
 """Done after the rows that came before, on the writer's thread."""
 _WAIT = ("log_hyperparams",)
-"""The same, and waited for, as Lightning goes on with what they leave."""
+"""Done likewise, and waited for, as Lightning reads their result."""
 _IMMEDIATE = ("log_graph", "after_save_checkpoint")
 """Done at once: they look at the module or at a checkpoint as it is now."""
 _LAST = ("finalize",)
@@ -55,7 +55,7 @@ class LoggerCalls:
             logger: the logger.
             name: its name in reports.
         """
-        if self._loggers and all(logger is not known for known in self._loggers):
+        if self._loggers and all(logger is not other for other in self._loggers):
             reason = f"writes to the same place as {self.writer.name}; each row is written once"
             self._faults.report(name, reason)
         self._loggers.append(logger)
@@ -72,7 +72,7 @@ class LoggerCalls:
             name: of the method.
             action: the method with its arguments.
         """
-        if self.writer.is_here:  # one method that calls another
+        if self.writer.is_in_call:  # one method that calls another
             return action()
         returned = self._call(name, action)
         self._faults.report_deferred()
@@ -122,7 +122,7 @@ class RoutedCall:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the method by way of the logger's writer."""
-        if self._name in _LAST and not self._calls.writer.is_here:
+        if self._name in _LAST and not self._calls.writer.is_in_call:
             restore_calls(self._logger)
         return self._calls.call(self._name, partial(self._method, *args, **kwargs))
 

@@ -1,4 +1,4 @@
-"""What became of the rows of one logger."""
+"""``LossReport``: the rows of one logger, and those that were lost."""
 
 from threading import Lock
 
@@ -40,8 +40,8 @@ class LossReport:
         """Report a fault."""
         self._has_faults = True
         reason = f"could not record ({format_error(error)}); training and the other loggers go on"
-        known = error if isinstance(error, Exception) else RuntimeError(format_error(error))
-        self.faults.defer(self.name, reason, known)
+        exception = error if isinstance(error, Exception) else RuntimeError(format_error(error))
+        self.faults.defer(self.name, reason, exception)
 
     def add_loss(self, rows: int = 1) -> None:
         """Count lost rows."""
@@ -54,5 +54,5 @@ class LossReport:
             self.faults.defer(f"{self.name}, in all", self.summary)
 
     def detach(self) -> None:
-        """Report nothing any more: what a given-up thread may still do is no longer the run's."""
+        """Report nothing more: the thread was abandoned, and what it still does is not the run's."""
         self.faults = Faults()

@@ -1,4 +1,4 @@
-"""A writer that feeds several."""
+"""``MultiWriter``: a writer that writes to several."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

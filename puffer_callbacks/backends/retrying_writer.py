@@ -1,4 +1,4 @@
-"""A writer that contains the faults of another, and saves what can be saved of each row."""
+"""``RetryingWriter``: a writer that contains the faults of another, and writes as much of each row as it can."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +44,7 @@ class RetryingWriter(Writer):
         self.unsaved = UnsavedRows(writer.step)
         self._is_failing = self._has_new_rows = False
         self._flushed_at = monotonic()
-        self._here = local()
+        self._calls = local()
         self._state: dict[str, Any] | None = None
 
     @property
@@ -57,9 +57,9 @@ class RetryingWriter(Writer):
         self.writer.x_axis = x_axis
 
     @property
-    def is_here(self) -> bool:
-        """Whether the caller is the logger itself: one method of it that calls another."""
-        return getattr(self._here, "depth", 0) > 0
+    def is_in_call(self) -> bool:
+        """Whether this thread is in a call of the logger: one of its methods calls another."""
+        return getattr(self._calls, "depth", 0) > 0
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row, and flush from time to time."""
@@ -98,12 +98,12 @@ class RetryingWriter(Writer):
         return returned[0] if returned else None
 
     def enqueue(self, action: Callable[[], Any], *, is_row: bool = False, wait: bool = False) -> Any:
-        """The same: without a thread of its own nothing waits."""
+        """Do the same as ``call``: without a thread there is no queue."""
         self.report.rows += is_row
         return self.call(action, is_row=is_row)
 
     def drain(self) -> bool:
-        """Nothing waits."""
+        """Return that all rows are written: without a thread there is no queue."""
         return True
 
     def flush(self) -> None:
@@ -167,14 +167,14 @@ class RetryingWriter(Writer):
 
     def attempt(self, action: Callable[[], object]) -> bool:
         """Do something now, and return whether it went well; a fault is deferred."""
-        self._here.depth = getattr(self._here, "depth", 0) + 1
+        self._calls.depth = getattr(self._calls, "depth", 0) + 1
         try:
             action()
         except self.catches as error:
             self.report.add_fault(error)
             return False
         finally:
-            self._here.depth -= 1
+            self._calls.depth -= 1
         return True
 
     @property

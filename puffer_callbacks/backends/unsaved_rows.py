@@ -1,4 +1,4 @@
-"""Rows that a crash could still take."""
+"""``UnsavedRows``: rows that a crash could still lose."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Image, Value, Video
-from puffer_callbacks.values.checkpointing import from_state, to_state
+from puffer_callbacks.values.checkpointing import from_states, to_states
 
 MAX_UNSAVED = 4096
 """Rows that are kept; of more, the oldest are forgotten."""
@@ -49,7 +49,7 @@ class UnsavedRows:
 
     def __init__(self, step: Callable[[Axes], int]) -> None:
         self.durable_step: int | None = None
-        """The step of the last row that no crash can take."""
+        """The step of the last durable row."""
         self._step = step
         self.writer_state: dict[str, Any] = {}
         """The writer's ``state_dict`` at that step."""
@@ -66,7 +66,7 @@ class UnsavedRows:
         self.durable_step = state["durable_step"]
         self.writer_state = state["writer_state"]
         for values, axes in state["rows"]:
-            self.add({tag: from_state(value) for tag, value in values.items()}, Axes(*axes))
+            self.add(from_states(values), Axes(*axes))
 
     def add(self, values: Mapping[str, Value], axes: Axes) -> UnsavedRow:
         """Keep a row that is to be written."""
@@ -97,9 +97,13 @@ class UnsavedRows:
     def state_dict(self) -> dict[str, Any]:
         """The checkpoint's part, in plain numbers and lists; pictures are left out for their size."""
         with self._lock:
-            rows = [[_state_of(row.values), list(astuple(row.axes))] for row in self._rows if not row.lost]
+            rows = [
+                [to_states(_without_pictures(row.values)), list(astuple(row.axes))]
+                for row in self._rows
+                if not row.lost
+            ]
             return {"durable_step": self.durable_step, "writer_state": self.writer_state, "rows": rows}
 
 
-def _state_of(values: Mapping[str, Value]) -> dict[str, Any]:
-    return {tag: to_state(value) for tag, value in values.items() if not isinstance(value, Image | Video)}
+def _without_pictures(values: Mapping[str, Value]) -> dict[str, Value]:
+    return {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}

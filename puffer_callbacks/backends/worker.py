@@ -1,4 +1,4 @@
-"""A thread that does jobs in order."""
+"""``Worker``: a thread that does jobs in order."""
 
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,11 +1,11 @@
-"""What the model looks at."""
+"""``AttentionCallback``: attention maps of any model."""
 
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback
-from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
+from puffer_callbacks.callbacks.guarded import can_run_alone, guarded
 from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
-from puffer_callbacks.measure.forward_pass.call import first_samples, on_device
+from puffer_callbacks.measure.forward_pass.batches import first_samples, on_device
 from puffer_callbacks.pictures.attention import attention_image
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
@@ -52,12 +52,13 @@ class AttentionCallback(PufferCallback):
         self.every_n_steps = every_n_steps
         self.num_samples = num_samples
         self.max_bytes = max_bytes
-        self._given_probe = self._probe = probe
-        self._has_failed = False
+        self._given_probe = probe
+        self.reset(None)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run: with its own first batch, and its own module."""
-        self._probe, self._has_failed = self._given_probe, False
+        """Forget the first batch and the failure of earlier runs."""
+        self._probe: Any = self._given_probe
+        self._has_failed = False
 
     @property
     def next_step(self) -> int:
@@ -87,16 +88,6 @@ class AttentionCallback(PufferCallback):
         if trainer.is_global_zero:
             for attention in maps:
                 recorder.record(self._values(attention))
-
-    @guarded_state
-    def state_dict(self) -> dict[str, Any]:
-        """Where the interval stands."""
-        return {"last": self._every.last}
-
-    @guarded_state
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
-        self._every.load(state_dict["last"])
 
     def _maps(self, module: Any) -> list[AttentionMap]:
         if self._probe is None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
+from puffer_callbacks.callbacks.guarded import guarded_state
 from puffer_callbacks.faults import Faults
-from puffer_callbacks.recorder.hooks import PER_BATCH_HOOKS
+from puffer_callbacks.recorder.idle_hooks import PER_BATCH_HOOKS
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -51,9 +52,8 @@ class PufferCallback(Callback):
         with recorder.guard(type(self).__name__):
             if stage == "fit" and self._run is not recorder.run.token:
                 self._run = recorder.run.token
-                if self.expensive:  # an earlier run may have widened the interval, or loaded a checkpoint and not begun
-                    self._every.multiplier = 1
-                    self._every.load(None)
+                if self.expensive:
+                    self._every.reset()
                 if self.gradient_schedule is not None:
                     self.gradient_schedule.load_state_dict(None)
                 self.reset(trainer)
@@ -61,8 +61,8 @@ class PufferCallback(Callback):
                 recorder.run.put_under_budget(type(self).__name__, self._every, unit=self.interval_unit)
 
     def reset(self, trainer: Any) -> None:
-        """Forget earlier runs: a run begins. The same callbacks may be given to one trainer after another, and a
-        second ``fit`` of one trainer continues its run."""
+        """Forget earlier runs, where a new one begins: callbacks may be given to one trainer after another. A second
+        ``fit`` of one trainer continues its run."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not (name in PER_BATCH_HOOKS and value is None)}
@@ -85,6 +85,21 @@ class PufferCallback(Callback):
             self._every.resume_at(optimizer_steps)
         if self.gradient_schedule is not None:
             self.gradient_schedule.resume_at(optimizer_steps)
+
+    @guarded_state
+    def state_dict(self) -> dict[str, Any]:
+        """Where the interval stands, for a checkpoint; a callback that keeps more adds it."""
+        return {"last": self._every.last} if self.expensive else {}
+
+    @guarded_state
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue the interval of a checkpoint."""
+        if not self.expensive:
+            return
+        if self.interval_unit == "rollouts":
+            self._every.resume_at(state_dict.get("last", 0))
+        else:  # with the fit's first step
+            self._every.load(state_dict.get("last"))
 
     def gather_state(self, state: dict[str, Any]) -> None:
         """Add the state of other ranks to that of a checkpoint, which is rank 0's: all ranks call it together.

@@ -1,4 +1,4 @@
-"""What most people want, in one call."""
+"""``default_callbacks``: what most people want, in one call."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is needed to reproduce an update in which values became NaN or infinite, saved once in a run."""
+"""``FlightRecorder``: saves what reproduces an update in which values became NaN or infinite."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ class FlightRecorder:
     Example:
         >>> import tempfile
         >>> recorder = FlightRecorder()
-        >>> recorder.remember(torch.nn.Linear(2, 1), [])
+        >>> recorder.copy_state(torch.nn.Linear(2, 1), [])
         >>> recorder.add_loss({"loss": torch.tensor(float("nan"))})
         True
         >>> path = recorder.save(Path(tempfile.mkdtemp()), step=10, batch={"observations": torch.zeros(1, 2)})
@@ -68,7 +68,7 @@ class FlightRecorder:
             return []  # observations, rewards and values all reach the advantages
         return nonfinite_names(found | rollout_fields(rollout))
 
-    def remember(self, module: Any, optimizers: Iterable[Any]) -> None:
+    def copy_state(self, module: Any, optimizers: Iterable[Any]) -> None:
         """Copy the state, in place of the last copy."""
         self._snapshot.take(module, optimizers)
         self._random_state = torch.get_rng_state()

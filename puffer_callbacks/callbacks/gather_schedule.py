@@ -1,16 +1,16 @@
-"""The training steps at which all ranks gather their rollouts."""
+"""``GatherSchedule``: the training steps at which all ranks gather their rollouts."""
 
 from collections.abc import Iterable
 
 _MAX_WAIT = 16
-"""Optimizer steps between two gatherings while there are no rollouts."""
+"""The most optimizer steps between two gatherings while there are no rollouts."""
 
 
 class GatherSchedule:
     """Predicts the first training step after each rollout, the same on every rank.
 
-    Ranks meet at training steps, and may end their rollouts at different ones, or none at all. At each gathering they
-    learn when the others' rollouts ended; with a steady number of updates between rollouts, the next one is known.
+    Ranks gather at training steps, and may end their rollouts at different ones, or none at all. At each gathering
+    they exchange when their rollouts ended; a steady number of updates between rollouts gives the next gathering.
 
     Example:
         >>> schedule = GatherSchedule()
@@ -20,16 +20,14 @@ class GatherSchedule:
     """
 
     def __init__(self) -> None:
-        self.next = 1
-        """The optimizer step at which ranks gather next."""
-        self._last: int | None = None
-        self._period = 0
-        self._wait = 1
+        self.resume_at(0)
 
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin a fit at this step."""
-        self.__init__()  # type: ignore[misc]
         self.next = optimizer_steps + 1
+        """The optimizer step at which ranks gather next."""
+        self._last: int | None = None
+        self._period, self._wait = 0, 1
 
     def gathered(self, optimizer_steps: int, ended_at: Iterable[int]) -> None:
         """Plan the next gathering.

@@ -1,10 +1,10 @@
-"""Gradient norms before and after the clip, update ratios, gradient noise scale."""
+"""``GradientCallback``: gradient norms before and after the clip, update ratios, gradient noise scale."""
 
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -56,21 +56,16 @@ class GradientCallback(PufferCallback):
     def __init__(self, every_n_steps: int = 50) -> None:
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
-        self.gradient_schedule: OptimizerSchedule = OptimizerSchedule(
-            self._every, lead_steps=1
-        )  # a step is compared with the one before
-        self._noise = NoiseScale()
-        self._reset()
+        # a step is compared with the one before
+        self.gradient_schedule: OptimizerSchedule = OptimizerSchedule(self._every, lead_steps=1)
+        self.reset(None)
 
-    def _reset(self) -> None:
+    def reset(self, trainer: Any) -> None:
+        """Forget earlier runs."""
+        self._noise = NoiseScale()
         self._measured: dict[int, _Measures] = {}
         self._previous: dict[int, tuple[int, Tensor]] = {}
         self._parameters: dict[int, dict[str, Any]] = {}
-
-    def reset(self, trainer: Any) -> None:
-        """Begin a run."""
-        self._reset()
-        self._noise = NoiseScale()
 
     @torch.no_grad()
     def before_optimizer_step(
@@ -86,8 +81,8 @@ class GradientCallback(PufferCallback):
         if not self.gradient_schedule.is_due(step):
             self._previous[step.index] = (step.count, sample(gradients.values())[0])
             return None
-        measures = _Measures(is_clipped=step.is_clipped)
-        measures.add("norms", gradients, norms(gradients.values()))
+        measures = _Measures(step.is_clipped)
+        measures.numbers["norms"] = dict(zip(gradients, norms(gradients.values()), strict=True))
         self._compare(measures, step, gradients.values())
         stepped = {name: parameters[name] for name in gradients}
         before = sample(stepped.values())
@@ -103,7 +98,7 @@ class GradientCallback(PufferCallback):
         changes = torch.split(sample(parameters.values())[0] - weights, sizes)
         numbers = iter(norms([*clipped.values(), *changes, *torch.split(weights, sizes)]))
         for kind, names in (("clipped", clipped), ("changes", parameters), ("weights", parameters)):
-            measures.add(kind, names, list(islice(numbers, len(names))))
+            measures.numbers[kind] = {name: next(numbers) for name in names}
         self._measured[step.index] = measures
         self.gradient_schedule.mark(step)
 
@@ -114,7 +109,7 @@ class GradientCallback(PufferCallback):
 
     @guarded
     def on_step(self, trainer: Any, pl_module: Any, metrics: Mapping[str, Scalar]) -> None:
-        """Log what was measured."""
+        """Log what was measured at this training step."""
         recorder = Recorder.of(trainer)
         measured, self._measured = self._measured, {}
         if measured:
@@ -130,24 +125,24 @@ class GradientCallback(PufferCallback):
         previous = {index: (count, gradients.cpu()) for index, (count, gradients) in kept.items()}
         measured = {index: measures.state_dict() for index, measures in self._measured.items()}
         own = {"noise": self._noise.state_dict(), "previous": previous, "measured": measured}
-        return own | {"schedule": self.gradient_schedule.state_dict(), "last": self._every.last}
+        return super().state_dict() | own | {"schedule": self.gradient_schedule.state_dict()}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue."""
+        """Continue from a checkpoint."""
+        super().load_state_dict(state_dict)
         self._noise.load_state_dict(state_dict["noise"])
         self._previous = dict(state_dict.get("previous", {}))
         self._measured = {index: _Measures.of(state) for index, state in state_dict.get("measured", {}).items()}
-        self._every.load(state_dict.get("last"))
         self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
         """The optimizer's parameters by name; to look for names costs more than to measure a small model."""
         count = sum(len(group["params"]) for group in optimizer.param_groups)
-        known = self._parameters.get(index, {})
-        if len(known) != count:
-            known = self._parameters[index] = optimized(module, optimizer)
-        return known
+        found = self._parameters.get(index, {})
+        if len(found) != count:
+            found = self._parameters[index] = optimized(module, optimizer)
+        return found
 
     def _compare(self, measures: "_Measures", step: OptimizerStep, gradients: Iterable[Tensor]) -> None:
         """Compare this step's gradients with those of the optimizer's step before, for the noise scale."""
@@ -155,7 +150,7 @@ class GradientCallback(PufferCallback):
         count, previous = self._previous.pop(step.index, (-1, kept))
         if count == step.count - 1 and previous.shape == kept.shape and not step.is_clipped:
             products = inner_products(previous.to(kept.device), kept)
-            measures.add("products", ("first", "second", "inner"), products)
+            measures.numbers["products"] = dict(zip(("first", "second", "inner"), products, strict=True))
         if self._every.n * self._every.multiplier == 1:
             self._previous[step.index] = (step.count, kept)
 
@@ -182,18 +177,13 @@ class GradientCallback(PufferCallback):
         return values
 
 
+@dataclass
 class _Measures:
     """Numbers measured at one step, on the device: all of them reach the host together."""
 
-    def __init__(self, *, is_clipped: bool) -> None:
-        self.is_clipped = is_clipped
-        self._names: list[tuple[str, list[str]]] = []
-        self._numbers: list[Tensor] = []
-
-    def add(self, kind: str, names: Iterable[str], numbers: Sequence[Tensor]) -> None:
-        """Add 0-d tensors."""
-        self._names.append((kind, list(names)))
-        self._numbers += numbers
+    is_clipped: bool
+    numbers: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    """Kind to name to number."""
 
     def state_dict(self) -> dict[str, Any]:
         """The numbers, for a checkpoint."""
@@ -202,12 +192,13 @@ class _Measures:
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "_Measures":
         """The numbers of a checkpoint."""
-        measures = cls(is_clipped=state["is_clipped"])
-        for kind, numbers in state["numbers"].items():
-            measures.add(kind, numbers, list(torch.tensor(list(numbers.values()), dtype=torch.float64)))
-        return measures
+        as_tensors = {
+            kind: {name: torch.tensor(number, dtype=torch.float64) for name, number in named.items()}
+            for kind, named in state["numbers"].items()
+        }
+        return cls(state["is_clipped"], as_tensors)
 
     def to_host(self) -> dict[str, dict[str, float]]:
-        """Kind to name to number."""
-        numbers = iter(to_host(self._numbers))
-        return {kind: {name: next(numbers) for name in names} for kind, names in self._names}
+        """The numbers as floats, by one transfer."""
+        numbers = iter(to_host([number for named in self.numbers.values() for number in named.values()]))
+        return {kind: {name: next(numbers) for name in named} for kind, named in self.numbers.items()}

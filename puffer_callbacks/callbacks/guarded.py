@@ -1,4 +1,4 @@
-"""Hooks that measure their time and never end the run."""
+"""``guarded``: hooks whose time counts as overhead and whose faults never end the run."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -7,16 +7,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from torch import nn
 
-from puffer_callbacks.distributed import is_sharded
 from puffer_callbacks.faults import Faults, PufferWarning, format_error
 from puffer_callbacks.recorder.recorder import Recorder
 
 C = TypeVar("C")
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenate[C, Any, P], None]:
-    """A hook of ours, whose time counts as overhead and whose faults never end the run."""
+    """Decorate a hook: its time counts as overhead, and its faults never end the run."""
     sees_rollout, at_the_end = hook.__name__ == "on_rollout_end", hook.__name__ == "on_exception"
 
     @wraps(hook)
@@ -30,11 +30,11 @@ def guarded(hook: Callable[Concatenate[C, Any, P], None]) -> Callable[Concatenat
     return run  # type: ignore[return-value]  # it may be called by keyword, too
 
 
-def guarded_state(method: Callable[Concatenate[C, P], Any]) -> Callable[Concatenate[C, P], Any]:
-    """``state_dict`` or ``load_state_dict`` of ours: a checkpoint is saved and loaded whatever becomes of our part."""
+def guarded_state(method: Callable[Concatenate[C, P], R]) -> Callable[Concatenate[C, P], R]:
+    """Decorate ``state_dict`` or ``load_state_dict``: where it fails the checkpoint is saved or loaded without it."""
 
     @wraps(method)
-    def run(self: C, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def run(self: C, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
         except Exception as error:
@@ -43,7 +43,7 @@ def guarded_state(method: Callable[Concatenate[C, P], Any]) -> Callable[Concaten
                 raise
             name = f"{type(self).__name__}, its part of a checkpoint"
             faults.report(name, f"left out after {format_error(error)}; training goes on", error)
-            return {}
+            return {}  # type: ignore[return-value]  # no state
 
     return run
 
@@ -51,8 +51,18 @@ def guarded_state(method: Callable[Concatenate[C, P], Any]) -> Callable[Concaten
 def can_run_alone(trainer: Any, pl_module: Any, *, name: str) -> bool:
     """Whether a forward pass of the model needs no other rank; if it does, one warning names what is left out."""
     model = getattr(trainer, "model", None)
-    if not is_sharded(model if isinstance(model, nn.Module) else pl_module):
+    if not _is_sharded(model if isinstance(model, nn.Module) else pl_module):
         return True
     reason = "expected a model that is whole on each rank, got a sharded one (FSDP, ZeRO 3); left out"
     Recorder.of(trainer).faults.report(name, reason)
     return False
+
+
+def _is_sharded(module: nn.Module) -> bool:
+    """Whether each rank holds a part of the module's parameters, as with FSDP and DeepSpeed's ZeRO 3.
+
+    A forward pass of such a module needs all ranks: on one alone it waits for ever.
+    """
+    if any(type(each).__name__ == "FullyShardedDataParallel" for each in module.modules()):
+        return True
+    return any(hasattr(parameter, "placements") or hasattr(parameter, "ds_id") for parameter in module.parameters())

@@ -1,4 +1,4 @@
-"""What is wrong with a run, while it trains."""
+"""``HealthCallback``: the diagnosis of a run while it trains."""
 
 import sys
 from collections.abc import Mapping
@@ -80,12 +80,12 @@ class HealthCallback(PufferCallback):
         self.reset(None)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._monitor = Monitor(rules=self._rules, thresholds=self._thresholds)
         self._looks = RolloutLooks(self._every)
         self._flight = FlightRecorder(max_bytes=self._max_bytes)
-        self._is_armed = self._max_bytes > 0
-        self._knows_action_space = self._loss_is_nonfinite = False
+        self._may_save = self._max_bytes > 0
+        self._has_action_space = self._loss_is_nonfinite = False
         self._run: Any = None
 
     @property
@@ -111,7 +111,7 @@ class HealthCallback(PufferCallback):
 
     @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Gather what is known of the run."""
+        """Read the facts of the run."""
         self._monitor.facts = facts = facts_of_run(trainer, pl_module)
         self._looks.max_episode_steps = facts.max_episode_steps
         self._run = Recorder.of(trainer).run if trainer.is_global_zero else None
@@ -120,7 +120,7 @@ class HealthCallback(PufferCallback):
         """Check the loss of a training step, and follow an update. The recorder calls it at every step."""
         if self._run is None or self._run.steps is None:  # on other ranks
             return False
-        if self._is_armed and self._flight.add_loss(outputs):
+        if self._may_save and self._flight.add_loss(outputs):
             self._loss_is_nonfinite = True
         if self._looks.is_following:
             self._looks.add_step(outputs if isinstance(outputs, Mapping) else {}, self._run.steps.batch)
@@ -140,11 +140,11 @@ class HealthCallback(PufferCallback):
         if not trainer.is_global_zero:
             return
         recorder = Recorder.of(trainer)
-        if not self._knows_action_space:
-            self._knows_action_space = True
+        if not self._has_action_space:
+            self._has_action_space = True
             self._monitor.facts = with_action_space(self._monitor.facts, rollout)
             recorder.record(self._monitor.unseen(as_scalars(self._monitor.facts)))
-        if self._is_armed:
+        if self._may_save:
             self._check(trainer, pl_module, rollout)
         # a forward pass may need every rank
         recorder.record(self._looks.add_rollout(rollout, pl_module, evaluates_policy=trainer.world_size == 1))
@@ -209,11 +209,11 @@ class HealthCallback(PufferCallback):
         if names:
             self._save(trainer, names, rollout=rollout_fields(rollout))
         elif self._looks.rollouts % self._every.multiplier == 0 or not self._flight.has_state:
-            self._flight.remember(pl_module, trainer.optimizers)
+            self._flight.copy_state(pl_module, trainer.optimizers)
 
     def _save(self, trainer: Any, names: list[str], **parts: Any) -> None:
         """Save what is needed to reproduce the update, once in a run, and judge at once."""
-        self._is_armed, step = False, Recorder.of(trainer).run.x
+        self._may_save, step = False, Recorder.of(trainer).run.x
         if (folder := log_folder(trainer)) is not None:
             self._flight.save(folder / "flight_recorder", step=step, nonfinite=names, **parts)
         self._monitor.log_values({nonfinite_tag(name): 1.0 for name in names}, step)

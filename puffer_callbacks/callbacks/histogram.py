@@ -1,4 +1,4 @@
-"""Distributions of weights, gradients, activations and the rollout."""
+"""``HistogramCallback``: distributions of weights, gradients, activations and the rollout."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -7,10 +7,10 @@ from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
-from puffer_callbacks.callbacks.kept_rollout import KeptRollout, from_states, to_states
+from puffer_callbacks.callbacks.kept_rollout import KeptRollout, histograms_of
 from puffer_callbacks.histogram.over_ranks import gather_merged, histograms_over_ranks
 from puffer_callbacks.measure.forward_pass.activations import activations
-from puffer_callbacks.measure.forward_pass.call import first_samples
+from puffer_callbacks.measure.forward_pass.batches import first_samples
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
@@ -18,6 +18,7 @@ from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values import Histogram, Value
+from puffer_callbacks.values.checkpointing import to_states
 
 _SAMPLES = 256
 
@@ -77,7 +78,7 @@ class HistogramCallback(PufferCallback):
         self._reset(is_first_rank=True)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._reset(is_first_rank=trainer.is_global_zero)
 
     def _reset(self, *, is_first_rank: bool) -> None:
@@ -171,7 +172,7 @@ class HistogramCallback(PufferCallback):
         schedule = self.gradient_schedule.state_dict() if self.gradient_schedule is not None else None
         gradients = {index: to_states(each) for index, each in self._gradients.items()}
         own = {"rollout": self._rollout.state_dict(), "gradients": gradients}
-        return own | {"schedule": schedule, "last": self._every.last}
+        return super().state_dict() | own | {"schedule": schedule}
 
     def gather_state(self, state: dict[str, Any]) -> None:
         """Merge the rollouts of all ranks."""
@@ -180,10 +181,10 @@ class HistogramCallback(PufferCallback):
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
+        """Continue the interval of a checkpoint."""
+        super().load_state_dict(state_dict)
         self._rollout.load_state_dict(state_dict["rollout"], is_first_rank=self._is_first_rank)
-        self._gradients = {index: from_states(each) for index, each in state_dict.get("gradients", {}).items()}
-        self._every.load(state_dict.get("last"))
+        self._gradients = {index: histograms_of(each) for index, each in state_dict.get("gradients", {}).items()}
         if self.gradient_schedule is not None:
             self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 

@@ -1,4 +1,4 @@
-"""The configuration of the run, once at its start; how it ended, beside it."""
+"""``HyperparametersCallback``: the configuration of a run, and how it ended."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -64,17 +64,17 @@ class HyperparametersCallback(PufferCallback):
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Log how it ended."""
+        """Log that the run succeeded, with its final metrics."""
         self._write(Recorder.of(trainer), "success")
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Log that it failed."""
+        """Log that the run failed, with its last metrics."""
         self._restore()
         self._write(Recorder.of(trainer), "failure")
 
     def on_sanity_check_start(self, trainer: Any, pl_module: Any) -> None:
-        """Restore what Lightning has logged by now."""
+        """Restore hyperparameters that were hidden from Lightning, which has logged by now."""
         self._restore()
 
     @guarded
@@ -130,8 +130,8 @@ def run_settings(trainer: Any, pl_module: Any) -> dict[str, Setting]:
         prefix = "optimizer/" if at == 0 else f"optimizer/{at}/"
         settings[f"{prefix}name"] = type(trainer.optimizers[at]).__name__
         settings |= _optimizer_settings(groups, prefix)
-    known = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
-    return settings | flat_settings(known, "trainer/")
+    of_trainer = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
+    return settings | flat_settings(of_trainer, "trainer/")
 
 
 def _optimizer_settings(groups: list[dict[str, Setting]], prefix: str) -> dict[str, Setting]:

@@ -1,10 +1,10 @@
-"""What the policy sees."""
+"""``ImageCallback``: observations as pictures."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback
-from puffer_callbacks.callbacks.guarded import guarded, guarded_state
+from puffer_callbacks.callbacks.guarded import guarded
 from puffer_callbacks.pictures.figures import action_figure, reward_figure
 from puffer_callbacks.pictures.observations import observation_image
 from puffer_callbacks.pictures.space_leaves import flatten_space
@@ -62,10 +62,6 @@ class ImageCallback(PufferCallback):
         self.names = tuple(names)
         self.max_bytes = max_bytes
 
-    def reset(self, trainer: Any) -> None:
-        """Begin a run."""
-        self._every.resume_at(0)
-
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Log the observations where this rollout crosses the interval."""
@@ -92,13 +88,3 @@ class ImageCallback(PufferCallback):
                 recorder.record(
                     {tag: shrink_to_bytes(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()}
                 )
-
-    @guarded_state
-    def state_dict(self) -> dict[str, Any]:
-        """Where the interval stands."""
-        return {"last": self._every.last}
-
-    @guarded_state
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
-        self._every.resume_at(state_dict["last"])

@@ -1,4 +1,4 @@
-"""The rollout whose histograms are logged next."""
+"""``KeptRollout``: the rollout whose histograms are logged next."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from weakref import ref
 
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values import Histogram
-from puffer_callbacks.values.checkpointing import from_state, to_state
+from puffer_callbacks.values.checkpointing import from_states, to_states
 
 _FIELDS = ("advantages", "values", "rewards", "actions")
 
@@ -53,7 +53,7 @@ class KeptRollout:
         return is_awaited
 
     def await_next(self) -> None:
-        """After a firing: where more steps were made of the last rollout than of those before, it was not kept."""
+        """After a firing: if the last rollout was not kept, the next one is logged in its place."""
         self._is_awaited = self._rollout is None and self._resumed is None and self._ended_at is not None
 
     def recall(self) -> None:
@@ -84,21 +84,15 @@ class KeptRollout:
         self._rollout, self._last = None, _no_rollout
         self._ended_at, self._is_awaited = state.get("ended_at"), state.get("is_awaited", False)
         histograms = state.get("histograms")
-        self._resumed = (from_states(histograms) if is_first_rank else {}) if histograms else None
+        self._resumed = (histograms_of(histograms) if is_first_rank else {}) if histograms else None
 
     def __getstate__(self) -> dict[str, Any]:
         return vars(self) | {"_last": _no_rollout}
 
 
-def to_states(histograms: Mapping[str, Histogram]) -> dict[str, Any]:
-    """Histograms by tag, for a checkpoint."""
-    return {tag: to_state(histogram) for tag, histogram in histograms.items()}
-
-
-def from_states(states: Mapping[str, Any]) -> dict[str, Histogram]:
-    """Histograms by tag, of a checkpoint."""
-    values = {tag: from_state(state) for tag, state in states.items()}
-    return {tag: value for tag, value in values.items() if isinstance(value, Histogram)}
+def histograms_of(states: Mapping[str, Any]) -> dict[str, Histogram]:
+    """The histograms of a checkpoint by tag."""
+    return {tag: value for tag, value in from_states(states).items() if isinstance(value, Histogram)}
 
 
 def _no_rollout() -> None:

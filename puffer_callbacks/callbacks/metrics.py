@@ -1,4 +1,4 @@
-"""Every scalar of the training step, as exact interval means."""
+"""``MetricsCallback``: every scalar of the training step, as exact interval means."""
 
 import math
 import sys
@@ -62,7 +62,7 @@ class MetricsCallback(PufferCallback):
         self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._reset()
         self._world_size, self._is_first_rank = trainer.world_size, trainer.is_global_zero
 
@@ -92,7 +92,7 @@ class MetricsCallback(PufferCallback):
 
     @property
     def next_step(self) -> int:
-        """The optimizer step at which the interval ends; none where ``update`` tells of it."""
+        """The optimizer step at which the interval ends; none where ``update`` reports it."""
         return sys.maxsize if self._waits_for_scalars and not self._last_step_had_scalars else self._every.next
 
     @guarded
@@ -118,12 +118,12 @@ class MetricsCallback(PufferCallback):
 
     @guarded
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Training goes on."""
+        """What is logged now is of training steps again."""
         self._logged.resume()
 
     @guarded
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Training goes on."""
+        """What is logged now is of training steps again."""
         self._logged.resume()
 
     @guarded
@@ -142,7 +142,7 @@ class MetricsCallback(PufferCallback):
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Log the interval that the exception cut short, as it is here: other ranks may be gone."""
+        """Log the interval that the exception cut short, of this rank alone: others may have ended."""
         self._add_logged(self._logged.pause())
         self._logged.stop()
         self._record(Recorder.of(trainer), self._sums.pop())
@@ -167,10 +167,10 @@ class MetricsCallback(PufferCallback):
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
-        """The interval so far."""
+        """The sums of the interval so far, for a checkpoint."""
         self._add_logged(self._logged.pop_now())
         own = {"means": self._sums.state_dict(), "latest": dict(self._latest), "nonfinite": dict(self._nonfinite)}
-        return own | {"last": self._every.last, "logged": sorted(self._logged.names)}
+        return super().state_dict() | own | {"logged": sorted(self._logged.names)}
 
     def gather_state(self, state: dict[str, Any]) -> None:
         """Sum the interval so far over ranks."""
@@ -178,10 +178,10 @@ class MetricsCallback(PufferCallback):
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
+        """Continue the interval of a checkpoint."""
+        super().load_state_dict(state_dict)
         if self._is_first_rank:  # which has what all of them had
             self._sums.load_state_dict(state_dict["means"])
-        self._every.load(state_dict.get("last"))
         self._logged.names.update(state_dict.get("logged", ()))
         self._latest, self._nonfinite = dict(state_dict["latest"]), Counter(state_dict["nonfinite"])
 

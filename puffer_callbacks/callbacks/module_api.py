@@ -107,7 +107,7 @@ def trainer_of(trainer_or_module: Any) -> tuple[Any, Any]:
     """The trainer and the module in training, from either; ``(None, module)`` for a module without a trainer.
 
     Args:
-        trainer_or_module: a module, which knows its trainer as ``trainer``; anything else
+        trainer_or_module: a module, whose ``trainer`` it is; anything else
             with ``callbacks`` is a trainer.
 
     Example:

@@ -1,4 +1,4 @@
-"""Whether the networks can still learn: dormant units, rank and norm of the features, layer by layer."""
+"""``PlasticityCallback``: dormant units, rank and norm of the features, layer by layer."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import guarded, guarded_state
-from puffer_callbacks.measure.forward_pass.call import even_samples, first_samples
+from puffer_callbacks.measure.forward_pass.batches import even_samples, first_samples
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
 from puffer_callbacks.recorder.recorder import Recorder
@@ -48,16 +48,13 @@ class PlasticityCallback(PufferCallback):
             raise ValueError(f"PlasticityCallback: expected num_samples of at least 1, got {num_samples}")
         self._every = Every(every_n_steps)
         self.every_n_steps, self.num_samples = every_n_steps, num_samples
-        self._reset()
+        self.reset(None)
 
-    def _reset(self) -> None:
+    def reset(self, trainer: Any) -> None:
+        """Forget earlier runs."""
         self._probe: Any = None
         self._saw_rollout = self._measured = self._failed = False
         self._refused: ValueError | None = None
-
-    def reset(self, trainer: Any) -> None:
-        """Begin a run."""
-        self._reset()
 
     @property
     def next_step(self) -> int:
@@ -102,14 +99,14 @@ class PlasticityCallback(PufferCallback):
     def state_dict(self) -> dict[str, Any]:
         """Whether rollouts have observations, why the policy refused them, and where the interval stands."""
         refused = None if self._refused is None else str(self._refused)
-        return {"saw_rollout": self._saw_rollout, "last": self._every.last, "refused": refused}
+        return super().state_dict() | {"saw_rollout": self._saw_rollout, "refused": refused}
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
+        """Continue from a checkpoint."""
+        super().load_state_dict(state_dict)
         self._saw_rollout, refused = state_dict["saw_rollout"], state_dict.get("refused")
         self._refused = None if refused is None else ValueError(refused)
-        self._every.load(state_dict["last"])
 
     def _record(self, trainer: Any, module: Any, *probes: Any) -> None:
         recorder = Recorder.of(trainer)

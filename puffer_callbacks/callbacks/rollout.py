@@ -1,4 +1,4 @@
-"""Returns, lengths, reward components and the critic's fit of each rollout."""
+"""``RolloutCallback``: returns, lengths, reward components and explained variance of each rollout."""
 
 import math
 import sys
@@ -56,14 +56,13 @@ class RolloutCallback(PufferCallback):
     def _reset(self, *, world_size: int, rank: int) -> None:
         self._world_size, self._rank = world_size, rank
         self._unfinished = EpisodeCounter()
-        self._every.resume_at(0)
-        self._pending: list[tuple[Axes, RolloutStatistics]] = []
+        self._pending: list[tuple[Axes, RolloutStatistics]] = []  # a checkpoint's with their age, until the start
         self._at_one_x: tuple[int, list[RolloutStatistics]] = (-1, [])
         self._nonfinite: Counter[str] = Counter()
         self._last_returns: deque[float] = deque(maxlen=_LAST)
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._reset(world_size=trainer.world_size, rank=trainer.global_rank)
 
     @property
@@ -74,8 +73,7 @@ class RolloutCallback(PufferCallback):
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin to gather at the first training step; rollouts of a checkpoint ended so long before this moment."""
         self._gathers.resume_at(optimizer_steps)
-        loaded = [replace(axes, wall_time=axes.wall_time + time()) for axes, _ in self._pending if axes.wall_time <= 0]
-        self._pending[: len(loaded)] = zip(loaded, (each for _, each in self._pending), strict=False)
+        self._pending = [(_later(axes, time()) if axes.wall_time <= 0 else axes, each) for axes, each in self._pending]
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -100,15 +98,13 @@ class RolloutCallback(PufferCallback):
 
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Log what is left."""
-        if trainer.world_size > 1:
-            self._gather(Recorder.of(trainer))
-        else:
-            self._record(Recorder.of(trainer))
+        """Log the rollouts that were not logged yet."""
+        log = self._gather if trainer.world_size > 1 else self._record
+        log(Recorder.of(trainer))
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Log what is left of one process: other ranks may be gone."""
+        """Log the rollouts of this process that were not logged yet: other ranks may have ended."""
         self._record(Recorder.of(trainer))
 
     @guarded_state
@@ -132,7 +128,7 @@ class RolloutCallback(PufferCallback):
 
     @guarded_state
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue to count."""
+        """Continue the counts of a checkpoint."""
         self._nonfinite = Counter(state_dict["nonfinite"])
         self._last_returns = deque(state_dict.get("last_returns", ()), maxlen=_LAST)
         self._load_unfinished(state_dict["unfinished"])
@@ -149,9 +145,8 @@ class RolloutCallback(PufferCallback):
             self._unfinished.load_state_dict(ranks[self._rank])
 
     def _pending_as_json(self, *, since: float = 0.0) -> list[Any]:
-        ages = [axes.wall_time - since if axes.wall_time > 0 else axes.wall_time for axes, _ in self._pending]
-        aged = [replace(axes, wall_time=age) for age, (axes, _) in zip(ages, self._pending, strict=True)]
-        return [[astuple(axes), each.to_json()] for axes, (_, each) in zip(aged, self._pending, strict=True)]
+        pending = [(_later(axes, -since) if axes.wall_time > 0 else axes, each) for axes, each in self._pending]
+        return [[astuple(axes), each.to_json()] for axes, each in pending]
 
     def _record(self, recorder: Recorder) -> None:
         """Log the rollouts since the last row, with those that are in the row already."""
@@ -179,16 +174,16 @@ class RolloutCallback(PufferCallback):
         steps: dict[int, list[Any]] = {}
         for axes, statistics in rollouts:
             steps.setdefault(axes[1], []).append((axes, RolloutStatistics.from_json(statistics)))
-        rows = [steps[step] for step in sorted(steps)]
-        return [[row[-1][0], self._row([statistics for _, statistics in row])] for row in rows]
-
-    def _row(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
-        statistics = pool(rollouts)
-        return self._counted(statistics, fresh=statistics) | self._over_last_episodes(rollouts)
+        rows = []
+        for _, row in sorted(steps.items()):
+            rollouts = [rollout for _, rollout in row]
+            pooled = pool(rollouts)
+            rows.append([row[-1][0], self._counted(pooled, fresh=pooled) | self._over_last_episodes(rollouts)])
+        return rows
 
     def _over_last_episodes(self, rollouts: list[RolloutStatistics]) -> dict[str, float]:
         """The mean return over the last hundred episodes, these included."""
-        returns = [value for rollout in rollouts for value in rollout.episodes.returns.tolist() if math.isfinite(value)]
+        returns = [value for rollout in rollouts for value in rollout.returns.tolist() if math.isfinite(value)]
         self._last_returns.extend(returns)
         return {"rollout/return_last_100": math.fsum(self._last_returns) / len(self._last_returns)} if returns else {}
 
@@ -198,6 +193,10 @@ class RolloutCallback(PufferCallback):
             self._nonfinite[tag] += int(fresh.get(tag, 0))
             statistics[tag] = float(self._nonfinite[tag])
         return statistics
+
+
+def _later(axes: Axes, seconds: float) -> Axes:
+    return replace(axes, wall_time=axes.wall_time + seconds)
 
 
 def _with_readable_infos(rollout: Rollout, recorder: Recorder) -> Rollout:

@@ -1,4 +1,4 @@
-"""Statistics of some rollouts and of the updates after them, more and more rarely as a run goes on."""
+"""``RolloutLooks``: statistics of some rollouts and of the updates after them, fewer as a run goes on."""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -38,7 +38,7 @@ class RolloutLooks:
         self._every, self._schedule = every, LookSchedule()
         self._collector = Collector()
         self.rollouts = 0
-        """How many there were."""
+        """The number of rollouts so far."""
         self._candidates = self._followed = 0
         self._is_open = self._cannot_pass = False
         self.is_following = False
@@ -106,7 +106,7 @@ class RolloutLooks:
         return counts | self._collector.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue to count."""
+        """Continue the counts of a checkpoint."""
         self._collector.load_state_dict(state)
         self.rollouts, self._candidates = state["rollouts"], state["candidates"]
         self._schedule.looks = state["looks"]

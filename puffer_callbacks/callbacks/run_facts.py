@@ -1,4 +1,4 @@
-"""What the rules of ``puffer_callbacks.health`` may know of a run in training."""
+"""The facts of a run in training, for the rules of ``puffer_callbacks.health``."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -50,6 +50,6 @@ def as_scalars(facts: Facts) -> dict[str, float]:
 
 def _time_limit(settings: Mapping[str, Any]) -> int | None:
     env_id = next((settings[name] for name in ("env_id", "env") if isinstance(settings.get(name), str)), None)
-    with suppress(Exception):  # an environment that Gymnasium does not know
+    with suppress(Exception):  # an environment that is not registered
         return None if env_id is None else gymnasium.spec(env_id).max_episode_steps
     return None

@@ -1,4 +1,4 @@
-"""The sums of what training steps return and log, and the tags of their means."""
+"""``StepSums``: sums of what training steps return and log, and the tags of their means."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -121,8 +121,8 @@ def with_tags(totals: Totals, *, excluded: Iterable[str] = ()) -> Iterator[tuple
     returned, logged = totals
     yield from ((tags(name), total) for name, total in returned.items())
     if logged:
-        known = _tags_of(returned).union(excluded)
-        yield from (([(tag, 1.0)], total) for tag, total in logged.items() if tag not in known)
+        left_out = _tags_of(returned).union(excluded)
+        yield from (([(tag, 1.0)], total) for tag, total in logged.items() if tag not in left_out)
 
 
 def means(totals: Totals) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the policy does."""
+"""``VideoCallback``: episodes of the policy as videos."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import gymnasium
 from gymnasium.envs.registration import find_highest_version, get_env_id, parse_env_id
 
 from puffer_callbacks.callbacks.base import PufferCallback
-from puffer_callbacks.callbacks.guarded import can_run_alone, guarded, guarded_state
+from puffer_callbacks.callbacks.guarded import can_run_alone, guarded
 from puffer_callbacks.evaluation.policy import Policy
 from puffer_callbacks.evaluation.record_episode import record_episode
 from puffer_callbacks.measure.forward_pass.isolation import isolated
@@ -77,9 +77,8 @@ class VideoCallback(PufferCallback):
                 self._has_failed = False
 
     def reset(self, trainer: Any) -> None:
-        """Begin a run."""
+        """Forget earlier runs."""
         self._has_failed = False
-        self._every.resume_at(0)
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -94,18 +93,8 @@ class VideoCallback(PufferCallback):
         self._has_failed = False
         Recorder.of(trainer).record({"episodes": shrink_to_bytes(video, max_bytes=self.max_bytes)})
 
-    @guarded_state
-    def state_dict(self) -> dict[str, Any]:
-        """Where the interval stands."""
-        return {"last": self._every.last}
-
-    @guarded_state
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue the interval."""
-        self._every.resume_at(state_dict["last"])
-
     def _record(self, module: Any) -> Video:
-        env = _make(self.env_id if self.env_id is not None else _env_id_of(module))
+        env = make_env(self.env_id if self.env_id is not None else _env_id_of(module))
         try:
             policy = Policy(module, env.action_space)
             return record_episode(env, policy, seed=self.seed, max_steps=self.max_steps)
@@ -122,10 +111,11 @@ def _env_id_of(module: Any) -> str:
     raise ValueError(f"expected an environment to record, found no env_id in {type(module).__name__}; give env_id=")
 
 
-def _make(env_id: str | Callable[[], gymnasium.Env[Any, Any]]) -> gymnasium.Env[Any, Any]:
+def make_env(env_id: str | Callable[[], gymnasium.Env[Any, Any]]) -> gymnasium.Env[Any, Any]:
+    """The environment, which renders frames; of a name without a version the newest."""
     if callable(env_id):
         return env_id()
     namespace, name, version = parse_env_id(env_id)
-    if version is None:  # the newest, as everywhere here
+    if version is None:
         env_id = get_env_id(namespace, name, find_highest_version(namespace, name))
     return gymnasium.make(env_id, render_mode="rgb_array")

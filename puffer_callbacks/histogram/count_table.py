@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_PER_OCTAVE = 8
+from puffer_callbacks.histogram.bins import PER_OCTAVE
 
 
 class Counted(NamedTuple):
@@ -41,7 +41,7 @@ def by_slot(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def pop_nonfinite(table: NDArray[np.int64]) -> NDArray[np.int64]:
     """Remove what is not finite from a table by slot, [T, slots], and return how much it was, int64 [T]."""
-    ends = table[:, :_PER_OCTAVE], table[:, -_PER_OCTAVE:]
+    ends = table[:, :PER_OCTAVE], table[:, -PER_OCTAVE:]
     nonfinite: NDArray[np.int64] = ends[0].sum(axis=1) + ends[1].sum(axis=1)
     ends[0][:], ends[1][:] = 0, 0
     return nonfinite
@@ -54,7 +54,7 @@ def merge_zeros(table: NDArray[np.int64]) -> NDArray[np.int64]:
         int64 [T], how many values are zero or denormal.
     """
     half = table.shape[1] // 2
-    first_octaves = table[:, half - _PER_OCTAVE : half + _PER_OCTAVE]
+    first_octaves = table[:, half - PER_OCTAVE : half + PER_OCTAVE]
     zero_or_denormal: NDArray[np.int64] = first_octaves.sum(axis=1)
     first_octaves[:] = 0
     table[:, half] = zero_or_denormal

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from puffer_callbacks.histogram.bins import FIRST_BIN_OF_FLOAT32, FIRST_BIN_OF_FLOAT64
+from puffer_callbacks.histogram.bins import FIRST_BIN_OF_FLOAT32, FIRST_BIN_OF_FLOAT64, PER_OCTAVE
 
 CHUNK = 1 << 18
 """The most numbers in one chunk on the host."""
@@ -26,8 +26,6 @@ SMALL_ON_DEVICE = 1 << 16
 
 TOTALS = 5
 """Minimum, maximum, sum, sum of squares, and how many numbers are zero."""
-
-_PER_OCTAVE = 8
 
 
 class Counter(Protocol):
@@ -87,7 +85,7 @@ class Float64Counter:
         """Count a chunk."""
         double = as_float64(chunk)
         counts = count((double.view(torch.int64) >> 49).bitwise_and_(self.bins - 1), self.bins)
-        if _is_host(chunk) and not counts.view(2, -1)[:, -_PER_OCTAVE:].any():  # all are finite
+        if _is_host(chunk) and not counts.view(2, -1)[:, -PER_OCTAVE:].any():  # all are finite
             return counts, [*torch.aminmax(double), double.sum(), _squares(double), _zeros(double, counts)]
         finite = double.isfinite()
         low, high = torch.where(finite, double, torch.inf).min(), torch.where(finite, double, -torch.inf).max()
@@ -102,7 +100,7 @@ def _squares(double: Tensor) -> Tensor:
 
 def _zeros(chunk: Tensor, counts: Tensor) -> Tensor:
     """How many numbers are zero; on the host no look at the numbers where the counts exclude it."""
-    if _is_host(chunk) and not counts.view(2, -1)[:, :_PER_OCTAVE].any():
+    if _is_host(chunk) and not counts.view(2, -1)[:, :PER_OCTAVE].any():
         return counts.new_zeros(())
     return (chunk == 0).sum()
 

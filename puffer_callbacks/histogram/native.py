@@ -74,7 +74,7 @@ def _is_countable(tensor: Tensor) -> bool:
 
 @cache
 def _log_what_is_slower() -> None:
-    """One line, once."""
+    """Log once, in one line, why histograms take longer."""
     if not IS_COMPILED:
         reason = "PUFFER_CALLBACKS_NO_KERNEL is set" if _counting else "the package was built without a C compiler"
         _log.warning("Histograms take several times as long: their compiled kernel is missing, as %s.", reason)

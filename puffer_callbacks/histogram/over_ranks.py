@@ -17,10 +17,8 @@ _TOTALS = 4  # minimum, maximum, sum, sum of squares
 _BEYOND_FLOAT32 = (torch.float64, torch.complex64, torch.complex128)
 
 
-def histograms_over_ranks(
-    tensors: Mapping[str, Tensor], *, replicated: bool, group: "dist.ProcessGroup | None" = None
-) -> dict[str, Histogram]:
-    """The histogram of each tensor over the processes of a group: one all-reduce, and nothing gathered.
+def histograms_over_ranks(tensors: Mapping[str, Tensor], *, replicated: bool) -> dict[str, Histogram]:
+    """The histogram of each tensor over all processes: one all-reduce, and nothing gathered.
 
     Counts, minimum and maximum are those of the whole tensor bit for bit, however it is sharded.
 
@@ -29,19 +27,18 @@ def histograms_over_ranks(
             each of its elements once.
         replicated: whether tensors of other kinds are the same on every rank and count once (weights and gradients
             under data parallelism), or are different and all count (rollouts).
-        group: the processes, all by default.
 
     Returns:
         Name to histogram, the same on every rank. Without a process group, that of ``Histogram.of_all``.
     """
     if not (dist.is_available() and dist.is_initialized()):
         return Histogram.of_all(tensors)
-    rank, ranks = dist.get_rank(group), dist.get_world_size(group)
+    rank, ranks = dist.get_rank(), dist.get_world_size()
     counted_here = {n: t for n, t in tensors.items() if hasattr(t, "placements") or not replicated or rank == 0}
     local = Histogram.of_all(counted_here)
     layouts = {name: _RowLayout(tensors[name].dtype) for name in sorted(tensors)}
     rows = [layout.to_row(local.get(name), rank, ranks) for name, layout in layouts.items()]
-    summed = all_reduce(torch.from_numpy(np.concatenate([np.zeros(0), *rows])), group).numpy()
+    summed = all_reduce(torch.from_numpy(np.concatenate([np.zeros(0), *rows]))).numpy()
     ends = np.cumsum([len(row) for row in rows])
     summed_rows = zip(layouts.items(), np.split(summed, ends[:-1]) if rows else (), strict=True)
     found = {name: layout.from_row(row, ranks) for (name, layout), row in summed_rows}

@@ -1,4 +1,4 @@
-"""Console logger."""
+"""``ConsoleLogger``: prints metrics, as lines or as a table."""
 
 import re
 import sys

@@ -5,26 +5,27 @@ from html import escape
 
 _WIDTH, _HEIGHT = 160, 28  # px
 _POINTS = 120
+_MAX_ROWS = 40
+"""Further tags are counted in the last row."""
 
 Points = Sequence[tuple[int, float]]
 
 
-def series_table(series: Mapping[str, Points], *, caption: str = "", max_rows: int = 40) -> str:
+def series_table(series: Mapping[str, Points], *, caption: str = "") -> str:
     """A table with a row for each tag: last value, a curve over the steps, the number of points.
 
     Args:
         series: tag to (step, value), one or more.
         caption: above the table.
-        max_rows: further tags are counted in the last row.
 
     Example:
         >>> html = series_table({"train/reward": [(0, 1.0), (64, 2.0)]}, caption="2 rows")
         >>> html.count("<tr"), "<svg" in html
         (2, True)
     """
-    rows = [_row(tag, points) for tag, points in list(series.items())[:max_rows]]
-    if len(series) > max_rows:
-        rows.append(f'<tr><td colspan="4">… and {len(series) - max_rows} more tags</td></tr>')
+    rows = [_row(tag, points) for tag, points in list(series.items())[:_MAX_ROWS]]
+    if len(series) > _MAX_ROWS:
+        rows.append(f'<tr><td colspan="4">… and {len(series) - _MAX_ROWS} more tags</td></tr>')
     head = "".join(f'<th style="text-align:{side}">{name}</th>' for name, side in _HEADS)
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f"<table><caption>{escape(caption)}</caption>{body}</table>"

@@ -1,4 +1,4 @@
-"""In-memory logger, for tests and notebooks."""
+"""``MemoryLogger``: keeps every value in memory, for tests and notebooks."""
 
 from argparse import Namespace
 from collections import defaultdict
@@ -113,5 +113,5 @@ class MemoryLogger(Logger):
         return pd.DataFrame(rows, columns=["tag", "step", "value"])
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """A table of the series, for notebooks."""
         return series_table(self.scalars, caption=f"{type(self).__name__}: {len(self.tags)} tags")

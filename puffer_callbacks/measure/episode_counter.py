@@ -1,4 +1,4 @@
-"""Counting of episodes from rewards and dones, across rollouts."""
+"""``EpisodeCounter``: counts episodes from rewards and dones, across rollouts."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""A copy of the state of a module and its optimizers, brought up to date in place."""
+"""``Snapshot``: a copy of the state of a module and its optimizers, updated in place."""
 
 from collections.abc import Iterable
 from typing import Any

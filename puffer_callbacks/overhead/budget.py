@@ -1,4 +1,4 @@
-"""The share of a run's time that recording may take, and longer intervals where it takes more."""
+"""``Budget``: longer intervals where recording takes more than its share of a run's time."""
 
 import logging
 from collections.abc import Mapping
@@ -98,25 +98,25 @@ class Budget:
             The interval that changed, by tag.
         """
         elapsed = perf_counter() - self._started
-        beside = (busy - self._busy) / elapsed
-        share = (inside - self._inside) / elapsed + beside
+        in_threads = (busy - self._busy) / elapsed
+        share = (inside - self._inside) / elapsed + in_threads
         costs = {name: callback.stopwatch.inside / elapsed for name, callback in self._callbacks.items()}
         self._begin_window(inside, busy, seconds=WINDOW_SECONDS)
-        return self.adjust(share, costs, beside=beside)
+        return self.adjust(share, costs, in_threads=in_threads)
 
-    def adjust(self, share: float, costs: dict[str, float], *, beside: float = 0.0) -> dict[str, float]:
+    def adjust(self, share: float, costs: dict[str, float], *, in_threads: float = 0.0) -> dict[str, float]:
         """Widen or narrow one interval.
 
         Args:
             share: what recording took of the window.
             costs: what each callback took of it, on the training thread.
-            beside: what the writers' threads took of it, which is for what the callbacks log.
+            in_threads: what the writers' threads took of it, which is for what the callbacks log.
 
         Returns:
             The interval that changed, by tag; nothing where none did.
         """
         if share > self.share:
-            least = 0.0 if beside > self.share else self.share * _LITTLE
+            least = 0.0 if in_threads > self.share else self.share * _LITTLE
             candidates = [n for n, cost in costs.items() if cost > 0 and self._multiplier(n) < MAX_MULTIPLIER]
             name = max(candidates, key=lambda name: costs[name], default=None)
             if name is None or costs[name] <= least:

@@ -1,4 +1,4 @@
-"""A block whose time counts as overhead and whose exceptions do not end the run."""
+"""``Guard``: a block whose time counts as overhead and whose exceptions do not end the run."""
 
 from types import TracebackType
 

@@ -1,4 +1,4 @@
-"""The share of a run's time that recording takes."""
+"""``Stopwatch``: the share of a run's time that recording takes."""
 
 from time import perf_counter
 from types import TracebackType
@@ -41,15 +41,15 @@ class Stopwatch:
         """Seconds since the start."""
         return perf_counter() - self._started
 
-    def overhead(self, beside: float = 0.0) -> float:
+    def overhead(self, in_threads: float = 0.0) -> float:
         """The measured share of the elapsed time, in [0, 1].
 
         It is a lower bound of what a run without recording would save: what recording displaces from the processor's
         caches is paid for outside of its blocks.
 
         Args:
-            beside: CPU seconds of writer threads, which take turns with the training thread.
+            in_threads: CPU seconds of writer threads, which take turns with the training thread.
         """
         now = perf_counter()
-        inside = self.inside + (now - self.entered if self.depth else 0.0) + beside
+        inside = self.inside + (now - self.entered if self.depth else 0.0) + in_threads
         return min(1.0, inside / max(now - self._started, 1e-9))

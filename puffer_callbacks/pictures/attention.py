@@ -13,10 +13,11 @@ from puffer_callbacks.pictures.text import MUTED, draw_text, number
 from puffer_callbacks.values import Image
 
 _TILE = (120, 256)  # px, the smallest and largest longer side of a head
+_BAR_HEIGHT, _BAR_WIDTH = 120, 10  # px
 
 
-def attention_image(attention: AttentionMap, *, sample: int = 0) -> Image:
-    """The attention maps of one sample, a tile for each head: queries downward, keys to the right.
+def attention_image(attention: AttentionMap) -> Image:
+    """The attention maps of the first sample, a tile for each head: queries downward, keys to the right.
 
     All heads share one scale, from 0 to the largest weight. Colors show the square root of the weight, so that
     attention spread over many keys stays visible next to attention to a single key. The label of each tile is
@@ -24,10 +25,9 @@ def attention_image(attention: AttentionMap, *, sample: int = 0) -> Image:
 
     Args:
         attention: the maps of a layer, [B, heads, queries, keys].
-        sample: the index of the sample to show, below B.
 
     Raises:
-        ValueError: if there is no such sample, or the maps are empty.
+        ValueError: if the maps are empty.
 
     Example:
         >>> import torch
@@ -35,16 +35,16 @@ def attention_image(attention: AttentionMap, *, sample: int = 0) -> Image:
         'encoder.0: sample 0, heads 2, queries 3 (down), keys 3 (across), weights 0 to 0.333'
     """
     weights = attention.weights
-    if not 0 <= sample < len(weights) or not weights[sample].numel():
-        raise ValueError(f"expected attention maps of a sample {sample}, got the shape {list(weights.shape)}")
-    heads = weights[sample].cpu().double().numpy()
+    if not weights.numel():
+        raise ValueError(f"expected attention maps of at least one sample, got the shape {list(weights.shape)}")
+    heads = weights[0].cpu().double().numpy()
     finite = np.isfinite(heads)
     high = float(heads.max(initial=0.0, where=finite))
     count, queries, keys = heads.shape
-    facts = f"sample {sample}, heads {count}, queries {queries} (down), keys {keys} (across)"
+    facts = f"sample 0, heads {count}, queries {queries} (down), keys {keys} (across)"
     if not finite.all():
         facts += f", {np.count_nonzero(~finite)} not finite (magenta)"
-    entropies = head_entropy(weights[sample : sample + 1]).tolist()
+    entropies = head_entropy(weights[:1]).tolist()
     pixels = colorize(np.sqrt(np.maximum(heads, 0)), low=0, high=math.sqrt(high))
     tiles = [_tile(i, pixels[i], entropies[i]) for i in range(count)]
     chart = grid(tiles, columns=math.ceil(math.sqrt(count)), gap=12)
@@ -61,11 +61,11 @@ def _tile(head: int, pixels: Pixels, entropy: float) -> Pixels:
     return vstack([label, tile], gap=2)
 
 
-def _color_bar(ticks: Sequence[float], *, height: int = 120, width: int = 10) -> Pixels:
+def _color_bar(ticks: Sequence[float]) -> Pixels:
     """The color scale, brightest at the top, with evenly spaced numbers (two or more, from top to bottom)."""
     labels = [draw_text(number(tick), color=MUTED) for tick in ticks]
-    ramp = colorize(np.linspace(1, 0, height), low=0, high=1)[:, None].repeat(width, 1)
-    gap = (height - len(ticks)) / (len(ticks) - 1)
+    ramp = colorize(np.linspace(1, 0, _BAR_HEIGHT), low=0, high=1)[:, None].repeat(_BAR_WIDTH, 1)
+    gap = (_BAR_HEIGHT - len(ticks)) / (len(ticks) - 1)
     half = labels[0].shape[0] // 2
     spaced = vstack(labels, gap=round(gap) + 1 - labels[0].shape[0])
     return hstack([padded(ramp, top=half, bottom=half), spaced], gap=4)

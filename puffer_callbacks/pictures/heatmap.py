@@ -51,7 +51,7 @@ def heatmap(sections: Sequence[Sequence[Strip]]) -> Pixels:
     names, cells, scales = zip(*(_section(section) for section in sections), strict=True)
     chart = vstack(cells, gap=8)
     time = _time(len(sections[0][0].values), chart.shape[1])
-    columns = [vstack(names, gap=8, align="end"), vstack([chart, time], gap=2), vstack(scales, gap=8)]
+    columns = [vstack(names, gap=8, align_right=True), vstack([chart, time], gap=2), vstack(scales, gap=8)]
     return hstack(columns, gap=6)
 
 
@@ -69,7 +69,7 @@ def _section(strips: Sequence[Strip]) -> tuple[Pixels, Pixels, Pixels]:
     names = [draw_text(strip.name, width=_NAME)[:height] for strip in strips]
     scales = [f"{number(strip.low)} .. {number(strip.high)}" for strip in strips]
     notes = [draw_text(scale, color=MUTED)[:height] for scale in scales]
-    return vstack(names, gap=0, align="end"), cells, vstack(notes, gap=0)
+    return vstack(names, gap=0, align_right=True), cells, vstack(notes, gap=0)
 
 
 def _tall(line: Pixels, height: int) -> Pixels:

@@ -1,7 +1,6 @@
 """Layout of pictures: stacking, grids, padding and resizing."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from PIL import Image as Pillow
@@ -11,32 +10,29 @@ from puffer_callbacks.pictures.colormap import Pixels
 BACKGROUND = 255
 """The gray value of the background: white."""
 
-Align = Literal["start", "center", "end"]
 
-
-def hstack(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") -> Pixels:
-    """Pictures stacked horizontally, from left to right.
+def hstack(pictures: Sequence[Pixels], *, gap: int = 4) -> Pixels:
+    """Pictures stacked horizontally, from left to right, their tops aligned.
 
     Args:
         pictures: uint8 [H_i, W_i, 3], at least one.
         gap: pixels of background between two of them.
-        align: the position of lower pictures: top, center or bottom.
 
     Example:
         >>> hstack([np.zeros((5, 2, 3), np.uint8)] * 3, gap=1).shape
         (5, 8, 3)
     """
     turned = [picture.swapaxes(0, 1) for picture in pictures]
-    return vstack(turned, gap=gap, align=align).swapaxes(0, 1)
+    return vstack(turned, gap=gap).swapaxes(0, 1)
 
 
-def vstack(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") -> Pixels:
+def vstack(pictures: Sequence[Pixels], *, gap: int = 4, align_right: bool = False) -> Pixels:
     """Pictures stacked vertically, from top to bottom.
 
     Args:
         pictures: uint8 [H_i, W_i, 3], at least one.
         gap: pixels of background between two of them.
-        align: the position of narrower pictures: left, center or right.
+        align_right: whether narrower pictures are at the right; else they are at the left.
 
     Example:
         >>> vstack([np.zeros((5, 2, 3), np.uint8), np.zeros((5, 9, 3), np.uint8)], gap=1).shape
@@ -47,7 +43,7 @@ def vstack(pictures: Sequence[Pixels], *, gap: int = 4, align: Align = "start") 
     page = np.full((height, width, 3), BACKGROUND, np.uint8)
     top = 0
     for picture in pictures:
-        left = {"start": 0, "center": (width - picture.shape[1]) // 2, "end": width - picture.shape[1]}[align]
+        left = width - picture.shape[1] if align_right else 0
         page[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
         top += picture.shape[0] + gap
     return page

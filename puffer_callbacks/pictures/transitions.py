@@ -40,14 +40,14 @@ class Transitions:
         return Transitions(flatten_space(rollout.actions, num_envs=num_envs), *leaves)
 
     def describe(self, step: int, env: int) -> list[str]:
-        """Lines of text: step and episode end; action; value and reward. What is not known is left out."""
+        """Lines of text: step and episode end; action; value and reward. What is ``None`` is left out."""
         done = self.dones is not None and self.dones[step, env]
         lines = [f"step {step}{', done' if done else ''}"]
         if self.actions:
             lines.append("action " + "; ".join(number(leaf[step, env]) for leaf in self.actions.values()))
         outcome = {"value": self.values, "reward": self.rewards}
-        known = [f"{name} {number(numbers[step, env])}" for name, numbers in outcome.items() if numbers is not None]
-        return [*lines, ", ".join(known)] if known else lines
+        outcomes = [f"{name} {number(numbers[step, env])}" for name, numbers in outcome.items() if numbers is not None]
+        return [*lines, ", ".join(outcomes)] if outcomes else lines
 
     def action_rows(self) -> dict[str, Leaf]:
         """The numbers of an action by name, [T, N] each; actions that are strings have none."""

@@ -3,7 +3,7 @@
 Optimizer hooks come after a clip in a loop or in manual optimization, and backward hooks come before accumulation.
 PuffeRL, Stable-Baselines3, Fabric and CleanRL's scripts clip with ``torch.nn.utils``, whose functions are wrapped while
 a run is recorded. ``clip_grad_norm_`` imported by name is seen as well: it calls an inner function of torch's module by
-its global name. Any other clip is found afterwards, by ``unseen_clips``, which has to know of unscaled gradients.
+its global name. Any other clip is found afterwards, by ``BackwardNorms``, which is notified of unscaled gradients.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,7 +43,7 @@ def call_before_clip(
 
     Args:
         callback: the function.
-        is_wanted: asked at each clip before; where it says no, the parameters are not even listed.
+        is_wanted: called before each clip; where it returns false, the parameters are not even listed.
         after_unscale: called with the optimizer whenever a ``GradScaler`` has unscaled its gradients.
     """
     if not _callbacks:

@@ -1,4 +1,4 @@
-"""What the optimizers of a run were configured with."""
+"""``ConfiguredOptimizers``: the settings of optimizers when a run began."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -55,7 +55,7 @@ class ConfiguredOptimizers:
         return self._kept
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> None:
-        """Continue a checkpoint's run."""
+        """Restore the settings of a checkpoint."""
         self._kept = list(state)
 
 

@@ -1,12 +1,12 @@
-"""A count that continues after a resume."""
+"""``ContinuedCount``: a count that continues after a resume."""
 
 
 class ContinuedCount:
     """Continues a count from a checkpoint, also where what counts begins anew.
 
     Lightning's checkpoints hold parameters and buffers: an attribute such as ``env_steps`` begins at 0 after a resume,
-    unless the module saves it. Whether it does shows where the count first moves: one that was restored, be it after
-    the start, is not below the checkpoint's.
+    unless the module saves it. Whether it was saved shows when the count first moves: a restored one, also one that is
+    restored after the start, is not below the checkpoint's.
 
     Example:
         >>> count = ContinuedCount()

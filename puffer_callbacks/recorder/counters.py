@@ -1,4 +1,4 @@
-"""The counters of a run: environment steps, the steps of each optimizer, seconds of training."""
+"""``Counters``: environment steps and the steps of each optimizer."""
 
 from collections.abc import Callable, Iterable
 from time import time
@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.recorder.continued_count import ContinuedCount
-from puffer_callbacks.recorder.known_optimizers import KnownOptimizer, first_parameter, known_index
+from puffer_callbacks.recorder.registered_optimizers import RegisteredOptimizer, first_parameter, registered_index
 from puffer_callbacks.values.scalars import Scalar
 
 
@@ -19,23 +19,22 @@ class OptimizerCounter:
     Args:
         index: its place among the run's optimizers.
         optimizer: a torch optimizer.
-        known: what it is known by after a resume, and its steps before.
+        registered: by what it is found again after a resume, and its steps so far.
     """
 
-    def __init__(self, index: int, optimizer: Optimizer, known: KnownOptimizer) -> None:
+    def __init__(self, index: int, optimizer: Optimizer, registered: RegisteredOptimizer) -> None:
         self.index, self.optimizer = index, optimizer
-        self.parameter, self.steps = known.parameter, known.steps
-        self.looked_at_from = 0
-        """The optimizer step of the run from which on this optimizer is looked at, one or more before its gradients
+        self.parameter, self.steps = registered.parameter, registered.steps
+        self.inspected_from = 0
+        """The run's optimizer step from which on this optimizer's steps are inspected: one or more before its gradients
         are measured."""
         self.clip_seen = False
         """Whether the gradients of the step to come were measured before they were clipped."""
         self.step_seen = False
         """Whether they were measured as the step was announced, which in Lightning comes before the clip."""
-        self.reach = 1
-        """How many steps of the run later it is expected to step again: more than 1 for one that steps only sometimes,
-        with room to spare."""
-        self.last_at = 0
+        self.expected_gap = 1
+        """The run's steps within which it is expected to step again: more than 1 for one that steps only sometimes."""
+        self.last_step = 0
         """The run's optimizer steps after its last step."""
         self.after_step: Callable[[], None] | None = None
         """Called once, right after the next step."""
@@ -67,9 +66,9 @@ class Counters:
         """The rate of each optimizer and parameter group at its last step: a scheduler may have moved on since."""
         self.optimizers: dict[int, OptimizerCounter] = {}
         """By the identity of the torch optimizer."""
-        self.looked_at_from = 0
-        """The first optimizer step of the run from which on one of them is looked at."""
-        self._known: list[KnownOptimizer] = []
+        self.inspected_from = 0
+        """The run's optimizer step from which on the steps of at least one of them are inspected."""
+        self._registered: list[RegisteredOptimizer] = []
         self._handles: list[Any] = []
         self._module: Any = None
         self._rollout_env_steps: int | None = None
@@ -88,15 +87,15 @@ class Counters:
 
         Args:
             optimizer: a torch optimizer, wrapped or not.
-            steps: where one that the run does not know begins; left out, at the run's steps.
+            steps: of one that is not registered yet, so far; left out, the run's.
         """
         inner = getattr(optimizer, "optimizer", optimizer)  # Lightning and Fabric wrap them
         if not isinstance(inner, Optimizer) or id(inner) in self.optimizers:
             return
-        index, known = self._recall(inner, steps=steps)
-        counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, known)
-        counter.last_at = self.optimizer_steps
-        self.looked_at_from = 0
+        index, registered = self._register(inner, steps=steps)
+        counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, registered)
+        counter.last_step = self.optimizer_steps
+        self.inspected_from = 0
         self._handles.append(inner.register_step_post_hook(self._post_hook(counter)))
 
     def of(self, optimizer: Any) -> OptimizerCounter | None:
@@ -109,7 +108,7 @@ class Counters:
 
     def unwatch(self) -> None:
         """Release the module and the optimizers; the counts stay."""
-        self._known = self._with_steps()
+        self._registered = self._with_present_steps()
         self._release()
         self._module = None
 
@@ -130,13 +129,13 @@ class Counters:
 
     def state_dict(self) -> dict[str, Any]:
         """The counts, for a checkpoint."""
-        known = self._with_steps()
+        registered = self._with_present_steps()
         return {
             "optimizer_steps": self.optimizer_steps,
             "env_steps": self.env_steps,
             "first_env_steps": self._continued.first_rise,
-            "each_optimizer": [each.steps for each in known],
-            "parameters": [each.parameter for each in known],
+            "each_optimizer": [each.steps for each in registered],
+            "parameters": [each.parameter for each in registered],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -145,39 +144,39 @@ class Counters:
         self._continued.resume_at(state["env_steps"], first_rise=state.get("first_env_steps"))
         steps = state.get("each_optimizer", [])
         parameters = state.get("parameters", [None] * len(steps))
-        known = [KnownOptimizer(*each) for each in zip(parameters, steps, strict=True)]
-        self.continue_at(state["optimizer_steps"] or 0, known)
+        registered = [RegisteredOptimizer(*each) for each in zip(parameters, steps, strict=True)]
+        self.continue_at(state["optimizer_steps"] or 0, registered)
 
-    def continue_at(self, optimizer_steps: int, known: Iterable[KnownOptimizer] = ()) -> None:
+    def continue_at(self, optimizer_steps: int, registered: Iterable[RegisteredOptimizer] = ()) -> None:
         """Continue at this count of optimizer steps.
 
         Args:
             optimizer_steps: of the run.
-            known: the optimizers that the run knows, by their index; others begin at the run's steps.
+            registered: the optimizers of the run by their index; others begin at the run's steps.
         """
         optimizers = [counter.optimizer for counter in self.optimizers.values()]
         self._release()
-        self.optimizer_steps, self._known = optimizer_steps, list(known)
+        self.optimizer_steps, self._registered = optimizer_steps, list(registered)
         for optimizer in optimizers:
             self.add(optimizer)
 
-    def _recall(self, optimizer: Optimizer, *, steps: int | None) -> tuple[int, KnownOptimizer]:
-        """The index of an optimizer and what the run knows of it; a new one is entered."""
+    def _register(self, optimizer: Optimizer, *, steps: int | None) -> tuple[int, RegisteredOptimizer]:
+        """Find an optimizer among the run's, or add it; returns its index, and its parameter and steps."""
         parameter = first_parameter(optimizer, self._module)
         taken = {counter.index for counter in self.optimizers.values()}
-        index = known_index(self._known, parameter, self._module, taken=taken)
-        if index == len(self._known):
-            self._known.append(KnownOptimizer(parameter, self.optimizer_steps if steps is None else steps))
-        return index, KnownOptimizer(parameter, self._known[index].steps)
+        index = registered_index(self._registered, parameter, self._module, taken=taken)
+        if index == len(self._registered):
+            self._registered.append(RegisteredOptimizer(parameter, self.optimizer_steps if steps is None else steps))
+        return index, RegisteredOptimizer(parameter, self._registered[index].steps)
 
-    def _with_steps(self) -> list[KnownOptimizer]:
-        """The optimizers of the run by their index, at their present steps; those that were not met again, too."""
+    def _with_present_steps(self) -> list[RegisteredOptimizer]:
+        """The run's optimizers by their index, with their present steps; those that were not found again, too."""
         counters = {counter.index: counter for counter in self.optimizers.values()}
-        present = {at: KnownOptimizer(each.parameter, each.steps) for at, each in counters.items()}
-        return [present.get(at, known) for at, known in enumerate(self._known)]
+        present = {at: RegisteredOptimizer(each.parameter, each.steps) for at, each in counters.items()}
+        return [present.get(at, each) for at, each in enumerate(self._registered)]
 
     def _release(self) -> None:
-        """Count no optimizer any more."""
+        """Stop counting."""
         self.optimizers, self.learning_rates = {}, {}
         while self._handles:
             self._handles.pop().remove()
@@ -188,8 +187,8 @@ class Counters:
         def count(optimizer: Optimizer, *_: object) -> None:
             counter.steps = steps = counter.steps + 1
             self.optimizer_steps = max(self.optimizer_steps, steps)
-            between, counter.last_at = self.optimizer_steps - counter.last_at, self.optimizer_steps
-            counter.reach = 2 * between if between > 1 else 1
+            between, counter.last_step = self.optimizer_steps - counter.last_step, self.optimizer_steps
+            counter.expected_gap = 2 * between if between > 1 else 1
             try:
                 groups = optimizer.param_groups
                 rate = groups[0]["lr"] if len(groups) == 1 and "lr" in groups[0] else None

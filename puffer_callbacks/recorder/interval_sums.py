@@ -1,4 +1,4 @@
-"""Exact sums of every scalar over every step of an interval."""
+"""``IntervalSums``: exact sums of every scalar over every step of an interval."""
 
 import math
 from collections import defaultdict
@@ -8,11 +8,11 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from puffer_callbacks.recorder.device_scalars import DeviceScalars
 from puffer_callbacks.recorder.metric_objects import MetricObject, metric_objects
-from puffer_callbacks.values.scalars import Scalar, as_scalar, scalars_of
+from puffer_callbacks.values.scalars import Scalar, as_scalar, scalars_of, stacked
 
 Total = tuple[float, int, int]
 """The sum over the steps at which a value was finite, the number of those steps, and the number of the others."""
@@ -27,9 +27,10 @@ _MAX_LAYOUTS = 64
 class IntervalSums:
     """The sum of every scalar over every step since the last ``pop``.
 
-    Scalars are read at their step. On the CPU a step is one list of floats, a column for each name; on a device it is
-    one stacked tensor, and an interval costs one host transfer (see ``DeviceScalars``). Columns are summed with
-    ``math.fsum``, which rounds once.
+    Scalars are copied at their step: a reference would show a later value where a tensor is used again, such as a
+    running mean in a buffer or the output of a CUDA graph. On the CPU a step is one list of floats, a column for each
+    name; on a device it is one stacked tensor, for which nothing waits, and an interval costs one host transfer.
+    Columns are summed with ``math.fsum``, which rounds once.
 
     Example:
         >>> sums = IntervalSums()
@@ -41,7 +42,7 @@ class IntervalSums:
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, ...], list[list[float]]] = {}
-        self._on_device: dict[tuple[str, ...], DeviceScalars] = defaultdict(DeviceScalars)
+        self._on_device: dict[tuple[str, ...], list[Tensor]] = defaultdict(list)
         self._totals: dict[str, Total] = {}
         self._loss_scale = 1
         self.metrics: dict[str, MetricObject] = {}
@@ -112,7 +113,7 @@ class IntervalSums:
         on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not value.is_cpu}
         if on_device:
             rows = self._on_device[tuple(on_device)]
-            rows.append(list(on_device.values()))
+            rows.append(stacked(list(on_device.values())))
             if len(rows) >= _MAX_ROWS:
                 self._fold()
         on_host = {name: value for name, value in scalars.items() if name not in on_device}
@@ -132,10 +133,10 @@ class IntervalSums:
             for name, column in columns.items():
                 self._merge(name, _total(column))
             rows.clear()
-        for names, block in self._on_device.items():
-            if block:
-                for name, column in zip(names, block.pop().T.tolist(), strict=True):
-                    self._merge(name, _total(column))
+        for names, rows_on_device in self._on_device.items():
+            pending, rows_on_device[:] = list(rows_on_device), []
+            for name, column in zip(names, _columns_on_host(pending) if pending else (), strict=False):
+                self._merge(name, _total(column))
 
     def _merge(self, name: str, fresh: Total) -> None:
         total, count, nonfinite = fresh
@@ -168,6 +169,14 @@ def _total(column: Sequence[float]) -> Total:
     numbers = np.array([as_scalar(number) for number in column], np.float64)
     finite = numbers[np.isfinite(numbers)]
     return float(finite.sum()), len(finite), len(numbers) - len(finite)
+
+
+def _columns_on_host(rows: list[Tensor]) -> list[list[float]]:
+    """The columns of rows on a device, by one transfer."""
+    alike = all(row.dtype == rows[0].dtype and row.device == rows[0].device for row in rows)
+    block = torch.stack(rows if alike else [row.to("cpu", torch.float64) for row in rows])
+    columns: list[list[float]] = block.cpu().double().T.tolist()
+    return columns
 
 
 def _are_plain(outputs: dict[Any, Any], rates: Mapping[str, Scalar]) -> bool:

@@ -1,4 +1,4 @@
-"""The callbacks that the recorder calls at training steps, and the next step at which one of them is due."""
+"""``StepListeners``: the callbacks that the recorder calls at training steps, each when it is due."""
 
 import sys
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ class StepListeners:
         return any(each in self.at_every_step or getattr(each, "reads_metrics", True) for each in callbacks)
 
     def refresh(self) -> None:
-        """Look for the next step at which a callback with a schedule is due."""
+        """Find the next step at which a callback with a schedule is due."""
         self.due_at = min([callback.next_step for callback in self._scheduled], default=sys.maxsize)
 
 

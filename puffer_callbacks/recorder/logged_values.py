@@ -1,4 +1,4 @@
-"""What a module logs with Lightning's ``self.log``: values of training steps, and rows of epochs and validation."""
+"""Values that a module logs with Lightning's ``self.log``: of training steps, and rows of epochs and validation."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from torch import Tensor
 class LoggedValues:
     """The values that ``self.log`` gives loggers at training steps, each once.
 
-    ``trainer.logged_metrics`` holds the last value of each name; of several calls in one batch Lightning keeps the
-    last. It is one dictionary, which Lightning updates after each batch, so that the values of the step before are
-    read there at no cost. ``pop_now`` computes those of the present batch. Lightning keeps a value also where a later
-    step logs none: it is new where its memory is, as that of the value before is held until then.
+    ``trainer.logged_metrics`` holds the last value of each name. It is one dictionary, which Lightning updates after
+    each batch, so that the values of the step before are read there at no cost; ``pop_now`` computes those of the
+    present batch. Lightning keeps a value also where a later step logs none. A new value has another memory address:
+    the one before is held here, so that its address is not used again.
 
     Example:
         >>> from types import SimpleNamespace
@@ -91,7 +91,7 @@ class LoggedValues:
 
 
 class LoggedRows:
-    """The rows that Lightning gives loggers by itself: they stand at the present point of the run's x axis.
+    """Records the rows that Lightning gives loggers by itself at the present point of the run's x axis.
 
     Lightning counts batches from 0, and the run's rows count optimizer steps from 1, or environment steps.
 

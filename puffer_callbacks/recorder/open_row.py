@@ -1,10 +1,10 @@
-"""The row at the present point of the x axis."""
+"""``OpenRow``: the row at the present point of the x axis."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.checkpointing import from_state, to_state
+from puffer_callbacks.values.checkpointing import from_states, to_states
 
 
 class OpenRow:
@@ -52,12 +52,9 @@ class OpenRow:
 
     def state_dict(self) -> dict[str, Any]:
         """The values and their counts, for a checkpoint."""
-        return {
-            "values": {tag: to_state(value) for tag, value in self.values.items()},
-            "counts": dict(self.counts),
-        }
+        return {"values": to_states(self.values), "counts": dict(self.counts)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue the row of a checkpoint."""
-        self.values = {tag: from_state(packed) for tag, packed in state["values"].items()}
+        self.values = from_states(state["values"])
         self.counts = dict(state["counts"])

@@ -1,4 +1,4 @@
-"""Measuring at optimizer steps: each optimizer by itself, before the clip, and only steps that are taken."""
+"""``OptimizerSteps``: gradients measured at optimizer steps, before the clip, of steps that are taken."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 from torch.optim import LBFGS
 
+from puffer_callbacks.recorder.backward_norms import BackwardNorms
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 from puffer_callbacks.recorder.counters import Counters, OptimizerCounter
-from puffer_callbacks.recorder.unseen_clips import BackwardNorms
 from puffer_callbacks.schedule import Every
 
 AfterStep = Callable[[], None]
@@ -61,17 +61,18 @@ class OptimizerSchedule:
         """Have the next ``resume_at`` continue from a checkpoint, or from none."""
         self._loaded = state
 
-    def wanted_from(self, index: int) -> int:
-        """The run's step from which on the callback wants to be called for this optimizer."""
+    def called_from(self, index: int) -> int:
+        """The run's step from which on the callback is called for this optimizer."""
         return self._every.next_after(self._last.get(index, self._start)) - self._lead_steps
 
-    def looked_at_from(self, index: int) -> int:
-        """The step from which on this optimizer is looked at: at least one before, to watch the next backward pass."""
-        return self.wanted_from(index) - (self._lead_steps == 0)
+    def inspected_from(self, index: int) -> int:
+        """The run's step from which on this optimizer's steps are inspected: at least one before, to watch the next
+        backward pass."""
+        return self.called_from(index) - (self._lead_steps == 0)
 
-    def is_due(self, step: OptimizerStep, *, ahead: int = 0) -> bool:
-        """Whether the step, or the one ``ahead`` of it, crosses the interval."""
-        return step.optimizer_steps + ahead >= self._every.next_after(self._last.get(step.index, self._start))
+    def is_due(self, step: OptimizerStep) -> bool:
+        """Whether the step crosses the interval."""
+        return step.optimizer_steps >= self._every.next_after(self._last.get(step.index, self._start))
 
     def mark(self, step: OptimizerStep) -> None:
         """Note that the step was measured."""
@@ -112,15 +113,15 @@ class OptimizerSteps:
         """Whether a callback measures gradients."""
         return bool(self._callbacks)
 
-    def may_look(self) -> bool:
-        """Whether an optimizer may be looked at in its next step: one comparison for all of them, at every step."""
-        return self._counters.optimizer_steps + 1 >= self._counters.looked_at_from
+    def may_inspect(self) -> bool:
+        """Whether an optimizer's next step may have to be inspected: one comparison for all of them, at every step."""
+        return self._counters.optimizer_steps + 1 >= self._counters.inspected_from
 
     def open(self, trainer: Any, pl_module: Any) -> None:
         """Begin a fit: watch for gradients that are clipped before the optimizer's own hooks."""
         self._arguments = (trainer, pl_module)
         if self._callbacks:
-            call_before_clip(self._before_clip, is_wanted=self.may_look, after_unscale=self._after_unscale)
+            call_before_clip(self._before_clip, is_wanted=self.may_inspect, after_unscale=self._after_unscale)
             self._backward_norms.watch(pl_module.parameters())
             self._watched = {counter.index for counter in self._counters.optimizers.values()}
 
@@ -140,12 +141,12 @@ class OptimizerSteps:
             self._measure(counter, is_clipped=self._backward_norms.have_changed(_parameters(counter.optimizer)))
 
     def _before_clip(self, parameters: list[Tensor]) -> None:
-        if any(map(self._is_looked_at, self._counters.optimizers.values())):
+        if any(map(self._is_inspected, self._counters.optimizers.values())):
             self._run_guarded(self, lambda: self._measure_before_clip(parameters))
 
-    def _is_looked_at(self, counter: OptimizerCounter) -> bool:
+    def _is_inspected(self, counter: OptimizerCounter) -> bool:
         is_seen = counter.clip_seen or counter.step_seen or _evaluates_again(counter)
-        return not is_seen and self._counters.steps_with(counter) >= counter.looked_at_from
+        return not is_seen and self._counters.steps_with(counter) >= counter.inspected_from
 
     def _after_unscale(self, optimizer: Any) -> None:
         """Dividing gradients by the scale of the loss is no clip, and comes before any."""
@@ -163,7 +164,7 @@ class OptimizerSteps:
     def _measure_before_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
         for counter in self._counters.optimizers.values():
-            if self._is_looked_at(counter) and clipped & {id(each) for each in _parameters(counter.optimizer)}:
+            if self._is_inspected(counter) and clipped & {id(each) for each in _parameters(counter.optimizer)}:
                 counter.clip_seen = True
                 self._measure(counter, is_clipped=False)
 
@@ -171,7 +172,7 @@ class OptimizerSteps:
         step = OptimizerStep(counter.index, counter.steps + 1, self._counters.steps_with(counter), is_clipped)
         after = []
         for callback in self._callbacks:
-            if step.optimizer_steps >= callback.gradient_schedule.wanted_from(step.index):
+            if step.optimizer_steps >= callback.gradient_schedule.called_from(step.index):
                 measure = lambda callback=callback: callback.before_optimizer_step(  # noqa: E731
                     *self._arguments, counter.optimizer, step
                 )
@@ -191,15 +192,15 @@ class OptimizerSteps:
             self._on_measured()
 
     def _refresh(self, counter: OptimizerCounter) -> None:
-        """Note from which step on this optimizer is looked at: one that steps only sometimes that much earlier."""
-        wanted = [callback.gradient_schedule.looked_at_from(counter.index) for callback in self._callbacks]
-        counter.looked_at_from = min(wanted, default=sys.maxsize) - counter.reach + 1
-        each = [other.looked_at_from for other in self._counters.optimizers.values()]
-        self._counters.looked_at_from = min(each, default=0)
+        """Set the step from which on this optimizer is inspected: earlier for one that steps only sometimes."""
+        wanted = [callback.gradient_schedule.inspected_from(counter.index) for callback in self._callbacks]
+        counter.inspected_from = min(wanted, default=sys.maxsize) - counter.expected_gap + 1
+        each = [other.inspected_from for other in self._counters.optimizers.values()]
+        self._counters.inspected_from = min(each, default=0)
 
     def _watch_next_backward(self, counter: OptimizerCounter) -> None:
-        """Watch the backward passes before a step that is measured, which comes after one that is looked at."""
-        if self._counters.optimizer_steps >= counter.looked_at_from:
+        """Watch the backward passes before a step that is measured, which comes after one that is inspected."""
+        if self._counters.optimizer_steps >= counter.inspected_from:
             self._watched.add(counter.index)
             self._backward_norms.watch(self._arguments[1].parameters())
         else:

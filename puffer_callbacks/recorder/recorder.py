@@ -1,4 +1,4 @@
-"""The recorder of a run: collects what callbacks log and gives each backend one row at a time."""
+"""``Recorder``: collects what callbacks log, and gives each backend one row at a time."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from puffer_callbacks.config.redact import Redactor
 from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.hooks import hide_idle_hooks, show_idle_hooks
+from puffer_callbacks.recorder.idle_hooks import hide_idle_hooks, show_idle_hooks
 from puffer_callbacks.recorder.run import Run
 from puffer_callbacks.values import Text, Value
 
@@ -110,7 +110,7 @@ class Recorder(Callback):
                 self.open_writers(trainer, pl_module)
 
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        """Start to count: the optimizers are there."""
+        """Start to count: the optimizers exist by now."""
         with self.guard("Recorder"):
             self.counters.watch(pl_module, trainer.optimizers)
 
@@ -124,7 +124,7 @@ class Recorder(Callback):
 
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """Measure the gradients where a callback is due."""
-        if self.run.steps is not None and self.run.steps.may_look:
+        if self.run.steps is not None and self.run.steps.may_inspect:
             self.run.steps.before_optimizer_step(optimizer)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -133,26 +133,26 @@ class Recorder(Callback):
             self.run.steps.step_end(outputs, batch)
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """Begin an epoch: what a rollout logs now is shown after the first batch."""
+        """Begin an epoch: what a rollout logs now is published after the first batch."""
         if self.run.steps is not None:
             self.run.steps.epoch_start()
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Show the open intervals to ``EarlyStopping`` and its kind, which Lightning calls after all others."""
+        """Publish the means of open intervals, for ``EarlyStopping`` and its kind, which Lightning calls last."""
         if self.run.steps is not None:
             self.run.steps.epoch_end()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """Show the last intervals."""
+        """Publish the means of the last intervals."""
         if self.run.steps is not None:
             self.run.steps.publish()
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Write what is left."""
+        """Write the open row, and release the run."""
         self.end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """Write what is left, and why there is no more."""
+        """Write the exception and the open row."""
         reason = str(Redactor()("run/ended_by", format_error(exception)))
         with self.faults.suppressed():
             with self.guard("Recorder"):
@@ -214,7 +214,7 @@ class Recorder(Callback):
         self.on_train_start(trainer, pl_module)
 
     def end(self) -> None:
-        """Write what is left and release the run."""
+        """Write the open row and release the run."""
         with self.guard("Recorder"):
             show_idle_hooks(self)
             self.run.close()

@@ -1,4 +1,4 @@
-"""The x axis of a run's rows."""
+"""``RowAxis``: the x axis of a run's rows."""
 
 from dataclasses import replace
 from typing import Literal
@@ -8,7 +8,7 @@ from puffer_callbacks.faults import Faults
 
 
 class RowAxis:
-    """Which axis rows stand on, and the point of each on it: the points strictly rise.
+    """The axis of the rows, and the point of each row on it: the points strictly rise.
 
     Args:
         wanted: the axis; ``"auto"`` is environment steps from the first one on, and optimizer steps before that.
@@ -29,7 +29,7 @@ class RowAxis:
         self.resumed: XAxis | None = None
         """The axis of a checkpoint's rows, until another is chosen."""
         self._faults = faults
-        self._furthest = 0
+        self._highest = 0
 
     def of(self, axes: Axes) -> XAxis:
         """The axis of a row at these axes."""
@@ -44,9 +44,9 @@ class RowAxis:
         return axes.optimizer_steps if steps is None else steps
 
     def choose(self, axis: XAxis) -> None:
-        """Stand on an axis from now on."""
+        """Use this axis from now on."""
         if self.chosen is not None:
-            self._furthest = 0
+            self._highest = 0
         self.chosen = axis
 
     def state(self) -> XAxis | None:
@@ -56,11 +56,11 @@ class RowAxis:
     def after(self, before: int | None, axes: Axes) -> Axes:
         """The axes, or the point after ``before`` where the count went back or stands still."""
         axis: XAxis = "optimizer_steps" if axes.env_steps is None else self.of(axes)
-        x, furthest = self.x(axes), self._furthest
-        self._furthest = max(furthest, x)
+        x, highest = self.x(axes), self._highest
+        self._highest = max(highest, x)
         if before is None or x > before:
             return axes
-        if x < furthest:
-            reason = f"expected a count that only grows, got {x} after {furthest}; its rows follow on"
+        if x < highest:
+            reason = f"expected a count that only grows, got {x} after {highest}; its rows follow on"
             self._faults.report(axis, reason)
         return replace(axes, **{axis: before + 1})

@@ -1,4 +1,4 @@
-"""The rows of a run: one for each point of the x axis, written once the axis moves on."""
+"""``RowLog``: the rows of a run, one for each point of the x axis, written once the axis moves on."""
 
 import sys
 from collections.abc import Mapping
@@ -38,14 +38,14 @@ class RowLog:
         self._stopwatch = stopwatch
         self._row = OpenRow()
         self._axes: Axes | None = None
-        self.open_at, self.is_by_env = sys.maxsize, False
+        self.open_at, self.counts_env_steps = sys.maxsize, False
         """The x of the open row, and whether it counts environment steps."""
         self._opened_at = 0
         self._last: int | None = None
         self._resume_after: int | None = None
         self._time = TrainingTime()
         self._latest: dict[str, float] = {}
-        self._early: list[tuple[Mapping[str, Value], Axes]] = []
+        self._buffer: list[tuple[Mapping[str, Value], Axes]] = []
 
     def start(self, axes: Axes, *, elapsed: float = 0.0, ended_at: Axes | None = None) -> None:
         """Begin to train, after ``elapsed`` seconds before a resume, or after an earlier fit up to ``ended_at``."""
@@ -66,7 +66,7 @@ class RowLog:
     def hold(self, *, elapsed: float, last_step: int | None = None) -> None:
         """Let rows wait for ``start``, at so many seconds of training and after the last row of an earlier fit."""
         self.on_hold, self._last = True, last_step
-        self._time.stand_at(elapsed)
+        self._time.pause_at(elapsed)
 
     def record(
         self, values: Mapping[str, Value], axes: Axes, *, count: int | None = None, own_point: bool = False
@@ -95,7 +95,7 @@ class RowLog:
 
     def advance(self, counters: Counters) -> None:
         """Write the open row if the x axis has moved on, or if it spans very many optimizer steps."""
-        if self._early and not self.on_hold:
+        if self._buffer and not self.on_hold:
             self._open(counters.axes())
         moved_on = self.position(counters) > self.open_at
         if moved_on or (self._axes and counters.optimizer_steps - self._opened_at >= _MAX_MERGED_STEPS):
@@ -103,7 +103,7 @@ class RowLog:
 
     def position(self, counters: Counters) -> int:
         """The present x, on the axis of the open row."""
-        return (counters.env_steps or 0) if self.is_by_env else counters.optimizer_steps
+        return (counters.env_steps or 0) if self.counts_env_steps else counters.optimizer_steps
 
     def commit(self) -> None:
         """Write the open row."""
@@ -120,7 +120,7 @@ class RowLog:
         """Write values at once, outside the rows; before the first step, as soon as the x axis is known."""
         undecided = self._axis.chosen is None and self._axis.wanted == "auto" and not axes.env_steps
         if self.on_hold or (undecided and axes.optimizer_steps == 0):  # the first rollout may bring environment steps
-            self._early.append((values, axes))
+            self._buffer.append((values, axes))
         else:
             self._open(axes)
             self.backends.write(values, axes)
@@ -132,10 +132,10 @@ class RowLog:
     def close(self) -> None:
         """Write the last row and close the backends. A run that never started leaves nothing."""
         if self.on_hold:
-            self._early = []
+            self._buffer = []
         else:
             self.commit()
-        for _, axes in self._early[:1]:
+        for _, axes in self._buffer[:1]:
             self._open(axes)
         self.backends.close()
 
@@ -161,7 +161,7 @@ class RowLog:
         """
         self._last = self._resume_after = state["last_step"] if state["last_step"] is not None else -1
         self._axis.resumed = state["x_axis"]
-        self._time.stand_at(elapsed)
+        self._time.pause_at(elapsed)
         self._time.load_state_dict(state.get("time", {"throughput": None}))
         self._row.load_state_dict(state["row"])
         if self._row:
@@ -176,13 +176,13 @@ class RowLog:
         if self._axis.chosen is None:
             axis = self.backends.x_axis = self._axis.of(axes)
             self._axis.choose(axis)
-            first = self._early[0][1] if self._early else axes
+            first = self._buffer[0][1] if self._buffer else axes
             if self._resume_after is None:
                 self.backends.begin(max(self.x(first), self._last or 0))
             else:
                 self.backends.resume(self._resume_after)
-            early, self._early = self._early, []
-            for values, then in early:
+            buffered, self._buffer = self._buffer, []
+            for values, then in buffered:
                 self.backends.write(values, then)
             self._set_open_row(self._axes)
 
@@ -192,13 +192,13 @@ class RowLog:
         self._axes, self.open_at = axes, sys.maxsize
         if axes is not None:
             self.open_at = self.x(axes)
-            self.is_by_env = self._axis.of(axes) == "env_steps" and axes.env_steps is not None
+            self.counts_env_steps = self._axis.of(axes) == "env_steps" and axes.env_steps is not None
 
     def _follow_env_steps(self, axes: Axes) -> None:
         """Change to environment steps where they begin after the first rows, as in a loop that updates first."""
         if self._axis.wanted != "auto" or self._axis.chosen == "env_steps" or not axes.env_steps:
             return
-        if self._axis.chosen is None and self._axis.resumed is None and not self.is_by_env:
+        if self._axis.chosen is None and self._axis.resumed is None and not self.counts_env_steps:
             self.commit()
         if self._axis.chosen != "optimizer_steps":
             return

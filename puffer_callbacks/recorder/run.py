@@ -1,4 +1,4 @@
-"""One recorded run: its counters, its rows, its training steps, and what recording costs."""
+"""``Run``: the state of one recorded run."""
 
 import atexit
 import os
@@ -122,7 +122,7 @@ class Run:
             self.steps = None
 
     def close(self) -> None:
-        """Write what is left, and release the loggers, the module and its optimizers."""
+        """Write the open row, and release the loggers, the module and its optimizers."""
         atexit.unregister(self._at_exit)
         self.stop()
         row_log, self.row_log = self.row_log, None

@@ -1,4 +1,4 @@
-"""The training steps of a fit: each is added up, and the callbacks that are due are called."""
+"""``TrainingSteps``: adds up each training step of a fit, and calls the callbacks that are due."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,11 +11,11 @@ from torch.utils._pytree import tree_leaves
 from puffer_callbacks.overhead.budget import Budget
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.overhead.stopwatch import Stopwatch
+from puffer_callbacks.recorder.callback_metrics import publish
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.hooks import hide_idle_hooks, show_idle_hooks
+from puffer_callbacks.recorder.idle_hooks import hide_idle_hooks, show_idle_hooks
 from puffer_callbacks.recorder.listeners import StepListeners
 from puffer_callbacks.recorder.logged_values import LoggedRows
-from puffer_callbacks.recorder.monitors import publish
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.values import Value
@@ -31,7 +31,7 @@ class Recording(Protocol):
     stopwatch: Stopwatch
 
     def guard(self, name: str) -> Guard:
-        """A block whose time and faults are on the account of ``name``."""
+        """A block whose time and faults are ``name``'s."""
 
     def record(self, values: Mapping[str, Value], *, monitored: bool = True) -> None:
         """Add values to the open row."""
@@ -80,9 +80,9 @@ class TrainingSteps:
         return self._optimizer_steps.has_listeners
 
     @property
-    def may_look(self) -> bool:
-        """Whether an optimizer may be looked at in its next step."""
-        return self._optimizer_steps.may_look()
+    def may_inspect(self) -> bool:
+        """Whether an optimizer's next step may have to be inspected."""
+        return self._optimizer_steps.may_inspect()
 
     @property
     def batch(self) -> Any:
@@ -99,7 +99,7 @@ class TrainingSteps:
         """An optimizer is about to step: measure its gradients where a callback is due."""
         try:
             counter = self._counters.of(optimizer)
-            if counter is not None and self._counters.steps_with(counter) >= counter.looked_at_from:
+            if counter is not None and self._counters.steps_with(counter) >= counter.inspected_from:
                 with self._guard:
                     self._optimizer_steps.before_step(counter)
         except Exception as error:
@@ -107,9 +107,9 @@ class TrainingSteps:
                 raise
 
     def step_end(self, outputs: Any, batch: Any) -> None:
-        """A training step is over."""
+        """End a training step: add it up, and where anything is due, write the row and call the callbacks."""
         entered = perf_counter()
-        self._batch, is_due, lies_behind = batch, False, False
+        self._batch, is_due, row_is_complete = batch, False, False
         try:
             loss_scale = self._trainer.accumulate_grad_batches
             if loss_scale != 1 and not self._module.automatic_optimization:
@@ -119,12 +119,12 @@ class TrainingSteps:
                     self.wake()
             row_log, counters = self._row_log, self._counters
             is_due = counters.optimizer_steps >= self._due_at
-            lies_behind = row_log.position(counters) > row_log.open_at
+            row_is_complete = row_log.position(counters) > row_log.open_at
         except Exception as error:
             if not self._guard.handle(error):
                 raise
         self._stopwatch.inside += perf_counter() - entered
-        if is_due or (lies_behind and self._write_row()):
+        if is_due or (row_is_complete and self._write_row()):
             self._call_listeners(outputs, loss_scale)
         elif self._listeners.at_every_step:
             self._call(self._listeners.at_every_step, outputs, loss_scale)
@@ -136,20 +136,20 @@ class TrainingSteps:
         self._is_between_epochs = False
 
     def epoch_end(self) -> None:
-        """An epoch of training is over: ``EarlyStopping`` and its kind look at the means of open intervals."""
+        """An epoch of training is over: publish the means of open intervals, for ``EarlyStopping`` and its kind."""
         self._is_between_epochs = True
         self.publish(with_open_intervals=True)
         self.wake()
 
     def publish_later(self, values: Mapping[str, Value]) -> None:
-        """Show numbers to Lightning's callbacks: at the end of this training batch, at once between batches."""
+        """Publish numbers to Lightning's callbacks: at the end of this training batch, at once between batches."""
         self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
         if self._is_between_epochs or not self._trainer.training:  # in validation
             self.publish()
         self.wake()
 
     def publish(self, *, with_open_intervals: bool = False) -> None:
-        """Show what was logged to Lightning's callbacks.
+        """Publish what was logged to Lightning's callbacks.
 
         Args:
             with_open_intervals: the means so far of intervals that have not ended, too.
@@ -173,18 +173,18 @@ class TrainingSteps:
             show_idle_hooks(callback)
 
     def wake(self) -> None:
-        """Look at the callbacks at the end of this training batch, whatever step they declared."""
+        """Check which callbacks are due at the end of this training batch, whatever step they declared."""
         self._due_at = 0
 
     def _write_row(self) -> bool:
-        """Write the row that lies behind, and look at the schedules; returns whether a callback is due after all."""
+        """Write the complete row and check the schedules; returns whether a callback is due after all."""
         with self._guard:
             self._row_log.advance(self._counters)
             self._refresh()
         return self._counters.optimizer_steps >= self._due_at
 
     def _refresh(self) -> None:
-        """Let the budget change an interval, and look for the next step at which a callback is due."""
+        """Let the budget change an interval, and find the next step at which a callback is due."""
         if perf_counter() >= self._run.budget.due_at:
             busy = self._row_log.backends.busy
             self._run.record(self._run.budget.check(self._stopwatch.inside, busy=busy))

@@ -1,5 +1,6 @@
 """Conversion of values to checkpoint state: numbers, lists and tensors, no pickled classes."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -44,3 +45,13 @@ def from_state(state: Any) -> Value:
     kind = _KINDS[str(parts.pop("kind"))]
     value: Value = kind(**parts)
     return value
+
+
+def to_states(values: Mapping[str, Value]) -> dict[str, Any]:
+    """The states of values by tag."""
+    return {tag: to_state(value) for tag, value in values.items()}
+
+
+def from_states(states: Mapping[str, Any]) -> dict[str, Value]:
+    """The values that ``to_states`` was called with."""
+    return {tag: from_state(state) for tag, state in states.items()}

@@ -1,4 +1,4 @@
-"""Which hyperparameters people compare first: environment, learning rate, seed, not the alphabet's first."""
+"""``compared_first``: the hyperparameters that people compare first, such as environment, learning rate, seed."""
 
 from collections.abc import Iterable
 

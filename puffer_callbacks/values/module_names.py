@@ -1,4 +1,4 @@
-"""Grouping by the names of modules."""
+"""Grouping of parameters by module."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -10,7 +10,7 @@ def by_module(parameters: Mapping[str, T]) -> dict[str, list[T]]:
     """The entries of each module's direct parameters, by module.
 
     Args:
-        parameters: name of a parameter to whatever is known of it.
+        parameters: name of a parameter to any value.
 
     Example:
         >>> by_module({"net.weight": 1, "net.bias": 2, "scale": 3})

@@ -1,4 +1,4 @@
-"""How wide a block of text may be so that a terminal does not break its lines."""
+"""The width of text in a terminal."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""The one interface between a run and a logger."""
+"""``Writer``: the interface between a run and a logger."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Set
@@ -34,7 +34,7 @@ class Writer(ABC):
     whose client must stay on one thread, as SQLite's. All others are written to on a thread of their own."""
 
     durability_delay = 0.0
-    """Seconds after a flush for which a crash can still take a row, as the backend keeps a buffer of its own."""
+    """Seconds after a flush for which a crash can still lose a row, as the backend keeps a buffer of its own."""
 
     excluded: Set[str] = frozenset()
     """Tags that the logger is given by others too: rows for it leave them out, so that each has one series."""
@@ -59,7 +59,7 @@ class Writer(ABC):
         """Write one row: all values of the run at one point of its axes."""
 
     def flush(self) -> None:
-        """Make what was written durable: a crash of this process can no longer take it."""
+        """Make what was written durable: a crash of this process can no longer lose it."""
 
     def close(self) -> None:
         """Flush for the last time in this fit."""

@@ -1,4 +1,4 @@
-"""From a logger's class to its writer."""
+"""``writer_for``: from a logger to its writer, by its class."""
 
 import sys
 from functools import singledispatch

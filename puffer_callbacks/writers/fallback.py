@@ -1,4 +1,4 @@
-"""Writers for loggers that the package does not know."""
+"""Writers for loggers without a writer of their own."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ class FallbackWriter(Writer):
         logger: a Lightning logger, with ``log_metrics`` and, if it has them, ``log_hyperparams`` and ``save``.
     """
 
-    immediate = True  # nothing is known of what the logger may do on another thread
+    immediate = True  # the logger may not be safe on another thread
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the scalars of the row in one call."""

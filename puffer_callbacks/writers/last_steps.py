@@ -11,7 +11,7 @@ def last_step_of(logger: Any) -> int | None:
     """The highest step of the rows that a logger was given in this process, or ``None`` if there is no row.
 
     Args:
-        logger: any logger; of one that cannot be referenced weakly or hashed nothing is known.
+        logger: any logger; ``None`` for one that cannot be referenced weakly or hashed.
     """
     with suppress(TypeError):
         return _last_steps.get(logger)

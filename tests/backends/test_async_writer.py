@@ -29,10 +29,10 @@ def blocked(monkeypatch):
 
 
 def reports(writer):
-    with warned() as said:
+    with warned() as reported:
         writer.close()
         writer.faults.report_deferred()
-    return said
+    return reported
 
 
 def test_rows_are_written_in_order_on_another_thread():
@@ -109,9 +109,9 @@ def test_what_a_given_up_thread_still_does_is_not_the_run_s(blocked):
     faults.reset()
     blocked.writer.writer.released.set()
     blocked.writer.call(lambda: 1 / 0)
-    with warned() as said:
+    with warned() as reported:
         faults.report_deferred()
-    assert said == []
+    assert reported == []
 
 
 def test_of_rows_beyond_those_that_can_wait_each_is_counted(blocked, monkeypatch):

@@ -42,10 +42,10 @@ def test_loggers_of_one_class_are_numbered():
 
 def test_one_logger_listed_twice_is_one():
     logger = Logger()
-    with warned() as said:
+    with warned() as reported:
         writer = default_writer([logger, logger], Faults())
         writer.write({"a": 1.0}, at(1))
-    assert said == []
+    assert reported == []
     assert [each.name for each in writer.writers] == ["Logger"]
     assert len(logger.calls) == 1
 
@@ -59,9 +59,11 @@ def test_two_loggers_of_one_folder_are_one_place(tmp_path, monkeypatch):
             kind(tmp_path, name="", version="x", prefix="other"),
             kind(tmp_path, name="", version="y"),
         ]
-        with warned() as said:
+        with warned() as reported:
             writer = default_writer(loggers, Faults())
-        assert said == [f"{kind.__name__} #2: writes to the same place as {kind.__name__} #1; each row is written once"]
+        assert reported == [
+            f"{kind.__name__} #2: writes to the same place as {kind.__name__} #1; each row is written once"
+        ]
         assert len(writer.writers) == 3
         writer.close()
         for logger in loggers:
@@ -71,11 +73,11 @@ def test_two_loggers_of_one_folder_are_one_place(tmp_path, monkeypatch):
 def test_a_logger_that_cannot_be_opened_is_reported_and_costs_no_other():
 
     memory = MemoryLogger()
-    with warned() as said:
+    with warned() as reported:
         writer = default_writer([object(), memory], Faults())
         writer.write({"a": 1.0}, at(1))
         writer.close()
-    reason, in_all = said
+    reason, in_all = reported
     assert reason.startswith("object: could not record (TypeError: expected a Lightning logger (with log_metrics)")
     assert in_all == "object, in all: 1 of 1 rows of this run could not be recorded whole"
     assert memory.series("a") == [(1, 1.0)]

@@ -98,9 +98,9 @@ class TestALoggerOfTheUsersOwn:
                 self.connection.commit()
 
         logger = Database()
-        with warned() as said:
+        with warned() as reported:
             fit(quiet_trainer, logger, callbacks=default_callbacks(metrics=2, histograms=False), steps=6)
-        assert said == []
+        assert reported == []
         count = "select count(*) from metrics where tag = ?"
         assert logger.connection.execute(count, ["own"]).fetchone() == (6,)
         assert logger.connection.execute(count, ["train/loss"]).fetchone() == (3,)
@@ -108,10 +108,10 @@ class TestALoggerOfTheUsersOwn:
 
     def test_its_faults_end_nothing_and_lost_rows_are_counted_with_the_user_s(self, quiet_trainer):
         memory = MemoryLogger()
-        with warned() as said:
+        with warned() as reported:
             trainer = fit(quiet_trainer, [Broken(), memory], module=gives_rows())
         assert trainer.global_step == 4
-        reason, in_all = said
+        reason, in_all = reported
         assert reason.startswith("Broken: could not record (OSError: [Errno 28] No space left for mine)")
         assert in_all == "Broken, in all: 6 of 6 rows of this run could not be recorded whole"  # 2 of ours, 4 own
         assert len(memory.series("own")) == 4
@@ -149,15 +149,15 @@ class TestALoggerOfTheUsersOwn:
         module.train_dataloader = lambda: range(4)
         for epochs in (1, 2):
             trainer.fit_loop.max_epochs = epochs
-            with warned() as said:
+            with warned() as reported:
                 trainer.fit(module)
-            assert [warning.split(":")[0] for warning in said] == [
+            assert [warning.split(":")[0] for warning in reported] == [
                 "Broken #1",
                 "Broken #2",
                 "Broken #1, in all",
                 "Broken #2, in all",
             ]
-            assert "No space left for second" in said[1]
+            assert "No space left for second" in reported[1]
 
     def test_strict_raises_what_it_cannot_take(self, quiet_trainer):
         callbacks = [*default_callbacks(histograms=2), Recorder(strict=True)]
@@ -291,18 +291,18 @@ class TestThreadsAreJoined:
 class TestOnePlaceIsWrittenOnce:
     def test_one_logger_listed_twice(self, quiet_trainer, tmp_path):
         logger = TensorBoardLogger(tmp_path, name="", version="")
-        with warned() as said:
+        with warned() as reported:
             fit(quiet_trainer, [logger, logger], module=gives_rows())
-        assert said == []
+        assert reported == []
         scalars = tensorboard_scalars(tmp_path)
         assert scalars["train/loss"] == [(2, 0.5), (4, 2.5)]
         assert [step for step, _ in scalars["own"]] == [0, 1, 2, 3]
 
     def test_two_csv_loggers_of_one_folder(self, quiet_trainer, tmp_path):
         loggers = [CSVLogger(tmp_path, name="", version="") for _ in range(2)]
-        with warned() as said:
+        with warned() as reported:
             fit(quiet_trainer, loggers, module=gives_rows())
-        (warning,) = said
+        (warning,) = reported
         assert warning == "CSVLogger #2: writes to the same place as CSVLogger #1; each row is written once"
         assert steps_in(tmp_path, "train/loss") == [2, 4]
         assert steps_in(tmp_path, "own") == [0, 1, 2, 3]
@@ -313,11 +313,11 @@ class TestASecondRunOnOneLogger:
         tensorboard = TensorBoardLogger(tmp_path, name="t", version=0)
         table, memory = CSVLogger(tmp_path, name="c", version=0), MemoryLogger()
         for run in (1, 2):
-            with warned() as said:
+            with warned() as reported:
                 fit(quiet_trainer, [tensorboard, table, memory])
-            assert len(said) == run - 1
-        assert said[0].startswith("TensorBoardLogger, CSVLogger, MemoryLogger: expected no rows after step 2")
-        assert said[0].endswith("give each run a logger, or a version, of its own")
+            assert len(reported) == run - 1
+        assert reported[0].startswith("TensorBoardLogger, CSVLogger, MemoryLogger: expected no rows after step 2")
+        assert reported[0].endswith("give each run a logger, or a version, of its own")
         assert [step for step, _ in tensorboard_scalars(tensorboard.log_dir)["train/loss"]] == [2, 4, 2, 4]
         assert steps_in(table.log_dir, "train/loss") == [2, 4, 2, 4]
         assert [step for step, _ in memory.series("train/loss")] == [2, 4, 2, 4]
@@ -327,11 +327,11 @@ class TestASecondRunOnOneLogger:
         trainer = quiet_trainer(logger=logger, callbacks=default_callbacks(metrics=2))
         module = Supervised(losses(*map(float, range(8))))
         module.train_dataloader = lambda: range(4)
-        with warned() as said:
+        with warned() as reported:
             trainer.fit(module)
             trainer.fit_loop.max_epochs = 2
             trainer.fit(module)
-        assert said == []
+        assert reported == []
         assert [step for step, _ in tensorboard_scalars(tmp_path)["train/loss"]] == [2, 4, 6, 8]
 
 
@@ -368,7 +368,7 @@ class TestWandbInOneProcess:
     def test_a_second_run_loses_nothing(self, quiet_trainer, tmp_path):
         logger = WandbLogger(save_dir=str(tmp_path), offline=True)
         for run in (1, 2):
-            with warned() as said:
+            with warned() as reported:
                 fit(quiet_trainer, logger)
-            assert len(said) == run - 1
+            assert len(reported) == run - 1
         assert self.rows(tmp_path) == [2, 4, 2, 4]

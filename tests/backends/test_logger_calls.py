@@ -56,7 +56,7 @@ def test_methods_are_called_with_their_arguments_and_in_order(routed):
 
 def test_faults_are_reported_and_rows_that_they_cost_are_counted(routed):
     logger = Failing()
-    with warned() as said:
+    with warned() as reported:
         writer = routed(logger)
         for step in range(3):
             logger.log_metrics({"a": 1.0}, step=step)
@@ -65,7 +65,7 @@ def test_faults_are_reported_and_rows_that_they_cost_are_counted(routed):
         writer.close()
         writer.faults.report_deferred()
         logger.finalize("success")
-    reason, in_all = said
+    reason, in_all = reported
     assert "No space left on device" in reason
     assert in_all.endswith("3 of 3 rows of this run could not be recorded whole")
 
@@ -158,11 +158,11 @@ def test_a_row_that_lightning_gives_to_each_logger_of_a_place_is_logged_once():
     first, second = Logger(), Logger()
     faults = Faults()
     calls = LoggerCalls(RetryingWriter(Recording(first), faults=faults), faults)
-    with warned() as said:
+    with warned() as reported:
         calls.route(first, "Logger #1")
         calls.route(second, "Logger #2")
         calls.route(first, "Logger #1")
-    assert said == ["Logger #2: writes to the same place as Logger; each row is written once"]
+    assert reported == ["Logger #2: writes to the same place as Logger; each row is written once"]
     for step in (1, 2):
         metrics = {"a": 1.0}
         for logger in (first, second, first):

@@ -8,9 +8,9 @@ from tests.support.warned import warned
 def reports(report):
     faults = report.faults
     report.summarize()
-    with warned() as said:
+    with warned() as reported:
         faults.report_deferred()
-    return said
+    return reported
 
 
 def test_without_a_fault_there_is_nothing_to_report():

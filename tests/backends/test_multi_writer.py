@@ -67,9 +67,9 @@ def test_deferred_faults_are_reported_after_each_call(act):
     faults = Faults()
     multi = MultiWriter([Recording()], faults)
     faults.defer("disk", "full")
-    with warned() as said:
+    with warned() as reported:
         act(multi)
-    assert said == ["disk: full"]
+    assert reported == ["disk: full"]
 
 
 def test_states_find_their_loggers_by_class():
@@ -92,13 +92,13 @@ def test_one_warning_tells_of_later_rows_of_an_earlier_run():
     keep_last_step(loggers[0], 4)
     keep_last_step(loggers[1], 12)
     multi = MultiWriter([Remembering(logger) for logger in loggers], Faults())
-    with warned() as said:
+    with warned() as reported:
         multi.begin(3)
-    (warning,) = said
+    (warning,) = reported
     assert warning.startswith(
         "First, Second: expected no rows after step 3, where this run begins, got rows up to step 12"
     )
     assert [writer.calls for writer in multi.writers] == [[("begin", 3)]] * 3
-    with warned() as said:
+    with warned() as reported:
         multi.begin(12)  # a run that goes on
-    assert said == []
+    assert reported == []

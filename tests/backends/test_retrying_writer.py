@@ -40,10 +40,10 @@ class Times:
 
 def reports(writer):
     """What is reported when the writer closes."""
-    with warned() as said:
+    with warned() as reported:
         writer.close()
         writer.faults.report_deferred()
-    return said
+    return reported
 
 
 def test_a_healthy_writer_gets_each_row_once_and_nothing_is_reported():
@@ -158,9 +158,9 @@ def test_calls_return_what_the_logger_returns_and_count_their_rows():
 def test_the_logger_s_own_calls_are_known_by_their_thread():
     writer = RetryingWriter(Recording())
     inside = []
-    writer.call(lambda: inside.append(writer.is_here))
+    writer.call(lambda: inside.append(writer.is_in_call))
     assert inside == [True]
-    assert not writer.is_here
+    assert not writer.is_in_call
 
 
 def test_a_run_resumes_after_its_durable_rows_and_writes_the_others_again():

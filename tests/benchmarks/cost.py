@@ -64,9 +64,9 @@ def against_nothing(rounds: int, total: int) -> None:
         "no callbacks, logger=False: how far the same differs from itself": {"recorded": False, "logger": False},
     }
     for name, kind in kinds.items():
-        ratios, said = zip(*(_pair(total, turn_about=at % 2, **kind) for at in range(rounds)), strict=True)
+        ratios, reported = zip(*(_pair(total, turn_about=at % 2, **kind) for at in range(rounds)), strict=True)
         each = " ".join(f"{ratio:.3f}" for ratio in ratios)
-        percent = f"{100 * statistics.median(said):.1f} %" if kind["recorded"] else "–"
+        percent = f"{100 * statistics.median(reported):.1f} %" if kind["recorded"] else "–"
         print(f"| {name} | {statistics.fmean(ratios):.3f} times | {each} | {percent} |", flush=True)
 
 

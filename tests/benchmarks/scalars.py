@@ -21,7 +21,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import MetricsCallback, PufferCallback, Recorder, Rollout, emit, log
-from puffer_callbacks.recorder.hooks import hide_idle_hooks
+from puffer_callbacks.recorder.idle_hooks import hide_idle_hooks
 from tests.benchmarks.cost import QUIET
 from tests.benchmarks.turns import trimmed
 

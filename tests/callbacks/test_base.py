@@ -283,7 +283,7 @@ def test_an_attribute_of_the_user_s_own_is_no_interval(quiet_trainer, memory_log
         def on_step(self, trainer, pl_module, metrics):
             log(trainer, {"own": float(self._every)})
 
-    with warned() as said:
+    with warned() as reported:
         quiet_trainer(logger=memory_logger, callbacks=[Own()]).fit(Agent(losses(0.0, 0.0)))
-    assert said == []
+    assert reported == []
     assert memory_logger.series("own") == [(16, 5.0)]

@@ -171,8 +171,10 @@ def test_above_the_budget_the_state_is_copied_at_fewer_rollouts(quiet_trainer, m
         def on_train_start(self, trainer, pl_module):
             self._every.multiplier = 3
 
-    copied, remember = [], FlightRecorder.remember
-    monkeypatch.setattr(FlightRecorder, "remember", lambda *given: (copied.append(module.env_steps), remember(*given)))
+    copied, copy_state = [], FlightRecorder.copy_state
+    monkeypatch.setattr(
+        FlightRecorder, "copy_state", lambda *given: (copied.append(module.env_steps), copy_state(*given))
+    )
     module = PPO("CartPole-v1", total_timesteps=8 * 256, **SMALL)
     fit(quiet_trainer, module, Widened(), logger=False)
     assert copied == [256 * (1 + rollout) for rollout in (0, 3, 6)]
@@ -253,7 +255,7 @@ def test_it_sees_what_others_log(quiet_trainer):
 
 def test_the_flight_recorder_keeps_to_its_size(tmp_path):
     recorder = FlightRecorder(max_bytes=1000)
-    recorder.remember(torch.nn.Linear(100, 100), [])
+    recorder.copy_state(torch.nn.Linear(100, 100), [])
     path = recorder.save(tmp_path, step=1, batch=torch.zeros(100), rollout=torch.zeros(1000))
     saved = torch.load(path)
     assert saved["left_out"] == ["rollout"]

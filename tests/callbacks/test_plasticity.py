@@ -171,9 +171,9 @@ def test_where_the_policy_takes_other_observations_the_batch_is_the_probe():
 
 @pytest.mark.parametrize("observations", [{"camera": torch.zeros(6, 2, 5)}, torch.zeros(6, 2, 5)])
 def test_where_it_takes_neither_it_is_said_once(observations):
-    with pytest.warns(PufferWarning, match="PlasticityCallback: .*expected a batch that Sequential takes") as said:
+    with pytest.warns(PufferWarning, match="PlasticityCallback: .*expected a batch that Sequential takes") as reported:
         logger = looped(net(), Rollout(observations=observations), batch="words")
-    assert len([warning for warning in said if "PlasticityCallback" in str(warning.message)]) == 1
+    assert len([warning for warning in reported if "PlasticityCallback" in str(warning.message)]) == 1
     assert logger.series("plasticity/weight_norm")
     assert "plasticity/dormant_ratio" not in logger.tags
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image as Pillow
 
 from puffer_callbacks import RolloutCallback, Video
-from puffer_callbacks.callbacks.video import VideoCallback, _make
+from puffer_callbacks.callbacks.video import VideoCallback, make_env
 from puffer_callbacks.ppo.module import PPO
 from tests.support.models import Agent, Supervised, losses
 from tests.support.reading import accumulator
@@ -78,7 +78,7 @@ def test_the_reference_module_plays_its_own_environment(quiet_trainer, memory_lo
 
 def test_an_environment_without_a_version_is_the_newest():
     pytest.importorskip("pygame")
-    env = _make("CartPole")
+    env = make_env("CartPole")
     assert env.spec.id == "CartPole-v1" and env.render_mode == "rgb_array"
     env.close()
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.values.checkpointing import from_state, to_state
-from puffer_callbacks.writers.tensorboard.summaries import encode
+from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 
 SHARES = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99]
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -85,7 +85,7 @@ def test_tensorboard_reads_the_same(data: Tensor) -> None:
     if data is DATA["huge"]:
         pytest.skip("TensorBoard keeps edges in float32")
     histogram = Histogram.of(data)
-    value = Summary.Value.FromString(encode("tag", histogram).SerializeToString())
+    (value,) = Summary.FromString(encode_histograms({"tag": histogram})).value
     left, right, counts = make_ndarray(migrate_value(value).tensor).T
     assert counts.sum() == histogram.count
     assert left[0] == np.float32(histogram.min)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from puffer_callbacks import Rollout
 from puffer_callbacks.measure.episode_counter import EpisodeCounter
-from puffer_callbacks.measure.episode_statistics import Episodes
+from puffer_callbacks.measure.rollout_statistics import RolloutStatistics
 
 
 def loop(rewards, dones):
@@ -93,5 +93,5 @@ def test_given_episodes_come_before_counted_ones():
 def test_statistics_of_counted_episodes():
     rewards, dones = torch.ones(6, 2), torch.zeros(6, 2)
     dones[2::3] = 1
-    found = Episodes.of(Rollout(rewards=rewards, dones=dones), EpisodeCounter()).statistics()
+    found = RolloutStatistics.of(Rollout(rewards=rewards, dones=dones), EpisodeCounter()).scalars()
     assert (found["train/reward"], found["train/episode_length"], found["rollout/return_max"]) == (3.0, 3.0, 3.0)

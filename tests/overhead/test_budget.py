@@ -59,8 +59,10 @@ def test_a_callback_that_costs_little_is_left_alone(schedules, caplog):
 def test_what_writers_take_is_on_the_account_of_the_most_expensive_callback(schedules):
     """A slow writer's time is for what the callbacks log, however little they take themselves."""
     overhead, _, costly = schedules
-    assert overhead.adjust(0.2, {"cheap": 1e-6, "costly": 1e-5}, beside=0.19) == {"logging/every_n_steps/costly": 200.0}
-    assert overhead.adjust(0.2, {"cheap": 1e-6, "costly": 1e-5}, beside=0.005) == {} and costly.multiplier == 2
+    assert overhead.adjust(0.2, {"cheap": 1e-6, "costly": 1e-5}, in_threads=0.19) == {
+        "logging/every_n_steps/costly": 200.0
+    }
+    assert overhead.adjust(0.2, {"cheap": 1e-6, "costly": 1e-5}, in_threads=0.005) == {} and costly.multiplier == 2
 
 
 def test_an_interval_widens_while_a_run_is_over_its_budget(quiet_trainer, memory_logger, monkeypatch):

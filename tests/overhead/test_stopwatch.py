@@ -37,13 +37,13 @@ def test_other_threads_and_the_open_block_count_once(clock):
     clock.now += 1.0
     with watch:
         clock.now += 0.25
-        assert watch.overhead(beside=0.25) == pytest.approx(0.5 / 1.25)
+        assert watch.overhead(in_threads=0.25) == pytest.approx(0.5 / 1.25)
 
 
 def test_overhead_never_exceeds_the_whole_run(clock):
     watch = Stopwatch()
     clock.now += 1.0
-    assert watch.overhead(beside=3.0) == 1.0
+    assert watch.overhead(in_threads=3.0) == 1.0
 
 
 def test_restart_begins_at_zero(clock):

@@ -437,14 +437,14 @@ def test_a_schedule_counts_each_optimizer_for_itself():
     schedule = OptimizerSchedule(Every(10))
     schedule.mark(step(10, index=0))
     assert not schedule.is_due(step(11, index=0)) and schedule.is_due(step(11, index=1))
-    assert (schedule.wanted_from(0), schedule.wanted_from(1)) == (20, 10)
+    assert (schedule.called_from(0), schedule.called_from(1)) == (20, 10)
 
 
 def test_a_schedule_calls_ahead_and_resumes_within_an_interval():
     schedule = OptimizerSchedule(Every(10), lead_steps=1)
-    assert schedule.wanted_from(0) == 9
+    assert schedule.called_from(0) == 9
     schedule.resume_at(25)
-    assert schedule.wanted_from(0) == 29
+    assert schedule.called_from(0) == 29
     assert not schedule.is_due(step(29)) and schedule.is_due(step(30))
 
 

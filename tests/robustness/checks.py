@@ -1,4 +1,4 @@
-"""What has to hold beside a backend that breaks."""
+"""Checks of a run with a backend that breaks."""
 
 import csv
 from pathlib import Path
@@ -13,15 +13,15 @@ from tests.support.warned import warned
 
 
 def check(healthy: Any, folder: Path, broken: Logger, **arguments: Any) -> list[str]:
-    """Train with a broken logger between two healthy ones; returns what the user was told."""
+    """Train with a broken logger between two healthy ones; returns what was reported."""
     beside, behind = MemoryLogger(), CSVLogger(folder / "behind", name="", version="")
-    with warned() as said:
+    with warned() as reported:
         weights = train([beside, broken, behind], folder, **arguments)
     assert torch.equal(weights, healthy[0])
     kept = {tag: points for tag, points in record(beside).items() if tag not in ("own", "epoch")}
     assert kept == healthy[1]
     assert rows(folder / "behind") == STEPS
-    return said
+    return reported
 
 
 def rows(folder: Path) -> list[int]:
@@ -30,9 +30,9 @@ def rows(folder: Path) -> list[int]:
         return [int(row["step"]) for row in csv.DictReader(file, strict=True) if row.get("time/env_steps")]
 
 
-def the_two(said: list[str], name: str) -> tuple[str, str]:
+def the_two(reported: list[str], name: str) -> tuple[str, str]:
     """The one warning with the reason and the one with the sum, at the end."""
-    first, last = (warning for warning in said if warning.startswith(name) and "takes scalars only" not in warning)
+    first, last = (warning for warning in reported if warning.startswith(name) and "takes scalars only" not in warning)
     assert first.startswith(f"{name}: could not record (")
     assert last.startswith(f"{name}, in all: ")
     return first, last

@@ -28,7 +28,7 @@ TIMED = {"time/elapsed", "throughput/sps", "logging/overhead_pct"}
 
 
 class Counted(pl.LightningModule):
-    """Everything it says is a function of the training step; each fourth step begins with a rollout."""
+    """Everything it logs is a function of the training step; each fourth step begins with a rollout."""
 
     def __init__(self, ends_after=math.inf):
         super().__init__()

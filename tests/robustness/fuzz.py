@@ -60,15 +60,15 @@ def warned() -> Iterator[list[str]]:
         warnings.simplefilter("ignore")
         warnings.filterwarnings("error", module=r"puffer_callbacks\b")
         warnings.simplefilter("always", PufferWarning)
-        said: list[str] = []
-        yield said
-    said += [str(warning.message) for warning in caught]
+        reported: list[str] = []
+        yield reported
+    reported += [str(warning.message) for warning in caught]
 
 
 def train(module: pl.LightningModule, *callbacks: pl.Callback) -> tuple[MemoryLogger, list[str]]:
-    """Two steps; what was recorded and what was said."""
+    """Two steps; what was recorded and what was reported."""
     logger = MemoryLogger()
-    with warned() as said, tempfile.TemporaryDirectory() as folder:
+    with warned() as reported, tempfile.TemporaryDirectory() as folder:
         trainer = pl.Trainer(
             accelerator="cpu",
             max_epochs=1,
@@ -81,7 +81,7 @@ def train(module: pl.LightningModule, *callbacks: pl.Callback) -> tuple[MemoryLo
         )
         trainer.fit(module)
         assert trainer.global_step == STEPS, "the training did not go on to its end"
-    return logger, said
+    return logger, reported
 
 
 class Returns(Supervised):
@@ -122,13 +122,13 @@ class Logs(PufferCallback):
 def check_log(values: Any) -> None:
     """Each value is recorded as it is, or named in a warning; what is no mapping is refused in one."""
     TRIED["log"] += 1
-    logger, said = train(Supervised([{}] * STEPS), Logs(values))
+    logger, reported = train(Supervised([{}] * STEPS), Logs(values))
     assert [value for _, value in logger.series("beside")] == [1.0] * STEPS
     try:
         tags = [sanitize_tag(str(tag)) for tag in values.keys()]  # noqa: SIM118
         pairs = dict(zip(tags, [values[tag] for tag in values.keys()], strict=True))  # noqa: SIM118
     except Exception:
-        assert said
+        assert reported
         return
     known = (Histogram, Image, Text, Video)
     for tag, value in pairs.items():
@@ -140,16 +140,16 @@ def check_log(values: Any) -> None:
             assert same(recorded[-1][1], value), (tag, recorded, value)
         elif tag not in ("beside", *_axes(logger)):
             assert tag not in logger.tags, (tag, value)
-            assert any(warning.startswith("log(") for warning in said), (tag, value, said)
-    assert len(said) <= len(values), said
+            assert any(warning.startswith("log(") for warning in reported), (tag, value, reported)
+    assert len(reported) <= len(values), reported
 
 
 def check_step(outputs: Sequence[Any]) -> None:
     """The means of all that is a number, over the steps in which it is finite."""
     TRIED["on_step"] += 1
     seen: list[dict[str, Any]] = []
-    logger, said = train(Returns(outputs), MetricsCallback(every_n_steps=STEPS), Sees(seen))
-    assert not said or outputs == [None] * STEPS, said
+    logger, reported = train(Returns(outputs), MetricsCallback(every_n_steps=STEPS), Sees(seen))
+    assert not reported or outputs == [None] * STEPS, reported
     flat = [dict(_flat(_with_loss(each, torch.zeros(())))) for each in outputs]
     assert all(set(known) <= set(each) for known, each in zip(flat, seen, strict=True)), (seen, flat)
     for name in {name for each in flat for name in each}:
@@ -187,17 +187,19 @@ def check_rollout(fields: Mapping[str, Any]) -> None:
         assert "expected" in str(error), error
         return
     TRIED["Rollout, accepted"] += 1
-    logger, said = train(Collects(rollout), RolloutCallback(), HistogramCallback(every_n_steps=1), ImageCallback(1))
-    assert len(said) == len(set(said))
-    assert "time/optimizer_steps" in logger.tags or said
+    logger, reported = train(Collects(rollout), RolloutCallback(), HistogramCallback(every_n_steps=1), ImageCallback(1))
+    assert len(reported) == len(set(reported))
+    assert "time/optimizer_steps" in logger.tags or reported
     returns = _finite(rollout.episode_returns)
     if returns is not None and returns.size:
-        assert _said_of("RolloutCallback", said) or np.isclose(logger.series("train/reward")[0][1], returns.mean())
+        assert _reported_by("RolloutCallback", reported) or np.isclose(
+            logger.series("train/reward")[0][1], returns.mean()
+        )
     for name in ("rewards", "values", "advantages", "actions"):
         tensor = getattr(rollout, name)
         finite = _finite(tensor)
         if f"rollout/{name}" not in logger.tags:
-            assert tensor is None or _said_of("HistogramCallback", said), name
+            assert tensor is None or _reported_by("HistogramCallback", reported), name
         elif finite is not None:
             histogram = logger.series(f"rollout/{name}")[-1][1]
             assert (histogram.count, histogram.nonfinite) == (finite.size, tensor.numel() - finite.size), name
@@ -224,8 +226,8 @@ def _finite(tensor: Tensor | None) -> Any:
     return None if held is None else held[np.isfinite(held)]
 
 
-def _said_of(name: str, said: list[str]) -> bool:
-    return any(warning.startswith(name) for warning in said)
+def _reported_by(name: str, reported: list[str]) -> bool:
+    return any(warning.startswith(name) for warning in reported)
 
 
 def _axes(logger: MemoryLogger) -> list[str]:

@@ -70,13 +70,15 @@ def expected(rollouts: int) -> Series:
 
 def problems(found: Series, rollouts: int) -> list[str]:
     """Whatever distinguishes a record from one without a gap and without a duplicate."""
-    said = [f"{tag}: steps do not strictly rise: {_around(steps)}" for tag, steps in found.items() if not rises(steps)]
+    problems = [
+        f"{tag}: steps do not strictly rise: {_around(steps)}" for tag, steps in found.items() if not rises(steps)
+    ]
     for tag, steps in expected(rollouts).items():
         there = set(found.get(tag, ()))
         if there != set(steps):
             missing, extra = sorted(set(steps) - there), sorted(there - set(steps))
-            said.append(f"{tag}: missing {missing[:9]}, unexpected {extra[:9]}, of {len(steps)}")
-    return said
+            problems.append(f"{tag}: missing {missing[:9]}, unexpected {extra[:9]}, of {len(steps)}")
+    return problems
 
 
 def rises(steps: list[int]) -> bool:

@@ -34,11 +34,11 @@ def test_the_log_directory_removed_under_the_run(healthy, tmp_path, moment):
             shutil.rmtree(tmp_path / "gone")
 
     beside = MemoryLogger()
-    with warned() as said:
+    with warned() as reported:
         weights = train([*loggers, beside], tmp_path, action=remove)
     assert torch.equal(weights, healthy[0])
     assert record(beside) == healthy[1]
-    the_two(said, "TensorBoardLogger")
+    the_two(reported, "TensorBoardLogger")
     # what came after is there, and can be read
     left = STEPS[moment - 1 :]  # a row is written when the next rollout begins
     assert [step for step, _ in tensorboard_scalars(tmp_path / "gone" / "tb")["train/loss"]][-len(left) :] == left
@@ -88,8 +88,8 @@ def test_a_full_disk(healthy, tmp_path, tiny, backend, comes_back):
         elif rollout == 5 and comes_back:
             tiny.free()
 
-    said = check(healthy, tmp_path, kind(tiny.folder, name="", version=""), action=act)
-    reason, in_all = the_two(said, "CSVLogger #1" if backend == "csv" else "TensorBoardLogger")  # there is another
+    reported = check(healthy, tmp_path, kind(tiny.folder, name="", version=""), action=act)
+    reason, in_all = the_two(reported, "CSVLogger #1" if backend == "csv" else "TensorBoardLogger")  # there is another
     assert "No space left on device" in reason
     assert "could not be recorded whole" in in_all
     if backend == "csv":
@@ -121,8 +121,8 @@ def test_a_write_that_fails_half_way_hides_no_row_behind_it(healthy, tmp_path, m
     monkeypatch.setattr(gfile.GFile, "write", torn)
     if not can_truncate:
         monkeypatch.setattr(os, "truncate", refused)
-    said = check(healthy, tmp_path, TensorBoardLogger(tmp_path / "tb", name="", version=""))
-    reason, in_all = the_two(said, "TensorBoardLogger")
+    reported = check(healthy, tmp_path, TensorBoardLogger(tmp_path / "tb", name="", version=""))
+    reason, in_all = the_two(reported, "TensorBoardLogger")
     assert "Input/output error" in reason
     assert in_all.endswith("rows of this run were recorded all the same")
     assert [step for step, _ in tensorboard_scalars(tmp_path / "tb")["time/env_steps"]] == STEPS
@@ -143,9 +143,9 @@ def test_wandb_s_process_killed(healthy, tmp_path, monkeypatch):
             for pid in found.stdout.split():
                 os.kill(int(pid), signal.SIGKILL)
 
-    said = check(healthy, tmp_path, logger, action=kill)
+    reported = check(healthy, tmp_path, logger, action=kill)
     wandb.finish()
     wandb.teardown()  # which waits for the file to be written
-    _, in_all = the_two(said, "WandbLogger")
+    _, in_all = the_two(reported, "WandbLogger")
     assert in_all.endswith("rows of this run were recorded all the same")
     assert records.wandb(tmp_path)["time/env_steps"] == STEPS

@@ -43,11 +43,11 @@ def timeouts(request, monkeypatch, backend, kind):
 @pytest.mark.parametrize(("backend", "kind", "moment"), MATRIX)
 def test_a_broken_backend_harms_nothing_else(healthy, tmp_path, backend, kind, moment):
     broken = break_logger(backend, Fault(kind, moment), tmp_path)
-    said = [warning for warning in check(healthy, tmp_path, broken) if "takes scalars only" not in warning]
+    reported = [warning for warning in check(healthy, tmp_path, broken) if "takes scalars only" not in warning]
     if kind == "slow" or (kind == "third" and moment == "close"):  # one call at the close is no third
-        assert said == []
+        assert reported == []
         return
-    reason, in_all = the_two(said, type(broken).__name__)
+    reason, in_all = the_two(reported, type(broken).__name__)
     assert ("it took more than" if kind == "blocks" else "OSError: [Errno 28] No space left on device") in reason
     lost = {"always": True, "texts": True, "third": False, "blocks": True}[kind] and moment != "close"
     assert ("could not be recorded whole" in in_all) == lost
@@ -120,8 +120,8 @@ class Logs(pl.Callback):
 
 
 def test_what_lightning_calls_on_a_broken_logger_ends_nothing(healthy, tmp_path):
-    said = check(healthy, tmp_path, Lightnings(), callbacks=[Logs()], enable_checkpointing=True)
-    the_two(said, "Lightnings")
+    reported = check(healthy, tmp_path, Lightnings(), callbacks=[Logs()], enable_checkpointing=True)
+    the_two(reported, "Lightnings")
 
 
 def test_its_methods_are_its_own_again_after_the_fit(tmp_path):

@@ -32,9 +32,9 @@ def test_many_rollouts_of_odd_tensors_are_accepted():
 
 @pytest.mark.parametrize("values", [None, 1.0, [("a", 1.0)], {"a"}, "ab", torch.ones(2), oddities.generator()])
 def test_what_is_no_mapping_is_refused_with_one_warning(values):
-    logger, said = train(Supervised([{}] * 2), Logs(values))
-    assert len(said) == 1
-    assert "expected a mapping of tags to values" in said[0]
+    logger, reported = train(Supervised([{}] * 2), Logs(values))
+    assert len(reported) == 1
+    assert "expected a mapping of tags to values" in reported[0]
     assert logger.series("beside") == [(1, 1.0), (2, 1.0)]
 
 
@@ -42,10 +42,10 @@ def test_ten_thousand_tags_in_every_backend(quiet_trainer, tmp_path):
     tags = {f"many/{at}": float(at) for at in range(10_000)}
     memory = MemoryLogger()
     backends = [TensorBoardLogger(tmp_path, name="", version="tb"), CSVLogger(tmp_path, name="", version="csv")]
-    with warned() as said:
+    with warned() as reported:
         trainer = quiet_trainer(logger=[*backends, memory], callbacks=[MetricsCallback(1), Logs(tags)])
         trainer.fit(Supervised([{f"{at}": float(at) for at in range(10_000)}] * 2))
-    assert said == []
+    assert reported == []
     assert memory.series("many/9999") == [(1, 9999.0), (2, 9999.0)]
     assert memory.series("train/9999") == [(1, 9999.0), (2, 9999.0)]
     found = accumulator(tmp_path / "tb")
@@ -57,10 +57,10 @@ def test_ten_thousand_tags_in_every_backend(quiet_trainer, tmp_path):
 
 
 def test_a_log_outside_of_a_fit_is_named(quiet_trainer):
-    with warned() as said:
+    with warned() as reported:
         log(quiet_trainer(), {"a": 1.0})
         log(Supervised([]), {"a": 1.0})
-    assert len(said) == 1
+    assert len(reported) == 1
 
 
 def test_the_package_does_not_warn_in_its_own_right():

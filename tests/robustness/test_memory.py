@@ -10,7 +10,7 @@ STEPS = 4000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.filterwarnings("ignore")  # what is said of the callbacks is tested elsewhere
+@pytest.mark.filterwarnings("ignore")  # what is reported of the callbacks is tested elsewhere
 def test_memory_is_flat(tmp_path):
     found = train(STEPS, tmp_path, resident)
     assert len(found) == 20

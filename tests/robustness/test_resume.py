@@ -195,10 +195,10 @@ def test_a_checkpoint_of_another_version_ends_nothing(tmp_path, state):
     checkpoint = torch.load(path, weights_only=False)
     checkpoint["callbacks"]["Recorder"] = state
     torch.save(checkpoint, path)
-    with warned() as said:
+    with warned() as reported:
         trainer = fit(tmp_path, table(tmp_path), resume=8)
     assert trainer.global_step == STEPS
-    assert len(said) <= 1
+    assert len(reported) <= 1
 
 
 def test_a_checkpoint_is_plain_and_small(tmp_path):

@@ -11,7 +11,7 @@ from puffer_callbacks import Rollout, emit
 
 
 class Supervised(pl.LightningModule):
-    """Returns what the script says, step for step; its loss hangs on the weights but never moves them."""
+    """Returns the outputs of a script, step for step; the gradients of its loss are 0."""
 
     def __init__(self, script: Sequence[Mapping[str, Any]], *, lr: float = 0.1) -> None:
         super().__init__()
@@ -21,9 +21,9 @@ class Supervised(pl.LightningModule):
         self.step = 0
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
-        said = self.script[self.step]
+        outputs = self.script[self.step]
         self.step += 1
-        return {**said, "loss": self.anchor() + said.get("loss", 0.0)}
+        return {**outputs, "loss": self.anchor() + outputs.get("loss", 0.0)}
 
     def anchor(self) -> Tensor:
         return sum(parameter.sum() for parameter in self.layer.parameters()) * 0.0

@@ -24,7 +24,7 @@ def rollout(rank: int, at: int, env_steps: int) -> Rollout:
 
 
 class RankedAgent(Agent):
-    """An agent that collects at its rank's own pace, and leaves what rank 0 logged."""
+    """An agent that collects rollouts at its rank's interval, and saves what rank 0 logged."""
 
     def __init__(self, logger: MemoryLogger, results: Path) -> None:
         super().__init__(losses(*range(BATCHES)))
@@ -37,10 +37,10 @@ class RankedAgent(Agent):
         self.make = lambda at, env_steps: rollout(rank, at, env_steps)
 
     def teardown(self, stage: str) -> None:
-        leave_series(self)
+        save_series(self)
 
 
-def leave_series(module: Any) -> None:
+def save_series(module: Any) -> None:
     """Write what rank 0 logged."""
     if module.global_rank == 0:
         memory: MemoryLogger = module.memory

@@ -1,4 +1,4 @@
-"""What the backends' own readers find in a finished run."""
+"""Finished runs, read by the backends' own readers."""
 
 import json
 import struct
@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 
 
 def accumulator(folder: Path | str) -> EventAccumulator:
-    """TensorBoard's reader, told to keep everything."""
+    """TensorBoard's reader, which keeps everything."""
     keep_all = dict.fromkeys(("scalars", "histograms", "images", "tensors", "compressedHistograms"), 0)
     return EventAccumulator(str(folder), size_guidance=keep_all).Reload()
 
@@ -23,7 +23,7 @@ def tensorboard_scalars(folder: Path | str) -> dict[str, list[tuple[int, float]]
 
 
 def histogram_groups(folder: Path | str) -> set[str]:
-    """What there are histograms of: the first part of their tags."""
+    """The first parts of the tags of histograms."""
     return {tag.partition("/")[0] for tag in accumulator(folder).Tags()["histograms"]}
 
 

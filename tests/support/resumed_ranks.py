@@ -88,7 +88,7 @@ def run(name: str, folder: Path, *, ranks: int, source: str | None = None, modul
             Recorder(overhead_budget=1.0),
             *callbacks,
             *([] if source else [keep]),
-            Leave(folder / f"{name}.json"),
+            SaveSeries(folder / f"{name}.json"),
         ],
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -101,8 +101,8 @@ def run(name: str, folder: Path, *, ranks: int, source: str | None = None, modul
     trainer.fit(module or Ranked(), ckpt_path=source, weights_only=True)
 
 
-class Leave(pl.Callback):
-    """Leaves what rank 0 logged, histograms as their bins and counts."""
+class SaveSeries(pl.Callback):
+    """Saves what rank 0 logged, histograms as their bins and counts."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

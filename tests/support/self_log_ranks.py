@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from puffer_callbacks import MemoryLogger, MetricsCallback
 from tests.support.models import Supervised, losses
-from tests.support.ranks import fit_on_two_ranks, leave_series
+from tests.support.ranks import fit_on_two_ranks, save_series
 
 BATCHES = 20
 VALUES = np.random.default_rng(0).normal(size=(2, BATCHES))
@@ -19,7 +19,7 @@ VALUES = np.random.default_rng(0).normal(size=(2, BATCHES))
 
 
 class Ranked(Supervised):
-    """Logs each rank's values, and leaves what rank 0 logged."""
+    """Logs each rank's values, and saves what rank 0 logged."""
 
     def __init__(self, logger: MemoryLogger, results: Path) -> None:
         super().__init__(losses(*range(BATCHES)))
@@ -39,7 +39,7 @@ class Ranked(Supervised):
         return range(2)
 
     def teardown(self, stage: str) -> None:
-        leave_series(self)
+        save_series(self)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the package warned about, apart from what third parties say."""
+"""``warned``: the warnings of the package alone."""
 
 import warnings
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from puffer_callbacks.faults import PufferWarning
 
 @contextmanager
 def warned() -> Iterator[list[str]]:
-    """A list that holds the package's warnings once the block is left; other warnings go their way."""
-    said: list[str] = []
+    """A list that holds the package's warnings after the block; other warnings are passed on."""
+    reported: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PufferWarning)
-        yield said
+        yield reported
     for warning in caught:
         if warning.category is PufferWarning:
-            said.append(str(warning.message))
+            reported.append(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -1,4 +1,4 @@
-"""An environment that draws itself without any package."""
+"""An environment that renders without any further package."""
 
 from typing import Any
 

@@ -57,7 +57,7 @@ def test_a_writer_of_one_s_own_is_used(quiet_trainer):
 
         def __init__(self):
             super().__init__()
-            self.said = []
+            self.calls = []
 
         def log_metrics(self, metrics, step=None): ...
         def log_hyperparams(self, params, *_, **__): ...
@@ -65,17 +65,17 @@ def test_a_writer_of_one_s_own_is_used(quiet_trainer):
     @writer_for.register(MyLogger)
     class MyWriter(Writer):
         def write(self, values, axes):
-            self.logger.said.append((self.step(axes), values["train/loss"]))
+            self.logger.calls.append((self.step(axes), values["train/loss"]))
 
         def flush(self):
-            self.logger.said.append("flush")
+            self.logger.calls.append("flush")
 
         def close(self):
-            self.logger.said.append("close")
+            self.logger.calls.append("close")
 
     logger = MyLogger()
     quiet_trainer(logger=logger, callbacks=[MetricsCallback(2)]).fit(Supervised(losses(*range(4))))
-    assert [said for said in logger.said if said != "flush"] == [(2, 0.5), (4, 2.5), "close"]
+    assert [call for call in logger.calls if call != "flush"] == [(2, 0.5), (4, 2.5), "close"]
 
 
 def test_a_writer_needs_only_write():

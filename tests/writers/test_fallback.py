@@ -76,9 +76,9 @@ def test_hyperparameters_come_once_and_secrets_do_not(quiet_trainer):
 )
 def test_what_it_cannot_take_is_told_once_and_the_rest_gets_through(quiet_trainer, value):
     logger = Plain()
-    with warned() as said:
+    with warned() as reported:
         fit(quiet_trainer, logger, Says(odd=value, number=1.0))
-    (warning,) = said
+    (warning,) = reported
     assert "Plain" in warning and "'odd'" in warning and type(value).__name__ in warning
     assert "writer_for.register(Plain)" in warning
     assert [metrics["number"] for _, metrics in logger.metrics] == [1.0, 1.0, 1.0]
@@ -102,12 +102,12 @@ def test_a_logger_with_log_metrics_alone_is_enough(quiet_trainer):
     module = Supervised(losses(*range(4)))
     trainer = quiet_trainer(callbacks=[MetricsCallback(2), Recorder(strict=True)])
     trainer.loggers = []
-    with warned() as said:
+    with warned() as reported:
         from puffer_callbacks import Axes, writer_for
 
         writer = writer_for(logger)
         writer.write({"train/loss": 0.5}, Axes(None, 2, 0.0))
         writer.close()
-    assert said == []
+    assert reported == []
     assert logger.metrics == [2]
     assert module.step == 0

@@ -1,16 +1,17 @@
-"""The callbacks in PufferLib's PuffeRL."""
+"""``PuffeRLBridge``: the callbacks in PufferLib's PuffeRL."""
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from typing import Any
 
 from puffer_callbacks.adapters.loop import Loop
+from puffer_callbacks.adapters.method_locals import locals_of
 from puffer_callbacks.adapters.pufferl import rollouts
 from puffer_callbacks.adapters.pufferl.interrupt import before_exit
 from puffer_callbacks.adapters.pufferl.metrics import unlogged_scalars, update_metrics
-from puffer_callbacks.adapters.running_methods import locals_of
 from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
@@ -58,7 +59,7 @@ class PuffeRLBridge:
         self._trainer: Any = None
         self._previous_logger: Any = None
         self._losses: Mapping[str, Any] = {}
-        self._undo: list[Callable[[], object]] = []
+        self._installed = ExitStack()
         self._unreported = rollouts.UnreportedEpisodes()
 
     @property
@@ -100,9 +101,9 @@ class PuffeRLBridge:
             env_steps=lambda: trainer.global_step * self.loop.world_size,
         )
         for name, around in (("evaluate", self._evaluate), ("train", self._train), ("close", self._close)):
-            self._undo.append(wrap_method(trainer, name, partial(self._failing, around)))
-        self._undo.append(trainer.optimizer.register_step_pre_hook(self._find_losses).remove)
-        self._undo.append(before_exit("pufferlib", lambda: self._fail(KeyboardInterrupt("Ctrl+C"))))
+            self._installed.callback(wrap_method(trainer, name, partial(self._failing, around)))
+        self._installed.callback(trainer.optimizer.register_step_pre_hook(self._find_losses).remove)
+        self._installed.callback(before_exit("pufferlib", lambda: self._fail(KeyboardInterrupt("Ctrl+C"))))
         return trainer
 
     def detach(self) -> None:
@@ -210,8 +211,7 @@ class PuffeRLBridge:
 
     def _remove(self) -> None:
         """Remove hooks, wrappers, handler and logger from the trainer and the process."""
-        while self._undo:
-            self._undo.pop()()
+        self._installed.close()
         if self._previous_logger is not None and self._trainer.logger is self:
             self._trainer.logger = self._previous_logger
         self._trainer = self._previous_logger = None

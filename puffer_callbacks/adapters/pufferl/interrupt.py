@@ -1,4 +1,4 @@
-"""A last action before Ctrl+C, where a package's SIGINT handler ends the process at once."""
+"""``before_exit``: actions that run before a package's SIGINT handler ends the process."""
 
 import signal
 import threading

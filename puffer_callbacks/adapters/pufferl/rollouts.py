@@ -22,8 +22,7 @@ def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -
 
     The buffers are [segments, horizon]. At each step they hold an observation, the action that it led to,
     and the reward and the end of an episode that came *with* the observation, that is of the action before.
-    Put right, there is one step less than the horizon: what the last action brought is known only with the
-    next rollout.
+    Aligned, there is one step less than the horizon: the reward of the last action comes with the next rollout.
 
     Args:
         trainer: a PuffeRL trainer after ``evaluate()``.
@@ -36,14 +35,14 @@ def from_buffers(trainer: Any, stats: Mapping[str, Tensor], *, env_steps: int) -
     """
     if trainer.rewards.shape[1] < 2:
         return None
-    values, advantages = _acted(trainer.values), _advantages(trainer)
+    values, advantages = _all_but_last(trainer.values), _advantages(trainer)
     return Rollout(
         observations=trainer.observations[:, :-1].transpose(0, 1),
-        actions=_acted(trainer.actions),
+        actions=_all_but_last(trainer.actions),
         rewards=trainer.rewards[:, 1:].t().clone(),
         dones=trainer.terminals[:, 1:].t().bool(),
         values=values,
-        log_probs=_acted(trainer.logprobs),
+        log_probs=_all_but_last(trainer.logprobs),
         advantages=advantages,
         returns=None if advantages is None else advantages + values,
         env_steps=env_steps,
@@ -113,7 +112,7 @@ def lengths(stats: Mapping[str, Any]) -> dict[str, int]:
     return {name: len(values) for name, values in stats.items() if isinstance(values, list)}
 
 
-def _acted(buffer: Tensor) -> Tensor:
+def _all_but_last(buffer: Tensor) -> Tensor:
     return buffer[:, :-1].transpose(0, 1).clone()
 
 
@@ -125,7 +124,7 @@ def _advantages(trainer: Any) -> Tensor | None:
         return None
     ones, zeros = torch.ones_like(trainer.values), torch.zeros_like(trainer.values)
     factors = (trainer.config[name] for name in ("gamma", "gae_lambda", "vtrace_rho_clip", "vtrace_c_clip"))
-    return _acted(compute(trainer.values, trainer.rewards, trainer.terminals, ones, zeros, *factors))
+    return _all_but_last(compute(trainer.values, trainer.rewards, trainer.terminals, ones, zeros, *factors))
 
 
 def _episodes(stats: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""The callbacks in rsl_rl's ``OnPolicyRunner``."""
+"""``RslRlBridge``: the callbacks in rsl_rl's ``OnPolicyRunner``."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from os import PathLike
 from typing import Any
 
@@ -51,9 +52,9 @@ class RslRlBridge:
         self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self._runner: Any = None
         self._rollouts = StorageRollouts()
-        self._left_at: list[int] | None = None
+        self._lengths_at_end: list[int] | None = None
         self._env_steps = 0
-        self._undo: list[Callable[[], object]] = []
+        self._installed, self._in_learn = ExitStack(), ExitStack()
 
     @property
     def should_stop(self) -> bool:
@@ -79,8 +80,8 @@ class RslRlBridge:
         if runner is not self._runner:
             self.detach()
             self._runner, self._env_steps = runner, 0
-            self._rollouts, self._left_at = StorageRollouts(), None
-            self._undo.append(wrap_method(runner, "learn", self._learn))
+            self._rollouts, self._lengths_at_end = StorageRollouts(), None
+            self._installed.callback(wrap_method(runner, "learn", self._learn))
         return runner
 
     def detach(self) -> None:
@@ -88,7 +89,8 @@ class RslRlBridge:
         try:
             self.loop.close()
         finally:
-            self._unwrap(0)
+            self._in_learn.close()
+            self._installed.close()
             self._runner = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -98,7 +100,7 @@ class RslRlBridge:
             "env_steps": self._env_steps,
             "callbacks": self.loop.state_dict(),
             "episodes": self._rollouts.state_dict(),
-            "episode_lengths": self._left_at if self._runner is None else _episode_lengths(self._runner.env),
+            "episode_lengths": self._lengths_at_end if self._runner is None else _episode_lengths(self._runner.env),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -111,20 +113,15 @@ class RslRlBridge:
             RuntimeError: if a run is being recorded already.
         """
         self.loop.load_state_dict(state["callbacks"])
-        self._env_steps, self._left_at = state["env_steps"], state.get("episode_lengths")
+        self._env_steps, self._lengths_at_end = state["env_steps"], state.get("episode_lengths")
         self._rollouts = StorageRollouts()
         self._rollouts.load_state_dict(state.get("episodes", {}))
-
-    def _unwrap(self, keep: int) -> None:
-        while len(self._undo) > keep:
-            self._undo.pop()()
 
     def _learn(self, learn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self._begin()
         runner = self._runner
-        wrapped = len(self._undo)
-        self._undo.append(wrap_method(self._runner.alg, "process_env_step", self._process_env_step))
-        self._undo.append(wrap_method(self._runner.alg, "update", self._update))
+        self._in_learn.callback(wrap_method(runner.alg, "process_env_step", self._process_env_step))
+        self._in_learn.callback(wrap_method(runner.alg, "update", self._update))
         try:
             result = learn(*args, **kwargs)
         except BaseException as error:
@@ -132,8 +129,8 @@ class RslRlBridge:
             self.loop.fail(error)
             raise
         finally:
-            self._unwrap(wrapped)
-            self._left_at = _episode_lengths(runner.env)
+            self._in_learn.close()
+            self._lengths_at_end = _episode_lengths(runner.env)
         self.loop.close()
         return result
 
@@ -141,8 +138,8 @@ class RslRlBridge:
         runner, alg = self._runner, self._runner.alg
         steps = runner.cfg.get("num_steps_per_env", 0) * runner.env.num_envs * self.loop.world_size
         self._env_steps = max(self._env_steps, runner.current_learning_iteration * steps)
-        if self._left_at is None or self._left_at != _episode_lengths(runner.env):
-            self._rollouts.begin_episodes()  # those under way are not the ones that were
+        if self._lengths_at_end is None or self._lengths_at_end != _episode_lengths(runner.env):
+            self._rollouts.begin_episodes()  # the environments were reset or stepped meanwhile
         owners = [alg, *(getattr(alg, name, None) for name in _MODULES)]
         optimizers = [each for owner in owners if isinstance(each := getattr(owner, "optimizer", None), Optimizer)]
         self.loop.fit_start(_modules(alg), runner.cfg, optimizers=optimizers, env_steps=lambda: self._env_steps)

@@ -1,4 +1,4 @@
-"""What an rsl_rl runner collects, as ``Rollout``."""
+"""Rollouts of an rsl_rl runner."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -26,10 +26,10 @@ class StorageRollouts:
         self._rewards: list[Tensor] = []
         self._dones: list[Tensor] = []
         self._infos: dict[str, list[Tensor]] = defaultdict(list)
-        self._before: tuple[Floats, Floats] = (np.zeros(0), np.zeros(0))
+        self._loaded: tuple[Floats, Floats] = (np.zeros(0), np.zeros(0))
 
     def begin_episodes(self) -> None:
-        """The environments begin anew: their unfinished episodes are none."""
+        """Drop unfinished episodes: the environments begin anew."""
         self._counter = EpisodeCounter()
 
     def step(self, rewards: Tensor, dones: Tensor, extras: Mapping[str, Any]) -> None:
@@ -53,7 +53,7 @@ class StorageRollouts:
         infos = {name: torch.cat(values) for name, values in self._infos.items()}
         returns, lengths = self._finished(self._counter)
         self._rewards, self._dones, self._infos = [], [], defaultdict(list)
-        self._before = (np.zeros(0), np.zeros(0))
+        self._loaded = (np.zeros(0), np.zeros(0))
         episodes = Rollout(
             episode_returns=torch.from_numpy(returns),
             episode_lengths=torch.from_numpy(lengths),
@@ -72,14 +72,14 @@ class StorageRollouts:
         """Continue from a checkpoint, or from none."""
         if state:
             self._counter.load_state_dict(state)
-            self._before = (state["finished_returns"].numpy(), state["finished_lengths"].numpy())
+            self._loaded = (state["finished_returns"].numpy(), state["finished_lengths"].numpy())
 
     def _finished(self, counter: EpisodeCounter) -> tuple[Floats, Floats]:
         """Returns and lengths of the episodes since the last rollout, counted by this counter."""
         if not self._rewards:
-            return self._before
+            return self._loaded
         counted = counter.finished(Rollout(rewards=torch.stack(self._rewards), dones=torch.stack(self._dones)))
-        returns, lengths = (np.concatenate(pair) for pair in zip(self._before, counted, strict=True))
+        returns, lengths = (np.concatenate(pair) for pair in zip(self._loaded, counted, strict=True))
         return returns, lengths
 
 

@@ -1,4 +1,4 @@
-"""The callbacks in Stable-Baselines3."""
+"""``SB3Bridge``: the callbacks in Stable-Baselines3."""
 
 import inspect
 from collections.abc import Mapping
@@ -79,7 +79,7 @@ class SB3Bridge(BaseCallback):
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps beside the model: counters, intervals, open means, the finished episodes of a rollout
         that it cuts short; all so far is flushed."""
-        episodes = self._episodes if self._collector is None else self._collector.finished_episodes()
+        episodes = self._episodes if self._collector is None else self._collector.episodes.state()
         return {**self.loop.state_dict(), "episodes": episodes}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -105,8 +105,8 @@ class SB3Bridge(BaseCallback):
         model, previous = self.model, self._collector
         self._collector = collector_for(model, rollout_steps=self.rollout_steps)
         if previous is not None and self._last_obs is getattr(model, "_last_obs", None):  # not reset since
-            self._collector.continue_episodes(previous)
-        self._collector.load_episodes(self._episodes)
+            self._collector.episodes.continue_count(previous.episodes)
+        self._collector.episodes.load(self._episodes)
         self._episodes = []
         self._logger = model.logger
         self._updates = self._logger.name_to_value.get("train/n_updates")
@@ -172,7 +172,7 @@ class _LoggerTap(KVWriter):
         self._loop = loop
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
-        """Log a dump."""
+        """Log what the algorithm's logger dumps."""
         recorder = Recorder.of(self._loop)
         with recorder.guard("SB3Bridge"):
             fresh = unlogged_scalars(key_values)
@@ -197,10 +197,10 @@ def _settings(model: Any) -> dict[str, Any]:
     hidden = {"self", "env", "policy", "tensorboard_log", "verbose", "_init_setup_model"}
     made_with = {name: getattr(model, name) for name in names if name not in hidden and hasattr(model, name)}
     env = getattr(model.get_env(), "envs", [None])[0]  # of environments in this process
-    known = {
+    settings = {
         "algorithm": type(model).__name__,
         "env_id": getattr(getattr(env, "spec", None), "id", None),
         "num_envs": model.n_envs,
         "total_timesteps": model._total_timesteps,  # those before included, where learn counts on
     }
-    return {**known, **made_with}
+    return {**settings, **made_with}

@@ -48,12 +48,12 @@ class FinishedEpisodes:
         return episode_fields(episodes)
 
     def continue_count(self, previous: "FinishedEpisodes") -> None:
-        """Continue to count where another has left off; ``Monitor`` does so itself."""
+        """Continue the unfinished episodes of an earlier ``learn``; ``Monitor`` does so itself."""
         if self._counter is not None and previous._counter is not None:
             self._counter = previous._counter
 
     def load(self, episodes: Iterable[Mapping[str, float]]) -> None:
-        """Begin with a checkpoint's."""
+        """Begin with the episodes of a rollout that a checkpoint cut short."""
         self._reported = [dict(episode) for episode in episodes]
 
     def state(self) -> list[dict[str, float]]:
@@ -97,9 +97,9 @@ def episode_fields(episodes: list[dict[str, Any]]) -> dict[str, Any]:
     """
     names = dict.fromkeys(name for episode in episodes for name in episode)
     columns = {name: _column([episode.get(name) for episode in episodes]) for name in names}
-    known = {name: column for name, column in columns.items() if column is not None}
+    filled = {name: column for name, column in columns.items() if column is not None}
     none = torch.zeros(0, dtype=torch.float64)
-    return {"episode_returns": known.pop("r", none), "episode_lengths": known.pop("l", none), "infos": known}
+    return {"episode_returns": filled.pop("r", none), "episode_lengths": filled.pop("l", none), "infos": filled}
 
 
 def _column(values: list[Any]) -> Tensor | None:

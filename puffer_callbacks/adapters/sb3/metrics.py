@@ -1,4 +1,4 @@
-"""What a Stable-Baselines3 algorithm logs, under the names that all algorithms share."""
+"""The log of a Stable-Baselines3 algorithm, under the names that all algorithms share."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,8 +22,8 @@ def unlogged_scalars(logged: Mapping[str, Any]) -> dict[str, Scalar]:
         {'rollout/ep_rew_mean': 9.5, 'mine': 2.0}
     """
     scalars = {tag: as_scalar(value) for tag, value in logged.items()}
-    known = ("train/", "time/", "rollout/success_rate")
-    return {tag: value for tag, value in scalars.items() if value is not None and not tag.startswith(known)}
+    logged_anyway = ("train/", "time/", "rollout/success_rate")
+    return {tag: value for tag, value in scalars.items() if value is not None and not tag.startswith(logged_anyway)}
 
 
 def train_metrics(logged: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -1,18 +1,15 @@
-"""What a Stable-Baselines3 algorithm collects, as ``Rollout``."""
+"""Rollouts of a Stable-Baselines3 algorithm."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.adapters.sb3.episodes import FinishedEpisodes, episode_fields, monitored_episode
+from puffer_callbacks.adapters.sb3.episodes import Array, FinishedEpisodes, episode_fields, monitored_episode
 from puffer_callbacks.rollout import Rollout
-
-Array = NDArray[Any]
 
 
 class RolloutCollector(ABC):
@@ -24,23 +21,12 @@ class RolloutCollector(ABC):
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._episodes = FinishedEpisodes(model.get_env())
+        self.episodes = FinishedEpisodes(model.get_env())
+        """Those that no rollout has had yet."""
 
     def step(self, infos: Any, rewards: Array, dones: Array) -> None:
         """Add a step of all N environments."""
-        self._episodes.step(infos, rewards, dones)
-
-    def load_episodes(self, episodes: Iterable[Mapping[str, float]]) -> None:
-        """Begin with the episodes that finished before a checkpoint, in the rollout that it cut short."""
-        self._episodes.load(episodes)
-
-    def continue_episodes(self, previous: "RolloutCollector") -> None:
-        """Go on with the unfinished episodes of an earlier ``learn``, after which no environment was reset."""
-        self._episodes.continue_count(previous._episodes)
-
-    def finished_episodes(self) -> list[dict[str, float]]:
-        """The episodes that no rollout has had yet, for a checkpoint."""
-        return self._episodes.state()
+        self.episodes.step(infos, rewards, dones)
 
     @abstractmethod
     def rollout(self, *, last: bool = False) -> Rollout | None:
@@ -54,7 +40,7 @@ class RolloutCollector(ABC):
         return {
             "env_steps": self._model.num_timesteps,
             "action_space": self._model.action_space,
-            **self._episodes.pop_fields(),
+            **self.episodes.pop_fields(),
         }
 
 
@@ -73,7 +59,7 @@ def collector_for(model: Any, *, rollout_steps: int) -> RolloutCollector:
 
 
 class _OnPolicy(RolloutCollector):
-    """Its rollout buffer is what it learns from next."""
+    """Of an algorithm with a rollout buffer: its contents."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -106,7 +92,7 @@ class _OnPolicy(RolloutCollector):
 
 
 class _OffPolicy(RolloutCollector):
-    """What it has stored in its replay buffer, a ring of [size, N, …], since the last rollout."""
+    """Of an algorithm with a replay buffer, a ring of [size, N, …]: what was stored since the last rollout."""
 
     def __init__(self, model: Any, rollout_steps: int) -> None:
         super().__init__(model)
@@ -120,7 +106,7 @@ class _OffPolicy(RolloutCollector):
 
     def rollout(self, *, last: bool = False) -> Rollout | None:
         buffer, stored = self._model.replay_buffer, self._stored
-        if (self._first + stored) % buffer.buffer_size != buffer.pos:  # learning ended at a step, before it was stored
+        if (self._first + stored) % buffer.buffer_size != buffer.pos:  # learn ended before the last step was stored
             stored -= 1
         if not last and stored * buffer.n_envs < self._rollout_steps:
             return None
@@ -141,7 +127,7 @@ class _OffPolicy(RolloutCollector):
 
 
 class _EpisodesOnly(RolloutCollector):
-    """It keeps no transitions, as ARS, and calls no step with them; its last episodes stand in a buffer."""
+    """Of an algorithm that keeps no transitions, as ARS: the new entries of its buffer of episodes."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

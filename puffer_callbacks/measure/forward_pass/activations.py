@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from puffer_callbacks.measure.forward_pass.call import forward, on_device
+from puffer_callbacks.measure.forward_pass.batches import on_device
+from puffer_callbacks.measure.forward_pass.call import forward
 from puffer_callbacks.measure.parameter_names import plain_name
 
 

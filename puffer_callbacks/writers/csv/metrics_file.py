@@ -1,4 +1,4 @@
-"""A CSV file that grows by rows and, cheaply, by columns."""
+"""``MetricsFile``: a CSV file that grows by rows and, cheaply, by columns."""
 
 import csv
 import os
@@ -67,7 +67,7 @@ class MetricsFile:
         logger._experiment = self
 
     def give_back(self) -> None:
-        """Give each logger its own writer back, which goes on after the rows of this file."""
+        """Give each logger its own writer back, which continues after the rows of this file."""
         self.reopen()
         while self._replaced:
             logger, own = self._replaced.pop()
@@ -145,8 +145,8 @@ class MetricsFile:
             raise
 
     def _add_columns(self, row: Mapping[str, Any]) -> None:
-        known = set(self._columns)
-        columns = [*self._columns, *(tag for tag in row if tag not in known)]
+        present = set(self._columns)
+        columns = [*self._columns, *(tag for tag in row if tag not in present)]
         if len(columns) > len(self._columns):
             rows = self._path.read_bytes().partition(b"\n")[2] if self._columns else b""
             self._replace_rows(to_lines([columns]) + rows)

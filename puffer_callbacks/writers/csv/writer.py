@@ -1,4 +1,4 @@
-"""CSV: one line for each row, pictures as files beside it."""
+"""``CSVWriter``: one line for each row, pictures as files beside it."""
 
 from collections.abc import Hashable, Mapping
 from pathlib import Path

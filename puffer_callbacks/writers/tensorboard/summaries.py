@@ -1,4 +1,4 @@
-"""Values as TensorBoard's summaries."""
+"""Pictures and texts as TensorBoard's summaries."""
 
 import re
 
@@ -7,15 +7,14 @@ from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
 
-from puffer_callbacks.values import Histogram, Image, Text, Video
+from puffer_callbacks.values import Image, Text, Video
 from puffer_callbacks.values.image_files import to_gif, to_png
-from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 
 _LINK = re.compile(r"\](?=\s*[(\[:])")
 """The bracket that turns bracketed text into a link, a picture or a reference."""
 
 
-def encode(tag: str, value: float | Histogram | Image | Video | Text) -> Summary.Value:
+def encode(tag: str, value: Image | Video | Text) -> Summary.Value:
     """One value as TensorBoard stores it; a video is an animated GIF, which the image tab plays.
 
     Args:
@@ -23,18 +22,14 @@ def encode(tag: str, value: float | Histogram | Image | Video | Text) -> Summary
         value: what to store.
 
     Example:
-        >>> encode("train/loss", 0.5).simple_value
-        0.5
+        >>> encode("run/ended_by", Text("KeyboardInterrupt")).tensor.string_val[0]
+        b'KeyboardInterrupt'
     """
-    if isinstance(value, Histogram):
-        return Summary.FromString(encode_histograms({tag: value})).value[0]
     if isinstance(value, Image):
         return Summary.Value(tag=tag, image=_image(value, to_png(value)))
     if isinstance(value, Video):
         return Summary.Value(tag=tag, image=_image(value, to_gif(value)))
-    if isinstance(value, Text):
-        return _text(tag, value)
-    return Summary.Value(tag=tag, simple_value=value)
+    return _text(tag, value)
 
 
 def _image(value: Image | Video, encoded: bytes) -> Summary.Image:

@@ -1,4 +1,4 @@
-"""TensorBoard: one event for each row."""
+"""``TensorBoardWriter``: one event for each row."""
 
 import os
 from collections.abc import Hashable, Mapping, Set
@@ -15,7 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
-from puffer_callbacks.writers.tensorboard.cut import cut_back, link
+from puffer_callbacks.writers.tensorboard.cut_back import cut_back, link
 from puffer_callbacks.writers.tensorboard.descriptions import with_descriptions
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
 from puffer_callbacks.writers.tensorboard.hparams import hparams_summaries
@@ -27,7 +27,7 @@ from puffer_callbacks.writers.tensorboard.summaries import encode
 _BEGUN: set[str] = set()
 """Folders in which a run of this process has begun: their rows are no earlier process's."""
 _WRITERS: "WeakSet[TensorBoardWriter]" = WeakSet()
-"""Those of this process."""
+"""The writers of this process."""
 
 
 class TensorBoardWriter(Writer):
@@ -39,8 +39,8 @@ class TensorBoardWriter(Writer):
 
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
-        self._known: set[str] = set()
-        """The tags that have a point."""
+        self._described: set[str] = set()
+        """The tags that have a point, and with it a description."""
         self._file_at_checkpoint, self._size = "", 0
         _WRITERS.add(self)
 
@@ -65,10 +65,10 @@ class TensorBoardWriter(Writer):
             else:
                 entries.append(encode(prefix + tag, value))
         encoded = summary.SerializeToString() + encode_histograms(histograms)
-        if new := values.keys() - self._known:
+        if new := values.keys() - self._described:
             encoded = self._with_first_points(encoded, new, axes)
         append(self._file.event_writer, event(self.step(axes), axes.wall_time, encoded))
-        self._known |= new
+        self._described |= new
 
     def flush(self) -> None:
         """Flush what TensorBoard's own thread has, and check that the event file is still there.
@@ -81,17 +81,17 @@ class TensorBoardWriter(Writer):
             raise FileNotFoundError(f"the event file in {self.logger.log_dir} was removed")
 
     def state_dict(self) -> dict[str, Any]:
-        """The event file and its size, in bytes: words and the user's own events are no rows."""
+        """The event file and its size, in bytes: texts and the user's own events are no rows."""
         path = _path_of(self._file)
         return {"file": os.path.basename(path), "size": os.stat(path).st_size} if os.path.isfile(path) else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore them, for ``resume``."""
+        """Restore the file and its size, for ``resume``."""
         self._file_at_checkpoint, self._size = state_dict.get("file", ""), state_dict.get("size", 0)
 
     def recover(self) -> bool:
         """Begin a new event file, as the thread that writes the old one may have died."""
-        self._known.clear()  # the old file may be gone
+        self._described.clear()  # the old file may be gone
         broken, self.logger._experiment = self.logger._experiment, None
         with suppress(Exception):
             broken.close()
@@ -101,7 +101,7 @@ class TensorBoardWriter(Writer):
         os.makedirs(self.logger.log_dir, exist_ok=True)
         with TemporaryFile(dir=self.logger.log_dir) as probe:  # a thread that cannot write prints a traceback and dies
             probe.write(bytes(4096))
-        self._be_last()
+        self._ensure_last_file()
         return is_gone
 
     def begin(self, first_step: int) -> None:
@@ -109,7 +109,7 @@ class TensorBoardWriter(Writer):
         folder = str(self.logger.log_dir)
         if folder not in _BEGUN and self._is_local and set(self._event_files()) - _open_files():
             self._start_session(first_step)
-        self._be_last()
+        self._ensure_last_file()
         _BEGUN.add(folder)
 
     def resume(self, last_step: int) -> None:
@@ -119,19 +119,19 @@ class TensorBoardWriter(Writer):
         self._file.flush()
         row_tag = self.tag("time/optimizer_steps")
         if file and self._is_local and cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag):
-            self._be_last()
+            self._ensure_last_file()
             append(self._file.event_writer, link(file, size))
         else:
             self._start_session(last_step + 1)
 
     def _start_session(self, step: int) -> None:
         """Have readers hide this step and later ones of earlier files; TensorBoard ignores the first start of a run."""
-        self._be_last()
+        self._ensure_last_file()
         start = Event(step=step, session_log=SessionLog(status=SessionLog.START)).SerializeToString()
         for _ in range(2):
             append(self._file.event_writer, start)
 
-    def _be_last(self) -> None:
+    def _ensure_last_file(self) -> None:
         """Begin another file where this one would be read before an earlier one.
 
         Readers take files in the order of their names: second, host, process, number, of which 10 comes before 9.

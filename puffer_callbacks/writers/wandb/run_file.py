@@ -39,7 +39,7 @@ class LoggedRow:
 
     Args:
         step: its point on the x axis.
-        tags: what it has; none where that is not known.
+        tags: what it has; none where they are not known.
     """
 
     step: int

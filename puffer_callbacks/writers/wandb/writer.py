@@ -1,4 +1,4 @@
-"""Weights & Biases: one history row for each row, the axes as columns."""
+"""``WandbWriter``: one history row for each row, the axes as columns."""
 
 import logging
 from collections.abc import Hashable, Mapping
@@ -16,7 +16,7 @@ from puffer_callbacks.writers.wandb.run_file import LoggedRow, last_logged_row, 
 
 _log = logging.getLogger("puffer_callbacks")
 _DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "WandbServiceConnectionError"}
-"""What the versions of W&B raise where their own process is gone."""
+"""What the versions of W&B raise where their own process has died."""
 _LEVELS = {"info": "INFO", "warning": "WARN", "critical": "ERROR"}
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
@@ -130,7 +130,7 @@ class WandbWriter(Writer):
         return {"episodes": [list(entry) for entry in self._logged.episodes.items()]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore them; those that this process has logged since stay, as their videos do."""
+        """Restore the episodes; those that this process has logged since stay, as their videos do."""
         self._logged.episodes = dict(state_dict.get("episodes", [])) | self._logged.episodes
 
     @property
@@ -157,8 +157,8 @@ class WandbWriter(Writer):
         """What W&B does not have yet; the configuration can be set again."""
         if self._found is None or step > self._found.step:
             return values
-        known = self._found.tags if step == self._found.step else {self.tag(tag) for tag in values}
-        return {tag: v for tag, v in values.items() if isinstance(v, Hyperparameters) or self.tag(tag) not in known}
+        logged = self._found.tags if step == self._found.step else {self.tag(tag) for tag in values}
+        return {tag: v for tag, v in values.items() if isinstance(v, Hyperparameters) or self.tag(tag) not in logged}
 
     def _with_axes(self, row: dict[str, Any], values: Mapping[str, Value], step: int) -> dict[str, Any]:
         """A row that completes an earlier one, with the axes that both have; any other as it is."""

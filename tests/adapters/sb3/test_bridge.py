@@ -283,11 +283,11 @@ def test_learning_goes_on_with_the_same_bridge(memory_logger):
     bridge.close()
     bridge.close()
     assert steps(memory_logger, "train/policy_loss") == [128, 256, 384, 512]
-    with warned() as said:
+    with warned() as reported:
         model.learn(256, callback=bridge)  # which begins its count anew
     assert steps(memory_logger, "train/policy_loss")[4:] == [128, 256]
-    assert len(said) == 1
-    assert "expected no rows after step 0" in said[0]
+    assert len(reported) == 1
+    assert "expected no rows after step 0" in reported[0]
 
 
 def test_a_saved_model_continues_with_the_state_of_its_bridge(memory_logger, tmp_path):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from puffer_callbacks.measure.forward_pass.call import first_samples, forward, on_device
+from puffer_callbacks.measure.forward_pass.batches import first_samples, on_device
+from puffer_callbacks.measure.forward_pass.call import forward
 
 
 class ReturnsArguments(nn.Module):

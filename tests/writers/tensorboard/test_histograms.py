@@ -8,7 +8,6 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
-from puffer_callbacks.writers.tensorboard.summaries import encode
 
 DATA = {
     "normal": torch.randn(5000),
@@ -37,7 +36,6 @@ def test_all_at_once_as_the_class_builds_them() -> None:
         expected = by_the_class(value.tag, histograms[value.tag])
         assert Summary.Value.FromString(value.SerializeToString()) == expected
         assert value.ByteSize() <= expected.ByteSize() + 5 * 9
-        assert encode(value.tag, histograms[value.tag]) == expected
 
 
 @given(st.lists(st.floats(), max_size=60))

@@ -1,13 +1,13 @@
-"""Each optimizer keeps its place in the run after a resume, in whichever order optimizers are met."""
+"""Each optimizer keeps its place in the run after a resume, in whichever order optimizers are added."""
 
 import pytest
 import torch
 from torch import nn
 
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.known_optimizers import KnownOptimizer, known_index
+from puffer_callbacks.recorder.registered_optimizers import RegisteredOptimizer, registered_index
 
-KNOWN = [KnownOptimizer("actor.weight", 3), KnownOptimizer("critic.weight", 5)]
+REGISTERED = [RegisteredOptimizer("actor.weight", 3), RegisteredOptimizer("critic.weight", 5)]
 MODULE = nn.ModuleDict({"actor": nn.Linear(2, 1), "critic": nn.Linear(2, 1)})
 
 
@@ -16,20 +16,20 @@ def optimizer(name, lr=0.1):
 
 
 @pytest.mark.parametrize(
-    "known, parameter, taken, index",
+    "registered, parameter, taken, index",
     [
-        (KNOWN, "critic.weight", set(), 1),
-        (KNOWN, "actor.weight", {1}, 0),
-        (KNOWN, "critic.bias", set(), 2),  # a new one, while those of the run may still come
-        (KNOWN, "critic.weight", {1}, 2),  # a second one of the same parameters
-        ([KNOWN[1], KNOWN[1]], "critic.weight", {0}, 1),
-        ([KnownOptimizer(None, 3)], "actor.weight", set(), 0),  # sharded before, or a checkpoint without names
-        ([KnownOptimizer("old.weight", 3)], "actor.weight", set(), 0),  # renamed
+        (REGISTERED, "critic.weight", set(), 1),
+        (REGISTERED, "actor.weight", {1}, 0),
+        (REGISTERED, "critic.bias", set(), 2),  # a new one, while those of the run may still come
+        (REGISTERED, "critic.weight", {1}, 2),  # a second one of the same parameters
+        ([REGISTERED[1], REGISTERED[1]], "critic.weight", {0}, 1),
+        ([RegisteredOptimizer(None, 3)], "actor.weight", set(), 0),  # sharded before, or a checkpoint without names
+        ([RegisteredOptimizer("old.weight", 3)], "actor.weight", set(), 0),  # renamed
         ([], "actor.weight", set(), 0),
     ],
 )
-def test_an_optimizer_is_known_by_its_first_parameter(known, parameter, taken, index):
-    assert known_index(known, parameter, MODULE, taken=taken) == index
+def test_an_optimizer_is_found_by_its_first_parameter(registered, parameter, taken, index):
+    assert registered_index(registered, parameter, MODULE, taken=taken) == index
 
 
 def resumed(state, *optimizers):
@@ -55,9 +55,9 @@ def test_steps_and_rates_follow_the_optimizers_in_another_order():
     again.unwatch()
 
 
-def test_an_optimizer_that_was_not_met_again_is_in_the_next_checkpoint_too():
+def test_an_optimizer_that_was_not_added_again_is_in_the_next_checkpoint_too():
     state = {"optimizer_steps": 5, "env_steps": None, "each_optimizer": [3, 5]}
-    state["parameters"] = [known.parameter for known in KNOWN]
+    state["parameters"] = [each.parameter for each in REGISTERED]
     counters = resumed(state, optimizer("critic"))
     assert {name: counters.state_dict()[name] for name in state} == state
     counters.add(optimizer("actor"))

@@ -2,7 +2,7 @@ import pytest
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from puffer_callbacks.writers.tensorboard.cut import cut_back, link
+from puffer_callbacks.writers.tensorboard.cut_back import cut_back, link
 from puffer_callbacks.writers.tensorboard.records import frame
 
 TAG = "time/optimizer_steps"

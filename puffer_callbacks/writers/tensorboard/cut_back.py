@@ -1,8 +1,8 @@
-"""Event files of a run, cut back to the checkpoint from which it goes on.
+"""Event files of a run, cut back to the checkpoint that it resumes from.
 
-TensorBoard itself would hide less: its data server knows no starts of sessions, and drops of each tag only what the run
-writes again; its other reader drops later steps of the user's own axes too. Files are cut that are known to be the
-run's: the one that the checkpoint names, and those that say that they continue it.
+TensorBoard itself would hide less: its data server ignores starts of sessions, and drops of each tag only what the run
+writes again; its other reader drops later steps of the user's own axes too. Only the run's own files are cut: the one
+that the checkpoint names, and those that have a link to it.
 """
 
 import os
@@ -31,14 +31,14 @@ def link(file: str, size: int) -> bytes:
 
 
 def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str) -> bool:
-    """Remove what was written after a checkpoint, words and the user's own events included.
+    """Remove what was written after a checkpoint, texts and the user's own events included.
 
     Args:
         folder: of the event files.
         file: the name of the checkpoint's; where it is not there, nothing is removed.
         size: what it had then, in bytes.
         last_step: of a session that continues an earlier part of the file, rows up to this step stay.
-        row_tag: the tag by which rows are known.
+        row_tag: the tag that every row has.
 
     Returns:
         Whether the file was there.

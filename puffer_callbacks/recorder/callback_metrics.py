@@ -1,4 +1,4 @@
-"""What callbacks log, where Lightning's own callbacks look for it: ``callback_metrics`` and the progress bar."""
+"""``publish``: what callbacks log, in Lightning's ``callback_metrics`` and the progress bar."""
 
 import math
 from collections.abc import Mapping

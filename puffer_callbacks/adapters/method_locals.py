@@ -1,4 +1,4 @@
-"""What a library's running method holds in variables of its own."""
+"""The local variables of a library's running method."""
 
 import sys
 from collections.abc import Callable, Mapping

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puffer_callbacks.measure.episode_statistics import info_statistics, info_sums
-from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, pool
+from puffer_callbacks.measure.rollout_statistics import RolloutStatistics, info_statistics, info_sums, pool
+from puffer_callbacks.rollout import Rollout
 from tests.support.models import random_rollout
 
 QUANTILES = {"min": 0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1}
@@ -37,6 +37,24 @@ def test_explained_variance_of_parts_is_that_of_the_whole(parts, mean, scale):
     values = torch.cat([rollout.values for rollout in rollouts]).numpy()
     expected = 1 - np.var(returns - values) / np.var(returns)
     assert computed(*rollouts)["diagnostics/explained_variance"] == pytest.approx(expected, rel=1e-6)
+
+
+def explained_variance(values, returns):
+    fields = {"values": values.view(-1, 1), "returns": returns.view(-1, 1)}
+    return computed(Rollout(**fields)).get("diagnostics/explained_variance")
+
+
+def test_explained_variance_of_a_perfect_and_a_constant_critic_and_of_constant_returns():
+    returns = torch.tensor([1.0, 2.0, 3.0])
+    assert explained_variance(returns, returns) == 1.0
+    assert explained_variance(torch.full((3,), 7.0), returns) == 0.0
+    assert explained_variance(-returns, returns) == pytest.approx(-3.0)
+    assert explained_variance(returns, torch.ones(3)) is None
+
+
+def test_explained_variance_is_exact_with_a_large_mean():
+    returns = torch.tensor([1e6, 1e6 + 1, 1e6 + 2])
+    assert explained_variance(returns + 0.5, returns) == pytest.approx(1.0)
 
 
 def test_without_a_finished_episode_there_are_no_statistics():

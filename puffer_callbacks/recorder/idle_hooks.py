@@ -5,8 +5,6 @@ hooks of eight callbacks are a tenth of a small training step, so the recorder h
 that the trainer itself calls, and shows them again at the end. This is the only place that replaces methods.
 """
 
-from collections.abc import Iterable
-
 from lightning.pytorch import Callback
 
 PER_BATCH_HOOKS = (
@@ -19,14 +17,9 @@ PER_BATCH_HOOKS = (
 )
 
 
-def hide_idle_hooks(callback: object, hooks: Iterable[str] = PER_BATCH_HOOKS) -> None:
-    """Hide the hooks that the callback's class inherits unchanged from Lightning's ``Callback``.
-
-    Args:
-        callback: the callback; its class stays as it is.
-        hooks: the hooks' names.
-    """
-    for hook in hooks:
+def hide_idle_hooks(callback: object) -> None:
+    """Hide the hooks that the callback's class, which stays as it is, inherits unchanged from Lightning's."""
+    for hook in PER_BATCH_HOOKS:
         if getattr(type(callback), hook, None) is getattr(Callback, hook):
             vars(callback).setdefault(hook, None)
 

@@ -1,4 +1,4 @@
-"""Which optimizer is which after a resume."""
+"""The optimizers of a run, each found again after a resume."""
 
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -7,8 +7,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 
-class KnownOptimizer(NamedTuple):
-    """What a run knows of an optimizer that it may meet again."""
+class RegisteredOptimizer(NamedTuple):
+    """What identifies an optimizer after a resume, and its steps."""
 
     parameter: str | None
     """The module's first parameter that it holds; ``None`` where it holds none, as with sharded ones."""
@@ -31,21 +31,23 @@ def first_parameter(optimizer: Optimizer, module: Any) -> str | None:
     return next((name for name, each in module.named_parameters() if id(each) in held), None)
 
 
-def known_index(known: Sequence[KnownOptimizer], parameter: str | None, module: Any, *, taken: Collection[int]) -> int:
-    """The index of the optimizer that begins with this parameter, or the next one where the run does not know it.
+def registered_index(
+    registered: Sequence[RegisteredOptimizer], parameter: str | None, module: Any, *, taken: Collection[int]
+) -> int:
+    """The index of the optimizer that begins with this parameter, or the next one where there is none.
 
-    Several that begin with one parameter come in the order in which they are met; an optimizer whose parameters have
-    other names now, or had none, is the first of those whose parameters are gone.
+    Several that begin with one parameter are distinguished by the order in which they are added; an optimizer whose
+    parameters have other names now, or had none, is the first of those whose parameters are gone.
 
     Args:
-        known: those of the run.
+        registered: those of the run.
         parameter: the first parameter of the optimizer.
         module: the module in training.
-        taken: the indices of those that were met already.
+        taken: the indices of those that were added already.
     """
-    free = [at for at in range(len(known)) if at not in taken]
-    same = [at for at in free if known[at].parameter == parameter]
+    free = [at for at in range(len(registered)) if at not in taken]
+    same = [at for at in free if registered[at].parameter == parameter]
     if same or not free:
-        return same[0] if same else len(known)
+        return same[0] if same else len(registered)
     names = {name for name, _ in module.named_parameters()} if isinstance(module, nn.Module) else set()
-    return next((at for at in free if known[at].parameter not in names), len(known))
+    return next((at for at in free if registered[at].parameter not in names), len(registered))

@@ -1,4 +1,4 @@
-"""Clips that are not torch's: gradients that changed between the backward pass and the optimizer's step."""
+"""``BackwardNorms``: finds clips that are not torch's, by gradients that changed after the backward pass."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -53,7 +53,7 @@ class BackwardNorms:
             self._handles = [p.register_post_accumulate_grad_hook(hook) for p in leaves]  # type: ignore[no-untyped-call]
 
     def release(self) -> None:
-        """Leave the parameters alone."""
+        """Remove the hooks, and forget the norms."""
         while self._handles:
             self._handles.pop().remove()
         self._norms, self._reached = {}, []

@@ -1,4 +1,4 @@
-"""What a loop without rollouts of its own collects: finished episodes and replay batches, as ``Rollout``."""
+"""Rollouts for a loop that has none of its own: of finished episodes, and of a replay batch."""
 
 from collections.abc import Mapping
 from typing import Any
