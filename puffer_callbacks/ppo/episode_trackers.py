@@ -42,10 +42,11 @@ class EpisodeTracker:
         """
         returns: list[float] = []
         lengths: list[int] = []
-        for reward, done, any_done in zip(rewards, dones, dones.any(1).tolist(), strict=True):
+        any_done: Array = dones.any(1)
+        for reward, done, is_end in zip(rewards, dones, any_done, strict=True):
             self._returns += reward
             self._lengths += 1
-            if any_done:
+            if is_end:
                 returns += self._returns[done].tolist()
                 lengths += self._lengths[done].tolist()
                 self._returns[done], self._lengths[done] = 0.0, 0
