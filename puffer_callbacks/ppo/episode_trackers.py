@@ -42,11 +42,10 @@ class EpisodeTracker:
         """
         returns: list[float] = []
         lengths: list[int] = []
-        any_done: Array = dones.any(1)
-        for reward, done, is_end in zip(rewards, dones, any_done, strict=True):
+        for reward, done in zip(rewards, dones, strict=True):
             self._returns += reward
             self._lengths += 1
-            if is_end:
+            if done.any():
                 returns += self._returns[done].tolist()
                 lengths += self._lengths[done].tolist()
                 self._returns[done], self._lengths[done] = 0.0, 0
