@@ -1,7 +1,29 @@
-"""``Every``: a schedule that fires on crossing a multiple, never on divisibility."""
+"""``Every``: a schedule that fires on crossing a multiple, never on divisibility; and what counts it may be given."""
 
 from operator import index
 from typing import SupportsIndex
+
+
+def check_counts(**counts: object) -> None:
+    """Check that each argument is an integer of at least 1.
+
+    Args:
+        **counts: name to value.
+
+    Raises:
+        TypeError: if one is not an integer.
+        ValueError: if one is below 1.
+
+    Example:
+        >>> check_counts(num_envs=4, num_samples="6")
+        Traceback (most recent call last):
+        TypeError: num_samples: expected an integer of at least 1, got '6' (str)
+    """
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+            raise TypeError(f"{name}: expected an integer of at least 1, got {value!r} ({type(value).__name__})")
+        if index(value) < 1:
+            raise ValueError(f"{name}: expected an integer of at least 1, got {value}")
 
 
 class Every:

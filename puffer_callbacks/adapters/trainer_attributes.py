@@ -1,6 +1,6 @@
 """``TrainerAttributes``: loggers, callbacks and processes, which do not change in a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ class TrainerAttributes:
         log_dir: a folder for TensorBoard's files, each run in a version of its own; beside the loggers.
 
     Raises:
-        TypeError: if a callback is none.
+        TypeError: if a logger or a callback is none.
     """
 
     accumulate_grad_batches = 1
@@ -35,6 +35,9 @@ class TrainerAttributes:
 
     def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
         self.loggers = _listed(loggers)
+        for logger in self.loggers:
+            if isinstance(logger, str | PathLike):
+                raise TypeError(f"loggers: expected Lightning loggers, got {logger!r}; a folder is log_dir={logger!r}")
         if log_dir is not None:
             self.loggers.append(TensorBoardLogger(Path(log_dir), name=""))
         if callbacks is None or isinstance(callbacks, Mapping):
@@ -68,7 +71,7 @@ class TrainerAttributes:
 def _listed(given: Any) -> list[Any]:
     if given is None or given is False:
         return []
-    return list(given) if isinstance(given, list | tuple) else [given]
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str) else [given]
 
 
 def _is_distributed() -> bool:

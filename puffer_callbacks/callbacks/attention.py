@@ -8,7 +8,7 @@ from puffer_callbacks.measure.attention.maps import AttentionMap, attention_maps
 from puffer_callbacks.measure.forward_pass.batches import first_samples, on_device
 from puffer_callbacks.pictures.attention import attention_image
 from puffer_callbacks.recorder.recorder import Recorder
-from puffer_callbacks.schedule import Every
+from puffer_callbacks.schedule import Every, check_counts
 from puffer_callbacks.values import Value
 from puffer_callbacks.values.shrink import shrink_to_bytes
 
@@ -45,9 +45,7 @@ class AttentionCallback(PufferCallback):
         num_samples: int = 8,
         max_bytes: int = 1_000_000,
     ) -> None:
-        for name, value in {"num_samples": num_samples, "max_bytes": max_bytes}.items():
-            if value < 1:
-                raise ValueError(f"AttentionCallback: expected {name} of at least 1, got {value}")
+        check_counts(num_samples=num_samples, max_bytes=max_bytes)
         self._every = Every(every_n_steps)
         self.every_n_steps = every_n_steps
         self.num_samples = num_samples

@@ -1,5 +1,6 @@
 """``default_callbacks``: what most people want, in one call."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Callback
@@ -15,7 +16,7 @@ from puffer_callbacks.callbacks.plasticity import PlasticityCallback
 from puffer_callbacks.callbacks.rollout import RolloutCallback
 from puffer_callbacks.callbacks.video import VideoCallback
 
-Choice = bool | int | dict[str, Any] | Callback
+Choice = bool | int | Mapping[str, Any] | Callback
 """Whether to have a callback, its interval, its arguments, or the callback itself."""
 
 
@@ -78,7 +79,7 @@ def _build(name: str, kind: type[Callback], interval: str, override: object) -> 
         return kind() if override else None
     if hasattr(override, "__index__") and interval:  # NumPy's integers are integers too
         return kind(**{interval: override})
-    if isinstance(override, dict):
+    if isinstance(override, Mapping):
         return kind(**override)
     if callable(getattr(override, "setup", None)):
         return override  # type: ignore[return-value]

@@ -44,7 +44,7 @@ class HyperparametersCallback(PufferCallback):
     """
 
     def __init__(self, redact: Iterable[str] = ()) -> None:
-        redact = (redact,) if isinstance(redact, str) else redact
+        redact = (redact,) if isinstance(redact, str) else redact or ()
         self._redact = Redactor([*SECRET_NAMES, *redact])
         self._settings: dict[str, Setting] = {}
         self._metrics: dict[str, float | None] = {}
@@ -102,6 +102,7 @@ class HyperparametersCallback(PufferCallback):
 
     def _read_settings(self, trainer: Any, pl_module: Any) -> None:
         settings = run_settings(trainer, pl_module)
+        settings.pop("_instantiator", None)  # a note of Lightning's command line to itself
         self._settings = {name: self._redact(name, value) for name, value in settings.items()}
 
     def _replace(self, owner: Any, name: str, value: Any) -> None:

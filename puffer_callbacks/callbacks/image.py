@@ -11,7 +11,7 @@ from puffer_callbacks.pictures.space_leaves import flatten_space
 from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.schedule import Every
+from puffer_callbacks.schedule import Every, check_counts
 from puffer_callbacks.values.shrink import shrink_to_bytes
 
 
@@ -31,7 +31,8 @@ class ImageCallback(PufferCallback):
         max_bytes: of one picture as a PNG file; a larger one is scaled down.
 
     Raises:
-        ValueError: if a number is below 1.
+        TypeError: if a number is not an integer.
+        ValueError: if one is below 1.
 
     Example:
         >>> ImageCallback(every_n_rollouts=5, names=["position", "velocity"]).every_n_rollouts
@@ -51,15 +52,13 @@ class ImageCallback(PufferCallback):
         names: Sequence[str] = (),
         max_bytes: int = 1_000_000,
     ) -> None:
-        for name, value in {"num_envs": num_envs, "num_samples": num_samples, "max_bytes": max_bytes}.items():
-            if value < 1:
-                raise ValueError(f"ImageCallback: expected {name} of at least 1, got {value}")
+        check_counts(num_envs=num_envs, num_samples=num_samples, max_bytes=max_bytes)
         self._every = Every(every_n_rollouts)
         self.every_n_rollouts = every_n_rollouts
         self.num_envs = num_envs
         self.num_samples = num_samples
         self.figures = figures
-        self.names = tuple(names)
+        self.names = (names,) if isinstance(names, str) else tuple(names or ())
         self.max_bytes = max_bytes
 
     @guarded

@@ -13,7 +13,7 @@ from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.schedule import Every
+from puffer_callbacks.schedule import Every, check_counts
 
 
 class PlasticityCallback(PufferCallback):
@@ -44,8 +44,7 @@ class PlasticityCallback(PufferCallback):
     expensive = True
 
     def __init__(self, every_n_steps: int = 1000, *, num_samples: int = 512) -> None:
-        if num_samples < 1:
-            raise ValueError(f"PlasticityCallback: expected num_samples of at least 1, got {num_samples}")
+        check_counts(num_samples=num_samples)
         self._every = Every(every_n_steps)
         self.every_n_steps, self.num_samples = every_n_steps, num_samples
         self.reset(None)

@@ -13,7 +13,7 @@ from puffer_callbacks.evaluation.record_episode import record_episode
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.schedule import Every
+from puffer_callbacks.schedule import Every, check_counts
 from puffer_callbacks.values import Video
 from puffer_callbacks.values.shrink import shrink_to_bytes
 
@@ -56,9 +56,7 @@ class VideoCallback(PufferCallback):
         max_steps: int = 500,
         max_bytes: int = 2_000_000,
     ) -> None:
-        for name, value in {"max_steps": max_steps, "max_bytes": max_bytes}.items():
-            if value < 1:
-                raise ValueError(f"VideoCallback: expected {name} of at least 1, got {value}")
+        check_counts(max_steps=max_steps, max_bytes=max_bytes)
         self._every = Every(every_n_rollouts)
         self.every_n_rollouts = every_n_rollouts
         self.env_id = env_id

@@ -45,7 +45,9 @@ def _add_run_options(parser: CommandParser, defaults: Defaults) -> None:
     run.add_argument("--wandb", **_FLAG, type=flag, default=False, help="log to Weights & Biases, offline without key")
     run.add_argument("--wandb-project", metavar="NAME", default="puffer_callbacks", help="(default: %(default)s)")
     run.add_argument("--checkpoint", metavar="FILE", help="continue from this checkpoint, with its hyperparameters")
-    run.add_argument("--config", metavar="FILE", help="YAML file with any of these options, such as hparams.yaml")
+    run.add_argument(
+        "--config", metavar="FILE", help="YAML file with any of these options, as hparams.yaml; later ones win"
+    )
     run.add_argument("--print_config", "--print-config", action="store_true", help="print the options as YAML and exit")
 
 

@@ -10,17 +10,19 @@ import yaml
 from puffer_callbacks.cli.defaults import Defaults
 from puffer_callbacks.cli.parser import CommandParser, UsageError, option, shown
 
+_RUN_OPTIONS = ("env", "log_dir", "run_name", "wandb", "wandb_project", "checkpoint")
+
 
 def with_config(arguments: Sequence[str]) -> list[str]:
-    """The arguments with those of ``--config FILE`` before them, so that what was typed comes last and wins.
+    """The arguments with those of each ``--config FILE`` before them: later files win, and what was typed wins.
 
     Raises:
         UsageError: if the file cannot be read.
     """
     parser = CommandParser(add_help=False)
-    parser.add_argument("--config")
-    path = parser.parse_known_args(arguments)[0].config
-    return list(arguments) if path is None else [*options_of(path), *arguments]
+    parser.add_argument("--config", action="append", default=[])
+    paths = parser.parse_known_args(arguments)[0].config
+    return [*(option for path in paths for option in options_of(path)), *arguments]
 
 
 def options_of(path: str) -> list[str]:
@@ -46,7 +48,9 @@ def options_of(path: str) -> list[str]:
 
 def _typed(name: str, value: Any) -> list[str]:
     """An option and its value; none for an option of the run that is left out, ``log_dir: null``."""
-    if value is None and name in ("log_dir", "run_name", "checkpoint"):
+    if name in ("config", "print_config"):
+        raise UsageError(f"--config: expected options of a run in the file, got {name}; leave it out, or type it")
+    if value is None and name in _RUN_OPTIONS:
         return []
     return [f"{option(name)}={shown(value)}"]
 

@@ -12,7 +12,7 @@ def braille_curve(values: Sequence[float], *, width: int = 50, height: int = 4) 
     """The lines of a small chart, its largest and smallest value on the left.
 
     Args:
-        values: at equal distances; at least one.
+        values: at equal distances; at least one. Where one is NaN or infinite, the curve has a gap.
         width: characters of the curve; each is 2 dots wide.
         height: lines; each is 4 dots high.
 
@@ -21,12 +21,14 @@ def braille_curve(values: Sequence[float], *, width: int = 50, height: int = 4) 
         ['3.0 ┤⡠⠊']
     """
     points = np.interp(np.linspace(0, len(values) - 1, 2 * width), range(len(values)), _means(values, 2 * width))
-    low, high = points.min(), points.max()
+    columns = np.flatnonzero(np.isfinite(points))
+    points = points[columns]
+    low, high = (points.min(), points.max()) if len(points) else (np.nan, np.nan)
     rows = np.round((high - points) / ((high - low) or 1.0) * (4 * height - 1)).astype(int)
     if low == high:
         rows[:] = 4 * height - 1
     dots = np.zeros((4 * height, 2 * width), bool)
-    dots[rows, np.arange(2 * width)] = True
+    dots[rows, columns] = True
     cells = dots.reshape(height, 4, width, 2).transpose(0, 2, 1, 3)
     lines = ["".join(chr(0x2800 + int((cell * _DOTS).sum())) for cell in line) for line in cells]
     labels = [f"{high:.1f}", *[""] * (height - 2), f"{low:.1f}"][:height]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,8 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UsageError: for bad input, before anything is written.
     """
+    if os.getcwd() not in sys.path:  # an installed command does not look for modules in this folder, Python does
+        sys.path.append(os.getcwd())
     arguments = with_config([hyphenated(argument) for argument in argv])
     defaults = defaults_for(arguments)
     options = train_parser(defaults).parse(arguments)

@@ -82,16 +82,24 @@ def _action(numbers: NDArray[Any], space: spaces.Space[Any]) -> Any:
     if isinstance(space, spaces.Discrete):
         if flat.size == space.n and not whole:
             return int(space.start) + int(flat.argmax())
-        return int(flat[0]) if flat.size == 1 and space.contains(np.int64(flat[0])) else None
+        is_choice = flat.size == 1 and _is_integral(flat) and space.contains(np.int64(flat[0]))
+        return int(flat[0]) if is_choice else None
     size = math.prod(space.shape or ())
     if isinstance(space, spaces.MultiDiscrete) and flat.size == space.nvec.sum() and not whole:
         parts = np.split(flat, space.nvec.ravel().cumsum()[:-1])
         flat = np.array([part.argmax() for part in parts]) + space.start.ravel()
+    elif isinstance(space, spaces.MultiDiscrete) and not _is_integral(flat):
+        return None
     elif isinstance(space, spaces.MultiBinary) and not whole:
         flat = flat > 0
     elif isinstance(space, spaces.Box) and flat.size in (size, 2 * size):
         flat = np.clip(flat[:size], space.low.ravel(), space.high.ravel())
     return flat.reshape(space.shape).astype(space.dtype) if flat.size == size else None
+
+
+def _is_integral(numbers: NDArray[Any]) -> bool:
+    """Whether all are integers: a critic's value such as 0.3 is no choice."""
+    return bool((np.isfinite(numbers) & (numbers == np.round(numbers))).all())
 
 
 def _sizes(outputs: tuple[Any, ...] | list[Any]) -> list[int | None]:

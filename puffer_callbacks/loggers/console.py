@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from puffer_callbacks.loggers.lines import metric_lines
 from puffer_callbacks.loggers.table import metric_table, progress_title
-from puffer_callbacks.schedule import Every
+from puffer_callbacks.schedule import Every, check_counts
 from puffer_callbacks.values import Alert, Hyperparameters, Text, Value
 from puffer_callbacks.values.terminal import terminal_width
 
@@ -56,8 +56,8 @@ class ConsoleLogger(Logger):
         super().__init__()
         if style not in ("lines", "table"):
             raise ValueError(f"ConsoleLogger: expected the style 'lines' or 'table', got {style!r}")
-        if total_steps is not None and total_steps < 1:
-            raise ValueError(f"ConsoleLogger: expected total_steps of at least 1, got {total_steps}")
+        if total_steps is not None:
+            check_counts(total_steps=total_steps)
         self._prefix_text = prefix
         self._style = style
         self._total_steps = total_steps

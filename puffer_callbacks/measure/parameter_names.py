@@ -71,8 +71,8 @@ def merged_by_module(histograms: dict[str, Histogram]) -> dict[str, Histogram]:
     return {tag: reduce(add, group) for tag, group in by_module(histograms).items()}
 
 
-def _patterns(name: str, given: str | Iterable[str]) -> tuple[str, ...]:
-    patterns = (given,) if isinstance(given, str) else tuple(given)
+def _patterns(name: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
+    patterns = (given,) if isinstance(given, str) else tuple(given or ())
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise TypeError(f"{name}: expected patterns such as '*.weight', got {pattern!r}")

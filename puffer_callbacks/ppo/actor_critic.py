@@ -21,7 +21,8 @@ class ActorCritic(nn.Module):
     """Actor and critic, two separate perceptrons over the same observation.
 
     Args:
-        observation_space: ``Box`` of any shape (flattened) or ``Discrete`` (one-hot).
+        observation_space: ``Box`` of any shape (flattened; bytes from 0 to 255 are scaled to [0, 1]) or ``Discrete``
+            (one-hot).
         action_space: ``Discrete``, ``MultiDiscrete`` or ``Box`` (a normal distribution whose standard
             deviation is learned and does not depend on the observation).
         hidden_sizes: units of the hidden layers of each network.

@@ -14,6 +14,8 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from puffer_callbacks.faults import format_error
+
 Array = npt.NDArray[Any]
 
 
@@ -76,6 +78,8 @@ def make_envs(env_id: str, *, num_envs: int) -> VectorEnv[Any, Any, Any]:
     except (gymnasium.error.Error, ImportError) as error:
         remedy = f"; try `pip install {error.name}`" if isinstance(error, ModuleNotFoundError) else ""
         raise ValueError(f"env_id: cannot make {spec.id}: {' '.join(str(error).split())}{remedy}") from error
+    except (ValueError, TypeError, OSError) as error:  # of the environment itself, such as a missing file
+        raise ValueError(f"env_id: cannot make {spec.id}: {format_error(error)}") from error
 
 
 def action_clipper(space: spaces.Space[Any]) -> Callable[[Array], Array]:

@@ -40,15 +40,15 @@ class EpisodeTracker:
             rewards: [T, N].
             dones: [T, N].
         """
-        totals = self._returns + np.cumsum(rewards, 0, dtype=np.float64)
-        begun = np.zeros(self.num_envs)  # the total at which the current episode began
-        first = -self._lengths  # and its first step
-        returns, lengths = [], []
-        for t, n in zip(*np.nonzero(dones), strict=True):
-            returns.append(totals[t, n] - begun[n])
-            lengths.append(t + 1 - first[n])
-            begun[n], first[n] = totals[t, n], t + 1
-        self._returns, self._lengths = totals[-1] - begun, len(rewards) - first
+        returns: list[float] = []
+        lengths: list[int] = []
+        for reward, done in zip(rewards, dones, strict=True):
+            self._returns += reward
+            self._lengths += 1
+            if done.any():
+                returns += self._returns[done].tolist()
+                lengths += self._lengths[done].tolist()
+                self._returns[done], self._lengths[done] = 0.0, 0
         return np.array(returns, np.float64), np.array(lengths, np.int64)
 
 

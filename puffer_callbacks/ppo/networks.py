@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor, nn
@@ -55,7 +56,8 @@ def encoder(space: spaces.Space[Any], *, norm_obs: bool) -> "tuple[Flatten | One
     if isinstance(space, spaces.Discrete):
         return OneHot(int(space.n), start=int(space.start)), int(space.n)
     if isinstance(space, spaces.Box):
-        return Flatten(space.shape, norm_obs=norm_obs), math.prod(space.shape)
+        is_bytes = space.dtype == np.uint8 and bool((space.low == 0).all() and (space.high == 255).all())
+        return Flatten(space.shape, norm_obs=norm_obs, is_bytes=is_bytes), math.prod(space.shape)
     raise ValueError(f"PPO: expected a Box or Discrete observation space, got {space}; wrap the environment")
 
 
@@ -73,10 +75,17 @@ class OneHot(nn.Module):
 
 
 class Flatten(nn.Module):
-    """Observations [B, *shape] as float vectors [B, prod(shape)], normalized if ``norm_obs``."""
+    """Observations [B, *shape] as float vectors [B, prod(shape)], normalized if ``norm_obs``.
 
-    def __init__(self, shape: tuple[int, ...], *, norm_obs: bool) -> None:
+    Args:
+        shape: of one observation.
+        norm_obs: whether to normalize by running moments.
+        is_bytes: whether observations are from 0 to 255, as pixels are; they are scaled to [0, 1], unless normalized.
+    """
+
+    def __init__(self, shape: tuple[int, ...], *, norm_obs: bool, is_bytes: bool = False) -> None:
         super().__init__()
+        self._scale = 1 / 255 if is_bytes and not norm_obs else None
         self.moments = RunningMoments(shape) if norm_obs else None
         self._flat = len(shape) == 1
 
@@ -86,4 +95,6 @@ class Flatten(nn.Module):
             observations = observations.float()
         if self.moments is not None:
             observations = self.moments(observations)
+        if self._scale is not None:
+            observations = observations * self._scale
         return observations if self._flat else observations.reshape(len(observations), -1)

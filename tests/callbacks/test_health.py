@@ -116,7 +116,7 @@ def test_a_threshold_moves_the_verdict(quiet_trainer):
         ({"thresholds": {"kl_zero": 1.0}}, "thresholds: expected one of .*, got 'kl_zero'"),
         ({"stop_on": "info"}, "stop_on: expected 'warning', 'critical' or None, got 'info'"),
         ({"every_n_rollouts": 0}, "at least 1, got 0"),
-        ({"max_bytes": 0}, "max_bytes: expected at least 1, got 0"),
+        ({"max_bytes": 0}, "max_bytes: expected an integer of at least 1, got 0"),
     ],
 )
 def test_bad_options_are_one_clear_line(options, message):

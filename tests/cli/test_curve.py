@@ -40,3 +40,19 @@ def test_the_highest_value_is_where_it_was():
     values[100:140] = 1.0
     columns = np.flatnonzero(heights(braille_curve(values, width=50)) == 15)
     assert 49 <= columns[0] <= 52 and 67 <= columns[-1] <= 70
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_a_gap(odd):
+    values = np.concatenate([np.linspace(0.0, 3.0, 50), [odd] * 50, np.linspace(3.0, 6.0, 100)])
+    lines = braille_curve(values, width=50)
+    assert lines[0].startswith("6.0 ┤") and lines[-1].startswith("0.0 ┤")
+    chart = np.concatenate([dots(line.partition("┤")[2]) for line in lines])
+    assert chart[:, 28:48].sum() == 0
+    assert (chart[:, :24].sum(0) == 1).all() and (chart[:, 52:].sum(0) == 1).all()
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_curve_without_finite_values_is_empty(odd):
+    lines = braille_curve([odd] * 3)
+    assert len(lines) == 4 and not set("".join(lines)) - set(" nan┤\u2800")

@@ -1,12 +1,15 @@
 """``puffer-callbacks train``, as a person types it."""
 
+import math
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import gymnasium
 import pytest
 import torch
 import yaml
@@ -17,6 +20,7 @@ from puffer_callbacks.cli.run import histogram_interval
 from puffer_callbacks.cli.summary import _findings
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.writers.wandb.run_file import read_history
+from tests.ppo.environments import Counter, registered
 
 SHORT = ["--total-timesteps", "2048", "--num-envs", "4", "--num-steps", "64", "--batch-size", "64"]
 
@@ -188,6 +192,42 @@ def test_a_config_file_and_flags_over_it(tmp_path: Path) -> None:
     assert "num_envs: 4" in settings and "learning_rate: 0.001" in settings and "total_timesteps: 1024" in settings
 
 
+def test_of_several_config_files_the_later_one_wins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "base.yaml").write_text("env: Acrobot\nnum_envs: 2\ngamma: 0.9\nwandb: null\n")
+    (tmp_path / "more.yaml").write_text("env: null\ngamma: 0.8\nseed: 3\n")
+    assert main(["train", "--config", "base.yaml", "--config=more.yaml", "--seed", "4", "--print_config"]) == 0
+    options = yaml.safe_load(capsys.readouterr().out)
+    given = {"env": "Acrobot", "num_envs": 2, "gamma": 0.8, "seed": 4, "wandb": False}
+    assert {name: options[name] for name in given} == given
+
+
+def test_an_environment_in_this_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the installed command too, for which Python does not look here."""
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path not in ("", str(tmp_path))])
+    module = "import gymnasium\ngymnasium.register('Here-v0', 'tests.ppo.environments:Counter')\n"
+    (tmp_path / "envs_of_this_folder.py").write_text(module)
+    assert main(["train", "--env", "envs_of_this_folder:Here", "--print_config"]) == 0
+    del gymnasium.registry["Here-v0"]
+
+
+def test_a_reward_that_is_nan_costs_neither_the_summary_nor_other_episodes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class OneOddReward(Counter):
+        count = 0
+
+        def step(self, action: Any) -> Any:
+            observation, reward, *rest = super().step(action)
+            OneOddReward.count += 1
+            return observation, math.nan if OneOddReward.count == 1500 else reward, *rest
+
+    with registered("OneOddReward-v0", OneOddReward, max_episode_steps=4):
+        assert main(["train", "--env", "OneOddReward", "--log-dir", "runs", *SHORT]) == 0
+    assert "Training: complete at 2,048 env steps" in capsys.readouterr().out
+    returns = [event.value for event in events(tmp_path / "runs").Scalars("train/reward")]
+    assert [math.isnan(value) for value in returns].count(True) <= 1 and returns[-1] == 10.0
+
+
 def test_the_hyperparameters_that_a_run_saved_are_a_config_file(tmp_path: Path) -> None:
     sizes = ["--hidden-sizes", "16,8", "--target-kl", "0.5", "--max-grad-norm", "none"]
     assert main(["train", "--env", "Acrobot", "--log-dir", "one", *SHORT, *sizes]) == 0
@@ -213,6 +253,7 @@ def test_the_hyperparameters_that_a_run_saved_are_a_config_file(tmp_path: Path) 
         (["--run-name", "../x"], "--run-name: expected the name of a folder, without slashes, got '../x'"),
         (["--checkpoint", "none.ckpt"], "--checkpoint: expected a checkpoint that train saved, such as checkpoints/"),
         (["--config", "none.yaml"], "--config: expected a YAML file of options and values, got 'none.yaml' (No such"),
+        (["--config", "nested.yaml"], "--config: expected options of a run in the file, got config; leave it out"),
         (["--lerning-rate", "1"], "unknown option --lerning-rate; near: --learning-rate (see puffer-callbacks train"),
     ],
 )
@@ -220,11 +261,12 @@ def test_bad_input_is_one_clear_line(
     arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "nested.yaml").write_text("config: other.yaml\n")
     assert main(["train", "--log-dir", "runs", *arguments]) == 2
     shown = capsys.readouterr()
     assert shown.err.startswith(f"puffer-callbacks: error: {line}")
     assert shown.err.count("\n") == 1 and not shown.out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]  # nothing half-written
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "nested.yaml"]  # nothing half-written
 
 
 def test_wandb_that_is_not_installed_names_the_extra(
@@ -237,8 +279,6 @@ def test_wandb_that_is_not_installed_names_the_extra(
 
 
 def test_an_error_in_the_environment_keeps_its_traceback(tmp_path: Path) -> None:
-    from tests.ppo.environments import Counter, registered
-
     class Broken(Counter):
         def step(self, action):
             raise ValueError("the simulator is gone")

@@ -105,6 +105,9 @@ def test_nested_and_other_spaces():
     [
         (torch.zeros(1, 7), spaces.Discrete(3), r"float32 of shape \[1, 7\]"),
         (torch.tensor([9]), spaces.Discrete(3), r"int64 of shape \[1\]"),
+        (torch.tensor([[0.3]]), spaces.Discrete(3), r"float32 of shape \[1, 1\]"),  # a value, or one logit
+        (torch.tensor([torch.nan]), spaces.Discrete(3), r"float32 of shape \[1\]"),
+        (torch.tensor([[0.3, 1.0]]), spaces.MultiDiscrete([2, 2]), r"float32 of shape \[1, 2\]"),
         (torch.zeros(1, 5), BOX, r"float32 of shape \[1, 5\]"),
         (None, BOX, "NoneType"),
         ((), BOX, "tuple"),

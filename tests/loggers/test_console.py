@@ -221,5 +221,5 @@ def test_a_whole_run_as_tables_has_every_scalar(quiet_trainer, stream, memory_lo
 
 @pytest.mark.parametrize(("options", "given"), [({"style": "rows"}, "'rows'"), ({"total_steps": 0}, "got 0")])
 def test_an_invalid_option_raises(options, given):
-    with pytest.raises(ValueError, match=f"ConsoleLogger: expected .*{given}"):
+    with pytest.raises(ValueError, match=f"expected .*{given}"):
         ConsoleLogger(**options)

@@ -58,3 +58,18 @@ def test_observations_are_normalized_by_their_moments():
     encoded = policy.encode(data)
     torch.testing.assert_close(encoded.mean(0), torch.zeros(2), atol=1e-3, rtol=0)
     torch.testing.assert_close(encoded.std(0), torch.ones(2), atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("space", "norm_obs", "expected"),
+    [
+        (spaces.Box(0, 255, (2, 1), np.uint8), False, [0.0, 0.8]),  # bytes: between 0 and 1
+        (spaces.Box(0, 255, (2, 1), np.uint8), True, [0.0, 10.0]),  # by the moments, which begin at 0 and 1; clipped
+        (spaces.Box(0, 1, (2, 1), np.uint8), False, [0.0, 204.0]),  # a mask, for one
+        (spaces.Box(0, 255, (2, 1), np.float32), False, [0.0, 204.0]),
+    ],
+)
+def test_pixels_are_scaled(space, norm_obs, expected):
+    policy = ActorCritic(space, spaces.Discrete(2), norm_obs=norm_obs)
+    observation = torch.tensor([[[0], [204]]], dtype=torch.uint8)
+    torch.testing.assert_close(policy.encode(observation), torch.tensor([expected]))

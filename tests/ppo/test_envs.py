@@ -63,6 +63,22 @@ def test_a_missing_package_is_named_with_its_remedy():
             make_envs("Bowling", num_envs=2)
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("no rooms"), "ValueError: no rooms"),
+        (FileNotFoundError(2, "No such file", "maze.png"), "FileNotFoundError: [Errno 2] No such file: 'maze.png'"),
+    ],
+)
+def test_an_environment_that_cannot_be_made_is_named(error, line):
+    def refuses(**arguments):
+        raise error
+
+    with registered("Maze-v0", refuses), pytest.raises(ValueError) as caught:
+        make_envs("Maze", num_envs=2)
+    assert str(caught.value) == f"env_id: cannot make Maze-v0: {line}"
+
+
 @pytest.mark.parametrize("name", ["CartPole", "Pendulum", "Acrobot"])
 def test_episodes_start_anew_in_the_step_that_ends_them(name):
     envs = make_envs(name, num_envs=3)

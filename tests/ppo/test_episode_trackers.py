@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,17 @@ def test_returns_and_lengths_are_those_of_a_plain_loop(data):
             totals, lengths = totals * ~done, lengths * ~done
         got_returns, got_lengths = tracker.add(rewards, dones)
         assert list(zip(got_returns.tolist(), got_lengths.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf, 1e30])
+def test_an_odd_reward_is_in_its_own_episode_alone(odd):
+    tracker = EpisodeTracker(1)
+    dones = np.array([[False], [True], [False], [True]])
+    returns, lengths = tracker.add(np.array([[1.0], [odd], [2.0], [3.0]], np.float32), dones)
+    np.testing.assert_array_equal(returns, [1.0 + float(np.float32(odd)), 5.0])
+    returns, _ = tracker.add(np.array([[1.0], [1.0], [1.0], [odd]], np.float32), dones)
+    np.testing.assert_array_equal(returns, [2.0, 1.0 + float(np.float32(odd))])
+    assert lengths.tolist() == [2, 2]
 
 
 def test_no_episode_means_empty_not_missing():
