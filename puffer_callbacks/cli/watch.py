@@ -1,6 +1,9 @@
 """``puffer-callbacks watch``: follow a run that no callback can reach."""
 
+import argparse
+import math
 import signal
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -46,7 +49,10 @@ def main(argv: Sequence[str]) -> int:
     monitor = Monitor(_facts(follower.path))
     folder = _folder(options, follower.path)
     loggers = _loggers(options, folder)
-    run = WatchedRun(monitor, loggers, state_file=None if folder is None else folder / _STATE)
+    try:
+        run = WatchedRun(monitor, loggers, state_file=None if folder is None else folder / _STATE)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     print(f"Watching {follower.path}" + ("" if folder is None else f", written to {folder}"), flush=True)
     try:
         with _sigterm_as_interrupt(), suppress(KeyboardInterrupt):
@@ -70,9 +76,21 @@ def _parser() -> CommandParser:
     parser.add_argument("--log-dir", metavar="D", help="folder for TensorBoard's event files")
     parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases; offline without a key")
     parser.add_argument("--wandb-project", default="puffer_callbacks", help="W&B project")
-    parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks at the log")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end when nothing has come for so long")
+    parser.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two looks at the log"
+    )
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end when nothing has come for so long")
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"expected seconds, at least 0, got {text!r}")
+    return seconds
 
 
 def _follow(follower: RowFollower, run: WatchedRun, options: Namespace) -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 from stable_baselines3.common.logger import CSVOutputFormat
 
+from puffer_callbacks.cli import main
 from tests.cli.logs import puffer_rows, write_lines
 from tests.support.reading import tensorboard_scalars
 
@@ -133,3 +134,32 @@ def test_what_cannot_be_followed_is_2_and_one_line(tmp_path, name):
     status, out, err = watch(tmp_path / name)
     assert (status, out) == (2, "")
     assert err.startswith("puffer-callbacks: error: expected ") and err.count("\n") == 1
+
+
+def test_another_run_is_not_taken_for_the_one_that_was_watched_before(tmp_path):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=20))
+    assert watch(path, "--log-dir", tmp_path / "tb")[0] == 0
+    write_lines(path, puffer_rows(entropy_collapses=True))
+    status, _, err = watch(path, "--log-dir", tmp_path / "tb")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "watch.json, got another; give it a --log-dir of its own" in err
+    assert len(tensorboard_scalars(tmp_path / "tb")["loss/entropy"]) == 20
+
+
+def test_a_damaged_state_is_one_clear_line(tmp_path):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    (tmp_path / "tb").mkdir()
+    (tmp_path / "tb" / "watch.json").write_text('{"rows": 1')
+    status, _, err = watch(path, "--log-dir", tmp_path / "tb")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "got a damaged file; remove it to begin anew" in err
+
+
+@pytest.mark.parametrize("option", ["--interval", "--timeout"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])
+def test_bad_seconds_are_2_and_one_line(tmp_path, capsys, option, value):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    assert main(["watch", str(path), f"{option}={value}"]) == 2
+    assert capsys.readouterr().err == (
+        f"puffer-callbacks: error: {option}: expected seconds, at least 0, got {value!r}\n"
+    )
