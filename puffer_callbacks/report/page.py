@@ -106,9 +106,8 @@ def _summary(
 
 
 def _range(runs: Sequence[Run]) -> tuple[float, float]:
-    """The first and the last step of all series."""
-    ends = [(int(steps.min()), int(steps.max())) for run in runs for steps, _ in map(run.series, run.tags)]
-    first, last = min((first for first, _ in ends), default=0), max((last for _, last in ends), default=0)
+    """The first and the last step of all runs."""
+    first, last = min(run.first_step for run in runs), max(run.last_step for run in runs)
     return first, max(last, first + 1)
 
 
