@@ -113,7 +113,7 @@ def _range(runs: Sequence[Run]) -> tuple[float, float]:
 
 def _footer(runs: Sequence[Run]) -> str:
     paths = ", ".join(f"<code>{escape(str(run.path))}</code>" for run in runs[:20])
-    problems = "".join(f"<br>Not read: {escape(problem)}" for run in runs for problem in run.problems[:5])
+    problems = "".join(f"<br>Not read: {escape(problem)}" for run in runs for problem in run.contents.problems[:5])
     hint = "Drag over a curve to zoom, double-click to reset."
     return f"Read from {paths}. {hint}{problems}<br>Written by puffer_callbacks; charts by uPlot (MIT license)."
 

@@ -91,7 +91,8 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
         except (ValueError, OSError, ImportError) as error:
             _log.warning("%s was left out: %s", run.path, error)
     if not found:
-        raise ValueError(f"expected {_KNOWN} at {pattern}, got {len(runs)} runs that cannot be read")
+        given = f"{len(runs)} runs that cannot be read" if runs else "none"
+        raise ValueError(f"expected {_KNOWN} at {pattern}, got {given}")
     return found
 
 

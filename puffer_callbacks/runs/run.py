@@ -93,8 +93,13 @@ class Run:
     @property
     def problems(self) -> list[str]:
         """One line for each part of the files that could not be read, or that the run wrote again."""
+        return [*self.contents.problems, *self.left_out]
+
+    @property
+    def left_out(self) -> list[str]:
+        """One line for each place where the run began to write steps again: only what was written last is judged."""
         again = "the steps go back from {:,} to {:,}; what was written before of that step and beyond is left out"
-        return [*self.contents.problems, *(again.format(*steps) for steps in self.restarts)]
+        return [again.format(*steps) for steps in self.restarts]
 
     def series(self, tag: str) -> Series:
         """The points of a scalar tag, in the order in which they were written.
