@@ -1,5 +1,6 @@
 """``puffer-callbacks watch`` on logs that grow, in processes that are stopped and killed."""
 
+import fcntl
 import json
 import os
 import signal
@@ -163,3 +164,25 @@ def test_bad_seconds_are_2_and_one_line(tmp_path, capsys, option, value):
     assert capsys.readouterr().err == (
         f"puffer-callbacks: error: {option}: expected seconds, at least 0, got {value!r}\n"
     )
+
+
+def test_one_watch_at_a_time_writes_to_a_folder(tmp_path, capsys):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    (tmp_path / "tb").mkdir()
+    arguments = ["watch", str(path), "--log-dir", str(tmp_path / "tb"), "--timeout", "0", "--interval", "0"]
+    with (tmp_path / "tb" / "watch.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"puffer-callbacks: error: --log-dir: expected a folder that no other watch writes to, got {tmp_path / 'tb'}\n"
+    )
+    assert main(arguments) == main(arguments) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a folder that nobody can write")
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, capsys):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    assert main(["watch", str(path), "--log-dir", "/proc"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("puffer-callbacks: error: --log-dir: expected a folder that can be written, got /proc: ")
+    assert err.count("\n") == 1
