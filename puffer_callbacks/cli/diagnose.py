@@ -71,7 +71,8 @@ def _as_json(run: Run, diagnosis: Diagnosis) -> dict[str, Any]:
 
 def _as_text(run: Run, diagnosis: Diagnosis) -> Iterator[str]:
     yield f"{run.path}: {run.last_step:,} {run.x_axis.replace('_', ' ')}, logged by {run.source}"
-    yield from (f"  could not be read: {problem}" for problem in run.problems)
+    yield from (f"  could not be read: {problem}" for problem in run.contents.problems)
+    yield from (f"  {again}" for again in run.left_out)
     yield from (panel(finding, width=terminal_width()) for finding in diagnosis.findings)
     found = f"{len(diagnosis.findings)} found" if diagnosis.findings else "Nothing found"
     of_rules = f"by {len(diagnosis.judged)} of {len(diagnosis.judged) + len(diagnosis.not_judged)} rules"

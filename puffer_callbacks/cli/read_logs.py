@@ -14,7 +14,7 @@ def read_logs(logs: Iterable[str]) -> tuple[list[Run], list[str]]:
         logs: files, folders or patterns.
 
     Returns:
-        The runs; and one line for each place, or run, that cannot be read.
+        The runs, each once; and one line for each place, or run, that cannot be read.
 
     Example:
         >>> runs, (error,) = read_logs(["no/such/folder"])
@@ -25,16 +25,17 @@ def read_logs(logs: Iterable[str]) -> tuple[list[Run], list[str]]:
     errors: list[str] = []
     left_out = _Messages()
     logger = logging.getLogger("puffer_callbacks")
-    logger.addHandler(left_out)
+    logger.addHandler(left_out)  # Python prints by itself what no handler takes
     try:
         for log in logs:
             try:
-                runs += [read_run(log)] if Path(log).is_file() else read_runs(log)
-            except (ValueError, OSError) as error:
+                runs += [read_run(log)] if Path(log).expanduser().is_file() else read_runs(log)
+            except (ValueError, OSError, ImportError) as error:
                 errors.append(" ".join(str(error).split()))
     finally:
         logger.removeHandler(left_out)
-    return runs, [*left_out.messages, *errors]
+    distinct = {run.path.resolve(): run for run in reversed(runs)}
+    return list(distinct.values())[::-1], [*left_out.messages, *errors]
 
 
 class _Messages(logging.Handler):

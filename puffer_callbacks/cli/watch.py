@@ -1,10 +1,13 @@
 """``puffer-callbacks watch``: follow a run that no callback can reach."""
 
+import argparse
+import math
 import signal
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from puffer_callbacks.runs.diagnosis import facts_of_log
 from puffer_callbacks.runs.follow import RowFollower
 from puffer_callbacks.values.terminal import terminal_width
 
-_STATE = "watch.json"
+_STATE, _LOCK = "watch.json", "watch.lock"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,11 +48,15 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(str(error)) from error
     monitor = Monitor(_facts(follower.path))
     folder = _folder(options, follower.path)
+    lock = _locked(folder) if folder is not None else nullcontext()
     loggers = _loggers(options, folder)
-    run = WatchedRun(monitor, loggers, state_file=None if folder is None else folder / _STATE)
+    try:
+        run = WatchedRun(monitor, loggers, state_file=None if folder is None else folder / _STATE)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     print(f"Watching {follower.path}" + ("" if folder is None else f", written to {folder}"), flush=True)
     try:
-        with _sigterm_as_interrupt(), suppress(KeyboardInterrupt):
+        with lock, _sigterm_as_interrupt(), suppress(KeyboardInterrupt):
             _follow(follower, run, options)
     finally:
         run.close()
@@ -70,9 +77,21 @@ def _parser() -> CommandParser:
     parser.add_argument("--log-dir", metavar="D", help="folder for TensorBoard's event files")
     parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases; offline without a key")
     parser.add_argument("--wandb-project", default="puffer_callbacks", help="W&B project")
-    parser.add_argument("--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks at the log")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="end when nothing has come for so long")
+    parser.add_argument(
+        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two looks at the log"
+    )
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end when nothing has come for so long")
     return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"expected seconds, at least 0, got {text!r}")
+    return seconds
 
 
 def _follow(follower: RowFollower, run: WatchedRun, options: Namespace) -> None:
@@ -107,6 +126,28 @@ def _folder(options: Namespace, log: Path) -> Path | None:
     except OSError as error:
         raise UsageError(f"--log-dir: expected a folder that can be written, got {folder}: {error}") from error
     return folder
+
+
+def _locked(folder: Path) -> Any:
+    """A file that is locked while it is open: two that watch into one folder would write each row twice.
+
+    Raises:
+        UsageError: if another process holds it, or the folder cannot be written.
+    """
+    try:
+        file = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise UsageError(f"--log-dir: expected a folder that can be written, got {folder}: {error.strerror}") from error
+    try:
+        import fcntl  # noqa: PLC0415  # Unix alone has it
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UsageError(f"--log-dir: expected a folder that no other watch writes to, got {folder}") from None
+    except (ImportError, OSError):  # some network disks have no locks
+        pass
+    return file
 
 
 def _loggers(options: Namespace, folder: Path | None) -> list[Any]:

@@ -29,6 +29,9 @@ class WatchedRun:
         loggers: Lightning loggers to write to.
         state_file: where to keep the state; without one it begins anew each time.
 
+    Raises:
+        ValueError: if the state cannot be read.
+
     Example:
         >>> from puffer_callbacks import MemoryLogger
         >>> run = WatchedRun(Monitor(), [logger := MemoryLogger()])
@@ -44,11 +47,12 @@ class WatchedRun:
         self._writer.x_axis = "env_steps"
         self._names = _Names()
         self._rows, self._last_step, self._written = 0, 0, 0
-        state = json.loads(state_file.read_text("utf-8")) if state_file is not None and state_file.exists() else None
+        self._first: str | None = None
+        state = _read_state(state_file)
         if state is None:
             self._writer.begin(0)
         else:
-            self._written, self._last_step = state["rows"], state["last_step"]
+            self._written, self._last_step, self._first = state["rows"], state["last_step"], state.get("first")
             monitor.load_troubles(state["troubles"])
             self._writer.resume(self._last_step)
 
@@ -57,11 +61,16 @@ class WatchedRun:
 
         Returns:
             The troubles that begin or end with them.
+
+        Raises:
+            ValueError: if the state is that of another run, by its first row.
         """
         added = False
         for step, values in rows:
             added = True
             self._rows += 1
+            if self._rows == 1:
+                self._check_first(json.dumps([step, values]))
             self._monitor.log_values(self._names.translate(values), step)
             if self._rows > self._written:
                 self._write(values, step)
@@ -76,6 +85,11 @@ class WatchedRun:
         """Write what is left."""
         self._writer.close()
 
+    def _check_first(self, row: str) -> None:
+        if self._first not in (None, row):
+            raise ValueError(f"expected the run of {self._state_file}, got another; give it a --log-dir of its own")
+        self._first = row
+
     def _write(self, values: Mapping[str, Value], step: int) -> None:
         self._last_step = max(self._last_step, step)
         self._writer.write(values, Axes(step, step, time.time()))
@@ -86,10 +100,26 @@ class WatchedRun:
         if self._state_file is None:
             return
         self._written = max(self._written, self._rows)
-        state = {"rows": self._rows, "last_step": self._last_step, "troubles": self._monitor.troubles()}
+        state = {
+            "rows": self._rows,
+            "last_step": self._last_step,
+            "first": self._first,
+            "troubles": self._monitor.troubles(),
+        }
         unfinished = self._state_file.with_suffix(".unfinished")
         unfinished.write_text(json.dumps(state), "utf-8")
         unfinished.replace(self._state_file)
+
+
+def _read_state(path: Path | None) -> dict[str, Any] | None:
+    if path is None or not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        _ = state["rows"], state["last_step"], state["troubles"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"expected what watch wrote in {path}, got a damaged file; remove it to begin anew") from error
+    return state
 
 
 class _Names:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from puffer_callbacks.plots.diagnostics import steps_label
 from puffer_callbacks.plots.scores import Groups, curves, group_runs
 from puffer_callbacks.plots.statistics import as_scores, bootstrap_interval, interquartile_mean, mean
-from puffer_callbacks.plots.style import add_legend, colors, figure_of, label, new_axes
+from puffer_callbacks.plots.style import add_legend, colors, figure_of, label, legend_name, line_style, new_axes
 from puffer_callbacks.values.vocabulary import describe
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def learning_curves(
         raise ValueError(f"statistic: expected one of {list(STATISTICS)}, got {statistic!r}")
     reduce, statistic_name = STATISTICS[statistic]
     ax = new_axes(ax)
-    for name, color in colors(list(scores), ax).items():
+    for place, (name, color) in enumerate(colors(list(scores), ax).items()):
         array = as_scores(scores[name])
         x = np.asarray(steps[name] if isinstance(steps, Mapping) else steps)
         if array.shape[2:] != x.shape:
             raise ValueError(f"scores: expected [runs, tasks, {len(x)}] for {name!r}, got {array.shape}")
-        ax.plot(x, reduce(array), color=color, label=name)
+        ax.plot(x, reduce(array), color=color, linestyle=line_style(place), label=legend_name(name))
         if len(array) > 1:
             band = bootstrap_interval(reduce, array, confidence=confidence, repetitions=repetitions, seed=seed)
             ax.fill_between(x, *band, color=color, alpha=0.2, linewidth=0)

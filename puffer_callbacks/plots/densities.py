@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from puffer_callbacks.runs.order import in_order
 from puffer_callbacks.values import Histogram
 
 Point = tuple[int, Histogram]
@@ -52,6 +53,19 @@ def density(points: Sequence[Point], *, num_bins: int) -> Density:
         held, counts = _inner_edges(histogram)
         row[np.searchsorted(values, held)] = counts / max(histogram.count, 1)
     return Density(np.arange(len(values) + 1, dtype=np.float64) - 0.5, rows, values)
+
+
+def spread(points: Sequence[Point], most: int | None = None) -> list[Point]:
+    """The points by ascending step, without those that a restarted run wrote again.
+
+    Args:
+        points: step and histogram.
+        most: of more, so many at even distances, the first and the last among them.
+    """
+    ordered = [points[place] for place in in_order([step for step, _ in points])]
+    if most is None or len(ordered) <= most:
+        return ordered
+    return [ordered[place] for place in np.linspace(0, len(ordered) - 1, most).round().astype(int)]
 
 
 def common_edges(points: Sequence[Point], *, num_bins: int) -> NDArray[np.float64]:

@@ -6,8 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from puffer_callbacks.plots.scores import run_names, series
-from puffer_callbacks.plots.style import colors, figure_of, label, new_grid
+import numpy as np
+
+from puffer_callbacks.plots.scores import curve, run_names
+from puffer_callbacks.plots.style import (
+    add_figure_legend,
+    colors,
+    figure_of,
+    label,
+    legend_height,
+    legend_name,
+    line_style,
+    new_grid,
+)
 from puffer_callbacks.values.vocabulary import describe
 
 if TYPE_CHECKING:
@@ -53,25 +64,25 @@ def diagnostics(runs: Run | Sequence[Run], *, tags: Sequence[str] = PANELS, colu
         raise ValueError(f"tags: expected one that a run has, got {list(tags)}")
     columns = min(columns, len(shown))
     rows = math.ceil(len(shown) / columns)
-    panels = new_grid(rows, columns, size=(3.4 * columns, 2.4 * rows))
+    panels = new_grid(rows, columns, size=(3.4 * columns, 2.4 * rows + legend_height(len(given), columns)))
     for ax, tag in zip(panels, shown, strict=False):
         draw_panel(ax, given, tag)
     for ax in panels[len(shown) :]:
         ax.set_visible(False)
     if len(given) > 1:
-        names = panels[0].get_legend_handles_labels()
-        figure_of(panels[0]).legend(*names, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+        add_figure_legend(panels, columns)
     return figure_of(panels[0])
 
 
 def draw_panel(ax: Axes, runs: Sequence[Run], tag: str) -> None:
     """Draw one tag of the runs that have it; a line of the same color is the same run."""
     palette = list(colors([str(place) for place in range(len(runs))], ax).values())
-    for run, name, color in zip(runs, run_names(runs), palette, strict=True):
+    for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
         if _has(run, tag):
-            steps, values = series(run, tag)
-            marker = "o" if len(steps) == 1 else ""
-            ax.plot(steps, values, color=color, marker=marker, linewidth=1.2, label=name)
+            steps, values = curve(run, tag)
+            marker = "o" if np.isfinite(values).sum() == 1 else ""
+            (line,) = ax.plot(steps, values, color=palette[place], marker=marker, linewidth=1.2)
+            line.set(linestyle=line_style(place), label=legend_name(name))
     description = describe(tag)
     label(ax, title=tag, x=steps_label(runs), y=description.unit if description else "", steps=True)
 
@@ -85,7 +96,7 @@ def steps_label(runs: Sequence[Run]) -> str:
 
 def _has(run: Run, tag: str) -> bool:
     try:
-        series(run, tag)
+        curve(run, tag)
     except ValueError:
         return False
     return True

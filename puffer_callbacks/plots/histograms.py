@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.plots.densities import Point, density
-from puffer_callbacks.plots.style import PALETTE, add_colorbar, add_legend, figure_of, label, new_axes, short_number
+from puffer_callbacks.plots.densities import Point, density, spread
+from puffer_callbacks.plots.style import (
+    PALETTE,
+    add_colorbar,
+    add_legend,
+    figure_of,
+    label,
+    new_axes,
+    short_number,
+    short_numbers,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +52,7 @@ def histogram_ridges(
         >>> import torch
         >>> figure = histogram_ridges([(step, Histogram.of(torch.randn(100) + step)) for step in range(5)])
     """
-    chosen = _spread(points, max_ridges)
+    chosen = spread(points, max_ridges)
     drawn = density(chosen, num_bins=num_bins)
     heights = drawn.shares / (drawn.shares.max() or 1.0) * (3 if drawn.values is None else 0.9)
     ax = new_axes(ax, size=(6.0, 4.2))
@@ -82,6 +91,7 @@ def histogram_heatmap(
         >>> import torch
         >>> figure = histogram_heatmap([(step, Histogram.of(torch.randn(100) + step)) for step in range(5)])
     """
+    points = spread(points)
     drawn = density(points, num_bins=num_bins)
     steps = np.array([step for step, _ in points], np.float64)
     ax = new_axes(ax)
@@ -115,12 +125,6 @@ def _outline(edges: Array, heights: Array, *, bars: bool) -> tuple[Array, Array]
     return np.repeat(middles, 4) + around, np.kron(heights, np.array([0.0, 1.0, 1.0, 0.0]))
 
 
-def _spread(points: Sequence[Point], most: int) -> list[Point]:
-    """At most ``most`` points at even distances, the first and the last among them."""
-    places = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).round().astype(int))
-    return [points[place] for place in places]
-
-
 def _borders(steps: Array) -> Array:
     """Borders [n + 1] half-way between neighboring steps."""
     if len(steps) == 1:
@@ -131,7 +135,7 @@ def _borders(steps: Array) -> Array:
 
 def _step_ticks(ax: Axes, steps: Sequence[int]) -> None:
     places = np.unique(np.linspace(0, len(steps) - 1, min(6, len(steps))).round().astype(int))
-    ax.set_yticks(-places, [short_number(steps[place]) for place in places])
+    ax.set_yticks(-places, short_numbers([steps[place] for place in places]))
 
 
 def _mixed(recency: float, background: Color) -> Color:

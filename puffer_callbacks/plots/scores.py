@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from puffer_callbacks.runs.order import in_order
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
@@ -59,8 +62,14 @@ def run_names(runs: Sequence[Run]) -> list[str]:
     plain = [path.with_suffix("") if path.is_file() else path for path in paths]
     if len({path.name for path in plain}) == len(plain):
         return [path.name for path in plain]
-    shared = Path(os.path.commonpath([path.parent for path in plain]))
-    return [path.relative_to(shared).as_posix() for path in plain]
+    distinct = plain if len(set(plain)) == len(plain) else paths
+    shared = Path(os.path.commonpath([path.parent for path in distinct]))
+    names = [path.relative_to(shared).as_posix() for path in distinct]
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        names[place] = f"{name} ({seen[name]})" if seen[name] > 1 else name
+    return names
 
 
 def near(name: str, known: Sequence[str] | Mapping[str, object]) -> list[str]:
@@ -74,7 +83,16 @@ def near(name: str, known: Sequence[str] | Mapping[str, object]) -> list[str]:
 
 
 def series(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Steps and values of a tag by our name for it, or by the one in the run's files; finite values only.
+    """Steps, ascending, and values of a tag as ``curve`` gives them; finite values only."""
+    steps, values = curve(run, tag)
+    finite = np.isfinite(values)
+    return steps[finite], values[finite]
+
+
+def curve(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Steps, ascending, and values of a tag by our name for it, or by the one in the run's files.
+
+    Infinite values are NaN, a gap in a line. Of what the run wrote again, as after a restart, the last is there.
 
     Raises:
         ValueError: if the run has no such tag, or no finite value of it; the message offers near names.
@@ -83,10 +101,11 @@ def series(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]
     if tag not in known:
         raise ValueError(f"tag: expected one of {near(tag, known)}, got {tag!r}")
     steps, values = run.canonical[tag] if tag in run.canonical else run.series(tag)
-    finite = np.isfinite(values)
-    if not finite.any():
+    places = in_order(steps)
+    finite = np.where(np.isfinite(values), values, np.nan)[places]
+    if np.isnan(finite).all():
         raise ValueError(f"tag: expected finite values of {tag!r}, got {len(values)} that are NaN or infinite")
-    return steps[finite].astype(np.float64), values[finite]
+    return steps[places].astype(np.float64), finite
 
 
 def curves(runs: Sequence[Run], tag: str, *, points: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

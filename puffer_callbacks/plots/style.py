@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,20 +82,61 @@ def figure_of(ax: Axes) -> Figure:
 
 def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", steps: bool = False) -> None:
     """Set title and axis labels; ``steps`` writes the x axis as 50k, 1M."""
-    ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
-    ax.set_xlabel(x)
-    ax.set_ylabel(y)
+    ax.set_title(_shortened(title), loc="left", fontsize=10, fontweight="bold", parse_math=False)
+    ax.set_xlabel(x, parse_math=False)
+    ax.set_ylabel(y, parse_math=False)
     if steps:
-        from matplotlib.ticker import FuncFormatter  # noqa: PLC0415
+        ax.xaxis.set_major_formatter(_step_formatter())
 
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+
+def _step_formatter() -> Any:
+    """Writes ticks as 50k, 1M; close ones with as many digits as tell them apart."""
+    from matplotlib.ticker import Formatter  # noqa: PLC0415
+
+    class StepFormatter(Formatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return short_number(x)
+
+        def format_ticks(self, values: Sequence[float]) -> list[str]:
+            return short_numbers(values)
+
+    return StepFormatter()
+
+
+def _shortened(title: str, most: int = 64) -> str:
+    """A title of one line that fits above the axes, its middle left out where it is too long."""
+    line = " ".join(title.split())
+    return line if len(line) <= most else f"{line[: most // 2]}…{line[-most // 2 :]}"
 
 
 def add_legend(ax: Axes, title: str | None = None, *, color: str | None = None) -> None:
     """A quiet legend where the curves leave room."""
     text = color or ("#DDDDDD" if is_dark(ax.get_facecolor()) else "#222222")
     legend = ax.legend(title=title, alignment="left", fontsize=8, title_fontsize=8, labelcolor=text)
+    for entry in legend.get_texts():
+        entry.set_parse_math(False)
     legend.get_frame().set(edgecolor="none", facecolor=ax.get_facecolor() if title else "none", alpha=0.7)
+
+
+def add_figure_legend(panels: Sequence[Axes], columns: int) -> None:
+    """One legend below all panels, of whatever is in any of them."""
+    drawn = {name: handle for ax in panels for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure = figure_of(panels[0])
+    legend = figure.legend(
+        drawn.values(), drawn.keys(), loc="outside lower center", ncols=columns, fontsize=9, frameon=False
+    )
+    for entry in legend.get_texts():
+        entry.set_parse_math(False)
+
+
+def legend_height(names: int, columns: int) -> float:
+    """Inches that ``add_figure_legend`` takes of a figure."""
+    return 0.2 * math.ceil(names / columns) if names > 1 else 0.0
+
+
+def legend_name(name: str) -> str:
+    """A name that a legend shows: matplotlib leaves out those that begin with an underscore."""
+    return f"\u200b{name}" if name.startswith("_") else name
 
 
 def add_colorbar(ax: Axes, mesh: Any, name: str) -> None:
@@ -106,14 +148,19 @@ def add_colorbar(ax: Axes, mesh: Any, name: str) -> None:
     bar.outline.set_visible(False)
 
 
+def line_style(place: int) -> str:
+    """Of the curve at a place: where the palette begins again, the lines are dashed, then dotted."""
+    return ("-", "--", ":")[place // len(PALETTE) % 3]
+
+
 def colors(names: Sequence[str], ax: Axes) -> Mapping[str, str]:
     """A color for each name, white for black on dark axes; after the last one the palette begins again."""
     palette = [*PALETTE[:-1], "#FFFFFF" if is_dark(ax.get_facecolor()) else PALETTE[-1]]
     return {name: palette[place % len(palette)] for place, name in enumerate(names)}
 
 
-def short_number(value: float) -> str:
-    """A number in at most three digits and a unit prefix.
+def short_number(value: float, digits: int = 3) -> str:
+    """A number in at most three digits, or as many as are given, and a unit prefix.
 
     Example:
         >>> short_number(58368), short_number(1e6), short_number(0.00025), short_number(12)
@@ -121,5 +168,19 @@ def short_number(value: float) -> str:
     """
     for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * size:
-            return f"{float(f'{value / size:.3g}'):g}{prefix}"
-    return f"{float(f'{value:.3g}'):g}"
+            return f"{float(f'{value / size:.{digits}g}'):.{max(digits, 6)}g}{prefix}"
+    return f"{float(f'{value:.{digits}g}'):.{max(digits, 6)}g}"
+
+
+def short_numbers(values: Sequence[float]) -> list[str]:
+    """Numbers that are read together, in as many digits as tell them apart.
+
+    Example:
+        >>> short_numbers([0, 500, 1000]), short_numbers([1_000_000, 1_000_200])
+        (['0', '500', '1k'], ['1M', '1.0002M'])
+    """
+    for digits in range(3, 16):
+        labels = [short_number(value, digits) for value in values]
+        if len(set(labels)) == len(set(values)):
+            break
+    return labels

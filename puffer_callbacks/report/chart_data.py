@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.plots.densities import density
+from puffer_callbacks.plots.densities import density, spread
 from puffer_callbacks.report.envelope import envelope
 from puffer_callbacks.report.sections import Chart
 from puffer_callbacks.values import Histogram
@@ -69,6 +69,7 @@ def _curve_chart(chart: Chart, findings: Findings, max_points: int) -> dict[str,
     about += [f"{nonfinite} values are NaN or infinite."] if nonfinite else []
     return {
         "tag": chart.tag,
+        "names": chart.names,
         "about": " ".join(filter(None, about)),
         "unit": description.unit if description else "",
         "spread": _wide(chart),
@@ -109,8 +110,7 @@ def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[st
 
 
 def _histogram_chart(name: str, description: Any, points: Sequence[tuple[int, Histogram]]) -> dict[str, Any]:
-    places = np.unique(np.linspace(0, len(points) - 1, min(_MOST_STEPS, len(points))).round().astype(int))
-    chosen = [points[place] for place in places]
+    chosen = spread(points, _MOST_STEPS)
     drawn = density(chosen, num_bins=_BINS)
     peak = 1.0 if drawn.values is not None else float(drawn.shares.max()) or 1.0
     darkness = np.sqrt(drawn.shares / peak)  # the tails of a narrow distribution stay visible

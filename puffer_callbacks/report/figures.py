@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Container, Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from puffer_callbacks import plots
 from puffer_callbacks.plots.diagnostics import draw_panel
 from puffer_callbacks.plots.scores import run_names
-from puffer_callbacks.plots.style import figure_of, new_axes
+from puffer_callbacks.plots.style import add_figure_legend, figure_of, legend_height, new_axes
 from puffer_callbacks.report.sections import sections
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 _FORMATS = ("png", "pdf")
 _DPI = 160
+_LEGEND_COLUMNS = 2
+_LONGEST = 150
+"""Bytes of a file's name; most file systems end at 255."""
 
 
 def save_figures(
@@ -40,9 +45,9 @@ def save_figures(
         ImportError: if matplotlib is not installed; the message names the extra.
     """
     target = Path(folder).expanduser()
-    saved = []
+    saved: list[Path] = []
     for name, figure in _figures(runs, tags):
-        stem = name.replace("/", "_")
+        stem = _file_name(name, {path.stem.lower() for path in saved})
         try:
             target.mkdir(parents=True, exist_ok=True)
             for kind in _FORMATS:
@@ -56,6 +61,14 @@ def save_figures(
     return saved
 
 
+def _file_name(name: str, taken: Container[str]) -> str:
+    """A name that every file system takes, and no other figure has."""
+    plain = re.sub(r"[^\w.=+-]+", "_", name).strip("._") or "figure"
+    plain = plain.encode()[:_LONGEST].decode(errors="ignore")
+    numbered = (f"{plain}_{number}" for number in count(2))
+    return next(each for each in chain([plain], numbered) if each.lower() not in taken)
+
+
 def _figures(runs: Sequence[Run], tags: Sequence[str] | None) -> Iterator[tuple[str, Figure]]:
     """Name and figure, one after the other, so that one at a time is in memory."""
     shown = [chart.tag for charts in sections(runs, tags).values() for chart in charts]
@@ -64,8 +77,10 @@ def _figures(runs: Sequence[Run], tags: Sequence[str] | None) -> Iterator[tuple[
     if len(runs) > 1 and "train/reward" in shown and all("train/reward" in run.canonical for run in runs):
         yield "compare_train_reward", plots.compare(runs, "train/reward")
     for tag in shown:
-        ax = new_axes()
+        ax = new_axes(size=(6.0, 3.7 + legend_height(len(runs), _LEGEND_COLUMNS)))
         draw_panel(ax, runs, tag)
+        if len(runs) > 1:
+            add_figure_legend([ax], _LEGEND_COLUMNS)
         if ax.lines:
             yield tag, figure_of(ax)
     for run, run_name in zip(runs, run_names(runs), strict=True) if tags is None else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.plots.diagnostics import steps_label
+from puffer_callbacks.runs.order import in_order
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
@@ -37,6 +39,7 @@ class Outcome:
         best_step: where that was.
         episode_length: mean over the last tenth, in steps.
         nonfinite: tags with a NaN or infinite value.
+        restarts: where the steps go back, the step before and the step after.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Outcome:
     best_step: int
     episode_length: float
     nonfinite: tuple[str, ...]
+    restarts: tuple[tuple[int, int], ...] = ()
 
 
 def outcome(run: Run, name: str) -> Outcome:
@@ -72,14 +76,16 @@ def outcome(run: Run, name: str) -> Outcome:
         best_step=0 if best is None else int(steps[best]),
         episode_length=_mean(*lengths, last=True),
         nonfinite=tuple(tag for tag in run.tags if not np.isfinite(run.series(tag)[1]).all()),
+        restarts=tuple(run.restarts),
     )
 
 
 def _finite(run: Run, tag: str) -> tuple[Array, Array]:
     """Steps and finite values of one of our tags, empty where the run has none."""
     steps, values = run.canonical.get(tag, (np.empty(0), np.empty(0)))
-    finite = np.isfinite(values)
-    return steps[finite].astype(np.float64), values[finite]
+    places = in_order(steps)
+    places = places[np.isfinite(values[places])]
+    return steps[places].astype(np.float64), values[places]
 
 
 def _mean(steps: Array, values: Array, *, last: bool) -> float:
@@ -95,11 +101,21 @@ def _seconds(run: Run) -> float:
     """How long the run took, by its own clock or by the time between its first and its last row."""
     elapsed = _finite(run, "time/elapsed")[1]
     if elapsed.size and elapsed.max() > 0:
-        return float(elapsed.max())
-    columns = [np.asarray(column.wall_times) for column in run.contents.scalars.values() if len(column.wall_times)]
+        ends = np.append(elapsed[1:] < elapsed[:-1], True)  # Stable-Baselines3's begins again in each ``learn``
+        return float(elapsed[ends].sum())
+    columns = [np.asarray(column.wall_times)[in_order(column.steps)] for column in run.contents.scalars.values()]
     times = np.concatenate(columns) if columns else np.empty(0)
     times = times[np.isfinite(times)]
-    return float(times.max() - times.min()) if times.size else math.nan
+    return _without_pauses(times.min(), times.max(), run.contents.sessions) if times.size else math.nan
+
+
+def _without_pauses(first: float, last: float, sessions: Sequence[tuple[float, float]]) -> float:
+    """Seconds between two times in which a session of the run was going on."""
+    seconds, until = last - first, math.inf
+    for begin, end in sorted(sessions):
+        seconds -= max(0.0, min(begin, last) - max(until, first))
+        until = end if math.isinf(until) else max(until, end)
+    return float(seconds)
 
 
 def _speed(run: Run, seconds: float) -> float:

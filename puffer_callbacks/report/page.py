@@ -106,15 +106,14 @@ def _summary(
 
 
 def _range(runs: Sequence[Run]) -> tuple[float, float]:
-    """The first and the last step of all series."""
-    ends = [(int(steps.min()), int(steps.max())) for run in runs for steps, _ in map(run.series, run.tags)]
-    first, last = min((first for first, _ in ends), default=0), max((last for _, last in ends), default=0)
+    """The first and the last step of all runs."""
+    first, last = min(run.first_step for run in runs), max(run.last_step for run in runs)
     return first, max(last, first + 1)
 
 
 def _footer(runs: Sequence[Run]) -> str:
     paths = ", ".join(f"<code>{escape(str(run.path))}</code>" for run in runs[:20])
-    problems = "".join(f"<br>Not read: {escape(problem)}" for run in runs for problem in run.problems[:5])
+    problems = "".join(f"<br>Not read: {escape(problem)}" for run in runs for problem in run.contents.problems[:5])
     hint = "Drag over a curve to zoom, double-click to reset."
     return f"Read from {paths}. {hint}{problems}<br>Written by puffer_callbacks; charts by uPlot (MIT license)."
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.plots.scores import near
+from puffer_callbacks.runs.order import in_order
 from puffer_callbacks.runs.sources import source_of
-from puffer_callbacks.values.vocabulary import describe
+from puffer_callbacks.values.vocabulary import LOSSES, describe
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
@@ -82,8 +83,10 @@ class Chart:
 
     @property
     def names(self) -> list[str]:
-        """The tag and its copies."""
-        return [self.tag, *self.copies]
+        """The tag, its copies, and its name among the grouped losses, by which the health rules call it."""
+        group, _, name = self.tag.partition("/")
+        grouped = [LOSSES[name][0]] if group == "train" and name in LOSSES else []
+        return list(dict.fromkeys([self.tag, *self.copies, *grouped]))
 
 
 def sections(runs: Sequence[Run], tags: Sequence[str] | None = None) -> dict[str, list[Chart]]:
@@ -129,7 +132,8 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
     same: dict[bytes, list[str]] = {}
     source = source_of(run.tags)
     for tag in sorted(named, key=lambda tag: (tag not in run.canonical, *_place(tag), tag)):
-        steps, values = named[tag]
+        places = in_order(named[tag][0])
+        steps, values = named[tag][0][places], named[tag][1][places]
         if np.array_equal(steps, values):
             continue
         twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])

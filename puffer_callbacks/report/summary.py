@@ -39,12 +39,16 @@ def describe_runs(
     sentences = [f"{len(outcomes)} runs{on}{names}."]
     known = [outcome for outcome in outcomes if not math.isnan(outcome.final_return)]
     if known:
-        best, worst = (pick(known, key=lambda each: each.final_return) for pick in (max, min))
-        sentences.append(
-            f"The mean return of the last tenth was highest in {best.name} ({short_number(best.final_return)}) "
-            f"and lowest in {worst.name} ({short_number(worst.final_return)})."
-        )
+        sentences.append(f"The mean return of the last tenth was {_ranking(known)}.")
     return " ".join([*sentences, *_verdict(None if findings is None else [each for run in findings for each in run])])
+
+
+def _ranking(known: Sequence[Outcome]) -> str:
+    best, worst = (pick(known, key=lambda each: each.final_return) for pick in (max, min))
+    highest, lowest = short_number(best.final_return), short_number(worst.final_return)
+    if best.final_return == worst.final_return:
+        return f"{highest} in {best.name if len(known) == 1 else 'each'}"
+    return f"highest in {best.name} ({highest}) and lowest in {worst.name} ({lowest})"
 
 
 def duration(seconds: float) -> str:
@@ -72,10 +76,15 @@ def _course(outcome: Outcome) -> str:
 
 
 def _warnings(outcome: Outcome) -> list[str]:
-    if not outcome.nonfinite:
-        return []
-    shown, more = ", ".join(outcome.nonfinite[:3]), len(outcome.nonfinite) - 3
-    return [f"NaN or infinite values appear in {shown}{f' and {more} more' if more > 0 else ''}."]
+    found = []
+    if outcome.restarts:
+        before, after = map(short_number, outcome.restarts[-1])
+        times = f" {len(outcome.restarts)} times, at last" if len(outcome.restarts) > 1 else ""
+        found.append(f"The steps go back{times} from {before} to {after}; of what was logged twice, the last is shown.")
+    if outcome.nonfinite:
+        shown, more = ", ".join(outcome.nonfinite[:3]), len(outcome.nonfinite) - 3
+        found.append(f"NaN or infinite values appear in {shown}{f' and {more} more' if more > 0 else ''}.")
+    return found
 
 
 def _verdict(findings: Sequence[Finding] | None) -> list[str]:

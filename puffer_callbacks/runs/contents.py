@@ -53,6 +53,7 @@ class Contents:
         text: tag to (step, text).
         hyperparameters: name to value.
         problems: one line for each thing that could not be read.
+        sessions: begin and end of each session of the run, in seconds since the epoch, where the format tells them.
     """
 
     scalars: dict[str, Column] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Contents:
     text: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
     hyperparameters: dict[str, Setting] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    sessions: list[tuple[float, float]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is any value."""

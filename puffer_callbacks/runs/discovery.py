@@ -1,13 +1,12 @@
 """Find the files of a run, by name or, where the name is not enough, by content."""
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from puffer_callbacks.runs.json import rows_of
-from puffer_callbacks.runs.rows import STEP_NAMES
+from puffer_callbacks.runs.rows import STEP_NAMES, parse_json
 from puffer_callbacks.runs.wandb_records import MAGIC
 
 FORMATS = ("tensorboard", "wandb", "csv", "json-lines", "json")
@@ -34,21 +33,32 @@ class RunFiles:
     files: tuple[Path, ...]
 
 
-def find_runs(path: Path) -> list[RunFiles]:
-    """The runs at a path: the file itself, those in the folder, or else those in the folders below it.
+def find_runs(*paths: Path, formats: Sequence[str] = FORMATS) -> list[RunFiles]:
+    """The runs at the paths: a file itself, those in a folder, or else those in the folders below it; each run once.
 
     Args:
-        path: a file or a folder.
+        paths: files and folders.
+        formats: only runs of these.
     """
+    seen: set[Path] = set()
+    return _without_repeats(run for path in _links_last(paths) for run in _runs_at(path, formats, seen))
+
+
+def _runs_at(path: Path, formats: Sequence[str], seen: set[Path]) -> list[RunFiles]:
+    """The runs at a path; folders in ``seen`` are passed over, as links may lead back to where they are."""
     if path.is_file():
         found = format_of(path)
-        return [RunFiles(path, found, (path,))] if found else []
-    runs = _runs_in(path)
-    if not runs:
-        below = [folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
-        below.sort(key=lambda folder: (folder.is_symlink(), folder.name))  # a link is another name of what was seen
-        runs = _without_repeats(run for folder in below for run in find_runs(folder))
-    return runs
+        return [RunFiles(path, found, (path,))] if found and found in formats else []
+    if (folder := path.resolve()) in seen:
+        return []
+    seen.add(folder)
+    below = [folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
+    return _runs_in(path, formats) or [run for folder in _links_last(below) for run in _runs_at(folder, formats, seen)]
+
+
+def _links_last(paths: Iterable[Path]) -> list[Path]:
+    """By name; a link is another name of what was seen."""
+    return sorted(paths, key=lambda path: (path.is_symlink(), path))
 
 
 def format_of(path: Path) -> str | None:
@@ -71,19 +81,19 @@ def _json_format(path: Path) -> str | None:
     text = path.read_text("utf-8", errors="replace")
     first = text.lstrip().split("\n", 1)[0]
     try:
-        log = json.loads(first)
+        log = parse_json(first)
     except ValueError:
         return "json"
     return "json" if rows_of(log) is not None else "json-lines"
 
 
-def _runs_in(folder: Path) -> list[RunFiles]:
+def _runs_in(folder: Path, formats: Sequence[str]) -> list[RunFiles]:
     """The runs directly in the folder. Of several formats the richest is used."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if path.is_file() and not path.name.startswith(".") and (found := _format_in_folder(path)):
             files.setdefault(found, []).append(path)
-    best = next((name for name in FORMATS if name in files), None)
+    best = next((name for name in FORMATS if name in files and name in formats), None)
     if best is None:
         return []
     if best == "csv":  # a folder may hold other tables too
@@ -112,7 +122,7 @@ def _begins_with_a_step(path: Path) -> bool:
     """Whether the first line is a row of a run, not of a data set."""
     with path.open("rb") as file:
         try:
-            row = json.loads(file.readline())
+            row = parse_json(file.readline())
         except ValueError:
             return False
     return isinstance(row, dict) and any(name in row for name in STEP_NAMES)

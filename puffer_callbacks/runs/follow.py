@@ -1,7 +1,7 @@
 """The rows of a log that is still written: JSON lines, and Stable-Baselines3's CSV."""
 
 import csv
-import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.csv import parse_cell
 from puffer_callbacks.runs.discovery import find_runs
-from puffer_callbacks.runs.rows import RowReader, as_float, flattened
+from puffer_callbacks.runs.rows import RowReader, as_float, flattened, parse_json
 
 Row = tuple[int, dict[str, float]]
 """A step, and tag to number."""
@@ -19,11 +19,12 @@ _FORMATS = ("csv", "json-lines")
 class RowFollower:
     """Reads the rows that were appended since the last call.
 
-    A line counts once it ends. A CSV whose header has grown, as Stable-Baselines3 rewrites its file for a new column,
-    is read again from the start, without the rows that are known.
+    A line counts once it ends. A CSV whose header has grown, as Stable-Baselines3 and Lightning rewrite their files
+    for a new column, is read again from the start, without the rows that are known.
 
     Args:
         path: a ``.jsonl`` or ``.csv`` file, or the folder of one.
+        patience: seconds for which the file may be away, or shorter than before, as while it is rewritten.
 
     Raises:
         FileNotFoundError: if there is no such path.
@@ -38,15 +39,17 @@ class RowFollower:
         ([(64, {'agent_steps': 64.0, 'loss/entropy': 0.69})], [])
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: float = 10.0) -> None:
         if not path.exists():
             raise FileNotFoundError(f"expected a log to follow, got {path}, which is not there")
-        runs = [run for run in find_runs(path) if run.format in _FORMATS]
+        runs = find_runs(path, formats=_FORMATS)
         if len(runs) != 1:
-            given = "none" if not runs else f"{len(runs)}"
+            given = f"{len(runs)}" if runs else "none; event files and W&B files cannot be followed"
             raise ValueError(f"expected one file of JSON lines or CSV to follow at {path}, got {given}")
         self.path = runs[0].files[0]
         self._is_csv = runs[0].format == "csv"
+        self._patience, self._grew_at = patience, time.monotonic()
+        self._first: Row | None = None
         self.rows = 0
         """Rows read so far."""
         self._restart()
@@ -54,7 +57,7 @@ class RowFollower:
     def _restart(self) -> None:
         self._offset, self._known = 0, 0
         self._header: list[str] = []
-        self._first_line = b""
+        self._beginning = b""
         self._contents = Contents()
         self._reader = RowReader(self._contents)
 
@@ -62,11 +65,22 @@ class RowFollower:
         """The rows that have come since the last call.
 
         Raises:
-            ValueError: if the file has fewer rows than before.
+            ValueError: if the file was begun anew, is gone, or stays shorter than it was.
         """
+        try:
+            yield from self._appended()
+        except FileNotFoundError:
+            self._known = -1
+        if self._known >= self.rows:
+            self._grew_at = time.monotonic()
+        elif time.monotonic() - self._grew_at >= self._patience:
+            given = "is gone" if self._known < 0 else f"has {self._known} rows after {self.rows}"
+            raise ValueError(f"expected {self.path} to grow, but it {given}")
+
+    def _appended(self) -> Iterator[Row]:
         with self.path.open("rb") as file:
-            first_line = file.readline()
-            if first_line != self._first_line or file.seek(0, 2) < self._offset:
+            beginning = file.readline() + file.readline()
+            if beginning != self._beginning or file.seek(0, 2) < self._offset:
                 self._restart()
             file.seek(self._offset)
             for line in file:
@@ -74,9 +88,7 @@ class RowFollower:
                     break
                 self._offset += len(line)
                 yield from self._parse(line)
-            self._first_line = first_line
-        if self._known < self.rows:
-            raise ValueError(f"expected {self.path} to grow, but it has {self._known} rows after {self.rows}")
+            self._beginning = beginning
 
     def _parse(self, line: bytes) -> Iterator[Row]:
         values = self._values(line.decode("utf-8-sig", errors="replace").replace("\0", ""))
@@ -86,9 +98,17 @@ class RowFollower:
         self._contents.scalars.clear()
         self._contents.text.clear()
         self._known += 1
+        row = step, {tag: as_float(v) for tag, v in flattened(values) if _is_number(v)}
+        if self._known == 1:
+            self._check_first(row)
         if self._known > self.rows:
             self.rows = self._known
-            yield step, {tag: as_float(v) for tag, v in flattened(values) if _is_number(v)}
+            yield row
+
+    def _check_first(self, row: Row) -> None:
+        if self._first is not None and repr(row) != repr(self._first):  # as NaN is not equal to itself
+            raise ValueError(f"expected {self.path} to grow, but another run was begun in it; watch that one anew")
+        self._first = row
 
     def _values(self, text: str) -> Mapping[str, Any] | None:
         """The entries of a line; ``None`` for one that is no row."""
@@ -100,7 +120,7 @@ class RowFollower:
             pairs = zip(self._header, cells, strict=False)
             return {tag: parse_cell(cell) for tag, cell in pairs if cell} if len(cells) <= len(self._header) else None
         try:
-            row = json.loads(text)
+            row = parse_json(text)
         except ValueError:
             return None
         return row if isinstance(row, dict) else None

@@ -1,14 +1,13 @@
 """JSON lines of PufferLib, Stable-Baselines3 and prime-rl; JSON of PufferLib 4 and of Transformers' trainers."""
 
 import configparser
-import json
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.rows import RowReader, as_setting, flattened, parse_setting, read_text
+from puffer_callbacks.runs.rows import RowReader, as_setting, flattened, parse_json, parse_setting, read_text
 
 
 def read_json_lines(path: Path) -> Contents:
@@ -26,7 +25,7 @@ def read_json_lines(path: Path) -> Contents:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             contents.problems.append(f"{path.name}: line {number} cannot be read: {error}")
             continue
@@ -49,7 +48,7 @@ def read_json(path: Path) -> Contents:
     """
     contents = Contents()
     try:
-        log = json.loads(read_text(path, contents))
+        log = parse_json(read_text(path, contents))
     except ValueError as error:
         raise ValueError(f"expected JSON in {path}, got a file that cannot be read as such: {error}") from error
     rows = rows_of(log)

@@ -6,13 +6,11 @@ from glob import glob, has_magic
 from os import PathLike
 from pathlib import Path
 
-import yaml
-
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.csv import read_csv
 from puffer_callbacks.runs.discovery import FORMATS, RunFiles, find_runs
+from puffer_callbacks.runs.hyperparameters import add_hyperparameters
 from puffer_callbacks.runs.json import read_json, read_json_lines
-from puffer_callbacks.runs.rows import as_setting, flattened
 from puffer_callbacks.runs.run import Run
 from puffer_callbacks.runs.tensorboard import read_event_files
 from puffer_callbacks.runs.wandb import read_wandb_files
@@ -71,7 +69,8 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
     A run that cannot be read is left out, with a warning in the log ``puffer_callbacks``.
 
     Args:
-        pattern: a glob pattern such as ``logs/*/seed_*``, ``**`` included, or a folder.
+        pattern: a glob pattern such as ``logs/*/seed_*``, ``**`` included, or a folder. A path that is there is taken
+            as it is, whatever brackets and asterisks its name has.
 
     Returns:
         The runs, ordered by path.
@@ -80,18 +79,20 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
         FileNotFoundError: if nothing matches.
         ValueError: if nothing that matches can be read.
     """
-    matches = sorted(glob(str(Path(pattern).expanduser()), recursive=True))
+    path = Path(pattern).expanduser()
+    matches = [path] if path.exists() else [Path(match) for match in glob(str(path), recursive=True)]
     if not matches:
         raise FileNotFoundError(f"expected a pattern that matches the files or folders of runs, got {pattern}")
-    runs = {run.files: run for match in matches for run in find_runs(Path(match))}
+    runs = find_runs(*matches)
     found = []
-    for run in sorted(runs.values(), key=lambda run: run.path):
+    for run in sorted(runs, key=lambda run: run.path):
         try:
             found.append(_read(run))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             _log.warning("%s was left out: %s", run.path, error)
     if not found:
-        raise ValueError(f"expected {_KNOWN} at {pattern}, got {len(runs)} runs that cannot be read")
+        given = f"{len(runs)} runs that cannot be read" if runs else "none"
+        raise ValueError(f"expected {_KNOWN} at {pattern}, got {given}")
     return found
 
 
@@ -100,19 +101,6 @@ def _read(run: RunFiles) -> Run:
     if not contents:
         reason = contents.problems[0] if contents.problems else "it holds no value yet"
         raise ValueError(f"expected a run with values at {run.path}, got none: {reason}")
-    _add_hparams_file(contents, run.files[0].parent / "hparams.yaml")
+    if not contents.hyperparameters:
+        add_hyperparameters(contents, run.files[0].parent / "hparams.yaml")
     return Run(run.path, run.format.removesuffix("-lines"), contents)
-
-
-def _add_hparams_file(contents: Contents, path: Path) -> None:
-    """The hyperparameters that Lightning's loggers leave beside their files, where the log has none."""
-    if contents.hyperparameters or not path.is_file():
-        return
-    try:
-        settings = yaml.safe_load(path.read_text("utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        contents.problems.append(f"{path.name}: cannot be read: {' '.join(str(error).split())}")
-        return
-    for name, value in flattened(settings if isinstance(settings, dict) else {}):
-        if (setting := as_setting(value)) is not None:
-            contents.hyperparameters[str(name)] = setting

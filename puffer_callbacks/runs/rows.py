@@ -1,5 +1,6 @@
 """Rows of named values, as CSV, JSON and W&B have them: which name is the step, which the time, and what is a point."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,9 @@ _TIME_NAMES = ("_timestamp", "wall_time", "timestamp", "time")
 _NOT_SERIES = {"step", "_step", "_timestamp", "_runtime", "wall_time"}
 _EARLIEST = 1e8
 """Seconds since the epoch are more than this; what is less counts from the start of the run."""
+
+_MOST_STEPS = 2**63
+"""What an int64 holds; a larger number is no step."""
 
 
 class RowReader:
@@ -59,7 +63,8 @@ class RowReader:
     def _place(self, values: Mapping[str, Any]) -> tuple[int, float]:
         """The step of a row, and its time in seconds since the epoch, NaN where it has none."""
         for place, name in enumerate(self._names):
-            if (step := _finite(values.get(name))) is not None:
+            step = _finite(values.get(name))
+            if step is not None and abs(step) < _MOST_STEPS:
                 self._step, self._names = int(step), self._names[: place + 1]
                 break
         times = (_finite(values.get(name)) for name in _TIME_NAMES)
@@ -89,6 +94,18 @@ def read_text(path: Path, contents: Contents) -> str:
     if "\ufffd" in text and b"\xef\xbf\xbd" not in data:
         contents.problems.append(f"{path.name}: some bytes are not UTF-8; they were replaced")
     return text
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that JSON stands for.
+
+    Raises:
+        ValueError: if it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def as_setting(value: object) -> Setting | None:

@@ -12,6 +12,7 @@ import numpy as np
 from puffer_callbacks.runs.aliases import Series, Source
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.display import as_html, as_text, summarize
+from puffer_callbacks.runs.order import in_order, restarts
 from puffer_callbacks.runs.sources import source_of
 from puffer_callbacks.runs.table import scalar_table
 from puffer_callbacks.values import Histogram, Image, Setting, Video
@@ -66,13 +67,39 @@ class Run:
 
     @property
     def last_step(self) -> int:
-        """The highest step of all scalars; 0 for a run without any."""
-        return max((int(self.series(tag)[0].max()) for tag in self.tags), default=0)
+        """The highest step of its last session; 0 for a run without any value."""
+        return self._steps[-1]
+
+    @property
+    def first_step(self) -> int:
+        """The lowest step; 0 for a run without any value."""
+        return self._steps[0]
+
+    @cached_property
+    def _steps(self) -> tuple[int, int]:
+        """The lowest and the highest step of everything that is shown."""
+        kinds = (self.contents.histograms, self.contents.images, self.contents.text)
+        written = [np.array(column.steps) for column in self.contents.scalars.values()]
+        written += [np.array([step for step, _ in points]) for kind in kinds for points in kind.values()]
+        ends = [steps[in_order(steps)[[0, -1]]] for steps in written if len(steps)]
+        return (int(min(first for first, _ in ends)), int(max(last for _, last in ends))) if ends else (0, 0)
+
+    @cached_property
+    def restarts(self) -> list[tuple[int, int]]:
+        """Where the steps go back: the step before and the step after, by the tag with the most points."""
+        columns = self.contents.scalars.values()
+        return restarts(max((column.steps for column in columns), key=len, default=[]))
 
     @property
     def problems(self) -> list[str]:
-        """One line for each part of the files that could not be read."""
-        return list(self.contents.problems)
+        """One line for each part of the files that could not be read, or that the run wrote again."""
+        return [*self.contents.problems, *self.left_out]
+
+    @property
+    def left_out(self) -> list[str]:
+        """One line for each place where the run began to write steps again: only what was written last is judged."""
+        again = "the steps go back from {:,} to {:,}; what was written before of that step and beyond is left out"
+        return [again.format(*steps) for steps in self.restarts]
 
     def series(self, tag: str) -> Series:
         """The points of a scalar tag, in the order in which they were written.

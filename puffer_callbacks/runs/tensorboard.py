@@ -30,11 +30,17 @@ def read_event_files(paths: Sequence[Path]) -> Contents:
     reader = _EventReader(contents)
     for path in paths:
         data = path.read_bytes()
-        for start, end in whole_records(data, path.name, contents):
+        first, start = -1, 0
+        for place, (start, end) in enumerate(whole_records(data, path.name, contents)):
+            if place == 1:  # before it comes the version of the file
+                first = start
             try:
                 reader.add(data, start, end)
             except Exception as error:  # a damaged message fails in protobuf's ways and in ours
                 contents.problems.append(f"{path.name}: the event at byte {start} cannot be read: {error}")
+        if first >= 0 and data[first] == data[start] == _WALL_TIME:
+            begin, end = (_DOUBLE.unpack_from(data, at + 1)[0] for at in (first, start))
+            contents.sessions.append((min(begin, end), max(begin, end)))
     return contents
 
 

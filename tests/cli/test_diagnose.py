@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from puffer_callbacks.cli import main
 from tests.cli.logs import cleanrl, puffer_rows, stable_baselines, write_lines
 
 
@@ -124,3 +125,20 @@ def test_a_closed_output_ends_it_quietly(command, tmp_path):
     done = subprocess.run(process, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_run_that_began_again_is_judged_by_what_was_written_last(tmp_path, capsys):
+    rows = [*puffer_rows(entropy_collapses=True), *puffer_rows()]
+    path = write_lines(tmp_path / "run.jsonl", iter(rows))
+    assert main(["diagnose", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert (
+        "\n  the steps go back from 245,760 to 4,096; what was written before of that step and beyond is left out\n"
+        in out
+    )
+    assert "could not be read" not in out
+
+
+def test_a_folder_without_runs_is_named(tmp_path, capsys):
+    assert main(["diagnose", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith(f"W&B offline files at {tmp_path}, got none\n")

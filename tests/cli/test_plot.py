@@ -4,7 +4,11 @@ import json
 
 import pytest
 
-from puffer_callbacks.cli.plot import main
+from puffer_callbacks.cli import main as command
+
+
+def main(argv):
+    return command(["plot", *argv])
 
 
 @pytest.fixture
@@ -45,3 +49,18 @@ def test_bad_input_is_one_clear_line(log, capsys, argv, line):
     assert error.startswith("puffer-callbacks: error: ")
     assert line in error
     assert error.count("\n") == 1
+
+
+def test_a_run_that_is_named_twice_is_on_the_page_once(log):
+    (log / "latest").symlink_to(log / "a")
+    assert main([str(log / "a"), "runs/*", "runs", "runs/latest/"]) == 0
+    assert "<h1>2 runs</h1>" in (log.parent / "report.html").read_text()
+
+
+def test_runs_are_shown_beside_one_that_cannot_be_read(log, capsys):
+    (log / "b" / "b.jsonl").write_text('{"step": 64}\n')
+    assert main(["runs"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "Report: report.html\n"
+    assert err.startswith("puffer-callbacks: error: ") and "b was left out" in err and err.count("\n") == 1
+    assert "<h1>a</h1>" in (log.parent / "report.html").read_text()

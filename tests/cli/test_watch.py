@@ -1,5 +1,6 @@
 """``puffer-callbacks watch`` on logs that grow, in processes that are stopped and killed."""
 
+import fcntl
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 import pytest
 from stable_baselines3.common.logger import CSVOutputFormat
 
+from puffer_callbacks.cli import main
 from tests.cli.logs import puffer_rows, write_lines
 from tests.support.reading import tensorboard_scalars
 
@@ -133,3 +135,54 @@ def test_what_cannot_be_followed_is_2_and_one_line(tmp_path, name):
     status, out, err = watch(tmp_path / name)
     assert (status, out) == (2, "")
     assert err.startswith("puffer-callbacks: error: expected ") and err.count("\n") == 1
+
+
+def test_another_run_is_not_taken_for_the_one_that_was_watched_before(tmp_path):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=20))
+    assert watch(path, "--log-dir", tmp_path / "tb")[0] == 0
+    write_lines(path, puffer_rows(entropy_collapses=True))
+    status, _, err = watch(path, "--log-dir", tmp_path / "tb")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "watch.json, got another; give it a --log-dir of its own" in err
+    assert len(tensorboard_scalars(tmp_path / "tb")["loss/entropy"]) == 20
+
+
+def test_a_damaged_state_is_one_clear_line(tmp_path):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    (tmp_path / "tb").mkdir()
+    (tmp_path / "tb" / "watch.json").write_text('{"rows": 1')
+    status, _, err = watch(path, "--log-dir", tmp_path / "tb")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "got a damaged file; remove it to begin anew" in err
+
+
+@pytest.mark.parametrize("option", ["--interval", "--timeout"])
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "soon"])
+def test_bad_seconds_are_2_and_one_line(tmp_path, capsys, option, value):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    assert main(["watch", str(path), f"{option}={value}"]) == 2
+    assert capsys.readouterr().err == (
+        f"puffer-callbacks: error: {option}: expected seconds, at least 0, got {value!r}\n"
+    )
+
+
+def test_one_watch_at_a_time_writes_to_a_folder(tmp_path, capsys):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    (tmp_path / "tb").mkdir()
+    arguments = ["watch", str(path), "--log-dir", str(tmp_path / "tb"), "--timeout", "0", "--interval", "0"]
+    with (tmp_path / "tb" / "watch.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(arguments) == 2
+    assert capsys.readouterr().err == (
+        f"puffer-callbacks: error: --log-dir: expected a folder that no other watch writes to, got {tmp_path / 'tb'}\n"
+    )
+    assert main(arguments) == main(arguments) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a folder that nobody can write")
+def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, capsys):
+    path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
+    assert main(["watch", str(path), "--log-dir", "/proc"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("puffer-callbacks: error: --log-dir: expected a folder that can be written, got /proc: ")
+    assert err.count("\n") == 1

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from puffer_callbacks import Histogram, plots
 from puffer_callbacks.plots.densities import common_edges, density, shares
 from puffer_callbacks.plots.statistics import bootstrap_interval, interquartile_mean
-from puffer_callbacks.plots.style import PALETTE, short_number
+from puffer_callbacks.plots.style import PALETTE, short_number, short_numbers
 from tests.support.runs import run_of
 
 RNG = np.random.default_rng(0)
@@ -229,3 +229,53 @@ def test_without_matplotlib_one_line_names_the_extra(tmp_path):
     assert out.stdout.strip() == (
         'figures: expected the package matplotlib, which is not installed; run: pip install "puffer_callbacks[report]"'
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0, 500, 1000], ["0", "500", "1k"]),
+        ([1_000_000, 1_000_200, 1_000_400], ["1M", "1.0002M", "1.0004M"]),
+        ([123_456_700, 123_456_800], ["123.4567M", "123.4568M"]),
+        ([5, 5, 6], ["5", "5", "6"]),
+    ],
+)
+def test_ticks_are_told_apart(values, labels):
+    assert short_numbers(values) == labels
+
+
+def test_steps_far_from_zero_have_labels_of_their_own():
+    run = run_of({"train/reward": [(1_000_000 + 10 * i, float(i)) for i in range(100)]})
+    figure = plots.diagnostics(run)
+    figure.canvas.draw()
+    labels = [text.get_text() for text in figure.axes[0].get_xticklabels()]
+    assert len(set(labels)) == len(labels) > 3
+
+
+def test_values_that_are_not_finite_are_a_gap_in_the_line():
+    values = [0.0, 1.0, float("nan"), float("inf"), 4.0]
+    (line,) = plots.diagnostics(run_of({"train/reward": list(enumerate(values))})).axes[0].lines
+    np.testing.assert_array_equal(line.get_ydata(), [0.0, 1.0, np.nan, np.nan, 4.0])
+
+
+def test_the_legend_names_every_run_once_whatever_its_name():
+    names = ["_hidden", "cost $\\frac$ $x$", *(f"seed{number}" for number in range(8))]
+    runs = [run_of({"train/reward": [(0, 1.0), (9, 2.0)]}, name=name) for name in names]
+    runs.append(run_of({"train/entropy": [(0, 1.0), (9, 2.0)]}, name="without_returns"))
+    figure = plots.diagnostics(runs)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert [text.get_text().lstrip("\u200b") for text in legend.get_texts()] == [*names, "without_returns"]
+    looks = {(line.get_color(), line.get_linestyle()) for ax in figure.axes for line in ax.lines}
+    assert len(looks) == len(runs)
+    assert min(ax.get_window_extent().height for ax in figure.axes) > 0.4 * figure.get_window_extent().height
+
+
+def test_a_restarted_run_has_each_histogram_once():
+    again = [*HISTOGRAMS, *HISTOGRAMS[1:]]
+    for kind in (plots.histogram_heatmap, plots.histogram_ridges):
+        plain, restarted = kind(HISTOGRAMS).axes[0], kind(again).axes[0]
+        assert len(plain.collections) == len(restarted.collections)
+        assert [label.get_text() for label in plain.get_yticklabels()] == [
+            label.get_text() for label in restarted.get_yticklabels()
+        ]

@@ -74,3 +74,27 @@ def test_bad_input_is_one_clear_line():
         curves([run_of({REWARD: [(0, float("inf"))]})], REWARD)
     with pytest.raises(ValueError, match="fraction: expected a number above 0 and at most 1, got 0"):
         final_scores([line(0, 10)], REWARD, fraction=0)
+
+
+def test_of_a_run_that_was_resumed_the_points_of_the_last_session_count():
+    first, second = [(step, 0.0) for step in range(0, 101, 10)], [(step, 1.0) for step in range(50, 151, 10)]
+    run = run_of({REWARD: first + second})
+    steps, scores = curves([run, line(0, 150)], REWARD, points=16)
+    assert steps.tolist() == list(range(0, 151, 10))
+    assert scores[0, 0].tolist() == [0.0] * 5 + [1.0] * 11
+    assert final_scores([run], REWARD, fraction=1.0).tolist() == [[11 / 16]]
+
+
+def test_points_out_of_order_are_interpolated_in_order():
+    places = np.random.default_rng(0).permutation(101).tolist()
+    run = run_of({REWARD: [(10 * place, float(place) ** 2) for place in places]})
+    steps, scores = curves([run], REWARD, points=33)
+    np.testing.assert_allclose(scores[0, 0], np.interp(steps, 10.0 * np.arange(101), np.arange(101.0) ** 2))
+
+
+def test_files_of_one_name_and_runs_of_one_place_are_told_apart(tmp_path):
+    for name in ("run.csv", "run.jsonl"):
+        (tmp_path / name).touch()
+    files = [line(0, 10, name=str(tmp_path / name)) for name in ("run.csv", "run.jsonl")]
+    assert run_names(files) == ["run.csv", "run.jsonl"]
+    assert run_names([line(0, 10, name="logs/a"), line(0, 10, name="logs/a")]) == ["a", "a (2)"]

@@ -1,9 +1,14 @@
 import math
+from array import array
 
 import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import configure
+from torch.utils.tensorboard import SummaryWriter
 
 from puffer_callbacks.report.outcome import outcome
 from puffer_callbacks.report.summary import describe_run, describe_runs, duration
+from puffer_callbacks.runs import read_run
 from tests.support.runs import finding, run_of
 
 
@@ -82,3 +87,44 @@ def test_the_paragraph_of_several_runs():
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def write_session(folder, steps, begin):
+    with SummaryWriter(folder, filename_suffix=f".{begin}") as writer:
+        for step in steps:
+            writer.add_scalar("train/reward", float(step), step, walltime=begin + step)
+    (file,) = folder.glob(f"events.*.*.{begin}")
+    file.rename(folder / f"events.out.tfevents.{begin:.0f}")  # those of one second are not in order by their names
+
+
+def test_the_pause_before_a_resume_is_no_time_of_training(tmp_path):
+    write_session(tmp_path, range(0, 101), 1_700_000_000.0)
+    write_session(tmp_path, range(101, 201), 1_700_086_400.0)
+    assert outcome(read_run(tmp_path), "run").seconds == 100.0 + 99.0
+
+
+def test_a_run_that_began_again_is_told_by_its_last_session(tmp_path):
+    write_session(tmp_path, range(0, 101), 1_700_000_000.0)
+    write_session(tmp_path, range(0, 51), 1_700_086_400.0)
+    found = outcome(read_run(tmp_path), "run")
+    assert (found.steps, found.seconds, found.best_return) == (50, 50.0, 50.0)
+    assert "The steps go back from 100 to 0; of what was logged twice, the last is shown." in describe_run(found, None)
+
+
+def test_a_clock_that_begins_again_in_each_call_is_added_up(tmp_path):
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, batch_size=64, n_epochs=1, seed=1, device="cpu")
+    model.set_logger(configure(str(tmp_path), ["csv"]))
+    for _ in range(2):
+        model.learn(128, reset_num_timesteps=False)
+    model.logger.close()
+    run = read_run(tmp_path)
+    run.contents.scalars["time/time_elapsed"].values[:] = array("d", [2.0, 4.0, 3.0, 6.0])  # as of a slower machine
+    found = outcome(run, "run")
+    assert (found.steps, found.seconds, found.speed) == (256, 10.0, 25.6)
+
+
+def test_equal_returns_have_no_highest():
+    outcomes = [outcome(learned(), name) for name in ("a", "b")]
+    assert "The mean return of the last tenth was 475 in each." in describe_runs(outcomes, [], None)
+    outcomes[1] = outcome(run_of({"mine": [(0, 1.0)]}), "b")
+    assert "The mean return of the last tenth was 475 in a." in describe_runs(outcomes, [], None)

@@ -5,6 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+from matplotlib.figure import Figure
 from nbclient import NotebookClient
 
 import puffer_callbacks
@@ -27,6 +28,22 @@ def test_each_figure_is_saved_as_png_and_pdf(tmp_path):
     }
     heads = {file.suffix: file.read_bytes()[:4] for file in files}
     assert heads == {".png": b"\x89PNG", ".pdf": b"%PDF"}
+
+
+def test_each_figure_has_a_file_of_its_own_whatever_its_tag(tmp_path):
+    tags = ["a/b", "a_b", "a b", "A/B", "../../up", "a$\\frac$b $x$", "é", "x" * 300, "%", "tab\tnew\nline"]
+    run = run_of({tag: [(0, float(place)), (9, 1.0 - place)] for place, tag in enumerate(tags)})
+    files = save_figures([run], tmp_path / "figures")
+    assert len({str(file).lower() for file in files}) == len(files) == 2 * len(tags)
+    assert sorted(tmp_path.rglob("*.p*")) == sorted(files)
+
+
+def test_overlaid_runs_have_a_legend(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    runs = [run_of({"train/loss": [(0, 1.0), (9, 2.0)]}, name=name) for name in "ab"]
+    save_figures(runs, tmp_path)
+    assert [[text.get_text() for text in figure.legends[0].get_texts()] for figure in drawn] == [["a", "b"]] * 2
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):

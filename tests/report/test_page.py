@@ -206,3 +206,36 @@ def test_bad_input_is_one_clear_line(tmp_path):
         report(run, tmp_path / "report.html", findings=[[], []])
     with pytest.raises(ValueError, match=r"tag: expected one of \['train/reward'\], got 'train/rewrd'"):
         report(run, tmp_path / "report.html", tags=["train/rewrd"])
+
+
+def test_the_x_axis_covers_histograms_too(tmp_path):
+    points = [(step, Histogram.of([float(step), 1.0])) for step in (0, 300, 900)]
+    page = written(tmp_path, run_of({"train/reward": [(10, 1.0), (20, 2.0)]}, histograms={"weights/a": points}))
+    assert data_of(page)["range"] == [0, 900]
+    assert data_of(written(tmp_path, run_of({}, histograms={"weights/a": points})))["range"] == [0, 900]
+
+
+def test_a_run_that_began_again_is_one_curve_of_its_last_session(tmp_path):
+    points = [*((step, 0.0) for step in range(0, 500, 10)), *((step, step / 2) for step in range(0, 300, 10))]
+    page = written(tmp_path, run_of({"train/reward": points}))
+    (curve,) = charts_of(page)["train/reward"]["curves"]
+    assert decoded(curve["x"], "<f8").tolist() == list(range(0, 300, 10))
+    assert decoded(curve["mean"], "<f4").tolist() == [step / 2 for step in range(0, 300, 10)]
+    assert data_of(page)["range"] == [0, 290]
+    assert "The steps go back from 490 to 0" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
+def test_evidence_leads_to_its_chart_and_ticks_are_told_apart(sb3, tmp_path):
+    shown = finding(evidence=(number("losses/value", 1.0, 128),))
+    path = report(sb3, tmp_path / "report.html", findings=[[shown]])
+    script = """<script>
+      const found = [labels([1e6, 1e6 + 200, 1e6 + 400]), labels([0.5, null, 2])];
+      HTMLElement.prototype.scrollIntoView = function () { found.push(this.id); };
+      document.querySelector('a[data-tag="losses/value"]').click();
+      document.title = JSON.stringify(found);
+    </script>"""
+    path.write_text(path.read_text("utf-8").replace("</body>", script + "</body>"), "utf-8")
+    document, errors = browse(path, tmp_path)
+    assert not errors
+    assert '<title>[["1M","1.0002M","1.0004M"],["0.5","","2"],"chart-train/value_loss"]</title>' in document

@@ -40,14 +40,60 @@ def test_stable_baselines3_rewrites_its_file_for_a_new_column(tmp_path):
     ]
 
 
-def test_a_file_that_began_anew_is_an_error(tmp_path):
+def lines(*steps):
+    return "".join(json.dumps({"agent_steps": step}) + "\n" for step in steps)
+
+
+@pytest.mark.parametrize("steps", [(32,), (32, 64), (32, 64, 96, 128)])
+def test_another_run_in_the_file_is_an_error_however_long_it_is(tmp_path, steps):
     path = tmp_path / "run.jsonl"
-    path.write_text("".join(json.dumps({"agent_steps": step}) + "\n" for step in (64, 128)))
+    path.write_text(lines(64, 128))
     follower = RowFollower(path)
     assert len(list(follower.new_rows())) == 2
-    path.write_text(json.dumps({"agent_steps": 32}) + "\n")
-    with pytest.raises(ValueError, match="to grow, but it has 1 rows after 2"):
+    path.write_text(lines(*steps))
+    with pytest.raises(ValueError, match=r"expected .*run.jsonl to grow, but another run was begun in it"):
         list(follower.new_rows())
+
+
+def test_another_run_under_the_same_header_is_an_error(tmp_path):
+    path = tmp_path / "progress.csv"
+    path.write_text("step,loss\n1,0.5\n2,0.25\n")
+    follower = RowFollower(path)
+    assert len(list(follower.new_rows())) == 2
+    path.write_text("step,loss\n1,0.75\n2,0.25\n3,0.125\n")
+    with pytest.raises(ValueError, match="another run was begun"):
+        list(follower.new_rows())
+
+
+@pytest.mark.parametrize("rewritten", ["", lines(64)], ids=["empty", "shorter"])
+def test_a_file_that_is_just_rewritten_is_waited_for(tmp_path, rewritten):
+    path = tmp_path / "run.jsonl"
+    path.write_text(lines(64, 128))
+    follower = RowFollower(path)
+    assert len(list(follower.new_rows())) == 2
+    path.write_text(rewritten)
+    assert list(follower.new_rows()) == []
+    path.unlink()
+    assert list(follower.new_rows()) == []
+    path.write_text(lines(64, 128, 192))
+    assert list(follower.new_rows()) == [(192, {"agent_steps": 192.0})]
+
+
+@pytest.mark.parametrize(("left", "line"), [(lines(64), "has 1 rows after 2"), (None, "is gone")])
+def test_a_file_that_stays_shorter_is_an_error(tmp_path, left, line):
+    path = tmp_path / "run.jsonl"
+    path.write_text(lines(64, 128))
+    follower = RowFollower(path, patience=0.0)
+    assert len(list(follower.new_rows())) == 2
+    path.unlink() if left is None else path.write_text(left)
+    with pytest.raises(ValueError, match=f"to grow, but it {line}"):
+        list(follower.new_rows())
+
+
+def test_stable_baselines3_s_csv_is_found_beside_its_event_files(tmp_path):
+    (tmp_path / "progress.csv").write_text("time/total_timesteps,rollout/ep_rew_mean\n64,1.5\n")
+    (tmp_path / "events.out.tfevents.1").write_bytes(b"")
+    assert RowFollower(tmp_path).path.name == "progress.csv"
 
 
 def test_what_cannot_be_followed_is_one_clear_line(tmp_path):

@@ -156,3 +156,44 @@ def test_home_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     write_run(tmp_path / "run")
     assert read_run("~/run").path == Path(tmp_path) / "run"
+
+
+def test_links_that_lead_back_are_followed_once(tmp_path):
+    folder = write_run(tmp_path / "c" / "run")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "back").symlink_to(tmp_path)
+    (tmp_path / "a" / "b").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "a").symlink_to(tmp_path / "a")
+    assert read_run(tmp_path).series("train/loss")[1].tolist() == [1.0]
+    assert len(read_runs(tmp_path)) == 1
+    assert [run.path for run in read_runs(folder / ".." / "*")] == [tmp_path / "c" / "run" / ".." / "run"]
+
+
+def test_a_link_that_a_pattern_matches_is_no_further_run(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (tmp_path / "latest").symlink_to(folder)
+    assert [run.path for run in read_runs(tmp_path / "*")] == [folder]
+
+
+@pytest.mark.parametrize("name", ["lr=[0.1]", "what?", "a*"])
+def test_a_name_with_the_marks_of_a_pattern_is_a_name(tmp_path, name):
+    folder = write_run(tmp_path / name)
+    assert [run.path for run in read_runs(folder)] == [folder]
+    assert [run.path for run in read_runs(tmp_path / "*")] == [folder]
+
+
+@pytest.mark.parametrize("name", ["run.jsonl", "metrics.csv"])
+def test_a_step_that_no_integer_of_64_bits_holds_is_no_step(tmp_path, name):
+    rows = {"run.jsonl": '{"step": 1, "a": 2}\n{"step": 1e300, "a": 3}\n', "metrics.csv": "step,a\n1,2\n1e300,3\n"}
+    (tmp_path / name).write_text(rows[name])
+    assert points(read_run(tmp_path), "a") == [(1, 2.0), (1, 3.0)]
+
+
+def test_json_that_is_nested_too_deeply_is_a_problem(tmp_path):
+    deep = "[" * 100_000 + "]" * 100_000
+    (tmp_path / "run.jsonl").write_text(f'{{"step": 1, "a": 2}}\n{{"a": {deep}}}\n')
+    assert read_run(tmp_path).problems == ["run.jsonl: line 2 cannot be read: it is nested too deeply"]
+    (tmp_path / "run.json").write_text(f'{{"agent_steps": {deep}}}')
+    with pytest.raises(ValueError, match="nested too deeply"):
+        read_run(tmp_path / "run.json")

@@ -7,6 +7,14 @@ const POINTED = { chart: null };
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const faded = (hex, alpha) => hex + Math.round(alpha * 255).toString(16).padStart(2, "0");
 const runColor = (run) => color(`--run-${run % 7}`);
+// after the last color they begin again, dashed
+const DASHES = [[], [9, 4], [3, 3]];
+const runDash = (run) => DASHES[Math.floor(run / 7) % DASHES.length];
+
+function swatchOf(run) {
+  const [long, gap] = runDash(run), hue = `var(--run-${run % 7})`;
+  return long ? `repeating-linear-gradient(90deg, ${hue} 0 ${long / 2}px, transparent ${long / 2}px ${(long + gap) / 2}px)` : hue;
+}
 
 function decode(text, Type) {
   return new Type(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
@@ -15,13 +23,21 @@ function decode(text, Type) {
 // NaN ends a line
 const numbers = (text) => Array.from(decode(text, Float32Array), (value) => (Number.isFinite(value) ? value : null));
 
-function short(value) {
+function short(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
   for (const [unit, prefix] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-    if (size >= 0.9995 * unit) return +(value / unit).toPrecision(4) + prefix;
+    if (size >= 0.9995 * unit) return +(value / unit).toPrecision(digits) + prefix;
   }
-  return size !== 0 && size < 1e-3 ? (+value.toPrecision(3)).toExponential() : String(+value.toPrecision(4));
+  return size !== 0 && size < 1e-3 ? (+value.toPrecision(digits - 1)).toExponential() : String(+value.toPrecision(digits));
+}
+
+// numbers that are read together, in as many digits as tell them apart; a logarithmic axis leaves some out
+function labels(values) {
+  const known = values.filter((value) => value !== null);
+  let digits = 4;
+  while (digits < 15 && new Set(known.map((value) => short(value, digits))).size < known.length) digits++;
+  return values.map((value) => (value === null ? "" : short(value, digits)));
 }
 
 // triangular mean over the neighbors within half of the window
@@ -65,17 +81,17 @@ function curveSeries(curves) {
   return curves.flatMap((curve) => {
     const line = () => runColor(curve.run);
     const raw = { stroke: () => faded(line(), 0.38), width: 1, points: { show: curve.x.length === 1 } };
-    return [raw, { ...raw }, { stroke: line, width: 2, points: { show: curve.x.length === 1, fill: line } }];
+    return [raw, { ...raw }, { stroke: line, width: 2, dash: runDash(curve.run), points: { show: curve.x.length === 1, fill: line } }];
   });
 }
 
 function axes(grid, rows) {
   const shared = {
     stroke: () => color("--muted"), font: "11px system-ui, sans-serif", ticks: { show: false },
-    grid: { show: grid, stroke: () => color("--grid"), width: 1 }, values: (_, ticks) => ticks.map(short),
+    grid: { show: grid, stroke: () => color("--grid"), width: 1 }, values: (_, ticks) => labels(ticks),
   };
   const width = (_, values) => 12 + 6.4 * Math.max(...(values ?? [""]).map((text) => (text ?? "").length));
-  const named = rows ? { splits: rows.map((_, at) => at), values: () => rows.map(short) } : {};
+  const named = rows ? { splits: rows.map((_, at) => at), values: () => labels(rows) } : {};
   return [{ ...shared, size: 26, space: 56 }, { ...shared, size: width, space: 32, gap: 6, ...named }];
 }
 
@@ -109,7 +125,7 @@ function curveTip(curves, names) {
     const at = u.cursor.idxs[3 * place + 3];
     const [low, high, value] = [1, 2, 3].map((offset) => u.data[3 * place + offset][at]);
     const raw = low === high ? (low === value ? "" : `raw ${short(low)}`) : `${short(low)} … ${short(high)}`;
-    return { step: u.data[0][at], color: runColor(curve.run), name: names.length > 1 ? names[curve.run] : "", value: short(value), raw };
+    return { step: u.data[0][at], color: runColor(curve.run), swatch: swatchOf(curve.run), name: names.length > 1 ? names[curve.run] : "", value: short(value), raw };
   });
 }
 
@@ -129,7 +145,7 @@ function showTip(u, tip, rows, unit) {
     const parts = [["span", ""], ["span", row.name], ["small", row.raw], ["b", `${row.value}${unit ? ` ${unit}` : ""}`]];
     const elements = parts.map(([kind, text]) => Object.assign(document.createElement(kind), { textContent: text }));
     elements[0].className = "swatch";
-    elements[0].style.background = row.color;
+    elements[0].style.background = row.swatch ?? row.color;
     const div = document.createElement("div");
     div.append(...elements);
     return div;
@@ -150,7 +166,7 @@ function valueRange(u, low, high) {
 
 function draw(plot, { data, series, bands = [], behind, tip, unit, now, log = false, range = valueRange, rows, grid = true }) {
   const options = {
-    width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 10, 0, 0], bands, series: [{}, ...series], axes: axes(grid, rows),
+    width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 20, 0, 0], bands, series: [{}, ...series], axes: axes(grid, rows),
     scales: { x: { time: false, range: () => VIEW.zoom ?? VIEW.full }, y: log ? { distr: 3 } : { range } },
     cursor: { y: false, points: { show: false }, dataIdx: nearest, drag: { x: true, y: false, setScale: false }, sync: { key: "step", scales: ["x", null] } },
     hooks: {

@@ -85,6 +85,7 @@ function card(chart, hero) {
   log?.addEventListener("click", () => { log.ariaPressed = String(log.ariaPressed !== "true"); build(); });
   const head = element("header", { children: [element("h3", { textContent: chart.tag }), now, log] });
   const made = element("article", { className: hero ? "chart hero" : "chart", id: `chart-${chart.tag}`, children: [head, element("p", { textContent: chart.about }), plot] });
+  made.names = chart.names ?? [chart.tag];
   made.rebuild = () => { if (u) build(); };
   made.show = () => {
     if (u) return;
@@ -125,7 +126,7 @@ if (REPORT.runs.length > 1) {
   });
   document.querySelector("nav").append(element("ul", { className: "runs", children: legend }));
 }
-for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.background = `var(--run-${swatch.dataset.run % 7})`;
+for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.background = swatchOf(swatch.dataset.run);
 
 document.getElementById("reset").addEventListener("click", () => zoom(null));
 document.getElementById("smoothing").addEventListener("input", (event) => {
@@ -133,7 +134,8 @@ document.getElementById("smoothing").addEventListener("input", (event) => {
   for (const made of document.querySelectorAll(".chart")) made.rebuild();
 });
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("a[data-tag]") && document.getElementById(`chart-${event.target.dataset.tag}`);
+  const tag = event.target.closest("a[data-tag]")?.dataset.tag;
+  const target = tag && [...document.querySelectorAll(".chart")].find((made) => made.names.includes(tag));
   if (!target) return;
   event.preventDefault();
   target.closest("details")?.setAttribute("open", "");
