@@ -15,10 +15,11 @@ WEIGHT_CHANGE = "diagnostics/weight_change/"
 FIRST_KL, LOG_PROB_ERROR = "diagnostics/first_kl", "diagnostics/log_prob_error"
 FIRST_LOSS = "diagnostics/first_policy_loss"
 DEFAULT_CLIP_RANGE = 0.2
-_BY_FAR, _CERTAIN = 1e-3, 0.95
-"""A change of weights, over their norm, that shows in a KL; and the share of one action above which it may not."""
-_MANY, _ABOVE_0 = 8, 0.15
-"""Points, and a loss in deviations of advantages, that minibatches of a normalized rollout do not reach by chance."""
+_BY_FAR, _CERTAIN = 0.05, 0.95
+"""A range of the entropy, over its size, that shows in a KL; and the share of one action above which it may not."""
+_ACTORS = ("actor", "other")
+_MANY, _ABOVE_0 = 8, 0.05
+"""Points, and a loss in deviations of advantages, that minibatches of a normalized rollout pass by chance at times."""
 
 
 def kl_scale(evidence: Evidence) -> float:
@@ -160,14 +161,19 @@ def _ratio_of_1(evidence: Evidence, spell: Series) -> Verdict:
 
 
 def _moves_by_far(evidence: Evidence, spell: Series) -> bool:
-    """Whether the weights move while the ratio stays, and the policy is not so certain that all ratios are 1."""
-    moves = [s.between(*spell.span).values for n, s in evidence.matching(WEIGHT_CHANGE).items() if _is_actor(n)]
+    """Whether weights move and the entropy does, further than float32 could hide in a KL.
+
+    A policy that is certain has ratios of 1; one that rests has an entropy that moves with the observations.
+    """
+    entropy = evidence.find("train/entropy")
     certain = evidence.median("diagnostics/dominant_action_fraction", after=spell.steps[0])
-    return any(len(m) and median(m) > _BY_FAR for m in moves) and (certain is None or certain < _CERTAIN)
-
-
-def _is_actor(name: str) -> bool:
-    return role_of(name) in ("actor", "other")
+    moves = [
+        s.between(*spell.span).values for n, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(n) in _ACTORS
+    ]
+    if entropy is None or (certain is not None and certain > _CERTAIN) or not any(len(m) and median(m) for m in moves):
+        return False
+    within = entropy.between(*spell.span).values
+    return len(within) > 1 and bool(np.ptp(within) > _BY_FAR * np.abs(within).max())
 
 
 def _steps_of_update(evidence: Evidence) -> float:

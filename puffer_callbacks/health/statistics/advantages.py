@@ -1,11 +1,13 @@
 """Advantages, held against the recurrences of their estimators, which they have to satisfy."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from puffer_callbacks.health.series import Floats
 from puffer_callbacks.health.statistics.episode_ends import end_statistics
-from puffer_callbacks.health.statistics.least_squares import linear_fit
+from puffer_callbacks.health.statistics.least_squares import LinearFit, linear_fit
 from puffer_callbacks.health.statistics.sample import Sample
 from puffer_callbacks.health.statistics.value_targets import target_statistics
 
@@ -48,15 +50,19 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
         of_steps = _fit_of_steps(advantages, values, rewards, dones)
         return {"diagnostics/advantage_fit": of_steps if of_steps > 0.99 else fit.share}
     statistics = {"diagnostics/advantage_fit": fit.share}
-    if fit.errors[2] >= _SHARP * abs(fit.coefficients[2]):  # those of REINFORCE do not depend on values
-        return statistics
-    statistics["diagnostics/advantage_sign"] = float(-np.sign(fit.coefficients[2]))
-    of_ends = end_statistics(columns, advantages[:-1], dones, rows=rows, fit=fit)
+    if fit.errors[2] < _SHARP * abs(fit.coefficients[2]):  # those of REINFORCE do not depend on values
+        statistics["diagnostics/advantage_sign"] = float(-np.sign(fit.coefficients[2]))
+        statistics |= end_statistics(columns, advantages[:-1], dones, rows=rows, fit=fit)
+        statistics |= _gamma(rows, targets, fit, statistics) | target_statistics(sample, fit)
+    return statistics
+
+
+def _gamma(rows: Floats, targets: Floats, fit: LinearFit, of_ends: Mapping[str, float]) -> dict[str, float]:
+    """The discount factor; 0 where only the ends of episodes look ahead."""
     if fit.errors[1] < _SHARP * abs(fit.coefficients[2]):
-        statistics["diagnostics/estimated_gamma"] = float(-fit.coefficients[1] / fit.coefficients[2])
-    elif of_ends.get("diagnostics/plain_end_fraction") == 0 and _looks_at_no_next_step(rows, targets):
-        statistics["diagnostics/estimated_gamma"] = 0.0
-    return statistics | of_ends | target_statistics(sample, fit)
+        return {"diagnostics/estimated_gamma": float(-fit.coefficients[1] / fit.coefficients[2])}
+    turned_round = of_ends.get("diagnostics/plain_end_fraction") == 0 and _looks_at_no_next_step(rows, targets)
+    return {"diagnostics/estimated_gamma": 0.0} if turned_round else {}
 
 
 def _looks_at_no_next_step(rows: Floats, targets: Floats) -> bool:

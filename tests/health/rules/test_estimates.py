@@ -121,6 +121,7 @@ def test_a_ratio_of_1_at_every_step_of_an_update() -> None:
         "diagnostics__approx_kl": constant(0.0),
         "diagnostics__repeated_rollout": constant(0.0),
         "diagnostics__weight_change__actor": constant(0.01),
+        "train__entropy": np.linspace(0.69, 0.4, 100),
     }
     several = {**rows, "time__optimizer_steps": 16.0 * STEPS / 1000}
     finding = found("kl_zero", **several)
@@ -128,6 +129,8 @@ def test_a_ratio_of_1_at_every_step_of_an_update() -> None:
     assert first_cause(finding) == "each update step compares its log-probabilities with themselves"
     assert "kl_zero" in judged(**rows, time__optimizer_steps=STEPS / 1000).not_judged
     assert "kl_zero" in judged(**rows).not_judged
+    for small in ({"train__entropy": constant(0.69)}, {"diagnostics__dominant_action_fraction": constant(0.99)}):
+        assert "kl_zero" in judged(**several | small).not_judged  # a KL that float32 rounds to 0
 
 
 def test_a_time_limit_that_is_learned_as_an_end() -> None:
