@@ -1,6 +1,7 @@
 """What is known of a run besides its series: hyperparameters, action space, limits."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -20,8 +21,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "target_update_interval": ("target_update_interval", "target_network_frequency"),
 }
 """Field to the hyperparameter names that trainers give it."""
+_NORMALIZES_ADVANTAGES = ("norm_adv", "normalize_advantage", "normalize_advantages")
 AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout", "has_embedding")
 """Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
+_OTHERS = re.compile(r"sched[^/]*/gamma$")
+"""Settings that have the name of a fact and are none, as the factor of PyTorch's ``StepLR``."""
 _LARGEST = 2**53  # an integer that float64 holds
 
 
@@ -36,6 +40,7 @@ class Facts:
         max_episode_steps: the environment's time limit.
         anneal_learning_rate: whether the learning rate is meant to fall.
         normalizes_observations: whether the policy sees normalized ones.
+        normalizes_advantages: whether those of each minibatch, or of each rollout, have mean 0 and deviation 1.
         has_dropout: whether the module has dropout layers.
         has_embedding: whether it has an embedding, whose observations are indices of any size.
         gamma: discount factor.
@@ -60,6 +65,7 @@ class Facts:
     max_episode_steps: int | None = None
     anneal_learning_rate: bool | None = None
     normalizes_observations: bool | None = None
+    normalizes_advantages: bool | None = None
     has_dropout: bool | None = None
     has_embedding: bool | None = None
     gamma: float | None = None
@@ -89,7 +95,8 @@ class Facts:
             >>> Facts.of({"clip_range": 0.2, "agent/gamma": "0.99"}, num_actions=2).gamma
             0.99
         """
-        plain = {str(name).replace(".", "/").rpartition("/")[2]: value for name, value in hyperparameters.items()}
+        paths = {str(name).replace(".", "/"): value for name, value in hyperparameters.items()}
+        plain = {path.rpartition("/")[2]: value for path, value in paths.items() if not _OTHERS.search(path)}
         found: dict[str, Any] = {}
         for field, names in _NAMES.items():
             numbers = (_number(plain[name]) for name in names if name in plain)
@@ -97,6 +104,8 @@ class Facts:
         found["algorithm"] = plain.get("algorithm")
         found["anneal_learning_rate"] = _boolean(plain.get("anneal_lr"))
         found["normalizes_observations"] = _boolean(plain.get("norm_obs"))
+        normalized = (_boolean(plain[name]) for name in _NORMALIZES_ADVANTAGES if name in plain)
+        found["normalizes_advantages"] = next(normalized, None)
         return cls(**found | {name: value for name, value in known.items() if value is not None})
 
     def completed(self, series: Mapping[str, tuple[Any, Any]]) -> "Facts":

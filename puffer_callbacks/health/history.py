@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from puffer_callbacks.health.series import Floats
 
 _GROUPS = ("train", "losses", "diagnostics", "nonfinite", "gradient_norm", "update_ratio", "plasticity", "rollout")
+_SINGLE = ("throughput/sps", "time/optimizer_steps")
 _NOT_JUDGED = "rollout/info/"
 MAX_POINTS = 1024
 
@@ -101,4 +102,4 @@ class History:
 
 
 def _is_judged(tag: str) -> bool:
-    return tag == "throughput/sps" or (tag.split("/", 1)[0] in _GROUPS and not tag.startswith(_NOT_JUDGED))
+    return tag in _SINGLE or (tag.split("/", 1)[0] in _GROUPS and not tag.startswith(_NOT_JUDGED))

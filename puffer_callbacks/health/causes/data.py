@@ -61,6 +61,29 @@ DATA: dict[str, Cause] = {
     "done_mask_missing": Cause(
         "advantages run on over the ends of episodes", "multiply the next value and the next advantage by (1 − done)"
     ),
+    "bootstrap_mask_missing": Cause(
+        "the next value is not masked at the ends of episodes",
+        "multiply the next value by (1 − terminated); at a time limit take the value of the last observation",
+    ),
+    "done_mask_shifted": Cause(
+        "advantages are masked by the dones of another step",
+        "mask step t by the done that this step returned, not by that of the step before or after",
+    ),
+    "done_mask_inverted": Cause(
+        "the mask at the ends of episodes is inverted", "multiply by (1 − done), where done is 1 at an end"
+    ),
+    "dones_late": Cause(
+        "Rollout.dones tell of the step before, as flags that mark the first observation of an episode do",
+        "give Rollout the dones that `step` returned for the same step's action",
+    ),
+    "gamma_other": Cause(
+        "advantages are made with another discount factor than configured",
+        "pass the configured gamma to the estimator; check the order of gamma and lambda",
+    ),
+    "time_limit_as_end": Cause(
+        "the time limit is learned as if it were the end of the task",
+        "at truncations add gamma times the value of the last observation to the reward",
+    ),
     "time_limit_only": Cause(
         "no episode reaches its goal before the time limit", "shape the reward, explore more or allow longer episodes"
     ),

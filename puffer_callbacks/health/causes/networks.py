@@ -12,6 +12,12 @@ NETWORKS: dict[str, Cause] = {
         "the critic learns too slowly for its targets",
         "raise its learning rate, its epochs or the value coefficient; look at the scale of returns",
     ),
+    "target_without_value": Cause(
+        "the critic learns other targets than its returns", "let it learn returns = advantages + values"
+    ),
+    "target_without_advantage": Cause(
+        "the critic learns its own values", "let it learn returns = advantages + values, not the stored values"
+    ),
     "gamma_low": Cause(
         "the discount factor makes the policy blind to all but the next few rewards",
         "raise gamma: 1 / (1 − gamma) should reach the rewards that matter (0.99 sees 100 steps)",

@@ -19,6 +19,14 @@ POLICY: dict[str, Cause] = {
         "neither the probability ratio nor the gradient is limited",
         "clip the ratio (0.1 to 0.3) and the gradient's norm (0.5 to 1)",
     ),
+    "clip_wrong": Cause(
+        "the clipped objective is not PPO's: the ratio is not clamped about 1",
+        "minimize the mean of max(−A · ratio, −A · ratio.clamp(1 − clip, 1 + clip))",
+    ),
+    "log_prob_recomputed": Cause(
+        "each update step compares its log-probabilities with themselves",
+        "keep the log-probabilities of the rollout, and do not compute them anew in the update",
+    ),
     "log_prob_wrong_action": Cause(
         "the update takes log-probabilities of other actions than those taken",
         "index actions and log-probabilities alike; check shapes, order and squashing",

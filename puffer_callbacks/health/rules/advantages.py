@@ -5,17 +5,22 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.policy_update import KL
+from puffer_callbacks.health.rules.rewards import GAMMA
 from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import median
 
-FIT, SIGN, LEAK = "diagnostics/advantage_fit", "diagnostics/advantage_sign", "diagnostics/leak_fraction"
+FIT, SIGN = "diagnostics/advantage_fit", "diagnostics/advantage_sign"
+TARGET_ADVANTAGE, TARGET_VALUE = "diagnostics/target_advantage_weight", "diagnostics/target_value_weight"
 ALIGNMENT = "diagnostics/advantage_alignment"
 _BY_FAR = 10
 """Times its noise that a return rises only with advantages that are right in the main."""
-_GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
+_SAME_GAMMA = 2e-3
+"""Within which two discount factors are one: estimates are exact to 1e-4."""
+_SAME_WEIGHT = 0.05
+GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
 
 
-@rule("advantages_inconsistent", severity="critical", source=_GAE, explains=SYMPTOMS)
+@rule("advantages_inconsistent", severity="critical", source=GAE, explains=SYMPTOMS)
 def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     """Whether advantages satisfy the recurrence that rewards and values give."""
     fit = evidence.get(FIT, points=3)
@@ -31,7 +36,7 @@ def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     return Verdict(f"{message}.", causes, spell.span, [FIT])
 
 
-@rule("advantage_sign", severity="critical", source=_GAE, explains=SYMPTOMS)
+@rule("advantage_sign", severity="critical", source=GAE, explains=SYMPTOMS)
 def advantage_sign(evidence: Evidence) -> Verdict | None:
     """Whether advantages fall as values rise."""
     sign = evidence.get(SIGN, points=3)
@@ -42,15 +47,43 @@ def advantage_sign(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("advantage_sign",), spell.span, [SIGN, FIT])
 
 
-@rule("done_mask", severity="critical", source=_GAE, explains=SYMPTOMS)
-def done_mask(evidence: Evidence) -> Verdict | None:
-    """Whether advantages flow back over the ends of episodes."""
-    leak = evidence.get(LEAK, points=2)
-    spell = leak.spell(leak.values > 0.5, points=2, share=0.3)
+@rule(
+    "gamma_not_applied",
+    severity="warning",
+    source=GAE,
+    explains=(*SYMPTOMS, "gamma_low"),
+)
+def gamma_not_applied(evidence: Evidence) -> Verdict | None:
+    """Whether advantages are made with the discount factor that is configured."""
+    estimated, configured = evidence.get(GAMMA, points=3), evidence.facts.gamma
+    if configured is None:
+        raise NotJudged("needs the configured gamma")
+    found = median(estimated.values)
+    apart = abs(found - configured)
+    if apart < _SAME_GAMMA or np.mean(np.abs(estimated.values - found) < 0.1 * apart) < 0.9:
+        return None
+    message = f"Advantages are made with the discount factor {found:.4g}, where {configured:.4g} is configured."
+    if abs(found) < _SAME_GAMMA:
+        return Verdict(message, ("done_mask_inverted", "gamma_other"), estimated.span, [GAMMA], "critical")
+    return Verdict(message, ("gamma_other",), estimated.span, [GAMMA])
+
+
+@rule("value_targets", severity="critical", source=GAE, explains=(*SYMPTOMS, "weights_unchanged"))
+def value_targets(evidence: Evidence) -> Verdict | None:
+    """Whether the critic's targets are advantages plus values."""
+    of_advantages, of_values = evidence.get(TARGET_ADVANTAGE, points=3), evidence.get(TARGET_VALUE, points=3)
+    weights = np.stack([of_advantages.values, of_values.at(of_advantages.steps)])
+    spell = of_advantages.spell(np.abs(weights - 1).max(0) > _SAME_WEIGHT, points=3, share=0.5)
     if spell is None:
         return None
-    message = "Advantages flow back over the ends of episodes, as if the next episode were a part of the last."
-    return Verdict(message, ("done_mask_missing",), spell.span, [LEAK])
+    advantage, value = median(weights[0]), median(weights[1])
+    if abs(value) < _SAME_WEIGHT:
+        what, cause = "are the advantages, without the values that these are measured from", "target_without_value"
+    elif abs(advantage) < _SAME_WEIGHT:
+        what, cause = "are its own values, so that there is nothing to learn", "target_without_advantage"
+    else:
+        what, cause = f"are {advantage:+.2g} advantage {value:+.2g} value; both count alike", "target_without_value"
+    return Verdict(f"The critic's targets {what}.", (cause,), spell.span, [TARGET_ADVANTAGE, TARGET_VALUE])
 
 
 @rule(

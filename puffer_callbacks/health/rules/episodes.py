@@ -9,6 +9,7 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import median
 
 DONES, LIMIT = "diagnostics/done_fraction", "diagnostics/time_limit_fraction"
+PLAIN = "diagnostics/plain_end_fraction"
 LENGTH = "train/episode_length"
 _LEAST_SHARE = 0.5
 """The share of a run before which a return that stands still is no news."""
@@ -98,4 +99,7 @@ def episodes_at_limit(evidence: Evidence) -> Verdict | None:
     if np.mean(share.values == 1) < 0.9 or returns.improved:
         return None
     message = "Every episode is cut at the time limit, and the return does not rise."
-    return Verdict(message, ("time_limit_only", "exploration_missing"), share.span, [LIMIT])
+    causes: tuple[str, ...] = ("time_limit_only", "exploration_missing")
+    if evidence.median(PLAIN, after=evidence.burn_in) == 1:  # advantages know nothing of what comes after the cut
+        causes = ("time_limit_as_end", *causes)
+    return Verdict(message, causes, share.span, [LIMIT, PLAIN])

@@ -9,7 +9,8 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import median
 
 CONSTANT, DELAY = "diagnostics/observation_constant_fraction", "diagnostics/reset_delay_fraction"
-RESET_STEPS, REPEATED = "diagnostics/reset_step_fraction", "diagnostics/observation_repeat_fraction"
+RESET_STEPS, EARLY = "diagnostics/reset_step_fraction", "diagnostics/reset_early_fraction"
+REPEATED = "diagnostics/observation_repeat_fraction"
 _FAR_TOO_LARGE = 3000.0
 """Where no second signal is needed: bytes of pixels and most sensors lie far below."""
 SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"

@@ -1,17 +1,25 @@
 """The probability ratio and the policy's move: KL and clip fraction."""
 
+import numpy as np
+
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.learning_rate import may_yet_begin
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
-from puffer_callbacks.health.series import Series
+from puffer_callbacks.health.series import Series, median
 
 KL, CLIP = "diagnostics/approx_kl", "diagnostics/clip_fraction"
 WEIGHT_CHANGE = "diagnostics/weight_change/"
 FIRST_KL, LOG_PROB_ERROR = "diagnostics/first_kl", "diagnostics/log_prob_error"
+FIRST_LOSS = "diagnostics/first_policy_loss"
 DEFAULT_CLIP_RANGE = 0.2
+_BY_FAR, _CERTAIN = 0.05, 0.95
+"""A range of the entropy, over its size, that shows in a KL; and the share of one action above which it may not."""
+_ACTORS = ("actor", "other")
+_MANY, _ABOVE_0 = 8, 0.05
+"""Points, and a loss in deviations of advantages, that minibatches of a normalized rollout pass by chance at times."""
 
 
 def kl_scale(evidence: Evidence) -> float:
@@ -70,6 +78,25 @@ def _mismatch(evidence: Evidence, *, stored: bool) -> tuple[str, ...]:
 
 
 @rule(
+    "surrogate_not_zero",
+    severity="critical",
+    source="Schulman et al. 2017, arXiv:1707.06347, equation 7: with a ratio of 1 the objective is the mean advantage",
+    explains=SYMPTOMS,
+)
+def surrogate_not_zero(evidence: Evidence) -> Verdict | None:
+    """A policy loss above 0 on the first minibatch, where the ratio is 1 and advantages have mean 0."""
+    loss, kl = evidence.get(FIRST_LOSS, points=_MANY), evidence.get(FIRST_KL, points=_MANY)
+    evidence.get(CLIP)
+    if not evidence.facts.normalizes_advantages or np.abs(kl.values).max() > 1e-2 * kl_scale(evidence):
+        raise NotJudged("needs advantages that are normalized, and a ratio of 1 on the first minibatch")
+    if np.mean(loss.values > _ABOVE_0) < 0.9:
+        return None
+    found = f"{median(loss.values):+.2g} on the first minibatch of a rollout"
+    message = f"The policy loss is {found}, where every ratio is 1 and the mean of the advantages 0."
+    return Verdict(message, ("clip_wrong",), loss.span, [FIRST_LOSS, FIRST_KL])
+
+
+@rule(
     "clip_fraction_zero",
     severity="warning",
     source="Huang et al. 2022, The 37 implementation details of PPO (clip fraction)",
@@ -119,10 +146,43 @@ def kl_zero(evidence: Evidence) -> Verdict | None:
     if may_yet_begin(evidence, spell):
         raise NotJudged("the learning rate is 0 so far")
     if _policy_changes(evidence):
-        raise NotJudged("the policy changes: with one step in an update the KL is measured before it")
+        return _ratio_of_1(evidence, spell)
     message = "The policy does not move at all: the KL is exactly 0."
     causes = ("actor_not_trained", "optimizer_missing", "learning_rate_zero")
     return Verdict(message, causes, spell.span, [KL, "train/learning_rate"])
+
+
+def _ratio_of_1(evidence: Evidence, spell: Series) -> Verdict:
+    """The policy changes, and the ratio does not: from the second step of an update on it should."""
+    if _steps_of_update(evidence) < 2 or not _moves_by_far(evidence, spell):
+        raise NotJudged("the policy changes: with one step in an update the KL is measured before it")
+    message = "The probability ratio is 1 at every step of an update, though the policy changes: it limits nothing."
+    return Verdict(message, ("log_prob_recomputed",), spell.span, [KL, CLIP], "warning")
+
+
+def _moves_by_far(evidence: Evidence, spell: Series) -> bool:
+    """Whether weights move and the entropy does, further than float32 could hide in a KL.
+
+    A policy that is certain has ratios of 1; one that rests has an entropy that moves with the observations.
+    """
+    entropy = evidence.find("train/entropy")
+    certain = evidence.median("diagnostics/dominant_action_fraction", after=spell.steps[0])
+    moves = [
+        s.between(*spell.span).values for n, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(n) in _ACTORS
+    ]
+    if entropy is None or (certain is not None and certain > _CERTAIN) or not any(len(m) and median(m) for m in moves):
+        return False
+    within = entropy.between(*spell.span).values
+    return len(within) > 1 and bool(np.ptp(within) > _BY_FAR * np.abs(within).max())
+
+
+def _steps_of_update(evidence: Evidence) -> float:
+    """The optimizer steps between two rollouts, as few as there are; 0 where they are not known."""
+    steps, rollouts = evidence.find("time/optimizer_steps"), evidence.find("diagnostics/repeated_rollout")
+    if steps is None or rollouts is None:
+        return 0.0
+    taken = np.diff(steps.at(rollouts.steps))
+    return float(np.min(taken[taken > 0], initial=np.inf)) if (taken > 0).any() else 0.0
 
 
 def _policy_changes(evidence: Evidence) -> bool:

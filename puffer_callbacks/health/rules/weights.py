@@ -1,5 +1,6 @@
 """Weights: do they change after an update, and do they last."""
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,6 +15,7 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SY
 from puffer_callbacks.health.series import Series, median, rank_correlation
 
 NORM, GRADIENT = "diagnostics/weight_norm/", "gradient_norm/"
+_PREDICTOR = re.compile("predict", re.IGNORECASE)
 _POINTS = 3
 _LASTING = 0.25
 """The share of a run that a part rests in vain: a critic's warm-up, as long as any, is over sooner."""
@@ -44,7 +46,7 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
     span, zero = (min(begins), max(ends)), _zero_rates(evidence)
     causes, tags = _causes(evidence, still, moving), [*(WEIGHT_CHANGE + name for name in sorted(still)[:4]), *zero]
     if still.keys() <= unneeded:
-        message = f"{which} stay exactly as they are, while others change."
+        message = f"{which} stay exactly as they are, while {'others change' if moving else 'the run does well'}."
         return Verdict(message, ("learning_rate_zero",) if zero else ("part_left_out",), span, tags, "info")
     message = f"{which} stay exactly as they are, update after update."
     return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags)
@@ -62,15 +64,20 @@ def _still(name: str, series: Series, started: int | None, evidence: Evidence) -
 
 
 def _unneeded(evidence: Evidence, still: Iterable[str], moving: set[Role]) -> set[str]:
-    """Parts that may be meant to stay, while others change.
+    """Parts that may be meant to stay, while others change, or while the run does well without them.
 
-    Those of no certain role, as a frozen encoder, and those that no gradient reaches beside others of their role that
-    do change, as an output that is not used.
+    Those of no certain role, as a frozen encoder; the fixed random target of a predictor (Burda et al. 2018, RND,
+    arXiv:1810.12894); and those that no gradient reaches beside others of their role that do change, as an output that
+    is not used. All of them where a run learns by other means, as a table does.
     """
     reached = evidence.matching(GRADIENT)
-    if not moving or _units_are_dead(evidence):
+    if _units_are_dead(evidence):
         return set()
-    return {n for n in still if role_of(n) == "other" or (role_of(n) in moving and reached and n not in reached)}
+    if not moving:
+        return set(still) if evidence.does_well else set()
+    has_predictor = any(_PREDICTOR.search(name) and role_of(name) == "other" for name in evidence.matching(NORM))
+    fixed = {"other", "target"} if has_predictor and moving & {"actor", "critic"} else {"other"}
+    return {n for n in still if role_of(n) in fixed or (role_of(n) in moving and reached and n not in reached)}
 
 
 def _zero_rates(evidence: Evidence) -> dict[str, Series]:

@@ -1,14 +1,22 @@
 """Advantages, held against the recurrences of their estimators, which they have to satisfy."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from puffer_callbacks.health.series import Floats
+from puffer_callbacks.health.statistics.episode_ends import end_statistics
+from puffer_callbacks.health.statistics.least_squares import LinearFit, linear_fit
 from puffer_callbacks.health.statistics.sample import Sample
+from puffer_callbacks.health.statistics.value_targets import target_statistics
 
 _MIN_ROWS = 16
 _MOST_STEPS = 8
 _ROWS_OF_EACH_TERM = 4
+_SHARP = 0.02
+"""Of −V_t's coefficient, the largest error with which a coefficient is known."""
+_EXACT = 1e-6
 
 
 def advantage_statistics(sample: Sample) -> dict[str, float]:
@@ -23,8 +31,8 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
         ``diagnostics/advantage_fit``, the share of the advantages' variance that the fit explains (1 in a correct
         program), of n steps where that one is exact; ``diagnostics/advantage_sign``, the sign of −V_t's coefficient
         (+1 in a correct one); ``diagnostics/estimated_gamma``, the ratio of the coefficients of V_{t+1} and −V_t;
-        ``diagnostics/leak_fraction``, the share of episode ends over which the recurrence runs on, as if the episode
-        had not ended (0 in a correct one). None of them where advantages or values do not vary.
+        and what ``end_statistics`` and ``target_statistics`` return. None of them where advantages or values do not
+        vary.
     """
     advantages, values, rewards, dones = sample.advantages, sample.values, sample.rewards, sample.dones
     if advantages is None or values is None or rewards is None or dones is None or len(advantages) < 2:
@@ -32,25 +40,42 @@ def advantage_statistics(sample: Sample) -> dict[str, float]:
     columns = np.stack([advantages[1:], values[1:], values[:-1], rewards[:-1]], -1)
     if not (np.isfinite(columns).all() and np.isfinite(advantages).all()):
         return {}
-    inside = ~dones[:-1]
+    inside = _inside(dones)
     rows, targets = columns[inside], advantages[:-1][inside]
     # below this, float32 itself decides
     if len(rows) < _MIN_ROWS or min(targets.std(), rows[:, 2].std()) <= 1e-5 * (1 + np.abs(rows).max()):
         return {}
-    coefficients, constant, fit = _least_squares(rows, targets)
-    if fit < 0.99:
+    fit = linear_fit(rows, targets)
+    if fit.share < 0.99:
         of_steps = _fit_of_steps(advantages, values, rewards, dones)
-        return {"diagnostics/advantage_fit": of_steps if of_steps > 0.99 else fit}
-    statistics = {"diagnostics/advantage_fit": fit}
-    if coefficients[2] != 0:
-        statistics["diagnostics/advantage_sign"] = float(-np.sign(coefficients[2]))
-        statistics["diagnostics/estimated_gamma"] = float(-coefficients[1] / coefficients[2])
-        ends = dones[:-1]
-        if ends.sum() >= 3:
-            errors = advantages[:-1][ends] - _predict(columns[ends], rows, coefficients, constant)
-            leaks = np.abs(errors) < 1e-2 * targets.std()
-            statistics["diagnostics/leak_fraction"] = float((leaks & _visible(columns[ends], coefficients)).mean())
+        return {"diagnostics/advantage_fit": of_steps if of_steps > 0.99 else fit.share}
+    statistics = {"diagnostics/advantage_fit": fit.share}
+    if fit.errors[2] < _SHARP * abs(fit.coefficients[2]):  # those of REINFORCE do not depend on values
+        statistics["diagnostics/advantage_sign"] = float(-np.sign(fit.coefficients[2]))
+        statistics |= end_statistics(columns, advantages[:-1], dones, rows=rows, fit=fit)
+        statistics |= _gamma(rows, targets, fit, statistics) | target_statistics(sample, fit)
     return statistics
+
+
+def _gamma(rows: Floats, targets: Floats, fit: LinearFit, of_ends: Mapping[str, float]) -> dict[str, float]:
+    """The discount factor; 0 where only the ends of episodes look ahead."""
+    if fit.errors[1] < _SHARP * abs(fit.coefficients[2]):
+        return {"diagnostics/estimated_gamma": float(-fit.coefficients[1] / fit.coefficients[2])}
+    turned_round = of_ends.get("diagnostics/plain_end_fraction") == 0 and _looks_at_no_next_step(rows, targets)
+    return {"diagnostics/estimated_gamma": 0.0} if turned_round else {}
+
+
+def _looks_at_no_next_step(rows: Floats, targets: Floats) -> bool:
+    """Whether advantages inside episodes are r_t − V_t and no more: A_{t+1} and V_{t+1} then depend on each other."""
+    return linear_fit(rows[:, 2:], targets).share > 1 - _EXACT
+
+
+def _inside(dones: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The steps [T - 1, M] that are neither ends nor beside one, where a mask that is a step off would act."""
+    inside = ~dones[:-1] & ~dones[1:]
+    inside[0] = False  # what was before is unknown
+    inside[1:] &= ~dones[:-2]
+    return inside if inside.sum() >= _MIN_ROWS else ~dones[:-1]
 
 
 def _fit_of_steps(advantages: Floats, values: Floats, rewards: Floats, dones: npt.NDArray[np.bool_]) -> float:
@@ -64,37 +89,7 @@ def _fit_of_steps(advantages: Floats, values: Floats, rewards: Floats, dones: np
         columns = [values[at] for at in shifted] + [rewards[at] for at in shifted[:-1]]
         rows, targets = np.stack(columns, -1)[inside], advantages[shifted[0]][inside]
         if len(rows) >= _ROWS_OF_EACH_TERM * len(columns) and targets.std() > 0:
-            coefficients, _, fit = _least_squares(rows, targets)
-            of_values = coefficients[: steps + 1]
-            return fit if of_values[0] < 0 and np.argmax(np.abs(of_values)) == 0 else 0.0
+            fit = linear_fit(rows, targets)
+            of_values = fit.coefficients[: steps + 1]
+            return fit.share if of_values[0] < 0 and np.argmax(np.abs(of_values)) == 0 else 0.0
     return 0.0
-
-
-def _least_squares(rows: Floats, targets: Floats) -> tuple[Floats, float, float]:
-    """Coefficients, constant and share of explained variance; columns are scaled, so that small ones count too."""
-    means, scales = rows.mean(0), rows.std(0)
-    scales = np.where(scales > 1e-12 * (1 + np.abs(means)), scales, np.inf)  # a constant column gets coefficient 0
-    scaled, centered = (rows - means) / scales, targets - targets.mean()
-    solution = np.linalg.lstsq(scaled, centered, rcond=1e-10)[0]
-    residual = centered - scaled @ solution
-    coefficients = solution / scales
-    constant = float(targets.mean() - means @ coefficients)
-    return coefficients, constant, float(1 - (residual @ residual) / (centered @ centered))
-
-
-def _predict(columns: Floats, rows: Floats, coefficients: Floats, constant: float) -> Floats:
-    """What the recurrence gives; where rewards never varied, a reward counts as much as −V_t does."""
-    if coefficients[3] == 0:
-        reward = rows[0, 3]
-        coefficients = coefficients.copy()
-        coefficients[3] = -coefficients[2]
-        constant -= coefficients[3] * reward
-    prediction: Floats = columns @ coefficients + constant
-    return prediction
-
-
-def _visible(columns: Floats, coefficients: Floats) -> Floats:
-    """Where a leak would be seen: what flows back from the next step is not about zero."""
-    flow = columns[:, 0] * coefficients[0] + columns[:, 1] * coefficients[1]
-    visible: Floats = np.abs(flow) > 5e-2 * np.abs(columns @ np.abs(coefficients)).mean()
-    return visible

@@ -6,6 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_FIRST = {
+    "approx_kl": "diagnostics/first_kl",
+    "clip_fraction": "diagnostics/first_clip_fraction",
+    "policy_loss": "diagnostics/first_policy_loss",
+}
+"""A training step's number to the tag that it has at the first minibatch."""
 _KEYS = ("advantages", "returns", "rewards", "observations")
 
 
@@ -13,7 +19,7 @@ class BatchTracker:
     """Follows the training steps from one rollout to the next.
 
     At the first minibatch of a fresh rollout the policy is still the one that collected it: every probability ratio
-    is 1, so ``approx_kl`` and ``clip_fraction`` are 0.
+    is 1, so ``approx_kl`` and ``clip_fraction`` are 0, and so is the ``policy_loss`` of normalized advantages.
 
     Example:
         >>> tracker = BatchTracker()
@@ -31,7 +37,7 @@ class BatchTracker:
     def add(self, metrics: Mapping[str, Any], batch: Any = None) -> None:
         """Add a training step: its metrics and, where it is known, its batch."""
         if self._first is None:
-            self._first = {name: metrics[name] for name in ("approx_kl", "clip_fraction") if name in metrics}
+            self._first = {name: metrics[name] for name in _FIRST if name in metrics}
         tensor = next((batch[key] for key in _KEYS if key in batch), None) if isinstance(batch, Mapping) else None
         if isinstance(tensor, Tensor) and tensor.ndim:
             self._fingerprints.append(tensor.detach().sum(dtype=torch.float64))
@@ -44,11 +50,10 @@ class BatchTracker:
             rollout_size: the steps T · N that the batches were taken from.
 
         Returns:
-            ``diagnostics/first_kl``, ``diagnostics/first_clip_fraction`` and ``diagnostics/batch_coverage``, the size
-            of all different batches over that of the rollout, at most 1.
+            ``diagnostics/first_{kl,clip_fraction,policy_loss}``, of the first minibatch, and
+            ``diagnostics/batch_coverage``, the size of all different batches over that of the rollout, at most 1.
         """
-        names = {"approx_kl": "diagnostics/first_kl", "clip_fraction": "diagnostics/first_clip_fraction"}
-        found = {names[name]: float(value) for name, value in (self._first or {}).items()}
+        found = {_FIRST[name]: float(value) for name, value in (self._first or {}).items()}
         if self._fingerprints and rollout_size:
             marks = torch.stack(self._fingerprints).tolist()
             different = dict(zip(marks, self._sizes, strict=True))

@@ -1,6 +1,7 @@
 """Observations: their spread, their scale, whether they move, and whether they change when an episode ends."""
 
 import numpy as np
+import numpy.typing as npt
 
 from puffer_callbacks.health.series import Floats
 from puffer_callbacks.health.statistics.sample import Sample
@@ -43,8 +44,9 @@ def reset_statistics(sample: Sample) -> dict[str, float]:
 
     Returns:
         ``diagnostics/reset_step_fraction``, the share of jumps that follow a reset step, and
-        ``diagnostics/reset_delay_fraction``, the share of others that come late. Nothing where fewer than three ends
-        show a jump.
+        ``diagnostics/reset_delay_fraction``, the share of others that come late; or, where observations jump a step
+        before most ends, ``diagnostics/reset_early_fraction`` alone, the share of jumps that do. Nothing where fewer
+        than three ends show a jump.
     """
     observations, dones = sample.observations, sample.dones
     if observations is None or dones is None or len(observations) < 4 or not dones[:-2].any():
@@ -57,6 +59,9 @@ def reset_statistics(sample: Sample) -> dict[str, float]:
         return {}
     threshold = 3 * np.median(changes[:-1][ordinary])
     at_once, late = changes[:-1][ends], changes[1:][ends]
+    is_early = _early_jumps(changes, ends, threshold)
+    if len(is_early) >= 3 and is_early.mean() > 0.5:
+        return {"diagnostics/reset_early_fraction": float(is_early.mean())}
     jumps = np.maximum(at_once, late) > threshold
     if jumps.sum() < 3:
         return {}
@@ -66,6 +71,14 @@ def reset_statistics(sample: Sample) -> dict[str, float]:
         "diagnostics/reset_delay_fraction": float((is_late & ~is_reset).mean()),
         "diagnostics/reset_step_fraction": float(is_reset.mean()),
     }
+
+
+def _early_jumps(changes: Floats, ends: npt.NDArray[np.bool_], threshold: float) -> npt.NDArray[np.bool_]:
+    """Of each end at which observations jump, whether they do so one step before it."""
+    inner = ends[1:]
+    early, later = changes[:-2][inner], np.maximum(changes[1:-1], changes[2:])[inner]
+    jumps: npt.NDArray[np.bool_] = (early > later)[np.maximum(early, later) > threshold]
+    return jumps
 
 
 def _changes(observations: Floats) -> Floats:

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+from tests.benchmarks.faults import ppo_estimates as estimates
 from tests.benchmarks.faults import ppo_networks as networks
 from tests.benchmarks.faults import ppo_rollouts as rollouts
 from tests.benchmarks.faults import ppo_updates as updates
 from tests.benchmarks.faults import wrappers
 from tests.benchmarks.faults.ppo_faulty import ENVS, Fault
 
+ENDING = ("CartPole-v1", "Acrobot-v1")
+"""Where episodes end before the time limit, once something is learned."""
 DISCRETE = ("CartPole-v1", "Acrobot-v1", "MountainCar-v0")
 
 
@@ -36,7 +39,15 @@ FAULTS = (
     Fault("advantage flipped in the rollout", ("advantage_sign",), rollouts.FlippedReturns),
     Fault("advantages shuffled in the loss", ("advantage_misaligned",), updates.ShuffledAdvantages),
     Fault("advantages shuffled in the rollout", ("advantage_misaligned",), rollouts.ShuffledRollout),
-    Fault("no mask at dones", ("done_mask_missing",), rollouts.NoDoneMask),
+    Fault("no mask at dones", ("done_mask_missing",), estimates.NoDoneMask),
+    Fault("no mask of next values", ("bootstrap_mask_missing",), estimates.NoValueMask, envs=ENDING),
+    Fault("no mask of next advantages", ("done_mask_missing",), estimates.NoAdvantageMask, envs=ENDING),
+    Fault("mask of the step before", ("done_mask_shifted",), estimates.LateMask, envs=ENDING),
+    Fault("mask inverted", ("done_mask_inverted",), estimates.InvertedMask, envs=ENDING),
+    Fault("gamma 0.5 in the estimator", ("gamma_other",), estimates.OtherGamma, envs=ENDING),
+    Fault("advantages as value targets", ("target_without_value",), estimates.AdvantageTargets, envs=ENDING),
+    Fault("ratio clipped about 0", ("clip_wrong",), updates.ClipAboutZero, envs=ENDING),
+    Fault("ratio always 1", ("log_prob_recomputed",), updates.RatioOfOne, envs=ENDING),
     Fault("constant observation", ("observation_constant",), change=_constant(wrappers.constant_observation)),
     Fault("observations of the step before", ("observation_stale",), change=wrappers.Stale),
     Fault("saturated actions", ("action_saturated",), networks.SaturatedActions),

@@ -16,7 +16,7 @@ class FlippedReturns(Faulty):
     """Advantages are values less returns."""
 
     def evaluate(self, trajectories: Any) -> Rollout:
-        return _replaced(super().evaluate(trajectories), advantages=lambda r: -r.advantages)
+        return replaced(super().evaluate(trajectories), advantages=lambda r: -r.advantages)
 
 
 class ShuffledRollout(Faulty):
@@ -27,27 +27,7 @@ class ShuffledRollout(Faulty):
             flat = rollout.advantages.flatten()
             return flat[torch.randperm(len(flat))].view_as(rollout.advantages)
 
-        return _replaced(super().evaluate(trajectories), advantages=shuffled)
-
-
-class NoDoneMask(Faulty):
-    """Advantages flow back over the ends of episodes."""
-
-    def evaluate(self, trajectories: Any) -> Rollout:
-        rollout = super().evaluate(trajectories)
-        gamma, decay = self.hparams["gamma"], self.hparams["gamma"] * self.hparams["gae_lambda"]
-        rewards = trajectories.rewards
-        if self.reward_scaler is not None:
-            rewards = (rewards * (self.reward_scaler.var + 1e-8).rsqrt()).clamp(-10, 10)
-        with torch.no_grad():
-            last = self.policy.value(trajectories.observations[-1]).unsqueeze(0)
-        deltas = rewards + gamma * torch.cat([rollout.values[1:], last]) - rollout.values
-        advantages = torch.zeros_like(deltas)
-        running = torch.zeros_like(deltas[0])
-        for t in reversed(range(len(deltas))):
-            running = advantages[t] = deltas[t] + decay * running
-        changed = _replaced(rollout, advantages=lambda _: advantages)
-        return _replaced(changed, returns=lambda r: r.advantages + r.values)
+        return replaced(super().evaluate(trajectories), advantages=shuffled)
 
 
 class StaleLogProbs(Faulty):
@@ -63,7 +43,7 @@ class StaleLogProbs(Faulty):
         with torch.no_grad():
             distribution, _ = old(rollout.observations.flatten(0, 1))
             log_probs = distribution.log_prob(rollout.actions.flatten(0, 1)).view(rollout.dones.shape)
-        return _replaced(rollout, log_probs=lambda _: log_probs)
+        return replaced(rollout, log_probs=lambda _: log_probs)
 
 
 class StaleData(Faulty):
@@ -76,7 +56,7 @@ class StaleData(Faulty):
         if self._kept is None or not self.broken:
             self.__dict__["_kept"] = fresh
             return fresh
-        return _replaced(self._kept, env_steps=lambda _: self.env_steps)
+        return replaced(self._kept, env_steps=lambda _: self.env_steps)
 
 
 class LateRollout(Faulty):
@@ -121,7 +101,7 @@ class Drift(Faulty):
         with torch.no_grad():
             distribution, _ = sampler(rollout.observations.flatten(0, 1))
             log_probs = distribution.log_prob(rollout.actions.flatten(0, 1)).view(rollout.dones.shape)
-        return _replaced(rollout, log_probs=lambda _: log_probs)
+        return replaced(rollout, log_probs=lambda _: log_probs)
 
     def on_train_epoch_start(self) -> None:
         if self._rollouts % 20 == 0:
@@ -141,5 +121,5 @@ class Drift(Faulty):
         return {**metrics, "approx_kl": (log_ratio.exp() - 1 - log_ratio).mean()}
 
 
-def _replaced(rollout: Rollout, **changes: Callable[[Rollout], Any]) -> Rollout:
+def replaced(rollout: Rollout, **changes: Callable[[Rollout], Any]) -> Rollout:
     return dataclasses.replace(rollout, **{name: change(rollout) for name, change in changes.items()})

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from puffer_callbacks.ppo.loss import normalize_advantages
 from tests.benchmarks.faults.ppo_faulty import Faulty
 
 
@@ -104,6 +105,28 @@ class NoClipping(Faulty):
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         metrics = self.loss(*self.policy(batch["observations"]), batch, clip_coef=1e9, norm_adv=False)
         return metrics | {"loss": metrics["loss"] * len(batch["returns"])}
+
+
+class ClipAboutZero(Faulty):
+    """The ratio is clamped to [−ε, ε]."""
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        distribution, values = self.policy(batch["observations"])
+        metrics = self.loss(distribution, values, batch)
+        ratio = (distribution.log_prob(batch["actions"]) - batch["log_probs"]).exp()
+        clip, advantages = self.hparams["clip_coef"], normalize_advantages(batch["advantages"])
+        surrogate = torch.minimum(advantages * ratio, advantages * ratio.clamp(-clip, clip)).mean()
+        loss = metrics["loss"] - surrogate - metrics["policy_loss"]
+        return {**metrics, "loss": loss, "policy_loss": -surrogate.detach()}
+
+
+class RatioOfOne(Faulty):
+    """Each step of an update compares its log-probabilities with themselves."""
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        with torch.no_grad():
+            log_probs = self.policy(batch["observations"])[0].log_prob(batch["actions"])
+        return super().training_step(batch | {"log_probs": log_probs}, batch_idx)
 
 
 class WeightDecay(Faulty):
