@@ -25,6 +25,10 @@ NETWORKS: dict[str, Cause] = {
     "target_not_updated": Cause(
         "the target network is never updated", "update it every few hundred to thousand steps, or with tau > 0"
     ),
+    "target_update_late": Cause(
+        "the target network is updated too rarely for the length of the run (target_update_interval)",
+        "update it every few hundred to thousand steps; train for many times its interval",
+    ),
     "no_updates": Cause("no update takes place", "check learning_starts, train_freq and the batch size"),
     "rollout_long": Cause(
         "rollouts are long for the length of the run",

@@ -49,7 +49,8 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
         message = f"{which} stay exactly as they are, while {'others change' if moving else 'the run does well'}."
         return Verdict(message, ("learning_rate_zero",) if zero else ("part_left_out",), span, tags, "info")
     message = f"{which} stay exactly as they are, update after update."
-    return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags)
+    severity: Severity | None = "warning" if causes == ("target_update_late",) else None
+    return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags, severity)
 
 
 def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:
@@ -90,7 +91,8 @@ def _causes(evidence: Evidence, still: dict[str, Series], moving: set[Role]) -> 
     if not moving:
         return ("optimizer_missing", "no_updates")
     if roles == {"target"}:
-        return ("target_not_updated",)
+        rest, interval = max(np.ptp(spell.steps) for spell in still.values()), evidence.facts.target_update_interval
+        return ("target_update_late",) if rest < (interval or 0.0) else ("target_not_updated",)
     if _units_are_dead(evidence):
         return ("dead_units", "initialization_saturates")
     if "actor" not in roles | moving:  # a critic that acts by itself, as DQN's

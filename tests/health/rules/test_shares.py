@@ -57,6 +57,19 @@ def test_a_target_network_rests_for_its_interval() -> None:
         assert _finding(_at_looks(TOTAL, facts, **changes), "weights_unchanged") is None
 
 
+def test_an_interval_as_long_as_the_run_is_named_instead_of_a_target_that_is_never_updated() -> None:
+    """As Stable-Baselines3's DQN has it: 10,000 steps, with which its first example trains for 10,000."""
+    changes = {"diagnostics__weight_change__q_net_target_dot_0": (0.0, TOTAL, 0.1)}
+    changes["diagnostics__weight_change__q_net_dot_0"] = (0.1, 0, 0.1)
+    for interval, severity, cause in (
+        (TOTAL, "warning", "the target network is updated too rarely for the length of the run"),
+        (20_000, "critical", "the target network is never updated"),
+    ):
+        facts = Facts(total_steps=TOTAL, target_update_interval=interval)
+        finding = _finding(_at_looks(80_000, facts, **changes), "weights_unchanged")
+        assert finding is not None and finding.severity == severity and finding.causes[0].startswith(cause)
+
+
 def test_what_has_ended_is_no_trouble_any_more() -> None:
     facts, flat = Facts(total_steps=TOTAL), {"train__reward": 20 + np.sin(np.arange(100.0))}
     for rule, tag in (
