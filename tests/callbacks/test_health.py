@@ -114,6 +114,12 @@ def test_a_threshold_moves_the_verdict(quiet_trainer):
     [
         ({"rules": {"kl_lrge": False}}, "rules: expected one of kl_large.*, got 'kl_lrge'"),
         ({"thresholds": {"kl_zero": 1.0}}, "thresholds: expected one of .*, got 'kl_zero'"),
+        (
+            {"rules": ["gamma_low"]},
+            r"rules: expected a mapping of .* to True or False, got \['gamma_low'\]",
+        ),
+        ({"rules": {"gamma_low": "no"}}, r"rules\['gamma_low'\]: expected True or False, got 'no'"),
+        ({"thresholds": {"kl_large": "20"}}, r"thresholds\['kl_large'\]: expected a number, got '20'"),
         ({"stop_on": "info"}, "stop_on: expected 'warning', 'critical' or None, got 'info'"),
         ({"every_n_rollouts": 0}, "at least 1, got 0"),
         ({"max_bytes": 0}, "max_bytes: expected an integer of at least 1, got 0"),
