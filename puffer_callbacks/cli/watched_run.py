@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from puffer_callbacks.axes import Axes
-from puffer_callbacks.backends.default_writer import default_writer
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.monitor import Monitor
@@ -42,6 +41,8 @@ class WatchedRun:
     """
 
     def __init__(self, monitor: Monitor, loggers: Iterable[Any] = (), *, state_file: Path | None = None) -> None:
+        from puffer_callbacks.backends.default_writer import default_writer  # noqa: PLC0415  # Lightning takes seconds
+
         self._monitor, self._state_file = monitor, state_file
         self._writer = default_writer(loggers, Faults())
         self._writer.x_axis = "env_steps"
