@@ -1,7 +1,6 @@
 """All callbacks in all trainers: fit twice, close twice, no logger, two, no rollout, an exception."""
 
 import importlib.util
-import json
 
 import pytest
 
@@ -52,31 +51,17 @@ def test_every_callback_in_every_trainer(trainer, name, scenario, monkeypatch, t
 
 
 PUFFERL = """
-import json, sys, traceback
-from pathlib import Path
+import sys
 from tests.adapters import contract
-results = {}
 for name, callbacks, scenario in contract.cases():
-    try:
-        scenario(contract.PuffeRL(sys.argv[1]), callbacks)
-        results[f"{name} {scenario.__name__}"] = ""
-    except BaseException:
-        results[f"{name} {scenario.__name__}"] = traceback.format_exc()
-Path(sys.argv[1], "results.json").write_text(json.dumps(results))
+    print(name, scenario.__name__, file=sys.stderr, flush=True)
+    scenario(contract.PuffeRL(sys.argv[1]), callbacks)
 """
 
 
-@pytest.fixture(scope="module")
-def pufferl(tmp_path_factory):
+@pytest.mark.slow
+def test_every_callback_in_pufferl(tmp_path):
+    """In one process, as PufferLib is slow to import and changes it; its output ends with the case that failed."""
     if importlib.util.find_spec("pufferlib") is None:
         pytest.skip("pufferlib-core is not installed")
-    folder = tmp_path_factory.mktemp("contract")
-    finish(start("-c", PUFFERL, folder), seconds=600)
-    return json.loads((folder / "results.json").read_text())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name, scenario", CASES)
-def test_every_callback_in_pufferl(pufferl, name, scenario):
-    trace = pufferl[f"{name} {scenario}"]
-    assert not trace, trace
+    finish(start("-c", PUFFERL, tmp_path), seconds=600)
