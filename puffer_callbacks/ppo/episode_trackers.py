@@ -42,14 +42,20 @@ class EpisodeTracker:
         """
         returns: list[float] = []
         lengths: list[int] = []
-        for reward, done in zip(rewards, dones, strict=True):
-            self._returns += reward
-            self._lengths += 1
-            if done.any():
-                returns += self._returns[done].tolist()
-                lengths += self._lengths[done].tolist()
-                self._returns[done], self._lengths[done] = 0.0, 0
+        begin = 0
+        for end in np.flatnonzero(dones.any(1)) + 1:
+            self._extend(rewards[begin:end])
+            done, begin = dones[end - 1], end
+            returns += self._returns[done].tolist()
+            lengths += self._lengths[done].tolist()
+            self._returns[done], self._lengths[done] = 0.0, 0
+        self._extend(rewards[begin:])
         return np.array(returns, np.float64), np.array(lengths, np.int64)
+
+    def _extend(self, rewards: Array) -> None:
+        """Add steps in which no episode ends before the last."""
+        self._returns += rewards.sum(0, dtype=np.float64)
+        self._lengths += len(rewards)
 
 
 class InfoTracker:
