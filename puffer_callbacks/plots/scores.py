@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.runs.order import in_order
+from puffer_callbacks.runs.order import ordered
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
@@ -100,12 +100,11 @@ def curve(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     known = {**run.canonical, **dict.fromkeys(run.tags)}
     if tag not in known:
         raise ValueError(f"tag: expected one of {near(tag, known)}, got {tag!r}")
-    steps, values = run.canonical[tag] if tag in run.canonical else run.series(tag)
-    places = in_order(steps)
-    finite = np.where(np.isfinite(values), values, np.nan)[places]
-    if np.isnan(finite).all():
+    steps, values = ordered(run.canonical[tag] if tag in run.canonical else run.series(tag))
+    finite = np.isfinite(values)
+    if not finite.any():
         raise ValueError(f"tag: expected finite values of {tag!r}, got {len(values)} that are NaN or infinite")
-    return steps[places].astype(np.float64), finite
+    return steps.astype(np.float64), np.where(finite, values, np.nan)
 
 
 def curves(runs: Sequence[Run], tag: str, *, points: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

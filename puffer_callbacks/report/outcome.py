@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.plots.diagnostics import steps_label
-from puffer_callbacks.runs.order import in_order
+from puffer_callbacks.runs.order import in_order, ordered
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
@@ -82,10 +82,9 @@ def outcome(run: Run, name: str) -> Outcome:
 
 def _finite(run: Run, tag: str) -> tuple[Array, Array]:
     """Steps and finite values of one of our tags, empty where the run has none."""
-    steps, values = run.canonical.get(tag, (np.empty(0), np.empty(0)))
-    places = in_order(steps)
-    places = places[np.isfinite(values[places])]
-    return steps[places].astype(np.float64), values[places]
+    steps, values = ordered(run.canonical.get(tag, (np.empty(0, np.int64), np.empty(0))))
+    finite = np.isfinite(values)
+    return steps[finite].astype(np.float64), values[finite]
 
 
 def _mean(steps: Array, values: Array, *, last: bool) -> float:

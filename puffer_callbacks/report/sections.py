@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.plots.scores import near
-from puffer_callbacks.runs.order import in_order
+from puffer_callbacks.runs.order import ordered
 from puffer_callbacks.runs.sources import source_of
 from puffer_callbacks.values.vocabulary import LOSSES, describe
 
@@ -132,8 +132,7 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
     same: dict[bytes, list[str]] = {}
     source = source_of(run.tags)
     for tag in sorted(named, key=lambda tag: (tag not in run.canonical, *_place(tag), tag)):
-        places = in_order(named[tag][0])
-        steps, values = named[tag][0][places], named[tag][1][places]
+        steps, values = ordered(named[tag])
         if np.array_equal(steps, values):
             continue
         twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])

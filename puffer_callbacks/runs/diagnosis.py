@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from puffer_callbacks.health import Diagnosis, Facts, diagnose
-from puffer_callbacks.runs.order import in_order
+from puffer_callbacks.runs.order import ordered
 from puffer_callbacks.runs.run import Run
 
 
@@ -25,9 +25,7 @@ def diagnose_run(run: Run) -> Diagnosis:
         >>> [finding.rule for finding in diagnose_run(Run(Path("logs"), "csv", contents)).findings]
         ['learning_rate_zero']
     """
-    places = {tag: in_order(steps) for tag, (steps, _) in run.canonical.items()}
-    series = {tag: (steps[places[tag]], values[places[tag]]) for tag, (steps, values) in run.canonical.items()}
-    return diagnose(series, facts_of_log(run))
+    return diagnose({tag: ordered(series) for tag, series in run.canonical.items()}, facts_of_log(run))
 
 
 def facts_of_log(run: Run) -> Facts:

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from puffer_callbacks.runs.aliases import Series
+
 _OFTEN = 20
 """Steps that go back more often than at every so many points are those of several writers, not of sessions."""
 
@@ -27,6 +29,18 @@ def in_order(steps: ArrayLike) -> NDArray[np.int64]:
         kept[:begin] &= written[:begin] < written[begin]
     (places,) = np.nonzero(kept)
     return places[np.argsort(written[places], kind="stable")]
+
+
+def ordered(series: Series) -> Series:
+    """The points of a series that are shown and judged, by ascending step.
+
+    Example:
+        >>> ordered((np.array([0, 10, 20, 10]), np.array([1.0, 2.0, 3.0, 4.0])))
+        (array([ 0, 10]), array([1., 4.]))
+    """
+    steps, values = series
+    places = in_order(steps)
+    return steps[places], values[places]
 
 
 def restarts(steps: ArrayLike) -> list[tuple[int, int]]:
