@@ -21,7 +21,12 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "target_update_interval": ("target_update_interval", "target_network_frequency"),
 }
 """Field to the hyperparameter names that trainers give it."""
-_NORMALIZES_ADVANTAGES = ("norm_adv", "normalize_advantage", "normalize_advantages")
+_FLAGS: dict[str, tuple[str, ...]] = {
+    "anneal_learning_rate": ("anneal_lr",),
+    "normalizes_observations": ("norm_obs",),
+    "normalizes_advantages": ("norm_adv", "normalize_advantage", "normalize_advantages"),
+}
+"""The same of fields that are true or false."""
 AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout", "has_embedding")
 """Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
 _OTHERS = re.compile(r"sched[^/]*/gamma$")
@@ -102,10 +107,8 @@ class Facts:
             numbers = (_number(plain[name]) for name in names if name in plain)
             found[field] = next((number for number in numbers if number is not None), None)
         found["algorithm"] = plain.get("algorithm")
-        found["anneal_learning_rate"] = _boolean(plain.get("anneal_lr"))
-        found["normalizes_observations"] = _boolean(plain.get("norm_obs"))
-        normalized = (_boolean(plain[name]) for name in _NORMALIZES_ADVANTAGES if name in plain)
-        found["normalizes_advantages"] = next(normalized, None)
+        for field, names in _FLAGS.items():
+            found[field] = next((_boolean(plain[name]) for name in names if name in plain), None)
         return cls(**found | {name: value for name, value in known.items() if value is not None})
 
     def completed(self, series: Mapping[str, tuple[Any, Any]]) -> "Facts":

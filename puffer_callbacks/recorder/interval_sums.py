@@ -135,8 +135,9 @@ class IntervalSums:
             rows.clear()
         for names, rows_on_device in self._on_device.items():
             pending, rows_on_device[:] = list(rows_on_device), []
-            for name, column in zip(names, _columns_on_host(pending) if pending else (), strict=False):
-                self._merge(name, _total(column))
+            if pending:
+                for name, column in zip(names, _columns_on_host(pending), strict=True):
+                    self._merge(name, _total(column))
 
     def _merge(self, name: str, fresh: Total) -> None:
         total, count, nonfinite = fresh
