@@ -90,7 +90,7 @@ def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", steps: bool = 
 
 
 def _step_formatter() -> Any:
-    """Writes ticks as 50k, 1M; close ones with as many digits as tell them apart."""
+    """Writes ticks as 50k, 1M; close ones with as many digits as distinguish them."""
     from matplotlib.ticker import Formatter  # noqa: PLC0415
 
     class StepFormatter(Formatter):
@@ -173,7 +173,7 @@ def short_number(value: float, digits: int = 3) -> str:
 
 
 def short_numbers(values: Sequence[float]) -> list[str]:
-    """Numbers that are read together, in as many digits as tell them apart.
+    """Numbers that are read together, in as many digits as distinguish them.
 
     Example:
         >>> short_numbers([0, 500, 1000]), short_numbers([1_000_000, 1_000_200])

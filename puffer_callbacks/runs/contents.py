@@ -53,7 +53,7 @@ class Contents:
         text: tag to (step, text).
         hyperparameters: name to value.
         problems: one line for each thing that could not be read.
-        sessions: begin and end of each session of the run, in seconds since the epoch, where the format tells them.
+        sessions: begin and end of each session of the run, in seconds since the epoch, where the format has them.
     """
 
     scalars: dict[str, Column] = field(default_factory=dict)

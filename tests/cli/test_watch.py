@@ -179,7 +179,7 @@ def test_one_watch_at_a_time_writes_to_a_folder(tmp_path, capsys):
     assert main(arguments) == main(arguments) == 0
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a folder that nobody can write")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a folder that cannot be written")
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, capsys):
     path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
     assert main(["watch", str(path), "--log-dir", "/proc"]) == 2

@@ -240,7 +240,7 @@ def test_without_matplotlib_one_line_names_the_extra(tmp_path):
         ([5, 5, 6], ["5", "5", "6"]),
     ],
 )
-def test_ticks_are_told_apart(values, labels):
+def test_ticks_have_distinct_labels(values, labels):
     assert short_numbers(values) == labels
 
 

@@ -92,7 +92,7 @@ def test_points_out_of_order_are_interpolated_in_order():
     np.testing.assert_allclose(scores[0, 0], np.interp(steps, 10.0 * np.arange(101), np.arange(101.0) ** 2))
 
 
-def test_files_of_one_name_and_runs_of_one_place_are_told_apart(tmp_path):
+def test_files_of_one_name_and_runs_of_one_place_have_distinct_names(tmp_path):
     for name in ("run.csv", "run.jsonl"):
         (tmp_path / name).touch()
     files = [line(0, 10, name=str(tmp_path / name)) for name in ("run.csv", "run.jsonl")]

@@ -103,7 +103,7 @@ def test_the_pause_before_a_resume_is_no_time_of_training(tmp_path):
     assert outcome(read_run(tmp_path), "run").seconds == 100.0 + 99.0
 
 
-def test_a_run_that_began_again_is_told_by_its_last_session(tmp_path):
+def test_a_run_that_began_again_is_described_by_its_last_session(tmp_path):
     write_session(tmp_path, range(0, 101), 1_700_000_000.0)
     write_session(tmp_path, range(0, 51), 1_700_086_400.0)
     found = outcome(read_run(tmp_path), "run")

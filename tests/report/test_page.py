@@ -226,7 +226,7 @@ def test_a_run_that_began_again_is_one_curve_of_its_last_session(tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
-def test_evidence_leads_to_its_chart_and_ticks_are_told_apart(sb3, tmp_path):
+def test_evidence_leads_to_its_chart_and_ticks_have_distinct_labels(sb3, tmp_path):
     shown = finding(evidence=(number("losses/value", 1.0, 128),))
     path = report(sb3, tmp_path / "report.html", findings=[[shown]])
     script = """<script>

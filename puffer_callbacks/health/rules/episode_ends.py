@@ -65,7 +65,7 @@ def _shifted(evidence: Evidence, spell: Series) -> Verdict | None:
         message = "Rollout.dones mark the ends of episodes a step late; advantages end where observations do."
         return Verdict(message, ("dones_late",), spell.span, [SHIFT, EARLY], "info")
     message = f"Advantages end a step {'after' if shift > 0 else 'before'} the steps that are marked as episodes' ends."
-    is_open = shift < 0 and evidence.find(DELAY) is None  # no observations tell whose dones are late
+    is_open = shift < 0 and evidence.find(DELAY) is None  # without observations, either may be late
     causes = ("done_mask_shifted", "dones_late") if is_open else ("done_mask_shifted",)
     return Verdict(message, causes, spell.span, [LEAK, SHIFT])
 

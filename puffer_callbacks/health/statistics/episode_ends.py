@@ -20,7 +20,7 @@ def end_statistics(
 ) -> dict[str, float]:
     """Which terms of the recurrence an advantage has at the last step of an episode.
 
-    The recurrence is known from the other steps, so that each term of A_t can be told: r_t − V_t alone at an end; with
+    The recurrence is fitted to the other steps, so that the terms of A_t are known: r_t − V_t alone at an end; with
     γ V_{t+1}, γλ A_{t+1} or both where a mask is missing. A value of the observation that a time limit has cut off is
     none of these.
 

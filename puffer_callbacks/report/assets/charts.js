@@ -32,7 +32,7 @@ function short(value, digits = 4) {
   return size !== 0 && size < 1e-3 ? (+value.toPrecision(digits - 1)).toExponential() : String(+value.toPrecision(digits));
 }
 
-// numbers that are read together, in as many digits as tell them apart; a logarithmic axis leaves some out
+// numbers that are read together, in as many digits as distinguish them; a logarithmic axis leaves some out
 function labels(values) {
   const known = values.filter((value) => value !== null);
   let digits = 4;

@@ -58,7 +58,7 @@ BEFORE, AFTER = np.roll(DONES, 1, 0), np.roll(DONES, -1, 0)
     ids=["sound", "time limit", "no mask", "advantage alone", "value alone", "mask after", "mask before"],
 )
 def test_what_advantages_carry_over_ends(advantages: Any, expected: list[float], scale: float) -> None:
-    """However they are scaled; an end after which another comes at once tells less."""
+    """However they are scaled; an end after which another comes at once shows less."""
     found = statistics((advantages - 0.3) * scale)
     assert found["advantage_fit"] == pytest.approx(1.0, abs=1e-6)
     assert found["estimated_gamma"] == pytest.approx(GAMMA, abs=1e-4)

@@ -80,20 +80,20 @@ def test_numbers_are_written_in_full(quiet_trainer, logger, tmp_path):
 
 
 def test_late_keys_lose_no_earlier_row(quiet_trainer, logger, tmp_path):
-    reported = [{f"key{i}": float(i)} for i in range(6)]
-    fit(quiet_trainer, logger, Says(*reported))
+    logged = [{f"key{i}": float(i)} for i in range(6)]
+    fit(quiet_trainer, logger, Says(*logged))
     for i in range(6):
         assert column(tmp_path, f"key{i}") == [(i + 1, float(i))]
 
 
 def test_keys_and_words_that_a_csv_file_must_quote(quiet_trainer, logger, tmp_path):
-    odd = {'a,"b"': 1.0, "new\nline": 2.0, "größe": 3.0, "words": Text('he reported: "no,\nnever"')}
+    odd = {'a,"b"': 1.0, "new\nline": 2.0, "größe": 3.0, "words": Text('he said: "no,\nnever"')}
     fit(quiet_trainer, logger, Says(odd, {"late": 4.0}, {"later": 5.0}))
     first, second, third = read(tmp_path)
     assert float(first['a,"b"']) == 1.0
     assert float(next(value for key, value in first.items() if "line" in key)) == 2.0
     assert float(first["größe"]) == 3.0
-    assert first["words"] == 'he reported: "no,\nnever"'
+    assert first["words"] == 'he said: "no,\nnever"'
     assert (second["late"], third["later"]) == ("4.0", "5.0")
 
 

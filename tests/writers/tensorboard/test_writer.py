@@ -82,11 +82,11 @@ def test_tensorboard_finds_every_tag_on_the_chosen_axis(quiet_trainer, logger, t
 
 
 def test_means_agree_with_numpy(quiet_trainer, logger, tmp_path):
-    reported = script(16)
-    fit(quiet_trainer, logger, *default_callbacks(metrics=4, histograms=False), module=Agent(reported))
+    logged = script(16)
+    fit(quiet_trainer, logger, *default_callbacks(metrics=4, histograms=False), module=Agent(logged))
     scalars = tensorboard_scalars(tmp_path)
     for name in ("loss", *RL):
-        expected = np.array([step[name] for step in reported]).reshape(4, 4).mean(axis=1)
+        expected = np.array([step[name] for step in logged]).reshape(4, 4).mean(axis=1)
         group = "diagnostics" if name in ("approx_kl", "clip_fraction") else "train"
         np.testing.assert_allclose([value for _, value in scalars[f"{group}/{name}"]], expected, rtol=1e-6)
     entropy = [value for _, value in scalars["train/entropy"]]
