@@ -43,7 +43,7 @@ class EpisodeTracker:
         returns: list[float] = []
         lengths: list[int] = []
         begin = 0
-        for end in np.flatnonzero(dones.any(1)) + 1:
+        for end in (np.flatnonzero(dones.any(1)) + 1).tolist():
             self._extend(rewards[begin:end])
             done, begin = dones[end - 1], end
             returns += self._returns[done].tolist()
