@@ -1,6 +1,7 @@
 """Imports go in one direction: who may import whom, read from the sources with ``ast``."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,3 +152,15 @@ def test_files_stay_readable():
     files = [path for path in ROOT.rglob("*") if path.suffix in {".py", ".c", ".h"}]
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert {name: lines for name, lines in lengths.items() if lines > 220} == {}
+
+
+def test_commands_that_read_runs_start_without_lightning():
+    code = (
+        "import contextlib, sys; from puffer_callbacks.cli import main\n"
+        "for command in ('diagnose', 'watch', 'plot'):\n"
+        "    with contextlib.suppress(SystemExit): main([command, '--help'])\n"
+        "print('lightning' in sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.count("Exit status: 0") == 3, "each was imported and gave its help"
+    assert printed.splitlines()[-1] == "False", "importing Lightning takes seconds"
