@@ -4,13 +4,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from puffer_callbacks.health.causes import CAUSES
+from puffer_callbacks.health.causes import CAUSES, Cause
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import SEVERITIES, Diagnosis, Finding
 from puffer_callbacks.health.rule import Rule, Verdict
 from puffer_callbacks.health.rules import RULES
+from puffer_callbacks.health.rules.exploration import EPSILON
 from puffer_callbacks.health.rules.symptoms import LEARNING
+
+_WITHOUT_ADVANTAGES = {"ARS", "CrossQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
+"""Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
 
 
 def diagnose(
@@ -56,7 +60,7 @@ def diagnose(
 
 def _finding(rule: Rule, verdict: Verdict, evidence: Evidence) -> Finding:
     first, last = verdict.span
-    causes = [CAUSES[name] for name in verdict.causes]
+    causes = _possible([CAUSES[name] for name in verdict.causes], evidence)
     return Finding(
         rule=rule.name,
         severity=verdict.severity or rule.severity,
@@ -67,6 +71,12 @@ def _finding(rule: Rule, verdict: Verdict, evidence: Evidence) -> Finding:
         first_step=first,
         last_step=last,
     )
+
+
+def _possible(causes: list[Cause], evidence: Evidence) -> list[Cause]:
+    """Those that the run's algorithm can have, as far as it is known."""
+    has_no_advantages = evidence.facts.algorithm in _WITHOUT_ADVANTAGES or EPSILON in evidence.raw
+    return [cause for cause in causes if not (cause.needs_advantages and has_no_advantages)] or causes
 
 
 def _explained(findings: list[tuple[Rule, Finding]], tolerance: int) -> list[Finding]:

@@ -14,7 +14,9 @@ POLICY: dict[str, Cause] = {
         "the optimizer does not step, or holds other parameters than the model's",
         "call optimizer.step(); make the optimizer after the model is on its device",
     ),
-    "too_many_epochs": Cause("too many passes over one rollout", "lower update_epochs, or set target_kl"),
+    "too_many_epochs": Cause(
+        "too many passes over one rollout", "lower update_epochs, or set target_kl", needs_advantages=True
+    ),
     "no_clipping": Cause(
         "neither the probability ratio nor the gradient is limited",
         "clip the ratio (0.1 to 0.3) and the gradient's norm (0.5 to 1)",
@@ -22,22 +24,27 @@ POLICY: dict[str, Cause] = {
     "clip_wrong": Cause(
         "the clipped objective is not PPO's: the ratio is not clamped about 1",
         "minimize the mean of max(−A · ratio, −A · ratio.clamp(1 − clip, 1 + clip))",
+        needs_advantages=True,
     ),
     "log_prob_recomputed": Cause(
         "each update step compares its log-probabilities with themselves",
         "keep the log-probabilities of the rollout, and do not compute them anew in the update",
+        needs_advantages=True,
     ),
     "log_prob_wrong_action": Cause(
         "the update takes log-probabilities of other actions than those taken",
         "index actions and log-probabilities alike; check shapes, order and squashing",
+        needs_advantages=True,
     ),
     "log_prob_stale": Cause(
         "the rollout's log-probabilities are those of an earlier policy",
         "compute log-probabilities with the policy that acts, when it acts",
+        needs_advantages=True,
     ),
     "sampler_drift": Cause(
         "the sampler acts by other weights, or another precision, than the learner's",
         "synchronize the sampler before each rollout; take old log-probabilities from the sampler",
+        needs_advantages=True,
     ),
     "train_eval_mismatch": Cause(
         "the network differs between collecting and training (dropout, batch normalization)",
@@ -46,10 +53,12 @@ POLICY: dict[str, Cause] = {
     "advantage_sign": Cause(
         "the sign of the advantages, or of the policy loss, is wrong",
         "minimize −advantage · ratio, with advantage = return − value",
+        needs_advantages=True,
     ),
     "advantage_misaligned": Cause(
         "advantages belong to other steps than the log-probabilities",
         "flatten and shuffle every field with the same indices",
+        needs_advantages=True,
     ),
     "actor_not_trained": Cause(
         "the actor's weights are not trained",
@@ -58,14 +67,20 @@ POLICY: dict[str, Cause] = {
     "entropy_sign": Cause(
         "the entropy bonus has the wrong sign: the loss rewards certainty",
         "subtract ent_coef · entropy from the loss, with ent_coef ≥ 0",
+        needs_advantages=True,
     ),
     "entropy_coefficient_high": Cause(
-        "the entropy bonus outweighs the advantages", "lower the entropy coefficient (0 to 0.01 is common)"
+        "the entropy bonus outweighs the advantages",
+        "lower the entropy coefficient (0 to 0.01 is common)",
+        needs_advantages=True,
     ),
-    "entropy_coefficient_low": Cause("nothing keeps the policy exploring", "raise the entropy coefficient"),
+    "entropy_coefficient_low": Cause(
+        "nothing keeps the policy exploring", "raise the entropy coefficient", needs_advantages=True
+    ),
     "double_softmax": Cause(
         "softmax is applied twice: probabilities are given as logits",
         "give the distribution raw outputs as logits, or pass probs=",
+        needs_advantages=True,
     ),
     "epsilon_stays": Cause(
         "the exploration rate does not fall", "check the exploration schedule: its final value and fraction of the run"

@@ -258,3 +258,19 @@ def test_one_trouble_is_one_finding_with_its_consequences() -> None:
     )
     assert [finding.rule for finding in diagnosis.findings] == ["learning_rate_zero"]
     assert {f.rule for f in diagnosis.findings[0].consequences} == {"kl_zero", "entropy_high", "return_stalled"}
+
+
+def test_causes_that_the_algorithm_cannot_have_are_left_out():
+    worse = np.linspace(400, 20, 100)
+    sign = "the sign of the advantages, or of the policy loss, is wrong"
+    assert found("return_fell", train__reward=worse).causes[0] == sign
+    assert found("return_fell", Facts(algorithm="PPO"), train__reward=worse).causes[0] == sign
+    for q_learning in (
+        found("return_fell", Facts(algorithm="DQN"), train__reward=worse),
+        found("return_fell", train__reward=worse, rollout__exploration_rate=np.linspace(1, 0.05, 100)),
+    ):
+        assert q_learning.causes == (
+            "the learning rate is too high",
+            "the environment is hard, or learning has not begun yet",
+        )
+        assert not any("advantage" in remedy for remedy in q_learning.remedies)
