@@ -10,6 +10,10 @@ from puffer_callbacks.health.series import Series, median
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
 _SMALL_ERROR = 0.1
+_SHORT_ROLLOUT = 64
+"""Steps of all environments together, within which returns vary too little for an explained variance."""
+_UNTRAINED_ERROR = 0.7
+"""Of the size of the targets; that of a new critic, whose values are about 0, is 1."""
 _GONE = 0.01
 _FAR_TOO_LARGE = 3000.0
 """Rewards of a step where no second signal is needed."""
@@ -20,8 +24,18 @@ def critic_fits(evidence: Evidence) -> bool:
 
     In rollouts of a few steps, as A2C's, returns hardly vary, and an explained variance of 0 means nothing.
     """
+    return _late_error_is_below(_SMALL_ERROR, evidence)
+
+
+def _learns_in_short_rollouts(evidence: Evidence) -> bool:
+    """Whether the critic has come nearer to its targets, where rollouts are too short to ask for more."""
+    steps = (evidence.facts.rollout_steps or np.inf) * (evidence.facts.num_envs or 1)
+    return steps <= _SHORT_ROLLOUT and _late_error_is_below(_UNTRAINED_ERROR, evidence)
+
+
+def _late_error_is_below(limit: float, evidence: Evidence) -> bool:
     error = evidence.median(ERROR, after=0.5 * evidence.last_step)
-    return error is not None and error < _SMALL_ERROR
+    return error is not None and error < limit
 
 
 @rule(
@@ -81,7 +95,9 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
     half = fit.after(evidence.total_steps * 0.4)
     if len(half.values) < 5 or median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None
-    if (spread is not None and _is_gone(spread, half.steps[0])) or critic_fits(evidence) or evidence.does_well:
+    if spread is not None and _is_gone(spread, half.steps[0]):
+        return None
+    if critic_fits(evidence) or _learns_in_short_rollouts(evidence) or evidence.does_well:
         return None
     message = f"The critic explains nothing of the returns (explained variance {median(half.values):.2f})."
     causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")

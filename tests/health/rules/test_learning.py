@@ -68,6 +68,17 @@ def test_critic_within_a_tenth_of_its_targets_fits_however_little_it_explains() 
     assert found("units_saturated", **saturated, **far, train__reward=FLAT) is not None
 
 
+def test_critic_that_comes_nearer_to_its_targets_is_sound_where_rollouts_are_short() -> None:
+    """As Stable-Baselines3's A2C within its first thousands of steps on CartPole."""
+    fit = {"diagnostics__explained_variance": constant(0.0), "diagnostics__return_std": constant(1.1)}
+    learns, stays = ({"diagnostics__value_error": step_at(30_000, 1.0, error)} for error in (0.5, 0.98))
+    five, long = Facts(rollout_steps=5, num_envs=4), Facts(rollout_steps=128, num_envs=4)
+    assert found("critic_misfit", five, **fit, **learns, train__reward=FLAT) is None
+    assert found("critic_misfit", five, **fit, **stays, train__reward=FLAT) is not None
+    assert found("critic_misfit", long, **fit, **learns, train__reward=FLAT) is not None
+    assert found("critic_misfit", **fit, **learns, train__reward=FLAT) is not None, "of unknown length"
+
+
 def test_value_loss_that_explodes() -> None:
     loss = step_at(50_000, 1.0, 1e5)
     finding = found("value_explodes", losses__value=loss, train__reward=FLAT)
