@@ -82,9 +82,12 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     evidence.require_beginning()
     if returns.improved or returns.worsened:
         return None
-    message = f"The return has not risen: {returns.early:.4g} at the start, {returns.late:.4g} now."
+    rise = returns.late - returns.early
+    beyond = f" beyond its noise (±{2 * returns.noise:.3g})" if rise > 0 else ""
+    message = f"The return has not risen{beyond}: {returns.early:.4g} at the start, {returns.late:.4g} now."
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
-    return Verdict(message, causes, series.span, ["train/reward"], _severity(evidence))
+    severity: Severity = "info" if rise > returns.noise else _severity(evidence)  # it may be rising
+    return Verdict(message, causes, series.span, ["train/reward"], severity)
 
 
 def _severity(evidence: Evidence) -> Severity:

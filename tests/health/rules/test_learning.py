@@ -236,6 +236,18 @@ def test_returns_that_stall_and_fall() -> None:
     assert everything and everything.severity == "warning"
 
 
+def test_a_return_that_may_be_rising_is_a_note_that_gives_its_noise() -> None:
+    noise = np.random.default_rng(0).normal(0, 8, 100)
+    rises, stays, falls = (
+        found("return_stalled", train__reward=np.linspace(30, 30 + rise, 100) + noise) for rise in (16, 4, -2)
+    )
+    assert rises and stays and falls
+    assert rises.message == "The return has not risen beyond its noise (±14.2): 31.16 at the start, 42.25 now."
+    assert stays.message.startswith("The return has not risen beyond its noise (±14.2): ")
+    assert falls.message.startswith("The return has not risen: ")
+    assert (rises.severity, stays.severity, falls.severity) == ("info", "warning", "warning")
+
+
 def test_a_return_that_has_not_risen_yet_is_a_note_and_a_warning_in_the_end() -> None:
     for total, severity in ((150_000, "info"), (100_000, "warning"), (None, "warning")):
         finding = found("return_stalled", Facts(total_steps=total), train__reward=FLAT)
