@@ -3,12 +3,15 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 _USUAL_ROLLOUT = 8192
 """Environment steps of a rollout above which its length is the likelier cause; PPO's usual ones are 1024 to 8192."""
+_LEAST_TARGETS = 5
+"""Updates of a target network that a run needs to learn from its values."""
 _RISEN = 0.5
 """Growth of the return, over its size at first, from which on a run of few points has risen."""
 _RETURN = "train/reward"
@@ -38,12 +41,14 @@ def no_updates(evidence: Evidence) -> Verdict | None:
     "updates_few",
     severity="warning",
     source="Thomas et al. 2025, muPRL, arXiv:2408.15150 (mutants with huge rollouts, and with training cut short)",
-    explains=("return_stalled", "episodes_at_limit"),
+    explains=("return_stalled", "return_fell", "episodes_at_limit"),
     threshold=10.0,
 )
 def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
-    """A run that is meant to have fewer than ``threshold`` rollouts, each followed by one update."""
+    """A plan for fewer than ``threshold`` rollouts, each followed by one update, or for few of a target network."""
     facts = evidence.facts
+    if facts.total_steps is not None and facts.target_update_interval:
+        return _few_targets(evidence, facts.total_steps, facts.target_update_interval)
     if facts.total_steps is None or not facts.rollout_steps or not facts.num_envs:
         raise NotJudged("needs total_timesteps, num_steps and num_envs")
     rollout, returns = facts.rollout_steps * facts.num_envs, evidence.get(_RETURN)
@@ -59,6 +64,19 @@ def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
         message = f"{message}; the return has risen, and more of them may bring more."
         return Verdict(message, causes, evidence.span, [_RETURN], "info")
     return Verdict(f"{message}, too few to learn from.", causes, evidence.span, [_RETURN])
+
+
+def _few_targets(evidence: Evidence, total: float, interval: float) -> Verdict | None:
+    updates = int(total / interval)
+    if updates >= _LEAST_TARGETS or (evidence.returns is not None and evidence.returns.healthy):
+        return None
+    counted = {0: "no update", 1: "1 update"}.get(updates, f"{updates} updates")
+    message = (
+        f"A run of {total:,.0f} steps has {counted} of its target network, which is due every {interval:,.0f} steps."
+    )
+    returns = evidence.find(_RETURN)
+    severity: Severity = "info" if returns is not None and _has_risen(returns) else "warning"
+    return Verdict(message, ("target_update_late",), evidence.span, [_RETURN], severity)
 
 
 def _has_risen(returns: Series) -> bool:

@@ -49,8 +49,7 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
         message = f"{which} stay exactly as they are, while {'others change' if moving else 'the run does well'}."
         return Verdict(message, ("learning_rate_zero",) if zero else ("part_left_out",), span, tags, "info")
     message = f"{which} stay exactly as they are, update after update."
-    severity: Severity | None = "warning" if causes == ("target_update_late",) else None
-    return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags, severity)
+    return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags)
 
 
 def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:
@@ -59,8 +58,7 @@ def _still(name: str, series: Series, started: int | None, evidence: Evidence) -
     spell = judged.ending(judged.values == 0)
     if len(spell.values) < (10 if started is None else 5) or not evidence.lasts(spell, _LASTING):
         return None
-    interval = evidence.facts.target_update_interval or 0.0
-    rests = role_of(name) == "target" and np.ptp(spell.steps) < min(interval, 0.5 * evidence.total_steps)
+    rests = role_of(name) == "target" and np.ptp(spell.steps) < (evidence.facts.target_update_interval or 0.0)
     return None if rests else spell
 
 
@@ -91,8 +89,7 @@ def _causes(evidence: Evidence, still: dict[str, Series], moving: set[Role]) -> 
     if not moving:
         return ("optimizer_missing", "no_updates")
     if roles == {"target"}:
-        rest, interval = max(np.ptp(spell.steps) for spell in still.values()), evidence.facts.target_update_interval
-        return ("target_update_late",) if rest < (interval or 0.0) else ("target_not_updated",)
+        return ("target_not_updated",)
     if _units_are_dead(evidence):
         return ("dead_units", "initialization_saturates")
     if "actor" not in roles | moving:  # a critic that acts by itself, as DQN's

@@ -61,13 +61,31 @@ def test_an_interval_as_long_as_the_run_is_named_instead_of_a_target_that_is_nev
     """As Stable-Baselines3's DQN has it: 10,000 steps, with which its first example trains for 10,000."""
     changes = {"diagnostics__weight_change__q_net_target_dot_0": (0.0, TOTAL, 0.1)}
     changes["diagnostics__weight_change__q_net_dot_0"] = (0.1, 0, 0.1)
-    for interval, severity, cause in (
-        (TOTAL, "warning", "the target network is updated too rarely for the length of the run"),
-        (20_000, "critical", "the target network is never updated"),
+    for interval, rule, severity, cause in (
+        (TOTAL, "updates_few", "warning", "the target network is updated too rarely for the length of the run"),
+        (20_000, "weights_unchanged", "critical", "the target network is never updated"),
     ):
         facts = Facts(total_steps=TOTAL, target_update_interval=interval)
-        finding = _finding(_at_looks(80_000, facts, **changes), "weights_unchanged")
+        diagnosis = _at_looks(80_000, facts, **changes)
+        finding = _finding(diagnosis, rule)
         assert finding is not None and finding.severity == severity and finding.causes[0].startswith(cause)
+        assert len(diagnosis.findings) == 1
+
+
+@pytest.mark.parametrize(
+    ("interval", "message"),
+    [
+        (200_000, "A run of 100,000 steps has no update of its target network, which is due every 200,000 steps."),
+        (70_000, "A run of 100,000 steps has 1 update of its target network, which is due every 70,000 steps."),
+        (21_000, "A run of 100,000 steps has 4 updates of its target network, which is due every 21,000 steps."),
+        (20_000, None),
+    ],
+)
+def test_a_target_network_needs_several_updates(interval: int, message: str | None) -> None:
+    facts = Facts(total_steps=100_000, target_update_interval=interval)
+    fallen = found("updates_few", facts, train__reward=np.linspace(20, 9, 100))
+    assert (fallen and fallen.message) == message
+    assert found("updates_few", facts, train__reward=np.linspace(20, 400, 100)) is None
 
 
 def test_what_has_ended_is_no_trouble_any_more() -> None:
