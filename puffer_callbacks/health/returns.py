@@ -38,6 +38,11 @@ class Returns(NamedTuple):
         return self.early - self.late > 2 * self.noise
 
     @property
+    def are_alike(self) -> bool:
+        """Whether it has been the same all along."""
+        return bool(np.ptp(self.series.values) <= 1e-9 * np.abs(self.series.values).max())
+
+    @property
     def fell(self) -> bool:
         """Whether it lost more than half of what it had won, and came nowhere near it again in the last quarter."""
         values = self.series.values

@@ -57,6 +57,10 @@ DATA: dict[str, Cause] = {
         "rewards are too large for the critic to reach their scale",
         "scale or normalize rewards (norm_reward, VecNormalize) to returns of order 1 to 10",
     ),
+    "returns_alike": Cause(
+        "every episode has the same return: the reward is out of reach, or does not depend on actions",
+        "shape the reward, make the task easier at first, or explore more",
+    ),
     "dones_missing": Cause("the ends of episodes do not reach the trainer", "pass terminated or truncated on as done"),
     "done_mask_missing": Cause(
         "advantages run on over the ends of episodes", "multiply the next value and the next advantage by (1 − done)"

@@ -101,6 +101,8 @@ def entropy_high(evidence: Evidence, threshold: float) -> Verdict | None:
     )
     coefficient = evidence.facts.entropy_coefficient
     causes: tuple[str, ...] = ("advantage_misaligned", "learning_rate_low", "reward_scale_large")
+    if returns.are_alike:
+        causes = ("returns_alike", *causes)
     if coefficient is None or coefficient > COMMON_COEFFICIENT:
         causes = ("entropy_coefficient_high", "reward_scale_large", "learning_rate_low", "advantage_misaligned")
     if _steps_are_small(evidence):

@@ -86,6 +86,8 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     beyond = f" beyond its noise (±{2 * returns.noise:.3g})" if rise > 0 else ""
     message = f"The return has not risen{beyond}: {returns.early:.4g} at the start, {returns.late:.4g} now."
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
+    if returns.are_alike:
+        causes = ("returns_alike", *causes[1:])
     severity: Severity = "info" if rise > returns.noise else _severity(evidence)  # it may be rising
     return Verdict(message, causes, series.span, ["train/reward"], severity)
 

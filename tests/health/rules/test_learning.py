@@ -1,5 +1,7 @@
 """Critic, rewards, gradients, weights, units, returns, speed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -234,6 +236,20 @@ def test_returns_that_stall_and_fall() -> None:
     lost = np.concatenate([np.linspace(20, 400, 50), constant(20)[:50]])
     everything = found("return_fell", train__reward=lost)
     assert everything and everything.severity == "warning"
+
+
+def test_returns_that_are_all_alike_are_the_first_cause() -> None:
+    """As in MountainCar, where every episode is cut at the time limit until the first one reaches the goal."""
+    alike = "every episode has the same return: the reward is out of reach, or does not depend on actions"
+    random = {"train__entropy": constant(0.69)}
+    for returns, is_first in ((constant(-200), True), (FLAT, False)):
+        stalled = found("return_stalled", train__reward=returns)
+        undecided = found("entropy_high", PPO, train__reward=returns, **random)
+        assert stalled and undecided
+        assert (stalled.causes[0] == alike) is (undecided.causes[0] == alike) is is_first
+    rewarded = replace(PPO, entropy_coefficient=0.5)
+    bonus = found("entropy_high", rewarded, train__reward=constant(-200), **random)
+    assert bonus and bonus.causes[0].startswith("the entropy bonus outweighs the advantages")
 
 
 def test_a_return_that_may_be_rising_is_a_note_that_gives_its_noise() -> None:
