@@ -47,6 +47,8 @@ class Faults:
     """
 
     def __init__(self, *, strict: bool = False) -> None:
+        if strict not in (True, False):
+            raise TypeError(f"strict: expected True or False, got {strict!r} ({type(strict).__name__})")
         self.strict = strict
         self.counts: Counter[str] = Counter()
         self._mute = False

@@ -1,13 +1,14 @@
-"""``Every``: a schedule that fires on crossing a multiple, never on divisibility; and what counts it may be given."""
+"""``Every``: a schedule that fires on crossing a multiple, never on divisibility; and checks of options."""
 
 from operator import index
 from typing import SupportsIndex
 
 
-def check_counts(**counts: object) -> None:
-    """Check that each argument is an integer of at least 1.
+def check_counts(*, at_least: int = 1, **counts: object) -> None:
+    """Check that each argument is an integer of at least 1, or of another limit.
 
     Args:
+        at_least: the limit.
         **counts: name to value.
 
     Raises:
@@ -19,11 +20,31 @@ def check_counts(**counts: object) -> None:
         Traceback (most recent call last):
         TypeError: num_samples: expected an integer of at least 1, got '6' (str)
     """
+    expected = f"expected an integer of at least {at_least}"
     for name, value in counts.items():
         if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-            raise TypeError(f"{name}: expected an integer of at least 1, got {value!r} ({type(value).__name__})")
-        if index(value) < 1:
-            raise ValueError(f"{name}: expected an integer of at least 1, got {value}")
+            raise TypeError(f"{name}: {expected}, got {value!r} ({type(value).__name__})")
+        if index(value) < at_least:
+            raise ValueError(f"{name}: {expected}, got {value}")
+
+
+def check_flags(**flags: object) -> None:
+    """Check that each argument is true or false, or a number that equals one of them: the string "false" is true.
+
+    Args:
+        **flags: name to value.
+
+    Raises:
+        TypeError: if one is not.
+
+    Example:
+        >>> check_flags(weights=True, gradients="false")
+        Traceback (most recent call last):
+        TypeError: gradients: expected True or False, got 'false' (str)
+    """
+    for name, value in flags.items():
+        if value not in (True, False):
+            raise TypeError(f"{name}: expected True or False, got {value!r} ({type(value).__name__})")
 
 
 class Every:

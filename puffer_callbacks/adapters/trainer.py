@@ -26,13 +26,7 @@ _open: "list[TrainerAdapter]" = []
 class TrainerAdapter(TrainerAttributes):
     """Stands for a trainer: callbacks read its attributes, and it calls their hooks in Lightning's order.
 
-    Args:
-        loggers: see ``TrainerAttributes``.
-        callbacks: likewise.
-        log_dir: likewise.
-
-    Raises:
-        TypeError: if a callback is none.
+    Its arguments, and what they raise, are those of ``TrainerAttributes``.
     """
 
     def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
@@ -145,12 +139,17 @@ class TrainerAdapter(TrainerAttributes):
         with full_precision():
             emit(self, hook, *args)
 
-    def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint: counters, intervals, open means. All that was logged so far is flushed."""
+    def state_dict(self, *, over_ranks: bool = False) -> dict[str, Any]:
+        """For a checkpoint: counters, intervals, open means. All that was logged so far is flushed.
+
+        Args:
+            over_ranks: whether rank 0 gets what all ranks have, for all to continue from; all call it together then.
+        """
         if self._loaded:  # it waits for the start
             return dict(self._loaded)
-        self.call_hook("on_save_checkpoint", {})
-        return {**callback_states(self.callbacks), "rollouts_have_fit": self._rollouts_have_targets}
+        states = callback_states(self.callbacks)
+        self.call_hook("on_save_checkpoint", {"callbacks": states} if over_ranks else {})
+        return {**states, "rollouts_have_fit": self._rollouts_have_targets}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint; before ``fit_start``.
@@ -173,8 +172,10 @@ class TrainerAdapter(TrainerAttributes):
                 self._finalize("success")
 
     def fail(self, error: BaseException) -> None:
-        """End the fit, if one is open, because of this error."""
-        if self._detach():
+        """End the fit, if one is open, because of this error; ``sys.exit(0)`` is none."""
+        if isinstance(error, SystemExit) and not error.code:
+            self.end()
+        elif self._detach():
             try:
                 self.call_hook("on_exception", error)
             finally:

@@ -29,6 +29,7 @@ class TrainerAttributes:
     datamodule = None
     sanity_checking = False
     fast_dev_run = False
+    interrupted = False
     should_stop = False
     """Whether a callback asks to end the run; a loop of your own reads it after each rollout or step."""
     training = True

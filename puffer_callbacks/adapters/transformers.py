@@ -10,6 +10,7 @@ import torch
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.method_locals import locals_of
+from puffer_callbacks.adapters.module_view import as_lightning_module
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
 
@@ -30,6 +31,7 @@ _SHARED = {
     "policy/clipfrac_avg": "clip_fraction",
 }
 """What TRL's PPO calls a thing, and its name here, which TRL's other trainers have too."""
+_TIMINGS = ("_runtime", "_per_second", "_preparation_time")
 _SKIPPED = {"epoch", "step", "lr", "total_flos", "train_loss"}
 
 
@@ -79,10 +81,11 @@ class TransformersCallback(TrainerCallback):
         self._pass_on_stop(control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **trainer: Any) -> None:
-        """Log what the trainer logs."""
-        if not self.loop.is_open:
-            return
+        """Log what the trainer logs; before and after ``train`` what it evaluates."""
         metrics, evaluated = split_logs(logs or {})
+        if not self.loop.is_open:
+            self._record_alone(trainer.get("model"), evaluated)
+            return
         recorder = Recorder.of(self.loop)
         with recorder.guard("TransformersCallback"):
             recorder.record(to_floats(evaluated))
@@ -96,7 +99,7 @@ class TransformersCallback(TrainerCallback):
         self._finish_step()
         recorder = Recorder.of(self.loop)
         with recorder.guard("TransformersCallback, its part of a checkpoint"):
-            kept = self.loop.state_dict()
+            kept = self.loop.state_dict(over_ranks=True)
             if state.is_world_process_zero:
                 torch.save(kept, _folder(args, state) / _CHECKPOINT)
 
@@ -128,6 +131,17 @@ class TransformersCallback(TrainerCallback):
         folder = running.get("resume_from_checkpoint")
         return Path(folder) if isinstance(folder, str | PathLike) else None
 
+    def _record_alone(self, model: Any, values: Mapping[str, Scalar]) -> None:
+        """Log values of an evaluation before training or after it, at a point of their own."""
+        recorder = Recorder.of(self.loop)
+        with recorder.guard("TransformersCallback"):
+            if values and isinstance(model, torch.nn.Module):
+                recorder.open_in_mid_run(self.loop, as_lightning_module(model, self.loop))
+                recorder.record(to_floats(values))
+                recorder.end()
+                for logger in self.loop.loggers if self.loop.is_global_zero else ():
+                    logger.finalize("success")
+
     def _pass_on_stop(self, control: Any) -> None:
         if self.loop.should_stop:
             control.should_training_stop = True
@@ -149,7 +163,7 @@ def split_logs(logs: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, Sc
     evaluated: dict[str, Scalar] = {}
     for name, value in logs.items():
         scalar = as_scalar(value)
-        if scalar is None or name in _SKIPPED or name.endswith(("_runtime", "_per_second")):
+        if scalar is None or name in _SKIPPED or name.endswith(_TIMINGS):
             continue
         if name.startswith("eval_"):
             evaluated[f"eval/{name.removeprefix('eval_')}"] = scalar

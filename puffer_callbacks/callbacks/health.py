@@ -19,7 +19,7 @@ from puffer_callbacks.health.panel import panel
 from puffer_callbacks.health.tracker import Change
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.schedule import Every, check_counts
+from puffer_callbacks.schedule import Every, check_counts, check_flags
 from puffer_callbacks.values import Alert
 from puffer_callbacks.values.nonfinite import nonfinite_names
 from puffer_callbacks.values.terminal import terminal_width
@@ -73,6 +73,7 @@ class HealthCallback(PufferCallback):
         if stop_on not in (None, "warning", "critical"):
             raise ValueError(f"stop_on: expected 'warning', 'critical' or None, got {stop_on!r}")
         check_counts(max_bytes=max_bytes)
+        check_flags(flight_recorder=flight_recorder)
         self.stop_on, self.every_n_rollouts, self._every = stop_on, every_n_rollouts, Every(every_n_rollouts)
         self._rules, self._thresholds = selected_rules(rules or {}, thresholds or {}), dict(thresholds or {})
         self._max_bytes = max_bytes if flight_recorder else 0

@@ -16,7 +16,7 @@ from puffer_callbacks.measure.parameter_names import Selection, merged_by_module
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.schedule import Every
+from puffer_callbacks.schedule import Every, check_flags
 from puffer_callbacks.values import Histogram, Value
 from puffer_callbacks.values.checkpointing import to_states
 
@@ -42,7 +42,7 @@ class HistogramCallback(PufferCallback):
         group_by: ``"module"`` for one histogram for each module, where a model has very many parameters.
 
     Raises:
-        TypeError: if a pattern is no string.
+        TypeError: if a pattern is no string, or an option that is true or false is something else.
         ValueError: if the interval is below 1, or ``group_by`` is another word.
 
     Example:
@@ -67,6 +67,7 @@ class HistogramCallback(PufferCallback):
     ) -> None:
         if group_by not in (None, "module"):
             raise ValueError(f"group_by: expected 'module' or None, got {group_by!r}")
+        check_flags(weights=weights, gradients=gradients, activations=activations)
         self._every = Every(every_n_steps, at_start=True)
         self.every_n_steps = every_n_steps
         self.gradient_schedule = OptimizerSchedule(self._every) if gradients else None

@@ -9,6 +9,7 @@ from puffer_callbacks.config.flatten import flat_settings
 from puffer_callbacks.config.redact import SECRET_NAMES, Redactor
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.values import Hyperparameters, Setting
+from puffer_callbacks.values.tags import as_names
 
 _TRAINER = (
     "max_epochs",
@@ -43,9 +44,8 @@ class HyperparametersCallback(PufferCallback):
         <puffer_callbacks.callbacks.hyperparameters.HyperparametersCallback object at ...>
     """
 
-    def __init__(self, redact: Iterable[str] = ()) -> None:
-        redact = (redact,) if isinstance(redact, str) else redact or ()
-        self._redact = Redactor([*SECRET_NAMES, *redact])
+    def __init__(self, redact: str | Iterable[str] = ()) -> None:
+        self._redact = Redactor([*SECRET_NAMES, *as_names(redact)])
         self._settings: dict[str, Setting] = {}
         self._metrics: dict[str, float | None] = {}
         self._replaced: list[tuple[Any, str, Any]] = []
@@ -131,7 +131,8 @@ def run_settings(trainer: Any, pl_module: Any) -> dict[str, Setting]:
         prefix = "optimizer/" if at == 0 else f"optimizer/{at}/"
         settings[f"{prefix}name"] = type(trainer.optimizers[at]).__name__
         settings |= _optimizer_settings(groups, prefix)
-    of_trainer = {name: getattr(trainer, name) for name in _TRAINER if hasattr(trainer, name)}
+    names = _TRAINER if hasattr(trainer, "strategy") else ("world_size",)  # other trainers have settings of their own
+    of_trainer = {name: getattr(trainer, name) for name in names if hasattr(trainer, name)}
     return settings | flat_settings(of_trainer, "trainer/")
 
 

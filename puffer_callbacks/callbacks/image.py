@@ -11,8 +11,9 @@ from puffer_callbacks.pictures.space_leaves import flatten_space
 from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
-from puffer_callbacks.schedule import Every, check_counts
+from puffer_callbacks.schedule import Every, check_counts, check_flags
 from puffer_callbacks.values.shrink import shrink_to_bytes
+from puffer_callbacks.values.tags import as_names
 
 
 class ImageCallback(PufferCallback):
@@ -31,7 +32,7 @@ class ImageCallback(PufferCallback):
         max_bytes: of one picture as a PNG file; a larger one is scaled down.
 
     Raises:
-        TypeError: if a number is not an integer.
+        TypeError: if a number is not an integer, or ``figures`` is not true or false.
         ValueError: if one is below 1.
 
     Example:
@@ -49,16 +50,17 @@ class ImageCallback(PufferCallback):
         num_envs: int = 4,
         num_samples: int = 6,
         figures: bool = False,
-        names: Sequence[str] = (),
+        names: str | Sequence[str] = (),
         max_bytes: int = 1_000_000,
     ) -> None:
         check_counts(num_envs=num_envs, num_samples=num_samples, max_bytes=max_bytes)
+        check_flags(figures=figures)
         self._every = Every(every_n_rollouts)
         self.every_n_rollouts = every_n_rollouts
         self.num_envs = num_envs
         self.num_samples = num_samples
         self.figures = figures
-        self.names = (names,) if isinstance(names, str) else tuple(names or ())
+        self.names = as_names(names)
         self.max_bytes = max_bytes
 
     @guarded

@@ -32,12 +32,13 @@ class VideoCallback(PufferCallback):
             default the module's own ``env_id``, or that of its hyperparameters. Give a function where
             training wraps the environment, so that the policy sees what it is used to.
         every_n_rollouts: the interval, in rollouts.
-        seed: of the episode, the same each time.
+        seed: of the episode, the same each time; ``None`` for another episode each time.
         max_steps: where an episode is cut.
         max_bytes: of the video as a GIF file; a larger one is scaled down.
 
     Raises:
-        ValueError: if a number is below 1.
+        TypeError: if a number is not an integer.
+        ValueError: if one is below 1, or ``seed`` below 0.
 
     Example:
         >>> VideoCallback("CartPole-v1", every_n_rollouts=20).every_n_rollouts
@@ -52,11 +53,12 @@ class VideoCallback(PufferCallback):
         env_id: str | Callable[[], gymnasium.Env[Any, Any]] | None = None,
         *,
         every_n_rollouts: int = 50,
-        seed: int = 0,
+        seed: int | None = 0,
         max_steps: int = 500,
         max_bytes: int = 2_000_000,
     ) -> None:
         check_counts(max_steps=max_steps, max_bytes=max_bytes)
+        check_counts(at_least=0, seed=0 if seed is None else seed)
         self._every = Every(every_n_rollouts)
         self.every_n_rollouts = every_n_rollouts
         self.env_id = env_id

@@ -1,13 +1,14 @@
 """The runs that the arguments of a command name."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from puffer_callbacks.runs import Run, read_run, read_runs
+from puffer_callbacks.runs.discovery import is_debug_log
 
 
-def read_logs(logs: Iterable[str]) -> tuple[list[Run], list[str]]:
+def read_logs(logs: Sequence[str]) -> tuple[list[Run], list[str]]:
     """Read every run at the given places.
 
     Args:
@@ -28,8 +29,11 @@ def read_logs(logs: Iterable[str]) -> tuple[list[Run], list[str]]:
     logger.addHandler(left_out)  # Python prints by itself what no handler takes
     try:
         for log in logs:
+            is_file = Path(log).expanduser().is_file()
+            if is_file and len(logs) > 1 and is_debug_log(Path(log)):  # a shell put it there for a pattern
+                continue
             try:
-                runs += [read_run(log)] if Path(log).expanduser().is_file() else read_runs(log)
+                runs += [read_run(log)] if is_file else read_runs(log)
             except (ValueError, OSError, ImportError) as error:
                 errors.append(" ".join(str(error).split()))
     finally:

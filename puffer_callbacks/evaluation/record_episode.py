@@ -20,7 +20,7 @@ _SIDE = (128, 400)  # px, the smallest and largest longer side of a frame
 
 
 def record_episode(
-    env: gymnasium.Env[Any, Any], policy: Callable[[Any], Any], *, seed: int = 0, max_steps: int = 500
+    env: gymnasium.Env[Any, Any], policy: Callable[[Any], Any], *, seed: int | None = 0, max_steps: int = 500
 ) -> Video:
     """A video of one episode, with step, reward and return below each frame; reproducible by its seed.
 
@@ -29,7 +29,7 @@ def record_episode(
     Args:
         env: a Gymnasium environment created with ``render_mode="rgb_array"``; it is not closed.
         policy: a function from an observation to an action, in the formats of the environment.
-        seed: the seed of the environment and of all generators.
+        seed: the seed of the environment and of all generators; ``None`` for one that differs each time.
         max_steps: the step at which the episode is truncated.
 
     Raises:
@@ -49,6 +49,8 @@ def record_episode(
     """
     if max_steps < 1:
         raise ValueError(f"expected max_steps of at least 1, got {max_steps}")
+    if seed is None:
+        seed = random.SystemRandom().randrange(2**31)
     fps = float(env.metadata.get("render_fps") or _MAX_FPS)
     stride = max(1, int(np.ceil(fps / _MAX_FPS)))
     with preserved_random_state():

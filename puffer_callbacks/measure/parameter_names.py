@@ -10,6 +10,7 @@ from torch import nn
 
 from puffer_callbacks.values import Histogram
 from puffer_callbacks.values.module_names import by_module
+from puffer_callbacks.values.tags import as_names
 
 
 def optimized(module: nn.Module, optimizer: Any) -> dict[str, nn.Parameter]:
@@ -72,7 +73,7 @@ def merged_by_module(histograms: dict[str, Histogram]) -> dict[str, Histogram]:
 
 
 def _patterns(name: str, given: str | Iterable[str] | None) -> tuple[str, ...]:
-    patterns = (given,) if isinstance(given, str) else tuple(given or ())
+    patterns = as_names(given)
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise TypeError(f"{name}: expected patterns such as '*.weight', got {pattern!r}")

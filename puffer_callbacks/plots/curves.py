@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +81,7 @@ def learning_curves(
 
 
 def compare(
-    runs: Sequence[Run] | Groups,
+    runs: Run | Iterable[Run] | Groups,
     tag: str = "train/reward",
     *,
     by: str | None = None,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from puffer_callbacks.plots.scores import curve, run_names
+from puffer_callbacks.plots.scores import as_runs, curve, run_names
 from puffer_callbacks.plots.style import (
     add_figure_legend,
     colors,
@@ -19,6 +19,7 @@ from puffer_callbacks.plots.style import (
     line_style,
     new_grid,
 )
+from puffer_callbacks.values.tags import as_names
 from puffer_callbacks.values.vocabulary import describe
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ PANELS = (
 """The tags of ``diagnostics``, where a run has them."""
 
 
-def diagnostics(runs: Run | Sequence[Run], *, tags: Sequence[str] = PANELS, columns: int = 3) -> Figure:
+def diagnostics(runs: Run | Iterable[Run], *, tags: str | Sequence[str] = PANELS, columns: int = 3) -> Figure:
     """A figure with a panel for each tag, the runs overlaid.
 
     Args:
@@ -58,10 +59,10 @@ def diagnostics(runs: Run | Sequence[Run], *, tags: Sequence[str] = PANELS, colu
     Example:
         ``diagnostics(read_run("runs/exp1"))``
     """
-    given = list(runs) if isinstance(runs, Sequence) else [runs]
-    shown = [tag for tag in tags if any(_has(run, tag) for run in given)]
+    given = as_runs(runs)
+    shown = [tag for tag in as_names(tags) if any(_has(run, tag) for run in given)]
     if not shown:
-        raise ValueError(f"tags: expected one that a run has, got {list(tags)}")
+        raise ValueError(f"tags: expected one that a run has, got {list(as_names(tags))}")
     columns = min(columns, len(shown))
     rows = math.ceil(len(shown) / columns)
     panels = new_grid(rows, columns, size=(3.4 * columns, 2.4 * rows + legend_height(len(given), columns)))

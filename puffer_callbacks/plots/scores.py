@@ -5,22 +5,32 @@ from __future__ import annotations
 import difflib
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.runs.order import ordered
-
-if TYPE_CHECKING:
-    from puffer_callbacks.runs import Run
+from puffer_callbacks.runs.run import Run
 
 Groups = Mapping[str, "Sequence[Run]"]
 
 
-def group_runs(runs: Sequence[Run] | Groups, by: str | None = None) -> dict[str, list[Run]]:
+def as_runs(runs: Run | Iterable[Run]) -> list[Run]:
+    """One run, or several, as a list.
+
+    Raises:
+        TypeError: if one is none, such as a path that is not read yet.
+    """
+    listed = [runs] if isinstance(runs, Run | str | os.PathLike) else list(runs)
+    for run in listed:
+        if not isinstance(run, Run):
+            raise TypeError(f"runs: expected runs as read_run and read_runs return them, got {run!r}")
+    return listed
+
+
+def group_runs(runs: Run | Iterable[Run] | Groups, by: str | None = None) -> dict[str, list[Run]]:
     """Runs by a hyperparameter, or all in one group; runs that are grouped already stay so.
 
     Args:
@@ -31,12 +41,14 @@ def group_runs(runs: Sequence[Run] | Groups, by: str | None = None) -> dict[str,
         ValueError: if there is no run, or a run lacks the hyperparameter; the message offers near names.
     """
     if isinstance(runs, Mapping):
-        groups = {name: list(members) for name, members in runs.items()}
+        groups = {name: as_runs(members) for name, members in runs.items()}
     elif by is None:
-        groups = {f"{len(runs)} runs" if len(runs) > 1 else "run": list(runs)}
+        listed = as_runs(runs)
+        groups = {f"{len(listed)} runs" if len(listed) > 1 else "run": listed}
     else:
         groups = {}
-        for value, run in sorted(((hyperparameter(run, by), run) for run in runs), key=lambda pair: _order(pair[0])):
+        valued = [(hyperparameter(run, by), run) for run in as_runs(runs)]
+        for value, run in sorted(valued, key=lambda pair: _order(pair[0])):
             groups.setdefault(f"{by} = {value}", []).append(run)
     if not groups or not all(groups.values()):
         raise ValueError(f"runs: expected at least one run in each group, got {groups or 'none'}")
@@ -131,7 +143,7 @@ def curves(runs: Sequence[Run], tag: str, *, points: int = 200) -> tuple[NDArray
     return grid, np.stack([np.interp(grid, steps, values) for steps, values in each])[:, None]
 
 
-def final_scores(runs: Sequence[Run], tag: str, *, fraction: float = 0.1) -> NDArray[np.float64]:
+def final_scores(runs: Run | Iterable[Run], tag: str, *, fraction: float = 0.1) -> NDArray[np.float64]:
     """One score a run: the mean of the tag over the last part of its steps.
 
     Args:
@@ -148,7 +160,7 @@ def final_scores(runs: Sequence[Run], tag: str, *, fraction: float = 0.1) -> NDA
     if not 0 < fraction <= 1:
         raise ValueError(f"fraction: expected a number above 0 and at most 1, got {fraction}")
     scores = []
-    for steps, values in (series(run, tag) for run in runs):
+    for steps, values in (series(run, tag) for run in as_runs(runs)):
         begin = steps[-1] - fraction * (steps[-1] - steps[0])
         scores.append(values[steps >= begin].mean())
     return np.array(scores)[:, None]

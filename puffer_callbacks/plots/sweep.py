@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def by_hyperparameter(
-    runs: Sequence[Run],
+    runs: Iterable[Run],
     name: str,
     tag: str = "train/reward",
     *,

@@ -18,7 +18,7 @@ from puffer_callbacks.ppo.loss import ppo_loss
 from puffer_callbacks.ppo.normalize import RewardScaler
 from puffer_callbacks.ppo.on_policy import OnPolicyModule
 from puffer_callbacks.ppo.presets import preset
-from puffer_callbacks.ppo.validation import check_hyperparameters
+from puffer_callbacks.ppo.validation import check_hyperparameters, check_memory
 from puffer_callbacks.rollout import Rollout
 
 
@@ -58,7 +58,8 @@ class PPO(OnPolicyModule):
 
     Raises:
         TypeError: if a hyperparameter is of the wrong type.
-        ValueError: if a hyperparameter is out of range, or the environment is unknown or cannot be made.
+        ValueError: if a hyperparameter is out of range, a rollout does not fit into memory, or the environment is
+            unknown or cannot be made.
 
     Example:
         >>> ppo = PPO("CartPole", total_timesteps=2048)
@@ -98,7 +99,9 @@ class PPO(OnPolicyModule):
         check_hyperparameters(locals())
         super().__init__()
         env_id = resolve_env_id(env_id)  # so that a checkpoint names the version
-        self.save_hyperparameters()
+        own = {name: value for name, value in locals().items() if name not in {"self", "__class__"}}
+        self.save_hyperparameters()  # a subclass's too; of LightningCLI those of its configuration alone
+        self.save_hyperparameters(own)
         self.policy = self._make_policy()
         self.reward_scaler = RewardScaler(gamma=gamma, num_envs=num_envs) if norm_reward else None
         self._loss = partial(
@@ -139,6 +142,8 @@ class PPO(OnPolicyModule):
                 **{name: self.hparams[name] for name in names},
             )
         envs.close()
+        spaces = [envs.single_observation_space, envs.single_action_space]
+        check_memory(spaces, num_envs=self.hparams["num_envs"], num_steps=self.hparams["num_steps"])
         return policy
 
     def forward(self, observations: Tensor) -> Tensor:

@@ -1,9 +1,13 @@
-"""Validation of PPO's hyperparameters: one rule each, one clear line where a value breaks it."""
+"""Validation of PPO's hyperparameters: one clear line where a value breaks its rule, or does not fit the machine."""
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import Space
 
 from puffer_callbacks.ppo.networks import ACTIVATIONS
 
@@ -33,6 +37,9 @@ RULES: dict[str, _Rule] = {
     "seed": _Rule("an integer from 0 to 2**31 - 1", Integral, lambda value: 0 <= value < 2**31),
 }
 
+_BYTES_BESIDE = 6 * 4
+"""Of a step: its reward, value, log probability, entropy, advantage and return."""
+
 
 def check_hyperparameters(values: Mapping[str, Any]) -> None:
     """Check hyperparameters and raise at the first value out of range; unknown names are skipped.
@@ -61,6 +68,36 @@ def check_hyperparameters(values: Mapping[str, Any]) -> None:
         _check_hidden_sizes(values["hidden_sizes"])
     if {"batch_size", "num_envs", "num_steps"} <= values.keys():
         _check_batch(values["batch_size"], values["num_envs"], values["num_steps"])
+
+
+def check_memory(spaces: Sequence[Space[Any]], *, num_envs: int, num_steps: int) -> None:
+    """Check that a rollout fits into the memory of the machine, before it fills that.
+
+    Args:
+        spaces: of an observation and an action of one environment.
+        num_envs: environments.
+        num_steps: steps of each in a rollout.
+
+    Raises:
+        ValueError: if it does not.
+
+    Example:
+        >>> from gymnasium.spaces import Box
+        >>> check_memory([Box(-1, 1, (8,))], num_envs=8, num_steps=128)
+    """
+    bytes_of_step = sum(np.asarray(space.sample()).nbytes for space in spaces) + _BYTES_BESIDE
+    needed = num_envs * num_steps * bytes_of_step
+    available = _memory()
+    if needed > available:
+        raise ValueError(
+            f"num_envs: expected a rollout that fits into {available / 2**30:,.0f} GiB of memory, got {num_envs:,} "
+            f"environments of {num_steps:,} steps, {needed / 2**30:,.0f} GiB; lower num_envs or num_steps"
+        )
+
+
+def _memory() -> float:
+    """Bytes of the machine; of one that is not asked, as with Windows, any number."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
 
 
 def _is_a(value: object, kind: type) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from puffer_callbacks import plots
 from puffer_callbacks.plots.diagnostics import draw_panel
-from puffer_callbacks.plots.scores import run_names
+from puffer_callbacks.plots.scores import as_runs, run_names
 from puffer_callbacks.plots.style import add_figure_legend, figure_of, legend_height, new_axes
 from puffer_callbacks.report.sections import sections
 
@@ -28,12 +28,12 @@ _LONGEST = 150
 
 
 def save_figures(
-    runs: Sequence[Run], folder: str | os.PathLike[str], *, tags: Sequence[str] | None = None
+    runs: Run | Iterable[Run], folder: str | os.PathLike[str], *, tags: str | Sequence[str] | None = None
 ) -> list[Path]:
     """Save each curve, the overview and the histograms as PNG and PDF.
 
     Args:
-        runs: at least one; several are overlaid, and compared by their interquartile mean.
+        runs: one run or several; several are overlaid, and compared by their interquartile mean.
         folder: made where it is missing.
         tags: only these curves, or those that match patterns such as ``train/*``.
 
@@ -46,7 +46,7 @@ def save_figures(
     """
     target = Path(folder).expanduser()
     saved: list[Path] = []
-    for name, figure in _figures(runs, tags):
+    for name, figure in _figures(as_runs(runs), tags):
         stem = _file_name(name, {path.stem.lower() for path in saved})
         try:
             target.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _file_name(name: str, taken: Container[str]) -> str:
     return next(each for each in chain([plain], numbered) if each.lower() not in taken)
 
 
-def _figures(runs: Sequence[Run], tags: Sequence[str] | None) -> Iterator[tuple[str, Figure]]:
+def _figures(runs: Sequence[Run], tags: str | Sequence[str] | None) -> Iterator[tuple[str, Figure]]:
     """Name and figure, one after the other, so that one at a time is in memory."""
     shown = [chart.tag for charts in sections(runs, tags).values() for chart in charts]
     if tags is None and any(tag in plots.PANELS for tag in shown):

@@ -10,6 +10,7 @@ from typing import Any
 from puffer_callbacks.loggers.html import series_table
 from puffer_callbacks.loggers.memory import MemoryLogger
 from puffer_callbacks.values import Value
+from puffer_callbacks.values.tags import as_names
 
 _TAGS = (
     "train/reward",
@@ -38,11 +39,11 @@ class LiveLogger(MemoryLogger):
         ``Trainer(logger=LiveLogger(), callbacks=default_callbacks()).fit(module)``
     """
 
-    def __init__(self, tags: Sequence[str] = _TAGS, *, every_seconds: float = 1.0) -> None:
+    def __init__(self, tags: str | Sequence[str] = _TAGS, *, every_seconds: float = 1.0) -> None:
         super().__init__()
         if every_seconds < 0:
             raise ValueError(f"LiveLogger: expected every_seconds of at least 0, got {every_seconds}")
-        self._patterns = tuple(tags)
+        self._patterns = as_names(tags)
         self._every_seconds = every_seconds
         self._updated = -float("inf")
         self._handle = _new_display(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -13,7 +13,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from puffer_callbacks.plots.diagnostics import steps_label
-from puffer_callbacks.plots.scores import run_names
+from puffer_callbacks.plots.scores import as_runs, run_names
 from puffer_callbacks.report.chart_data import curve_sections, histogram_section
 from puffer_callbacks.report.findings import findings_html
 from puffer_callbacks.report.outcome import Outcome, outcome
@@ -31,11 +31,11 @@ _SCRIPTS = ("uPlot.iife.min.js", "zoom.js", "charts.js", "page.js")
 
 
 def report(
-    runs: Run | Sequence[Run],
+    runs: Run | Iterable[Run],
     out: str | os.PathLike[str],
     *,
     findings: Sequence[Sequence[Finding]] | None = None,
-    tags: Sequence[str] | None = None,
+    tags: str | Sequence[str] | None = None,
 ) -> Path:
     """Write the page of one run, or of several overlaid.
 
@@ -55,7 +55,7 @@ def report(
     Example:
         ``report(read_run("runs/exp1"), "report.html")``
     """
-    given = list(runs) if isinstance(runs, Sequence) else [runs]
+    given = as_runs(runs)
     if not given:
         raise ValueError("report: expected at least one run, got none")
     if findings is not None and len(findings) != len(given):
@@ -72,7 +72,7 @@ def report(
 
 
 def render(
-    runs: Sequence[Run], findings: Sequence[Sequence[Finding]] | None = None, tags: Sequence[str] | None = None
+    runs: Sequence[Run], findings: Sequence[Sequence[Finding]] | None = None, tags: str | Sequence[str] | None = None
 ) -> str:
     """The page as one HTML document; the arguments are those of ``report``."""
     names = run_names(runs)

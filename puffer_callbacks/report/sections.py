@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from puffer_callbacks.plots.scores import near
 from puffer_callbacks.runs.order import ordered
 from puffer_callbacks.runs.sources import source_of
+from puffer_callbacks.values.tags import as_names
 from puffer_callbacks.values.vocabulary import LOSSES, describe
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Chart:
         return list(dict.fromkeys([self.tag, *self.copies, *grouped]))
 
 
-def sections(runs: Sequence[Run], tags: Sequence[str] | None = None) -> dict[str, list[Chart]]:
+def sections(runs: Sequence[Run], tags: str | Sequence[str] | None = None) -> dict[str, list[Chart]]:
     """Title of a section to its charts, without the empty ones.
 
     Args:
@@ -103,11 +104,12 @@ def sections(runs: Sequence[Run], tags: Sequence[str] | None = None) -> dict[str
         ``sections([read_run("runs/exp1")])["Returns"][0].tag`` is ``"train/reward"``
     """
     charts = [chart for chart in _charts(runs).values() if not _matches([chart.tag], _HIDDEN)]
-    for pattern in tags or ():
+    patterns = as_names(tags)
+    for pattern in patterns:
         if not any(_matches(chart.names, [pattern]) for chart in charts):
             known = [name for chart in charts for name in chart.names]
             raise ValueError(f"tag: expected one of {near(pattern, known)}, got {pattern!r}")
-    shown = charts if tags is None else [chart for chart in charts if _matches(chart.names, tags)]
+    shown = charts if tags is None else [chart for chart in charts if _matches(chart.names, patterns)]
     titles = [*SECTIONS, "Other"]
     found: dict[str, list[Chart]] = {}
     for chart in sorted(shown, key=lambda chart: (_place(chart.tag), chart.tag)):

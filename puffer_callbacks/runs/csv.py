@@ -14,8 +14,9 @@ from puffer_callbacks.runs.rows import RowReader, read_text
 def read_csv(path: Path) -> Contents:
     """The columns of a CSV file as series; an empty cell is no point.
 
-    A row may be shorter than the header: columns that come up during a run are added at the end. The last line is
-    left out where it does not end, as its last number may be cut.
+    Cells are separated by commas, or, where the header has none, by semicolons or tabs, as spreadsheets write them;
+    numbers may have decimal commas then. A row may be shorter than the header: columns that come up during a run are
+    added at the end. The last line is left out where it does not end, as its last number may be cut.
 
     Args:
         path: the file.
@@ -25,11 +26,13 @@ def read_csv(path: Path) -> Contents:
     if text and not text.endswith("\n"):
         text = text[: text.rfind("\n") + 1]
         contents.problems.append(f"{path.name}: the last line is cut short; it was left out")
-    rows = csv.reader(io.StringIO(text, newline=""))
+    delimiter = _delimiter(text)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = next(rows, [])
     reader = RowReader(contents)
+    parse = parse_cell if delimiter == "," else _parse_comma_decimal
     for row in _whole_rows(rows, len(header), path.name, contents):
-        reader.add({tag: parse_cell(cell) for tag, cell in zip(header, row, strict=False) if cell})
+        reader.add({tag: parse(cell) for tag, cell in zip(header, row, strict=False) if cell})
     _find_pictures(contents, path.parent)
     return contents
 
@@ -59,6 +62,18 @@ def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Co
             )
             continue
         yield row
+
+
+def _delimiter(text: str) -> str:
+    """What separates the cells: commas, or what the header has in their place."""
+    header = text.partition("\n")[0]
+    return next((each for each in ",;\t" if each in header), ",")
+
+
+def _parse_comma_decimal(cell: str) -> float | str:
+    """A cell as a number where it is one with a decimal point or comma, else as its text."""
+    number = parse_cell(cell.replace(",", ".", 1))
+    return cell if isinstance(number, str) else number
 
 
 def parse_cell(cell: str) -> float | str:

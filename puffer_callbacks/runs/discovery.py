@@ -14,6 +14,10 @@ FORMATS = ("tensorboard", "wandb", "csv", "json-lines", "json")
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _LOG_NAMES = {".csv": "csv", ".jsonl": "json-lines", ".ndjson": "json-lines"}
 _CSV_NAMES = ("metrics.csv", "progress.csv")
+_SECONDS = r"\d{9,}\.\d+"
+"""The time at which torch's ``add_hparams`` was called, by which it names a folder."""
+_DEBUG_LOG = re.compile(r"debug(-\w+)?(\..+)?\.log")
+"""Logs of W&B itself, of which some are JSON lines."""
 _JSON_MARKS = (b'"log_history"', b'"agent_steps"', b'"time/total_timesteps"', b'"rollout/ep_rew_mean"')
 """Keys that the JSON of a run has, and a configuration does not."""
 
@@ -33,18 +37,19 @@ class RunFiles:
     files: tuple[Path, ...]
 
 
-def find_runs(*paths: Path, formats: Sequence[str] = FORMATS) -> list[RunFiles]:
+def find_runs(*paths: Path, formats: Sequence[str] = FORMATS, nested: bool = False) -> list[RunFiles]:
     """The runs at the paths: a file itself, those in a folder, or else those in the folders below it; each run once.
 
     Args:
         paths: files and folders.
         formats: only runs of these.
+        nested: whether event files in folders below those of a run are further runs, as TensorBoard shows them.
     """
     seen: set[Path] = set()
-    return _without_repeats(run for path in _links_last(paths) for run in _runs_at(path, formats, seen))
+    return _without_repeats(run for path in _links_last(paths) for run in _runs_at(path, formats, seen, nested))
 
 
-def _runs_at(path: Path, formats: Sequence[str], seen: set[Path]) -> list[RunFiles]:
+def _runs_at(path: Path, formats: Sequence[str], seen: set[Path], nested: bool) -> list[RunFiles]:
     """The runs at a path; folders in ``seen`` are passed over, as links may lead back to where they are."""
     if path.is_file():
         found = format_of(path)
@@ -52,8 +57,17 @@ def _runs_at(path: Path, formats: Sequence[str], seen: set[Path]) -> list[RunFil
     if (folder := path.resolve()) in seen:
         return []
     seen.add(folder)
-    below = [folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
-    return _runs_in(path, formats) or [run for folder in _links_last(below) for run in _runs_at(folder, formats, seen)]
+    here = _runs_in(path, formats)
+    if here and not (nested and here[0].format == "tensorboard"):
+        return here
+    wanted = ("tensorboard",) if here else formats
+    below = [folder for folder in path.iterdir() if folder.is_dir() and not _is_part(folder, of_run=bool(here))]
+    return here + [run for folder in _links_last(below) for run in _runs_at(folder, wanted, seen, nested)]
+
+
+def _is_part(folder: Path, *, of_run: bool) -> bool:
+    """Whether a folder has no run of its own: hidden, or below a run what torch's ``add_hparams`` makes."""
+    return folder.name.startswith(".") or (of_run and re.fullmatch(_SECONDS, folder.name) is not None)
 
 
 def _links_last(paths: Iterable[Path]) -> list[Path]:
@@ -63,6 +77,8 @@ def _links_last(paths: Iterable[Path]) -> list[Path]:
 
 def format_of(path: Path) -> str | None:
     """The format of a file, ``None`` where it is not the log of a run."""
+    if is_debug_log(path):
+        return None
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith(MAGIC):
@@ -74,6 +90,22 @@ def format_of(path: Path) -> str | None:
     if head.lstrip()[:1] in (b"{", b"["):
         return _json_format(path)
     return None
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file that a pattern matches is the log of a run, and no configuration or the like beside it."""
+    found = format_of(path)
+    if found == "json":
+        try:
+            return bool(rows_of(parse_json(path.read_bytes())))
+        except ValueError:
+            return False
+    return found is not None and (found != "json-lines" or path.suffix in _LOG_NAMES or _begins_with_a_step(path))
+
+
+def is_debug_log(path: Path) -> bool:
+    """Whether it is a log of W&B itself, which lies beside its runs or in one's ``logs``."""
+    return path.absolute().parent.name in ("wandb", "logs") and _DEBUG_LOG.fullmatch(path.name) is not None
 
 
 def _json_format(path: Path) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.csv import read_csv
-from puffer_callbacks.runs.discovery import FORMATS, RunFiles, find_runs
+from puffer_callbacks.runs.discovery import FORMATS, RunFiles, find_runs, is_log
 from puffer_callbacks.runs.hyperparameters import add_hyperparameters
 from puffer_callbacks.runs.json import read_json, read_json_lines
 from puffer_callbacks.runs.run import Run
@@ -66,7 +66,8 @@ def read_run(path: str | PathLike[str]) -> Run:
 def read_runs(pattern: str | PathLike[str]) -> list[Run]:
     """Read every run that a pattern matches.
 
-    A run that cannot be read is left out, with a warning in the log ``puffer_callbacks``.
+    A run that cannot be read is left out, with a warning in the log ``puffer_callbacks``. Event files in folders below
+    those of a run are further runs, as TensorBoard shows them.
 
     Args:
         pattern: a glob pattern such as ``logs/*/seed_*``, ``**`` included, or a folder. A path that is there is taken
@@ -80,10 +81,11 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
         ValueError: if nothing that matches can be read.
     """
     path = Path(pattern).expanduser()
-    matches = [path] if path.exists() else [Path(match) for match in glob(str(path), recursive=True)]
-    if not matches:
+    matched = [path] if path.exists() else [Path(match) for match in glob(str(path), recursive=True)]
+    matches = [match for match in matched if match == path or match.is_dir() or is_log(match)]
+    if not matched:
         raise FileNotFoundError(f"expected a pattern that matches the files or folders of runs, got {pattern}")
-    runs = find_runs(*matches)
+    runs = find_runs(*matches, nested=True)
     found = []
     for run in sorted(runs, key=lambda run: run.path):
         try:

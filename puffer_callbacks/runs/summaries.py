@@ -49,7 +49,12 @@ def _add_tensor(contents: Contents, value: Any, plugin: str, step: int, wall_tim
             contents.images.setdefault(value.tag, []).append((step, partial(decode_picture, picture)))
     elif plugin == "text":
         texts = contents.text.setdefault(value.tag.removesuffix("/text_summary"), [])
-        texts.extend((step, text.decode(errors="replace")) for text in value.tensor.string_val)
+        texts.extend((step, _plain(text.decode(errors="replace"))) for text in value.tensor.string_val)
+
+
+def _plain(text: str) -> str:
+    """The text without what our writer escapes in it, as TensorBoard shows it."""
+    return text.replace("&#93;", "]").replace("&lt;", "<")
 
 
 def _histogram(histogram: Any) -> Histogram:

@@ -1,6 +1,7 @@
-"""Tags that every backend can store and every reader can display."""
+"""Tags that every backend can store and every reader can display, and lists of names."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from zlib import crc32
 
@@ -25,3 +26,13 @@ def sanitize_tag(tag: str) -> str:
     if len(tag) > _LONGEST:
         return f"{tag[:_LONGEST]}…{crc32(tag.encode()):08x}"
     return tag if tag.strip() else "unnamed"
+
+
+def as_names(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The names of an option: one string is one name, and ``None`` is none.
+
+    Example:
+        >>> as_names("train/*"), as_names(["x", "y"]), as_names(None)
+        (('train/*',), ('x', 'y'), ())
+    """
+    return (names,) if isinstance(names, str) else tuple(names or ())

@@ -556,6 +556,15 @@ def test_an_exception_is_recorded_with_its_reason_and_raised_again(tmp_path):
     assert nothing_is_left(module, optimizer)
 
 
+@pytest.mark.parametrize(("code", "status"), [(0, "success"), (None, "success"), (1, "failure"), ("why", "failure")])
+def test_a_script_that_exits_in_the_block_has_failed_only_by_its_status(memory_logger, code, status):
+    with pytest.raises(SystemExit), Loop(memory_logger, default_callbacks()) as loop:
+        loop.fit_start(network())
+        sys.exit(code)
+    assert memory_logger.series("hyperparameters")[-1][1].status == status
+    assert ("run/ended_by" in memory_logger.text) == (status == "failure")
+
+
 def test_a_fit_can_be_closed_twice_and_begun_again(memory_logger):
     module = network()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)

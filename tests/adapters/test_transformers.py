@@ -52,6 +52,19 @@ def test_what_the_trainer_logs_stands_at_its_step_under_the_shared_names(memory_
     assert not [tag for tag in memory_logger.tags if "runtime" in tag or "per_second" in tag]
 
 
+def test_an_evaluation_before_training_and_after_it_is_logged_too(memory_logger, tmp_path):
+    tensorboard = TensorBoardLogger(tmp_path, name="tb", version="")
+    trainer = make_trainer(tmp_path, [recorded([tensorboard, memory_logger], metrics=1)], logging_steps=1)
+    before = trainer.evaluate()["eval_loss"]
+    trainer.train()
+    after = trainer.evaluate()["eval_loss"]
+    assert memory_logger.series("eval/loss") == [(0, before), (13, after)]  # a point has one row, and 12 has its own
+    assert tensorboard_scalars(tmp_path / "tb")["eval/loss"] == [(0, pytest.approx(before)), (13, pytest.approx(after))]
+    assert steps(memory_logger, "train/loss") == list(range(1, 13))
+    assert [value.status for _, value in memory_logger.series("hyperparameters")] == ["running", "success"]
+    assert [tag for tag in memory_logger.tags if tag.startswith("eval/")] == ["eval/loss"]
+
+
 def test_interval_means_are_over_all_logs_of_the_interval(memory_logger, tmp_path):
     trainer = make_trainer(tmp_path, [recorded(memory_logger, metrics=6)])
     trainer.train()
@@ -104,6 +117,14 @@ def test_a_trainer_with_another_output_folder_continues_from_the_checkpoint_s(me
     assert memory_logger.series("train/loss") == [point for point in whole.series("train/loss") if point[0] > 6]
 
 
+def test_two_ranks_continue_the_interval_that_their_checkpoint_cuts(tmp_path):
+    from tests.adapters.gpt_ranks import train_on_two_ranks
+
+    series = train_on_two_ranks(tmp_path)
+    assert [step for step, _ in series["whole"]] == [4, 8, 12]
+    assert series["resumed"] == [[step, pytest.approx(value)] for step, value in series["whole"] if step > 6]
+
+
 def test_a_checkpoint_without_our_state_continues_at_its_step(memory_logger, tmp_path):
     options = {"save_strategy": "steps", "save_steps": 6}
     make_trainer(tmp_path, [], **options, max_steps=6).train()
@@ -115,10 +136,13 @@ def test_a_checkpoint_without_our_state_continues_at_its_step(memory_logger, tmp
 
 def test_backends_and_hyperparameters(memory_logger, tmp_path):
     tensorboard = TensorBoardLogger(tmp_path, name="tb", version="")
-    make_trainer(tmp_path, [recorded([tensorboard, memory_logger], metrics=2)]).train()
+    callback = recorded([tensorboard, memory_logger], metrics=2)
+    make_trainer(tmp_path, [callback], gradient_accumulation_steps=2).train()
     assert [step for step, _ in tensorboard_scalars(tmp_path / "tb")["train/loss"]] == [2, 4, 6, 8, 10, 12]
     settings = memory_logger.series("hyperparameters")[0][1].settings
     assert (settings["max_steps"], settings["model/n_embd"]) == (12, 8)
+    assert settings["gradient_accumulation_steps"] == 2
+    assert [name for name in settings if name.startswith("trainer/")] == ["trainer/world_size"]
 
 
 def test_a_callback_ends_training(tmp_path):

@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 import yaml
 from lightning.pytorch.cli import LightningCLI
@@ -17,11 +18,13 @@ from puffer_callbacks import (
     ImageCallback,
     MemoryLogger,
     PlasticityCallback,
+    Recorder,
     VideoCallback,
     default_callbacks,
 )
 from puffer_callbacks.adapters import Loop
 from puffer_callbacks.ppo import PPO
+from puffer_callbacks.report import LiveLogger
 
 COUNTS = [
     (ImageCallback, "num_envs"),
@@ -46,14 +49,55 @@ def test_a_count_of_another_type_is_refused_in_one_line(kind, name, value):
     assert str(caught.value) == line
 
 
+FLAGS = [
+    (HistogramCallback, "weights"),
+    (HistogramCallback, "gradients"),
+    (HistogramCallback, "activations"),
+    (ImageCallback, "figures"),
+    (HealthCallback, "flight_recorder"),
+    (Recorder, "strict"),
+]
+
+
+@pytest.mark.parametrize("value", ["false", "true", "", None, 2])
+@pytest.mark.parametrize(("kind", "name"), FLAGS, ids=lambda part: getattr(part, "__name__", part))
+def test_a_string_in_place_of_true_or_false_is_refused_in_one_line(kind, name, value):
+    with pytest.raises(TypeError) as caught:
+        kind(**{name: value})
+    assert str(caught.value) == f"{name}: expected True or False, got {value!r} ({type(value).__name__})"
+    for accepted in (True, False, 0, 1, np.True_):
+        kind(**{name: accepted})
+
+
 def test_null_stands_for_no_entry_in_a_list():
     assert ImageCallback(names=None).names == ()
     assert HyperparametersCallback(redact=None)._redact("gamma", 0.99) == 0.99
     assert HistogramCallback(include=None, exclude=None)._selection.exclude == ()
 
 
-def test_one_name_is_not_its_letters():
+def test_one_name_is_not_its_letters(memory_logger):
     assert ImageCallback(names="position").names == ("position",)
+    view = LiveLogger("train/loss")
+    view.log_metrics({"train/loss": 1.0, "t": 2.0}, 1)
+    assert "train/loss" in view._repr_html_() and ">t<" not in view._repr_html_()
+
+
+def test_one_name_stands_for_a_list_on_lightnings_command_line():
+    options = {
+        "ImageCallback.names": "position",
+        "HyperparametersCallback.redact": "team",
+        "HistogramCallback.include": "*.weight",
+    }
+    callbacks = []
+    for path, value in options.items():
+        kind, name = path.split(".")
+        callbacks.append({"class_path": f"puffer_callbacks.{kind}", "init_args": {name: value}})
+    images, hyperparameters, histograms, *_ = command_line(
+        SHORT[0], f"--trainer.callbacks={callbacks}"
+    ).trainer.callbacks
+    assert images.names == ("position",)
+    assert histograms._selection.include == ("*.weight",)
+    assert hyperparameters._redact("team", "red") != "red"
 
 
 def test_lists_and_mappings_of_omegaconf():
@@ -80,7 +124,7 @@ def _nothing_typed(monkeypatch):
     monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 
 
-def command_line(*arguments: str, **settings: object) -> LightningCLI:
+def command_line(*arguments: str, module: type[PPO] = PPO, **settings: object) -> LightningCLI:
     defaults = {
         "accelerator": "cpu",
         "enable_progress_bar": False,
@@ -89,7 +133,7 @@ def command_line(*arguments: str, **settings: object) -> LightningCLI:
         "log_every_n_steps": 1,
     }
     return LightningCLI(
-        PPO,
+        module,
         args=list(arguments),
         run=False,
         save_config_callback=None,
@@ -129,3 +173,22 @@ def test_the_default_callbacks_beside_those_of_lightnings_command_line(memory_lo
     cli.trainer.fit(cli.model)
     assert [step for step, _ in memory_logger.series("train/reward")] == [256, 512]
     assert "plasticity/dormant_ratio" in memory_logger.tags
+
+
+class Swing(PPO):
+    def __init__(self, bonus: float = 1.0, **kwargs):
+        super().__init__("Pendulum", hidden_sizes=[8], **kwargs)
+        self.bonus = bonus
+
+
+def test_a_subclass_of_the_reference_module_on_lightnings_command_line(memory_logger):
+    cli = command_line("--model.bonus=2", *SHORT, "--trainer.max_epochs=1", module=Swing)
+    named = {"env_id": "Pendulum-v1", "hidden_sizes": [8], "num_steps": 32, "bonus": 2.0, "gamma": 0.99}
+    assert {name: cli.model.hparams[name] for name in named} == named
+    cli.trainer.logger = memory_logger
+    cli.trainer.fit(cli.model)
+    assert cli.model.env_steps == 256 and cli.model.bonus == 2.0
+
+
+def test_the_reference_module_names_the_version_of_its_environment_on_lightnings_command_line():
+    assert command_line(SHORT[0], "--model.env_id=Acrobot").model.hparams["env_id"] == "Acrobot-v1"

@@ -1,4 +1,5 @@
 import io
+import random
 
 import numpy as np
 import pytest
@@ -108,6 +109,20 @@ def test_what_cannot_be_recorded_is_one_warning_and_training_goes_on(
         run(quiet_trainer, callback, memory_logger, module(losses(*[0.0] * 16)))
     assert len(reported) == 1 and "VideoCallback" in reported[0] and reason in reported[0]
     assert len(memory_logger.series("train/reward")) == 4
+
+
+def test_without_a_seed_each_episode_is_another(quiet_trainer, memory_logger):
+    state = random.getstate()
+    run(quiet_trainer, VideoCallback(Dot, every_n_rollouts=2, seed=None), memory_logger)
+    seeds = [video.caption.rpartition(" ")[2] for _, video in memory_logger.series("episodes")]
+    assert len(seeds) == 2 and seeds[0] != seeds[1] and "None" not in seeds
+    assert random.getstate() == state
+
+
+@pytest.mark.parametrize(("seed", "kind"), [("1", TypeError), (1.0, TypeError), (True, TypeError), (-1, ValueError)])
+def test_a_seed_is_an_integer_of_at_least_0(seed, kind):
+    with pytest.raises(kind, match=r"^seed: expected an integer of at least 0, got "):
+        VideoCallback("CartPole-v1", seed=seed)
 
 
 @pytest.mark.parametrize("argument", ["every_n_rollouts", "max_steps", "max_bytes"])

@@ -142,3 +142,16 @@ def test_a_run_that_began_again_is_judged_by_what_was_written_last(tmp_path, cap
 def test_a_folder_without_runs_is_named(tmp_path, capsys):
     assert main(["diagnose", str(tmp_path)]) == 2
     assert capsys.readouterr().err.endswith(f"W&B offline files at {tmp_path}, got none\n")
+
+
+def test_a_shell_may_put_wandb_s_own_logs_among_the_runs(tmp_path, capsys):
+    folder = tmp_path / "wandb"
+    (folder / "run-1").mkdir(parents=True)
+    run = write_lines(folder / "run-1" / "run.jsonl", puffer_rows())
+    for name in ("debug.log", "debug-internal.log"):
+        (folder / name).write_text('{"time":"2026-11-27","level":"INFO","msg":"wandb-core"}\n')
+    assert main(["diagnose", *map(str, sorted(folder.iterdir())), "--json"]) in (0, 1)
+    printed = capsys.readouterr()
+    assert [run["path"] for run in json.loads(printed.out)["runs"]] == [str(run.parent)]
+    assert printed.err == ""
+    assert main(["diagnose", str(folder / "debug.log")]) == 2

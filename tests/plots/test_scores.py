@@ -1,7 +1,14 @@
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from puffer_callbacks.plots import compare, diagnostics
 from puffer_callbacks.plots.scores import curves, final_scores, group_runs, hyperparameter, run_names
+from puffer_callbacks.report import report, save_figures
+from puffer_callbacks.report.sections import sections
 from tests.support.runs import run_of
 
 REWARD = "train/reward"
@@ -74,6 +81,31 @@ def test_bad_input_is_one_clear_line():
         curves([run_of({REWARD: [(0, float("inf"))]})], REWARD)
     with pytest.raises(ValueError, match="fraction: expected a number above 0 and at most 1, got 0"):
         final_scores([line(0, 10)], REWARD, fraction=0)
+
+
+WAYS = {
+    "compare": compare,
+    "diagnostics": diagnostics,
+    "final_scores": lambda runs: final_scores(runs, REWARD),
+    "report": lambda runs: report(runs, os.devnull),
+    "save_figures": lambda runs: save_figures(runs, os.devnull),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_one_run_and_any_series_of_runs_will_do(way, monkeypatch):
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
+    for runs in (line(0, 20), (line(0, 20),), iter([line(0, 20)])):
+        assert way(runs) is not None
+    with pytest.raises(TypeError, match=r"^runs: expected runs as read_run and read_runs return them, got 'runs/a'$"):
+        way("runs/a")
+
+
+@pytest.mark.parametrize("tags", [REWARD, "train/*", [REWARD]])
+def test_one_tag_is_not_its_letters(tags):
+    assert list(sections([line(0, 20, slope=2.0)], tags)) == ["Returns"]
+    assert len(diagnostics(line(0, 20, slope=2.0), tags=REWARD if tags == "train/*" else tags).axes) == 1
 
 
 def test_of_a_run_that_was_resumed_the_points_of_the_last_session_count():

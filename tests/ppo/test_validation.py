@@ -56,6 +56,12 @@ def test_of_the_wrong_type(name, value):
     assert str(caught.value) == f"{name}: expected {RULES[name].expected}, got {value!r}"
 
 
+@pytest.mark.parametrize("sizes", [{"num_envs": 10**9}, {"num_steps": 10**10}, {"num_envs": 10**5, "num_steps": 10**6}])
+def test_a_rollout_that_does_not_fit_into_memory_is_refused_before_it_fills_that(sizes):
+    with pytest.raises(ValueError, match=r"^num_envs: expected a rollout that fits into .* GiB of memory, got .* GiB"):
+        PPO("CartPole", **sizes)
+
+
 def test_hidden_sizes():
     with pytest.raises(ValueError, match=r"^hidden_sizes: expected a list of integers .* got \[64, 0\]$"):
         PPO(hidden_sizes=[64, 0])

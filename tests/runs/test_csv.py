@@ -38,6 +38,22 @@ def test_early_rows_may_be_shorter_and_cells_quoted(tmp_path):
     assert run.problems == []
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_cells_that_a_spreadsheet_separated(tmp_path, separator):
+    text = 'step,train/loss,note\n1,0.5,"a, b"\n20,-1.5e-3,\n'
+    rows = [line.split(",", 2) for line in text.splitlines()]
+    spread = "".join(separator.join([row[0], row[1].replace(".", ","), row[2]]) + "\n" for row in rows)
+    run = read_run(write(tmp_path, spread))
+    assert points(run, "train/loss") == [(1, 0.5), (20, -0.0015)]
+    assert run.text == {"note": [(1, "a, b")]}
+    assert run.problems == []
+
+
+def test_semicolons_in_a_header_with_commas_are_of_its_names(tmp_path):
+    run = read_run(write(tmp_path, "step,a;b\n1,0.5\n"))
+    assert points(run, "a;b") == [(1, 0.5)]
+
+
 def test_a_last_line_without_an_end_is_left_out(tmp_path):
     """Of 0.125 there may be only 0.1."""
     run = read_run(write(tmp_path, "step,a\n1,0.5\n2,0.1"))

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from puffer_callbacks import Histogram, Image, MemoryLogger, default_callbacks, log
+from puffer_callbacks import Histogram, Image, MemoryLogger, Text, default_callbacks, log
 from puffer_callbacks.runs import read_run
 from tests.support.reading import tensorboard_scalars
 
@@ -81,6 +81,19 @@ def test_histograms_and_pictures_are_those_that_were_logged(logged):
             assert (histogram.sum, histogram.sum_squares) == (expected.sum, expected.sum_squares)
     for kind in ("tb", "csv"):
         assert [image.pixels[0, 0, 0] for _, image in read_run(folder / kind).images["frame"]] == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("kind", ["tb", "csv"])
+def test_texts_are_those_that_were_logged(tmp_path, quiet_trainer, kind):
+    text = "a < b, [127.0.0.1]:40850, [a](b) & <i>x</i>"
+
+    class Writes(Model):
+        def on_train_start(self):
+            log(self, {"note": Text(text)})
+
+    logger = {"tb": TensorBoardLogger, "csv": CSVLogger}[kind](tmp_path)
+    quiet_trainer(logger=logger, callbacks=default_callbacks()).fit(Writes())
+    assert [found for _, found in read_run(tmp_path).text["note"]] == [text]
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")

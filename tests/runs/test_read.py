@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from stable_baselines3.common.logger import configure
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from torch.utils.tensorboard import SummaryWriter
 
 from puffer_callbacks.runs import read_run, read_runs
@@ -80,6 +81,59 @@ def test_several_runs_are_named(tmp_path):
     assert [run.series("train/loss")[1][0] for run in runs] == [0, 1, 2, 3, 4]
     assert [run.path.name for run in read_runs(tmp_path / "seed_[13]")] == ["seed_1", "seed_3"]
     assert len(read_runs(tmp_path / "**")) == 5
+
+
+def test_runs_in_folders_below_a_run_are_runs_too_as_tensorboard_shows_them(tmp_path):
+    write_run(tmp_path)
+    for name in ("seed_1", "deep/seed_2", "seed_1/eval"):
+        write_run(tmp_path / name)
+    names = [run.path.relative_to(tmp_path).as_posix() for run in read_runs(tmp_path)]
+    assert names == [".", "deep/seed_2", "seed_1", "seed_1/eval"]
+    assert read_run(tmp_path).path == tmp_path  # one run is what the folder itself holds
+    shown = EventMultiplexer().AddRunsFromDirectory(str(tmp_path)).Reload().Runs()
+    assert sorted(shown) == names
+
+
+def test_below_a_run_its_other_formats_and_hyperparameters_are_no_runs(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        writer.add_scalar("train/loss", 1.0, 1)
+        writer.add_hparams({"lr": 0.1}, {"final": 1.0})  # in a folder named by the time
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "metrics.csv").write_text("step,a\n1,2\n")
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+    assert [run.path for run in read_runs(tmp_path)] == [tmp_path]
+
+
+INTERNAL = '{"time":"2026-11-27T14:19:45Z","level":"INFO","msg":"wandb-core"}\n'
+
+
+def test_a_pattern_passes_over_what_lies_beside_runs(tmp_path, caplog):
+    folder = write_run(tmp_path / "wandb" / "offline-run-1")
+    beside = {
+        "debug-internal.log": INTERNAL,
+        "debug.log": "words\n",
+        "config.json": '{\n "total_timesteps": 3\n}',
+        "args.txt": '{"lr": 1}\n',
+    }
+    for name, text in beside.items():
+        (folder.parent / name).write_text(text)
+    assert [run.path for run in read_runs(folder.parent / "*")] == [folder]
+    assert caplog.messages == []
+    (folder.parent / "rows.json").write_text('[{"step": 1, "a": 2}]')
+    (folder.parent / "out.log").write_text('{"step": 1, "a": 2}\n')
+    assert [run.path.name for run in read_runs(folder.parent / "*")] == ["offline-run-1", "out.log", "rows.json"]
+
+
+@pytest.mark.parametrize("name", ["debug-internal.log", "debug-cli.me.log", "debug-core.log"])
+def test_a_log_of_wandb_itself_is_no_run(tmp_path, name, monkeypatch):
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / name).write_text(INTERNAL)
+    monkeypatch.chdir(tmp_path / "wandb")
+    for path in (tmp_path / "wandb" / name, name):
+        with pytest.raises(ValueError, match="got a file of another format"):
+            read_run(path)
+    (tmp_path / name).write_text('{"step": 1, "a": 2}\n')
+    assert points(read_run(tmp_path / name), "a") == [(1, 2.0)]
 
 
 def test_lines_of_several_runs_in_one_folder(tmp_path):

@@ -1,6 +1,5 @@
 """``SB3Bridge``: the callbacks in Stable-Baselines3."""
 
-import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.sb3.metrics import train_metrics, unlogged_scalars
 from puffer_callbacks.adapters.sb3.rollouts import RolloutCollector, collector_for
+from puffer_callbacks.adapters.sb3.settings import settings_of
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values.scalars import to_floats
@@ -112,7 +112,7 @@ class SB3Bridge(BaseCallback):
         self._updates = self._logger.name_to_value.get("train/n_updates")
         self.loop.fit_start(
             model.policy,
-            _settings(model),
+            settings_of(model),
             optimizers=_optimizers(model) or None,
             env_steps=lambda: model.num_timesteps,
         )
@@ -189,18 +189,3 @@ def _optimizers(model: Any) -> list[Optimizer]:
     owners = [model.policy, *model.policy.children(), model]
     found = (value for owner in owners for value in vars(owner).values() if isinstance(value, Optimizer))
     return list(dict.fromkeys(found))
-
-
-def _settings(model: Any) -> dict[str, Any]:
-    """The arguments the algorithm was made with, as far as it keeps them, and the steps that ``learn`` ends at."""
-    names = inspect.signature(type(model).__init__).parameters
-    hidden = {"self", "env", "policy", "tensorboard_log", "verbose", "_init_setup_model"}
-    made_with = {name: getattr(model, name) for name in names if name not in hidden and hasattr(model, name)}
-    env = getattr(model.get_env(), "envs", [None])[0]  # of environments in this process
-    settings = {
-        "algorithm": type(model).__name__,
-        "env_id": getattr(getattr(env, "spec", None), "id", None),
-        "num_envs": model.n_envs,
-        "total_timesteps": model._total_timesteps,  # those before included, where learn counts on
-    }
-    return {**settings, **made_with}

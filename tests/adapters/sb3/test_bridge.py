@@ -9,7 +9,15 @@ import torch
 import yaml
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from puffer_callbacks import MemoryLogger, MetricsCallback, PufferCallback, Recorder, default_callbacks
+from puffer_callbacks import (
+    HealthCallback,
+    HyperparametersCallback,
+    MemoryLogger,
+    MetricsCallback,
+    PufferCallback,
+    Recorder,
+    default_callbacks,
+)
 from puffer_callbacks.faults import PufferWarning
 from tests.support.reading import tensorboard_scalars
 from tests.support.warned import warned
@@ -18,6 +26,7 @@ pytest.importorskip("stable_baselines3")
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from puffer_callbacks.adapters import SB3Bridge
@@ -273,6 +282,18 @@ def test_backends_and_hyperparameters(tmp_path):
     settings = memory.series("hyperparameters")[0][1].settings
     expected = {"algorithm": "PPO", "env_id": "CartPole-v1", "num_envs": 1, "n_steps": 128, "gamma": 0.99}
     assert expected.items() <= settings.items()
+
+
+def test_schedules_are_logged_as_they_were_given(memory_logger):
+    schedule = LinearSchedule(0.001, 0.0, 1.0)
+    varying = {"clip_range_vf": lambda progress: 0.2 * progress, "learning_rate": schedule}
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu", clip_range=0.4, **varying)
+    health = HealthCallback()
+    model.learn(64, callback=SB3Bridge(memory_logger, [HyperparametersCallback(), health]))
+    settings = memory_logger.series("hyperparameters")[0][1].settings
+    assert settings["clip_range"] == 0.4 and settings["learning_rate"] == str(schedule)
+    assert settings["clip_range_vf"].endswith("<lambda>")
+    assert health._monitor.facts.clip_range == 0.4
 
 
 def test_learning_goes_on_with_the_same_bridge(memory_logger):
