@@ -1,5 +1,6 @@
 """``TrainerAttributes``: loggers, callbacks and processes, which do not change in a run."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,12 +12,14 @@ from torch import distributed
 from puffer_callbacks.adapters.hook_calls import is_callback
 from puffer_callbacks.callbacks.defaults import default_callbacks
 
+_log = logging.getLogger("puffer_callbacks")
+
 
 class TrainerAttributes:
     """Loggers, callbacks and the place among the processes, under the names of Lightning's ``Trainer``.
 
     Args:
-        loggers: Lightning loggers, one or several, or ``None``.
+        loggers: Lightning loggers, one or several, or ``None``; where they are left out, a warning names what to give.
         callbacks: callbacks, one or several; a mapping holds the arguments of ``default_callbacks``, and ``None``
             are the default ones.
         log_dir: a folder for TensorBoard's files, each run in a version of its own; beside the loggers.
@@ -41,6 +44,9 @@ class TrainerAttributes:
                 raise TypeError(f"loggers: expected Lightning loggers, got {logger!r}; a folder is log_dir={logger!r}")
         if log_dir is not None:
             self.loggers.append(TensorBoardLogger(Path(log_dir), name=""))
+        elif loggers == ():
+            expected = "expected a logger or log_dir='runs', which writes TensorBoard's files, got neither"
+            _log.warning(f"loggers: {expected}; nothing is saved (loggers=None asks for that)")
         if callbacks is None or isinstance(callbacks, Mapping):
             callbacks = default_callbacks(**(callbacks or {}))
         self.callbacks = _listed(callbacks)

@@ -1,5 +1,6 @@
 import copy
 import gc
+import logging
 import pickle
 import subprocess
 import sys
@@ -874,6 +875,17 @@ def test_a_user_s_own_callback_may_raise():
         loop.close()
     assert nothing_is_left(module, optimizer)
     assert not loop.is_open
+
+
+def test_loggers_that_are_left_out_are_named_once_and_none_is_an_answer(caplog, tmp_path):
+    with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):
+        Loop(None), Loop([]), Loop(log_dir=tmp_path)
+        assert caplog.messages == []
+        Loop()
+    (line,) = caplog.messages
+    assert line.startswith(
+        "loggers: expected a logger or log_dir='runs', which writes TensorBoard's files, got neither"
+    )
 
 
 def test_bad_input_gets_one_clear_error():
