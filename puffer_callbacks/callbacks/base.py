@@ -9,7 +9,7 @@ from lightning.pytorch import Callback
 from puffer_callbacks.callbacks.guarded import guarded_state
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.recorder.idle_hooks import PER_BATCH_HOOKS
-from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule
+from puffer_callbacks.recorder.optimizer_schedule import OptimizerSchedule
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every

@@ -15,7 +15,7 @@ from puffer_callbacks.callbacks.guarded import guarded, guarded_state
 from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
 from puffer_callbacks.measure.parameter_names import optimized
-from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
+from puffer_callbacks.recorder.optimizer_schedule import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
 from puffer_callbacks.values.scalars import Scalar, to_host
@@ -32,7 +32,8 @@ class GradientCallback(PufferCallback):
     means than ``torch.nn.utils``, there is no ``total``, and a module's norm is ``gradient_norm/clipped/<module>``.
     ``update_ratio/<parameter>`` is |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the
     batch has tensors, else in batches (see ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the
-    estimator has no answer.
+    estimator has no answer. ``old_gradients/<parameter>``, of one parameter of each optimizer, is 1 where
+    the gradients of the step before were not zeroed.
 
     Each number belongs to one step of one optimizer: the step that crosses the interval, or the optimizer's first one
     after it. Steps that a gradient scaler skips are left out. With several optimizers ``total`` and ``clipped`` are
@@ -83,6 +84,9 @@ class GradientCallback(PufferCallback):
             return None
         measures = _Measures(step.is_clipped)
         measures.numbers["norms"] = dict(zip(gradients, norms(gradients.values()), strict=True))
+        if step.has_old_gradients is not None and not step.is_clipped:  # else another may have replaced them
+            followed = [name for name in gradients if parameters[name] is step.followed]
+            measures.numbers["old"] = dict.fromkeys(followed, step.has_old_gradients)
         self._compare(measures, step, gradients.values())
         stepped = {name: parameters[name] for name in gradients}
         before = sample(stepped.values())
@@ -165,6 +169,7 @@ class GradientCallback(PufferCallback):
         values = {
             f"update_ratio/{n}": update_ratio(change, found["weights"][n]) for n, change in found["changes"].items()
         }
+        values |= {f"old_gradients/{name}": is_old for name, is_old in found["old"].items()}
         prefix = "gradient_norm/clipped" if is_clipped else "gradient_norm"
         values |= {f"{prefix}/{name}": norm for name, norm in module_norms(found["norms"]).items()}
         if with_total:

@@ -148,7 +148,7 @@ class HealthCallback(PufferCallback):
             self._check(trainer, pl_module, rollout)
         # a forward pass may need every rank
         recorder.record(self._looks.add_rollout(rollout, pl_module, evaluates_policy=trainer.world_size == 1))
-        if self._looks.verdict_is_due:
+        if self._looks.verdict_is_due or self._monitor.finds_anew():
             self._judge(trainer)
 
     @guarded

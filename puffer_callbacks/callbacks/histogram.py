@@ -13,7 +13,7 @@ from puffer_callbacks.measure.forward_pass.activations import activations
 from puffer_callbacks.measure.forward_pass.batches import first_samples
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.parameter_names import Selection, merged_by_module, optimized, plain_name
-from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerStep
+from puffer_callbacks.recorder.optimizer_schedule import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every, check_flags

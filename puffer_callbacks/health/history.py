@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from puffer_callbacks.health.series import Floats
 
-_GROUPS = ("train", "losses", "diagnostics", "nonfinite", "gradient_norm", "update_ratio", "plasticity", "rollout")
+_GROUPS = (
+    *("train", "losses", "diagnostics", "nonfinite", "rollout"),
+    *("gradient_norm", "update_ratio", "old_gradients", "plasticity"),
+)
 _SINGLE = ("throughput/sps", "time/optimizer_steps")
 _NOT_JUDGED = "rollout/info/"
 MAX_POINTS = 1024
@@ -84,10 +87,14 @@ class History:
     @property
     def series(self) -> dict[str, tuple[NDArray[np.int64], Floats]]:
         """Tag to steps int64 [n] and values float64 [n]."""
+        return self.series_under("")
+
+    def series_under(self, prefix: str) -> dict[str, tuple[NDArray[np.int64], Floats]]:
+        """As ``series``, of the tags that begin with a prefix."""
         return {
             tag: (np.array(column.steps, np.int64), np.array(column.values, np.float64))
             for tag, column in self._columns.items()
-            if column is not None
+            if column is not None and tag.startswith(prefix)
         }
 
     def state_dict(self) -> dict[str, Any]:

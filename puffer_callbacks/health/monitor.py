@@ -42,6 +42,7 @@ class Monitor:
         """The latest verdict."""
         self._rules, self._thresholds = tuple(rules), dict(thresholds or {})
         self._history, self._tracker = History(), Tracker()
+        self._found_at_once: set[str] = set()
 
     @property
     def findings(self) -> list[Finding]:
@@ -61,6 +62,23 @@ class Monitor:
         """Judge the run so far, and return what is new."""
         self.diagnosis = diagnose(self._history.series, self.facts, rules=self._rules, thresholds=self._thresholds)
         return self._tracker.update(self.diagnosis, step=self._history.last_step)
+
+    def finds_anew(self) -> bool:
+        """Whether one of the rules that cost little finds what it did not at the last call: time for a verdict.
+
+        Verdicts are ever rarer, and few of the rules are exact and cheap enough for every rollout. Before the first
+        verdict it is too early.
+        """
+        if not self.diagnosis.judged:
+            return False
+        before, self._found_at_once = self._found_at_once, {each.name for each in self._rules if self._finds(each)}
+        return bool(self._found_at_once - before)
+
+    def _finds(self, rule: Rule) -> bool:
+        if rule.reads is None:
+            return False
+        diagnosis = diagnose(self._history.series_under(rule.reads), self.facts, rules=[rule])
+        return bool(diagnosis.findings)
 
     def scalars(self) -> dict[str, float]:
         """``health/<rule>``, 1 while it finds trouble and 0 after, and ``health/findings``, how many do."""

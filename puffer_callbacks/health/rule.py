@@ -44,6 +44,8 @@ class Rule:
         source: where the rule comes from.
         explains: names of rules whose findings follow from this one's, where they begin no earlier; ``"*"`` for all.
         threshold: the number that decides, where users may change it; its unit is in the check's description.
+        reads: what the tags of all series that it reads begin with, of a rule that is cheap enough to be applied at
+            every rollout.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Rule:
     source: str
     explains: tuple[str, ...] = ()
     threshold: float | None = None
+    reads: str | None = None
 
     @property
     def description(self) -> str:
@@ -74,12 +77,18 @@ class Rule:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by the name of its check, under which the module has the rule in the function's place."""
-        settings = self.severity, self.source, self.explains, self.threshold
+        settings = self.severity, self.source, self.explains, self.threshold, self.reads
         return _unpickled, (self.check.__module__, self.check.__name__, self.name, *settings)
 
 
 def rule(
-    name: str, *, severity: Severity, source: str, explains: tuple[str, ...] = (), threshold: float | None = None
+    name: str,
+    *,
+    severity: Severity,
+    source: str,
+    explains: tuple[str, ...] = (),
+    threshold: float | None = None,
+    reads: str | None = None,
 ) -> Callable[[Check], Rule]:
     """Decorate a check, which makes it a ``Rule``.
 
@@ -89,8 +98,9 @@ def rule(
         source: a paper, page or report.
         explains: rules that this one explains.
         threshold: passed to the check as its second argument.
+        reads: what the tags that it reads begin with, where it may be applied at every rollout.
     """
-    return lambda check: Rule(name, check, severity, source, explains, threshold)
+    return lambda check: Rule(name, check, severity, source, explains, threshold, reads)
 
 
 def _unpickled(module: str, check: str, name: str, *settings: Any) -> Rule:

@@ -1,8 +1,7 @@
 """``OptimizerSteps``: gradients measured at optimizer steps, before the clip, of steps that are taken."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torch import Tensor
@@ -11,72 +10,10 @@ from torch.optim import LBFGS
 from puffer_callbacks.recorder.backward_norms import BackwardNorms
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 from puffer_callbacks.recorder.counters import Counters, OptimizerCounter
-from puffer_callbacks.schedule import Every
+from puffer_callbacks.recorder.old_gradients import OldGradients
+from puffer_callbacks.recorder.optimizer_schedule import OptimizerStep
 
 AfterStep = Callable[[], None]
-
-
-@dataclass(frozen=True)
-class OptimizerStep:
-    """A step that an optimizer is about to take.
-
-    Args:
-        index: of the optimizer.
-        count: the optimizer's own steps, this one included.
-        optimizer_steps: the run's steps once it is taken.
-        is_clipped: whether its gradients are not those of the backward pass any more, as after a clip by other means
-            than ``torch.nn.utils``.
-    """
-
-    index: int
-    count: int
-    optimizer_steps: int
-    is_clipped: bool = False
-
-
-class OptimizerSchedule:
-    """When a callback measures the steps of each optimizer: the step that crosses its interval, or the first after it.
-
-    Args:
-        every: the interval, in the run's optimizer steps.
-        lead_steps: how many steps before a firing the callback wants to be called already.
-    """
-
-    def __init__(self, every: Every, *, lead_steps: int = 0) -> None:
-        self._every, self._lead_steps = every, lead_steps
-        self._start = 0
-        self._last: dict[int, int] = {}
-        self._loaded: Mapping[str, Any] | None = None
-
-    def resume_at(self, optimizer_steps: int) -> None:
-        """Begin a fit at this step, or continue a checkpoint's."""
-        loaded, self._loaded = self._loaded or {"start": optimizer_steps, "last": {}}, None
-        self._start, self._last = loaded["start"], dict(loaded["last"])
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where each optimizer was measured last: with a step that is overdue at a checkpoint."""
-        return dict(self._loaded or {"start": self._start, "last": dict(self._last)})
-
-    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
-        """Have the next ``resume_at`` continue from a checkpoint, or from none."""
-        self._loaded = state
-
-    def called_from(self, index: int) -> int:
-        """The run's step from which on the callback is called for this optimizer."""
-        return self._every.next_after(self._last.get(index, self._start)) - self._lead_steps
-
-    def inspected_from(self, index: int) -> int:
-        """The run's step from which on this optimizer's steps are inspected: at least one before, to watch the next
-        backward pass."""
-        return self.called_from(index) - (self._lead_steps == 0)
-
-    def is_due(self, step: OptimizerStep) -> bool:
-        """Whether the step crosses the interval."""
-        return step.optimizer_steps >= self._every.next_after(self._last.get(step.index, self._start))
-
-    def mark(self, step: OptimizerStep) -> None:
-        """Note that the step was measured."""
-        self._last[step.index] = step.optimizer_steps
 
 
 class OptimizerSteps:
@@ -106,6 +43,7 @@ class OptimizerSteps:
             lambda function: run_guarded(self, function), after_backward=self._after_backward
         )
         self._watched: set[int] = set()
+        self._old_gradients: dict[int, OldGradients] = {}
         self._arguments: tuple[Any, Any] = (None, None)
 
     @property
@@ -123,13 +61,17 @@ class OptimizerSteps:
         if self._callbacks:
             call_before_clip(self._before_clip, is_wanted=self.may_inspect, after_unscale=self._after_unscale)
             self._backward_norms.watch(pl_module.parameters())
-            self._watched = {counter.index for counter in self._counters.optimizers.values()}
+            for counter in self._counters.optimizers.values():
+                self._watched.add(counter.index)
+                self._old_gradients_of(counter).follow(_parameters(counter.optimizer))
 
     def close(self) -> None:
         """End the fit."""
         stop_calling(self._before_clip)
         self._backward_norms.release()
-        self._watched = set()
+        for each in self._old_gradients.values():
+            each.release()
+        self._watched, self._old_gradients = set(), {}
         self._arguments = (None, None)
 
     def before_step(self, counter: OptimizerCounter) -> None:
@@ -169,7 +111,15 @@ class OptimizerSteps:
                 self._measure(counter, is_clipped=False)
 
     def _measure(self, counter: OptimizerCounter, *, is_clipped: bool) -> None:
-        step = OptimizerStep(counter.index, counter.steps + 1, self._counters.steps_with(counter), is_clipped)
+        old = self._old_gradients_of(counter)
+        step = OptimizerStep(
+            counter.index,
+            counter.steps + 1,
+            self._counters.steps_with(counter),
+            is_clipped,
+            followed=old.parameter,
+            has_old_gradients=old.found,
+        )
         after = []
         for callback in self._callbacks:
             if step.optimizer_steps >= callback.gradient_schedule.called_from(step.index):
@@ -203,10 +153,17 @@ class OptimizerSteps:
         if self._counters.optimizer_steps >= counter.inspected_from:
             self._watched.add(counter.index)
             self._backward_norms.watch(self._arguments[1].parameters())
+            self._old_gradients_of(counter).follow(_parameters(counter.optimizer))
         else:
             self._watched.discard(counter.index)
+            self._old_gradients_of(counter).release()
             if not self._watched:
                 self._backward_norms.release()
+
+    def _old_gradients_of(self, counter: OptimizerCounter) -> OldGradients:
+        return self._old_gradients.setdefault(
+            counter.index, OldGradients(lambda function: self._run_guarded(self, function))
+        )
 
 
 def _evaluates_again(counter: OptimizerCounter) -> bool:

@@ -60,7 +60,7 @@ SECTIONS = {
     ),
     "Speed": ("throughput/sps", "logging/overhead_pct"),
     "Return quantiles": ("rollout/return_median", "rollout/return_*"),
-    "Gradients": ("gradient_norm/*", "gradient_noise_scale", "update_ratio/*"),
+    "Gradients": ("gradient_norm/*", "gradient_noise_scale", "update_ratio/*", "old_gradients/*"),
     "Health": ("health/*", "nonfinite/*"),
 }
 """Title of a section to the tags in it; a tag is in the first that fits. Everything else is in ``Other``."""

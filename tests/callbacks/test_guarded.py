@@ -25,7 +25,8 @@ from puffer_callbacks import (
 from puffer_callbacks.recorder import clipping
 from puffer_callbacks.recorder.backward_norms import BackwardNorms
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.optimizer_steps import OptimizerSchedule, OptimizerSteps
+from puffer_callbacks.recorder.optimizer_schedule import OptimizerSchedule
+from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.recorder.run import Run
 from puffer_callbacks.recorder.training_steps import TrainingSteps

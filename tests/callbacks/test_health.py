@@ -150,6 +150,22 @@ def test_supervised_training_has_no_alarm(quiet_trainer, memory_logger):
     assert trainer.global_step == 200
 
 
+def test_a_learning_rate_of_zero_late_in_a_run_stops_it_within_a_few_rollouts(quiet_trainer):
+    """Verdicts come at rollouts 8, 16, 32 and 64 by then."""
+
+    class Late(PPO):
+        def on_train_epoch_start(self):
+            super().on_train_epoch_start()
+            if self.env_steps > 34 * 64:
+                self.trainer.optimizers[0].param_groups[0]["lr"], self._learning_rate = 0.0, torch.zeros(())
+
+    module = Late("CartPole-v1", total_timesteps=64 * 64, num_envs=4, num_steps=16, batch_size=32, update_epochs=2)
+    health = HealthCallback(stop_on="critical")
+    fit(quiet_trainer, module, health)
+    assert [finding.rule for finding in health.findings if finding.severity == "critical"] == ["learning_rate_zero"]
+    assert module.env_steps <= 48 * 64
+
+
 def test_a_loss_of_nan_stops_at_its_step_and_leaves_what_reproduces_it(quiet_trainer, tmp_path, capsys):
     health, logger = HealthCallback(stop_on="critical"), TensorBoardLogger(tmp_path, name="", version="")
     module = FailsAt("CartPole-v1", total_timesteps=16_384, **SMALL)

@@ -19,6 +19,9 @@ NAMED = {
     "advantages as value targets": "value_targets",
     "ratio clipped about 0": "surrogate_not_zero",
     "ratio always 1": "kl_zero",
+    "gradients never zeroed": "gradients_not_zeroed",
+    "value loss broadcast": "value_loss_broadcast",
+    "policy loss broadcast": "policy_loss_cancels",
 }
 
 

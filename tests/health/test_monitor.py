@@ -6,7 +6,7 @@ import math
 import numpy as np
 import torch
 
-from puffer_callbacks.health import Facts
+from puffer_callbacks.health import Facts, selected_rules
 from puffer_callbacks.health.finding import Diagnosis, Finding
 from puffer_callbacks.health.history import History
 from puffer_callbacks.health.look_schedule import LookSchedule
@@ -115,3 +115,31 @@ def test_looks_thin_out_to_every_64th_rollout_and_verdicts_with_them() -> None:
     assert looks[:12] == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
     assert np.diff(looks).max() == 64
     assert verdicts[:6] == [8, 16, 32, 64, 128, 256]
+
+
+def test_what_costs_little_is_found_between_two_verdicts() -> None:
+    monitor = Monitor(Facts(total_steps=10_000, in_progress=True))
+    for step in range(100, 2000, 100):
+        monitor.log_values({"train/learning_rate": 0.1, "old_gradients/net.bias": 0.0}, step)
+    assert not monitor.finds_anew()  # before the first verdict
+    monitor.judge()
+    assert not monitor.finds_anew()
+    found = []
+    for step in range(2000, 3000, 100):
+        monitor.log_values({"train/learning_rate": 0.0, "old_gradients/net.bias": 0.0}, step)
+        found.append(monitor.finds_anew())
+    assert found == [False, False, True, *[False] * 7]  # once it has three points, and once alone
+    assert [change.finding.rule for change in monitor.judge()] == ["learning_rate_zero"]
+    monitor.log_values({"train/learning_rate": 0.1}, 3000)
+    assert not monitor.finds_anew()
+    for step in (3100, 3200, 3300):
+        monitor.log_values({"train/learning_rate": 0.0}, step)
+    assert monitor.finds_anew()  # again
+
+
+def test_rules_that_are_switched_off_are_found_at_no_time() -> None:
+    monitor = Monitor(Facts(in_progress=True), rules=selected_rules({"learning_rate_zero": False}, {}))
+    for step in range(100, 2000, 100):
+        monitor.log_values({"train/learning_rate": 0.1 * (step < 1000)}, step)
+    monitor.judge()
+    assert not monitor.finds_anew()

@@ -7,6 +7,10 @@ NETWORKS: dict[str, Cause] = {
         "the value loss does not reach the critic (detached, or not in the optimizer)",
         "do not detach values in the value loss; give the critic's parameters to the optimizer",
     ),
+    "value_loss_broadcast": Cause(
+        "values of shape [N, 1] are compared with returns of shape [N], which broadcast to [N, N]",
+        "give both one shape before the difference: values.squeeze(-1), or returns.unsqueeze(-1)",
+    ),
     "value_coefficient_zero": Cause("the value loss has weight 0", "set the value loss coefficient (0.5 is common)"),
     "critic_misfit": Cause(
         "the critic learns too slowly for its targets",

@@ -14,6 +14,10 @@ POLICY: dict[str, Cause] = {
         "the optimizer does not step, or holds other parameters than the model's",
         "call optimizer.step(); make the optimizer after the model is on its device",
     ),
+    "zero_grad_missing": Cause(
+        "zero_grad is not called between two steps, or not for these parameters",
+        "call optimizer.zero_grad() before each step's backward pass, on the optimizer that steps",
+    ),
     "too_many_epochs": Cause(
         "too many passes over one rollout", "lower update_epochs, or set target_kl", needs_advantages=True
     ),
@@ -24,6 +28,11 @@ POLICY: dict[str, Cause] = {
     "clip_wrong": Cause(
         "the clipped objective is not PPO's: the ratio is not clamped about 1",
         "minimize the mean of max(−A · ratio, −A · ratio.clamp(1 − clip, 1 + clip))",
+        needs_advantages=True,
+    ),
+    "policy_loss_broadcast": Cause(
+        "ratios or log-probabilities of shape [N, 1] times advantages of shape [N] broadcast to [N, N], and cancel out",
+        "give both one shape before the product: log_prob.squeeze(-1), or advantages.unsqueeze(-1)",
         needs_advantages=True,
     ),
     "log_prob_recomputed": Cause(

@@ -15,6 +15,7 @@ from puffer_callbacks.health.rules import (
     loss,
     nonfinite,
     observations,
+    policy_rest,
     policy_update,
     rewards,
     throughput,
@@ -25,6 +26,7 @@ from puffer_callbacks.health.rules import (
 
 RULES: tuple[Rule, ...] = (
     gradients.clipping_not_applied,
+    gradients.gradients_not_zeroed,
     observations.observation_constant,
     observations.observation_late,
     learning_rate.learning_rate_zero,
@@ -34,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     episode_ends.done_mask,
     episode_ends.dones_late,
     advantages.value_targets,
+    loss.value_loss_broadcast,
     loss.loss_composition,
     entropy.double_softmax,
     policy_update.ratio_not_one,
@@ -64,6 +67,8 @@ RULES: tuple[Rule, ...] = (
     learning_rate.schedule_not_applied,
     policy_update.clip_fraction_zero,
     policy_update.kl_zero,
+    policy_rest.policy_loss_cancels,
+    policy_rest.policy_rests,
     advantages.advantage_unused,
     observations.policy_blind,
     entropy.entropy_grows,

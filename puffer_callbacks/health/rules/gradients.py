@@ -4,10 +4,32 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
-from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY
+from puffer_callbacks.health.rules.symptoms import CRITIC, LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import median
 
 TOTAL, CLIPPED = "gradient_norm/total", "gradient_norm/clipped"
+OLD = "old_gradients/"
+_MANY = 3
+
+
+@rule(
+    "gradients_not_zeroed",
+    severity="critical",
+    source="invariant: a step has the gradients of the backward passes since the one before (Optimizer.zero_grad)",
+    explains=(*SYMPTOMS, "nonfinite_values"),
+    reads=OLD,
+)
+def gradients_not_zeroed(evidence: Evidence) -> Verdict | None:
+    """Gradients that are added to those of the step before, at every measured step until now."""
+    followed = {name: series for name, series in evidence.matching(OLD).items() if len(series.values) >= _MANY}
+    if not followed:
+        raise NotJudged(f"needs {_MANY} points of {OLD}<parameter>: a GradientCallback in the training loop")
+    spells = {name: series.ending(series.values > 0) for name, series in followed.items()}
+    lasting = [name for name in sorted(spells) if len(spells[name].values) >= _MANY]
+    if not lasting:
+        return None
+    message = f"Gradients are not zeroed: those of each step are added to those before, as in {', '.join(lasting)}."
+    return Verdict(message, ("zero_grad_missing",), spells[lasting[0]].span, [OLD + name for name in lasting])
 
 
 @rule(

@@ -50,6 +50,7 @@ def may_yet_begin(evidence: Evidence, spell: Series) -> bool:
         "observation_scale",
         "data_repeated",
     ),
+    reads=RATE,
 )
 def learning_rate_zero(evidence: Evidence) -> Verdict | None:
     """A learning rate that is 0 before the end of the run; from its first step on, for three tenths of it."""

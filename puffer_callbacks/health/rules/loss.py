@@ -18,6 +18,10 @@ _FLOAT32 = 3e-7
 _REST = 0.02
 """What the terms may leave unexplained, over the entropy's own share: more may be a term that moves with it."""
 _EXPLAINED = 0.5
+PAIRING = "diagnostics/value_pairing"
+_MANY = 4
+_UNPAIRED = 1e-2
+"""A weight of the covariance that is 0: float32 leaves 1e-4."""
 
 
 class Composition(NamedTuple):
@@ -62,6 +66,22 @@ def _weighted_least_squares(terms: Floats, target: Floats, weights: Floats) -> t
     covariance = np.linalg.pinv(scaled.T @ scaled)
     errors = max(rest, _FLOAT32) * np.sqrt(np.diag(covariance)) / scales
     return (solution / scales).tolist(), errors.tolist(), rest
+
+
+@rule(
+    "value_loss_broadcast",
+    severity="critical",
+    source="invariant: a mean squared error is less than that over all pairs by twice the covariance",
+    explains=SYMPTOMS,
+)
+def value_loss_broadcast(evidence: Evidence) -> Verdict | None:
+    """A value loss that is the mean over all pairs of a value and a return, as by broadcasting [N, 1] with [N]."""
+    weight = evidence.get(PAIRING, points=_MANY)
+    spell = weight.spell(np.abs(weight.values) < _UNPAIRED, points=_MANY, share=0.5)
+    if spell is None:
+        return None
+    message = "The value loss compares every value with every return, not with its own: it is the mean over all pairs."
+    return Verdict(message, ("value_loss_broadcast",), spell.span, [PAIRING, VALUE])
 
 
 @rule(

@@ -17,7 +17,7 @@ FIRST_LOSS = "diagnostics/first_policy_loss"
 DEFAULT_CLIP_RANGE = 0.2
 _BY_FAR, _CERTAIN = 0.05, 0.95
 """A range of the entropy, over its size, that shows in a KL; and the share of one action above which it may not."""
-_ACTORS = ("actor", "other")
+ACTORS = ("actor", "other")
 _MANY, _ABOVE_0 = 8, 0.05
 """Points, and a loss in deviations of advantages, that minibatches of a normalized rollout pass by chance at times."""
 
@@ -167,9 +167,7 @@ def _moves_by_far(evidence: Evidence, spell: Series) -> bool:
     """
     entropy = evidence.find("train/entropy")
     certain = evidence.median("diagnostics/dominant_action_fraction", after=spell.steps[0])
-    moves = [
-        s.between(*spell.span).values for n, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(n) in _ACTORS
-    ]
+    moves = [s.between(*spell.span).values for n, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(n) in ACTORS]
     if entropy is None or (certain is not None and certain > _CERTAIN) or not any(len(m) and median(m) for m in moves):
         return False
     within = entropy.between(*spell.span).values

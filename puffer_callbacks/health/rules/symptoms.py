@@ -5,6 +5,7 @@ POLICY = (
     "actions_saturated",
     "action_dominates",
     "kl_zero",
+    "policy_rests",
     "advantage_unused",
     "policy_blind",
     "entropy_grows",

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from puffer_callbacks.health.statistics.pairing import pair_moments, pairing
+from puffer_callbacks.values.scalars import to_host
+
 _FIRST = {
     "approx_kl": "diagnostics/first_kl",
     "clip_fraction": "diagnostics/first_clip_fraction",
@@ -31,6 +34,10 @@ class BatchTracker:
 
     def __init__(self) -> None:
         self._first: dict[str, Any] | None = None
+        self._value_loss: Any = None
+        self._moments: Tensor | None = None
+        self._steps = 0
+        self._policy_losses: list[Any] = []
         self._fingerprints: list[Tensor] = []
         self._sizes: list[int] = []
 
@@ -38,25 +45,46 @@ class BatchTracker:
         """Add a training step: its metrics and, where it is known, its batch."""
         if self._first is None:
             self._first = {name: metrics[name] for name in _FIRST if name in metrics}
+            self._value_loss = metrics.get("value_loss")
+            if isinstance(batch, Mapping):
+                self._moments = pair_moments(batch.get("values"), batch.get("returns"))
+        self._steps += 1
+        if "policy_loss" in metrics:
+            self._policy_losses.append(metrics["policy_loss"])
         tensor = next((batch[key] for key in _KEYS if key in batch), None) if isinstance(batch, Mapping) else None
         if isinstance(tensor, Tensor) and tensor.ndim:
             self._fingerprints.append(tensor.detach().sum(dtype=torch.float64))
             self._sizes.append(len(tensor))
 
-    def pop(self, rollout_size: int) -> dict[str, float]:
+    def pop(self, rollout_size: int, moments: Tensor | None = None) -> dict[str, float]:
         """The statistics since the last call.
 
         Args:
             rollout_size: the steps T · N that the batches were taken from.
+            moments: ``pair_moments`` of the rollout, which is the batch of an update of one step.
 
         Returns:
-            ``diagnostics/first_{kl,clip_fraction,policy_loss}``, of the first minibatch, and
+            ``diagnostics/first_{kl,clip_fraction,policy_loss}``, of the first minibatch,
+            ``diagnostics/value_pairing`` of its value loss (see ``pairing``),
+            ``diagnostics/largest_policy_loss``, the largest magnitude over two minibatches or more, and
             ``diagnostics/batch_coverage``, the size of all different batches over that of the rollout, at most 1.
         """
         found = {_FIRST[name]: float(value) for name, value in (self._first or {}).items()}
+        found |= self._pairing(moments if self._steps == 1 else None)
+        if len(self._policy_losses) > 1:
+            losses = to_host([torch.as_tensor(loss) for loss in self._policy_losses])
+            found["diagnostics/largest_policy_loss"] = max(map(abs, losses))
         if self._fingerprints and rollout_size:
             marks = torch.stack(self._fingerprints).tolist()
             different = dict(zip(marks, self._sizes, strict=True))
             found["diagnostics/batch_coverage"] = min(1.0, sum(different.values()) / rollout_size)
         self._first, self._fingerprints, self._sizes = None, [], []
+        self._value_loss, self._moments, self._steps, self._policy_losses = None, None, 0, []
         return found
+
+    def _pairing(self, of_rollout: Tensor | None) -> dict[str, float]:
+        moments = of_rollout if self._moments is None else self._moments
+        if moments is None or self._value_loss is None:
+            return {}
+        weight = pairing(float(self._value_loss), moments)
+        return {} if weight is None else {"diagnostics/value_pairing": weight}

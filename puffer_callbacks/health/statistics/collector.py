@@ -9,6 +9,7 @@ from torch import Tensor
 from puffer_callbacks.health.statistics.batches import BatchTracker
 from puffer_callbacks.health.statistics.log_probs import PolicySample, policy_log_probs
 from puffer_callbacks.health.statistics.marks import rollout_mark
+from puffer_callbacks.health.statistics.pairing import pair_moments
 from puffer_callbacks.health.statistics.rollout import rollout_statistics
 from puffer_callbacks.health.statistics.weights import WeightTracker
 from puffer_callbacks.rollout import Rollout
@@ -41,6 +42,7 @@ class Collector:
         self._batches, self._weights = BatchTracker(), WeightTracker()
         self._before: PolicySample | None = None
         self._size = 0
+        self._moments: Tensor | None = None
         self._seen: deque[tuple[float, ...]] = deque(maxlen=_REMEMBERED)
 
     def add_step(self, metrics: Mapping[str, Any], batch: Any = None) -> None:
@@ -55,20 +57,22 @@ class Collector:
             module: whose policy it is, where log-probabilities shall be recomputed.
             parameters: names and tensors of the weights to follow.
         """
-        values = self._batches.pop(self._size)
+        values = self._batches.pop(self._size, self._moments)
         values |= rollout_statistics(rollout, max_episode_steps=self.max_episode_steps)
         values |= self._weights.update(parameters)
         values["diagnostics/repeated_rollout"] = float(self._is_repeated(rollout))
         current = PolicySample.of(rollout) if module is not None else None
         values |= _compare(module, self._before, current)
         self._before, self._size = current, rollout.num_steps * rollout.num_envs
+        self._moments = pair_moments(rollout.values, rollout.returns)
         return values
 
     def finish_update(self, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
         """Statistics of the update since ``add_rollout``, without a look at the rollout that has come meanwhile."""
-        values = self._batches.pop(self._size) | self._weights.update(parameters) | _compare(module, self._before, None)
+        values = self._batches.pop(self._size, self._moments) | self._weights.update(parameters)
+        values |= _compare(module, self._before, None)
         self._weights.pause()
-        self._before, self._size = None, 0
+        self._before, self._size, self._moments = None, 0, None
         return values
 
     def state_dict(self) -> dict[str, Any]:
@@ -93,8 +97,9 @@ def _compare(module: Any, before: PolicySample | None, current: PolicySample | N
     """Log-probabilities as the policy gives them now, against those stored in the last rollout and in this one.
 
     Returns:
-        ``diagnostics/advantage_alignment``, the correlation of their change over the update with the advantages; and
-        ``diagnostics/log_prob_error``, their mean absolute error in this rollout, in nats.
+        ``diagnostics/log_prob_change``, their mean absolute change over the update, in nats;
+        ``diagnostics/advantage_alignment``, its correlation with the advantages; and ``diagnostics/log_prob_error``,
+        their mean absolute error in this rollout.
     """
     samples = [sample for sample in (before, current) if sample is not None]
     now = policy_log_probs(module, samples) if samples else None
@@ -102,7 +107,9 @@ def _compare(module: Any, before: PolicySample | None, current: PolicySample | N
         return {}
     values: dict[str, float] = {}
     if before is not None:
-        alignment = _correlation(now[0] - before.log_probs, before.advantages)
+        change = now[0] - before.log_probs
+        values["diagnostics/log_prob_change"] = float(change.abs().mean())
+        alignment = _correlation(change, before.advantages)
         values |= {} if alignment is None else {"diagnostics/advantage_alignment": alignment}
     if current is not None:
         values["diagnostics/log_prob_error"] = float((now[-1] - current.log_probs).abs().mean())

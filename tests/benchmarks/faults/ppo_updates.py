@@ -107,17 +107,53 @@ class NoClipping(Faulty):
         return metrics | {"loss": metrics["loss"] * len(batch["returns"])}
 
 
-class ClipAboutZero(Faulty):
-    """The ratio is clamped to [−ε, ε]."""
+class NoZeroGrad(Faulty):
+    """Gradients are never zeroed."""
+
+    def optimizer_zero_grad(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing."""
+
+
+class BroadcastValueLoss(Faulty):
+    """Values [B, 1] less returns [B] are [B, B]."""
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         distribution, values = self.policy(batch["observations"])
-        metrics = self.loss(distribution, values, batch)
+        metrics = self.loss(distribution, values, batch, vf_coef=0.0)
+        value_loss = 0.5 * (values[:, None] - batch["returns"]).square().mean()
+        loss = metrics["loss"] + self.hparams["vf_coef"] * value_loss
+        return {**metrics, "loss": loss, "value_loss": value_loss.detach()}
+
+
+class OtherObjective(Faulty):
+    """The policy's objective is another one than PPO's."""
+
+    def objective(self, ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:
+        """Of ratios [B] and normalized advantages [B]; 0-d."""
+        raise NotImplementedError
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        distribution, values = self.policy(batch["observations"])
         ratio = (distribution.log_prob(batch["actions"]) - batch["log_probs"]).exp()
-        clip, advantages = self.hparams["clip_coef"], normalize_advantages(batch["advantages"])
-        surrogate = torch.minimum(advantages * ratio, advantages * ratio.clamp(-clip, clip)).mean()
-        loss = metrics["loss"] - surrogate - metrics["policy_loss"]
-        return {**metrics, "loss": loss, "policy_loss": -surrogate.detach()}
+        objective = self.objective(ratio, normalize_advantages(batch["advantages"]), self.hparams["clip_coef"])
+        without = batch | {"advantages": torch.zeros_like(ratio)}
+        metrics = self.loss(distribution, values, without, norm_adv=False)
+        return {**metrics, "loss": metrics["loss"] - objective, "policy_loss": -objective.detach()}
+
+
+class BroadcastPolicyLoss(OtherObjective):
+    """Ratios [B, 1] times advantages [B] are [B, B]."""
+
+    def objective(self, ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:
+        ratio = ratio[:, None]
+        return torch.minimum(advantages * ratio, advantages * ratio.clamp(1 - clip, 1 + clip)).mean()
+
+
+class ClipAboutZero(OtherObjective):
+    """The ratio is clamped to [−ε, ε]."""
+
+    def objective(self, ratio: Tensor, advantages: Tensor, clip: float) -> Tensor:
+        return torch.minimum(advantages * ratio, advantages * ratio.clamp(-clip, clip)).mean()
 
 
 class RatioOfOne(Faulty):

@@ -111,7 +111,15 @@ def plasticity(module: Any, rollout: Rollout, *, max_steps: int = 512) -> dict[s
 
 _PLASTICITY = ("plasticity/effective_rank", "plasticity/feature_norm", "plasticity/weight_norm")
 _OF_UPDATES = tuple(
-    f"diagnostics/{name}" for name in ("first_", "batch_coverage", "weight_change/", "advantage_alignment")
+    f"diagnostics/{name}"
+    for name in (
+        "first_",
+        "batch_coverage",
+        "value_pairing",
+        "weight_change/",
+        "log_prob_change",
+        "advantage_alignment",
+    )
 )
 _IN_EVERY_ROW = {
     f"diagnostics/{name}" for name in ("approx_kl", "clip_fraction", "explained_variance", "old_approx_kl")

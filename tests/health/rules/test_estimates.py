@@ -102,6 +102,14 @@ def test_targets_that_are_no_returns(advantage: float, value: float, message: st
     assert of_rollouts("value_targets", target_advantage_weight=1, target_value_weight=1) is None
 
 
+def test_a_value_loss_over_all_pairs() -> None:
+    finding = of_rollouts("value_loss_broadcast", value_pairing=2e-5 * (-1.0) ** np.arange(100))
+    assert finding is not None and finding.severity == "critical"
+    assert "broadcast" in first_cause(finding)
+    assert of_rollouts("value_loss_broadcast", value_pairing=1.0) is None
+    assert of_rollouts("value_loss_broadcast", value_pairing=np.linspace(-1, 1, 100)) is None  # another loss
+
+
 def test_a_policy_loss_that_a_ratio_of_1_does_not_explain() -> None:
     first = {"first_policy_loss": 0.32, "first_kl": 0.0, "clip_fraction": 0.1}
     normalized = Facts(normalizes_advantages=True)

@@ -231,6 +231,75 @@ def test_gradient_clipping_that_is_not_applied() -> None:
     assert found("clipping_not_applied", facts, gradient_norm__clipped=constant(0.5)) is None
 
 
+def test_gradients_that_are_not_zeroed() -> None:
+    tags = ("old_gradients__critic_dot_bias", "old_gradients__actor_dot_bias")
+    both = dict.fromkeys(tags, constant(0.0))
+    finding = found("gradients_not_zeroed", **both | {tags[0]: step_at(40_000, 0, 1)})
+    assert finding is not None and (finding.severity, finding.first_step) == ("critical", 40_000)
+    assert "critic.bias" in finding.message and "actor" not in finding.message
+    assert found("gradients_not_zeroed", **both) is None
+    assert found("gradients_not_zeroed", **{tags[0]: step_at(99_000, 0, 1)}) is None  # twice may be meant so
+    assert found("gradients_not_zeroed", **{tags[0]: step_at(99_000, 1, 0)}) is None
+    few = judged(**{tags[0]: constant(1.0)[:2]}).not_judged["gradients_not_zeroed"]
+    assert few.startswith("needs 3 points")
+
+
+def test_a_policy_that_rests() -> None:
+    """Its weights change, and its log-probabilities do not."""
+    rows = {
+        "diagnostics__log_prob_change": constant(2e-7),
+        "diagnostics__weight_change__actor": constant(1e-4),
+        "diagnostics__weight_change__critic": constant(0.1),
+        "train__learning_rate": constant(1e-3),
+        "train__entropy": constant(0.69),
+    }
+    cancelled = rows | {"train__policy_loss": constant(3e-9)}
+    finding = found("policy_rests", Facts(num_actions=2), **cancelled)
+    assert finding is not None and finding.severity == "critical"
+    assert "broadcast" in finding.causes[0]
+    alone = found("policy_rests", **rows)
+    assert alone is not None and alone.causes[0] == "the actor's weights are not trained"
+    slow = found("policy_rests", **cancelled | {"train__learning_rate": constant(1e-9)})
+    assert slow is not None and slow.causes[0] == "the learning rate is too low"
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        {"diagnostics__log_prob_change": step_at(3_000, 2e-7, 0.1)},
+        {"diagnostics__log_prob_change": step_at(3_000, 0.1, 2e-7)},  # a run that ends well rests
+        {"diagnostics__weight_change__actor": step_at(50_000, 0.0, 0.1)},  # frozen at first
+        {"diagnostics__weight_change__encoder": constant(0.0)},  # frozen for good
+        {"train__entropy": constant(1e-4)},  # certain from the beginning, as one that was trained before
+    ],
+)
+def test_a_policy_that_may_rest(sound: dict[str, np.ndarray]) -> None:
+    rows = {
+        "diagnostics__log_prob_change": constant(2e-7),
+        "diagnostics__weight_change__actor": constant(1e-4),
+        "train__entropy": constant(0.69),
+    }
+    facts = Facts(num_actions=2)
+    assert found("policy_rests", facts, **rows) is not None
+    diagnosis = judged(facts, **rows | sound)
+    assert "policy_rests" not in {finding.rule for finding in diagnosis.findings}
+
+
+def test_a_policy_loss_that_cancels_out() -> None:
+    """The policy is moved by the entropy bonus, or by the critic in a trunk that both share."""
+    rows = {"diagnostics__log_prob_change": constant(0.02), "diagnostics__largest_policy_loss": constant(5e-8)}
+    facts = Facts(normalizes_advantages=True)
+    finding = found("policy_loss_cancels", facts, **rows)
+    assert finding is not None and finding.severity == "critical"
+    assert "broadcast" in finding.causes[0]
+    by_chance = np.where(STEPS == 50_000, 2e-3, 5e-8)
+    assert found("policy_loss_cancels", facts, **rows | {"diagnostics__largest_policy_loss": by_chance}) is None
+    assert "policy_loss_cancels" in judged(**rows).not_judged  # raw advantages may be small
+    for number in ({"diagnostics__log_prob_change": 1e-6}, {"diagnostics__largest_policy_loss": 0.0}):
+        unknown = rows | {tag: constant(value) for tag, value in number.items()}
+        assert "policy_loss_cancels" in judged(facts, **unknown).not_judged
+
+
 @pytest.mark.parametrize("actions", [2, 3, 6])
 def test_double_softmax_ends_at_its_limit(actions: int) -> None:
     bound = np.e / (np.e + actions - 1)

@@ -221,6 +221,88 @@ def test_pictures_in_bytes_have_no_scale() -> None:
     assert rollout_statistics(_rollout(observations=pictures.float()))["diagnostics/observation_scale"] > 100
 
 
+LOSSES = {
+    "half": (lambda v, r: 0.5 * (v - r).square().mean(), 1),
+    "whole": (lambda v, r: (v - r).square().mean(), 1),
+    "half, broadcast": (lambda v, r: 0.5 * (v[:, None] - r).square().mean(), 0),
+    "whole, broadcast": (lambda v, r: torch.nn.functional.mse_loss(*torch.broadcast_tensors(v[:, None], r)), 0),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("in_batches", [True, False])
+def test_collector_sees_whether_the_value_loss_pairs_values_with_their_returns(name: str, in_batches: bool) -> None:
+    """By the first minibatch where it is known, or by the rollout that an update of one step learns from."""
+    (loss, expected), collector, rollout = LOSSES[name], Collector(), _rollout()
+    values, returns = rollout.values.flatten(), rollout.returns.flatten()  # type: ignore[union-attr]
+    collector.add_rollout(rollout)
+    for part in range(4 if in_batches else 1):
+        at = slice(part * 64, part * 64 + 64) if in_batches else slice(None)
+        batch = {"values": values[at], "returns": returns[at, None]} if in_batches else None
+        collector.add_step({"value_loss": loss(values[at], returns[at]) + 10.0 * part}, batch)
+    assert collector.finish_update()["diagnostics/value_pairing"] == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1.0, [1.0]), (1e4, [])])
+def test_a_critic_that_is_near_its_targets_is_judged_where_rounding_allows_it(
+    size: float, expected: list[float]
+) -> None:
+    collector, random = Collector(), torch.Generator().manual_seed(5)
+    returns = size + 0.01 * torch.randn(T, N, generator=random)
+    values = returns + 0.001 * torch.randn(T, N, generator=random)
+    collector.add_rollout(_rollout(values=values, returns=returns))
+    again = values * (1 + 5e-7 * torch.randn(T, N, generator=random))  # as a batch of another size has them
+    collector.add_step({"value_loss": (again - returns).square().mean()})
+    found = collector.finish_update()
+    weights = [found[tag] for tag in found if tag == "diagnostics/value_pairing"]
+    assert weights == pytest.approx(expected, abs=5e-3)
+
+
+def test_collector_sees_how_far_an_update_moved_the_policy_and_its_largest_loss() -> None:
+    module, collector = _Gaussian(), Collector()
+    rollout = _rollout(
+        observations=torch.zeros(T, N, 1), actions=torch.ones(T, N, 1), log_probs=module.at_1().expand(T, N)
+    )
+    collector.add_rollout(rollout, module=module)
+    before = module.at_1()
+    module.mean.data += 0.5
+    for loss in (0.0, torch.tensor(-0.25), 0.125):
+        collector.add_step({"policy_loss": loss})
+    found = collector.finish_update(module=module)
+    assert found["diagnostics/log_prob_change"] == pytest.approx(float((module.at_1() - before).abs()))
+    assert found["diagnostics/largest_policy_loss"] == 0.25
+    collector.add_rollout(rollout, module=module)
+    collector.add_step({"policy_loss": 1.0})  # at the first minibatch it may be 0
+    assert "diagnostics/largest_policy_loss" not in collector.finish_update()
+
+
+class _Gaussian(nn.Module):
+    """A normal policy of one mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(1))
+
+    def forward(self, observations: Tensor) -> tuple[torch.distributions.Normal]:
+        return (torch.distributions.Normal(self.mean.expand(len(observations), 1), 1.0),)
+
+    def at_1(self) -> Tensor:
+        """The log-probability of 1."""
+        return torch.distributions.Normal(self.mean, 1.0).log_prob(torch.ones(1)).detach()
+
+
+def test_a_value_loss_of_unknown_minibatches_is_not_judged() -> None:
+    collector, rollout = Collector(), _rollout()
+    collector.add_rollout(rollout)
+    for _ in range(2):
+        collector.add_step({"value_loss": torch.tensor(1.0)})
+    assert "diagnostics/value_pairing" not in collector.finish_update()
+    constant = torch.zeros(T, N)
+    collector.add_rollout(_rollout(values=constant, returns=constant))
+    collector.add_step({"value_loss": torch.tensor(0.0)})
+    assert "diagnostics/value_pairing" not in collector.finish_update()
+
+
 def test_collector_sees_the_first_minibatch_of_each_rollout() -> None:
     collector = Collector()
     collector.add_rollout(_rollout())

@@ -1,0 +1,78 @@
+"""A policy that rests, though its weights change, and a policy loss that cancels out."""
+
+import numpy as np
+
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.learning_rate import RATE, learning_rates
+from puffer_callbacks.health.rules.loss import ENTROPY
+from puffer_callbacks.health.rules.loss import POLICY as LOSS
+from puffer_callbacks.health.rules.policy_update import ACTORS, WEIGHT_CHANGE
+from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
+from puffer_callbacks.health.series import median
+
+CHANGE, LARGEST = "diagnostics/log_prob_change", "diagnostics/largest_policy_loss"
+_MANY = 4
+_ROUNDED = 1e-5
+"""Nats that float32's rounding stays below; an update moves log-probabilities by 0.01 to 0.2."""
+_CERTAIN = 0.01
+"""Nats of entropy below which probabilities may stay 0 and 1."""
+_ZERO, _SHARE = 3e-7, 1e-3
+"""A policy loss that is 0 but for rounding; and its share of what log-probabilities have moved by since, where it is a
+tenth by chance: advantages have a deviation of 1."""
+_SMALL = 1e-6
+"""A learning rate with which a sound policy may rest."""
+
+
+@rule(
+    "policy_loss_cancels",
+    severity="critical",
+    source="invariant: the mean of ratio · advantage over all pairs is the product of the means, and the latter is 0",
+    explains=(*LEARNING, *POLICY, *NETWORK),
+)
+def policy_loss_cancels(evidence: Evidence) -> Verdict | None:
+    """A policy loss of 0 in every minibatch of updates that move the policy: with a ratio r it is −mean(A r)."""
+    change, largest = evidence.get(CHANGE, points=_MANY), evidence.get(LARGEST, points=_MANY)
+    if not evidence.facts.normalizes_advantages:
+        raise NotJudged("needs advantages that are normalized, which gives the policy loss a scale")
+    losses = largest.at(change.steps)
+    moved = (change.values > _ROUNDED) & (losses > 0)  # exactly 0 is a loss that is not reported
+    if moved.sum() < _MANY:
+        raise NotJudged(f"needs {_MANY} updates that move the policy, with a policy loss of each minibatch")
+    if not (losses[moved] < _SHARE * change.values[moved] + _ZERO).all():
+        return None
+    message = "The policy loss is 0 but for rounding in every minibatch, so that advantages do not train the policy."
+    return Verdict(message, ("policy_loss_broadcast",), change.span, [LARGEST, CHANGE])
+
+
+@rule(
+    "policy_rests",
+    severity="critical",
+    source="invariant: an update that trains the policy moves its log-probabilities",
+    explains=(*LEARNING, *POLICY, *NETWORK),
+)
+def policy_rests(evidence: Evidence) -> Verdict | None:
+    """Log-probabilities that no update has moved but for rounding, from the first one on."""
+    change = evidence.get(CHANGE, points=_MANY)
+    if change.values.max() > _ROUNDED:
+        return None
+    if not _weights_change(evidence):
+        raise NotJudged("needs a policy all of whose weights change in every update")
+    if evidence.facts.num_actions and not (evidence.median(ENTROPY) or 0.0) > _CERTAIN:
+        raise NotJudged("needs the entropy of a policy that is not certain: one that is may rest")
+    message = "Updates do not move the policy: its log-probabilities stay as they are, though its weights change."
+    causes: tuple[str, ...] = ("actor_not_trained", "learning_rate_low")
+    loss = evidence.find(LOSS)
+    if loss is not None and np.abs(loss.values).max() < _ZERO:
+        causes = ("policy_loss_broadcast", *causes)
+    rates = [median(rate.values) for rate in learning_rates(evidence).values()]
+    if rates and max(rates) < _SMALL:
+        causes = ("learning_rate_low", *(cause for cause in causes if cause != "learning_rate_low"))
+    return Verdict(message, causes, change.span, [CHANGE, LOSS, RATE])
+
+
+def _weights_change(evidence: Evidence) -> bool:
+    """Whether each part that may be the policy's has changed in every update: one that is frozen may be the policy."""
+    changes = [s.values for name, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(name) in ACTORS]
+    return bool(changes) and all(map(np.all, changes))
