@@ -89,7 +89,7 @@ FORGOTTEN = [never, of_another_module, after_some_batches, partial(scaled, zeroe
 
 
 @pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.parametrize("step", FORGOTTEN, ids=str)
+@pytest.mark.parametrize("step", FORGOTTEN)
 def test_gradients_that_are_never_zeroed_are_old(step, every):
     found = series(step, every=every)
     assert found == {"one.bias": [0.0, *[1.0] * 5] if every == 1 else [1.0] * 3}  # the first step has none before it
@@ -173,7 +173,7 @@ SOUND = [to_none, in_place, data_in_place, right_after_the_step, once_for_some_b
 
 @pytest.mark.filterwarnings("ignore:Using backward:UserWarning")  # of torch's, about cycles of create_graph
 @pytest.mark.parametrize("every", [1, 2])
-@pytest.mark.parametrize("step", SOUND, ids=str)
+@pytest.mark.parametrize("step", SOUND)
 def test_gradients_that_are_zeroed_in_any_way_are_not(step, every):
     assert 1.0 not in {value for values in series(step, every=every).values() for value in values}
 
@@ -216,14 +216,14 @@ def both_by_one_pass(two):
     two.nets.zero_grad()
 
 
-@pytest.mark.parametrize("step", [shared, both_by_one_pass], ids=str)
+@pytest.mark.parametrize("step", [shared, both_by_one_pass])
 def test_parameters_of_two_optimizers(step):
     two = Two()
     two.two = torch.optim.SGD(two.nets["one"].parameters(), lr=1e-2)
     assert series(step, two=two) == {"one.bias": [0.0] * 6}
 
 
-@pytest.mark.parametrize("step", [never, to_none, adversarial, after_some_batches], ids=str)
+@pytest.mark.parametrize("step", [never, to_none, adversarial, after_some_batches])
 def test_training_is_the_same_to_the_bit(step):
     alone, watched = Two(momentum=0.9), Two(momentum=0.9)
     torch.manual_seed(1)
