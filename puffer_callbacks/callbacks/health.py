@@ -14,6 +14,7 @@ from puffer_callbacks.callbacks.rollout_looks import RolloutLooks
 from puffer_callbacks.callbacks.run_facts import as_scalars, facts_of_run, with_action_space
 from puffer_callbacks.faults import format_error
 from puffer_callbacks.health import Diagnosis, Finding, Severity, selected_rules
+from puffer_callbacks.health.look_schedule import is_check_due
 from puffer_callbacks.health.monitor import Monitor
 from puffer_callbacks.health.panel import panel
 from puffer_callbacks.health.tracker import Change
@@ -148,7 +149,7 @@ class HealthCallback(PufferCallback):
             self._check(trainer, pl_module, rollout)
         # a forward pass may need every rank
         recorder.record(self._looks.add_rollout(rollout, pl_module, evaluates_policy=trainer.world_size == 1))
-        if self._looks.verdict_is_due or self._monitor.finds_anew():
+        if self._looks.verdict_is_due or (is_check_due(self._looks.rollouts) and self._monitor.finds_anew()):
             self._judge(trainer)
 
     @guarded
@@ -205,8 +206,7 @@ class HealthCallback(PufferCallback):
 
     def _check(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
         """Look for NaN in the rollout, and keep the state before the update that follows."""
-        names = self._flight.check(rollout)
-        if names:
+        if names := self._flight.check(rollout):
             self._save(trainer, names, rollout=rollout_fields(rollout))
         elif self._looks.rollouts % self._every.multiplier == 0 or not self._flight.has_state:
             self._flight.copy_state(pl_module, trainer.optimizers)

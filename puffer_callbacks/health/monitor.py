@@ -66,7 +66,7 @@ class Monitor:
     def finds_anew(self) -> bool:
         """Whether one of the rules that cost little finds what it did not at the last call: time for a verdict.
 
-        Verdicts are ever rarer, and few of the rules are exact and cheap enough for every rollout. Before the first
+        Verdicts are ever rarer, and few rules are exact and cheap enough to be applied more often. Before the first
         verdict it is too early.
         """
         if not self.diagnosis.judged:

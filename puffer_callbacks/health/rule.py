@@ -44,8 +44,8 @@ class Rule:
         source: where the rule comes from.
         explains: names of rules whose findings follow from this one's, where they begin no earlier; ``"*"`` for all.
         threshold: the number that decides, where users may change it; its unit is in the check's description.
-        reads: what the tags of all series that it reads begin with, of a rule that is cheap enough to be applied at
-            every rollout.
+        reads: what the tags of all series that it reads begin with, of a rule that is cheap enough to be applied
+            between verdicts.
     """
 
     name: str
@@ -98,7 +98,7 @@ def rule(
         source: a paper, page or report.
         explains: rules that this one explains.
         threshold: passed to the check as its second argument.
-        reads: what the tags that it reads begin with, where it may be applied at every rollout.
+        reads: what the tags that it reads begin with, where it may be applied between verdicts.
     """
     return lambda check: Rule(name, check, severity, source, explains, threshold, reads)
 
