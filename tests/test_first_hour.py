@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from puffer_callbacks.cli.main import available
+from puffer_callbacks.cli.main import COMMANDS as KNOWN_COMMANDS
 from tests.support.readme import README, ROOT, commands, examples, shortened
 
 READER = """
@@ -122,7 +122,7 @@ def try_the_commands() -> None:
     """All of them in one process, which imports torch once; others try each in a process of its own."""
     typed: list[list[str]] = []
     for number, arguments in enumerate(commands(), 1):
-        if arguments[0] not in available() or arguments[0] == "watch":  # which follows a run without end
+        if arguments[0] not in KNOWN_COMMANDS or arguments[0] == "watch":  # which follows a run without end
             continue
         for option, value in pairwise(arguments):
             if option == "--config" and not Path(value).exists():

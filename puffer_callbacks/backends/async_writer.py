@@ -9,8 +9,9 @@ from typing import Any
 from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.announce import announced_if_slow
 from puffer_callbacks.backends.retrying_writer import FLUSH_SECONDS, RetryingWriter
+from puffer_callbacks.backends.unsaved_rows import without_pictures
 from puffer_callbacks.backends.worker import Worker
-from puffer_callbacks.values import Image, Value, Video
+from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
 
 MAX_WAITING = 1024
@@ -183,7 +184,7 @@ class AsyncWriter(Writer):
         """A copy of the row, without pictures where too many jobs wait."""
         if self._worker.waiting < MAX_WAITING_WITH_MEDIA:
             return dict(values)
-        kept = {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}
+        kept = without_pictures(values)
         if len(kept) < len(values):
             self._report.add_loss()
             self._report.add_fault(TimeoutError(f"it is {MAX_WAITING_WITH_MEDIA} rows behind; pictures are left out"))

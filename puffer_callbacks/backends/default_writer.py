@@ -1,7 +1,6 @@
 """``default_writer``: the writers of a run, composed."""
 
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
+from collections.abc import Hashable, Iterable, Mapping, Set
 from typing import Any
 
 from puffer_callbacks.axes import Axes
@@ -53,15 +52,15 @@ def default_writer(
     return MultiWriter([each.writer for each in calls.values()], faults)
 
 
-def _named(loggers: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _named(loggers: Iterable[Any]) -> list[tuple[str, Any]]:
     """Each logger with its class as its name, numbered where there are several of one class."""
     listed = [logger for logger in loggers if type(logger).__name__ != "DummyLogger"]
-    distinct = {id(logger): type(logger).__name__ for logger in listed}
-    totals, names, counts = Counter(distinct.values()), dict[int, str](), Counter[str]()
-    for key, kind in distinct.items():
-        counts[kind] += 1
-        names[key] = kind if totals[kind] == 1 else f"{kind} #{counts[kind]}"
-    return ((names[id(logger)], logger) for logger in listed)
+    kinds = {id(logger): type(logger).__name__ for logger in listed}
+    names: dict[int, str] = {}
+    for key, kind in kinds.items():
+        alike = [other for other in kinds if kinds[other] == kind]
+        names[key] = kind if len(alike) == 1 else f"{kind} #{alike.index(key) + 1}"
+    return [(names[id(logger)], logger) for logger in listed]
 
 
 def _open(logger: Any) -> Writer:

@@ -183,10 +183,12 @@ class RetryingWriter(Writer):
 
     def _failed_parts(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
         """The parts that fail twice: a backend may fail only sometimes."""
-        return [part for part in parts if not (self._write_part(part, axes) or self._write_part(part, axes))]
-
-    def _write_part(self, part: Mapping[str, Value], axes: Axes) -> bool:
-        return self.attempt(partial(self.writer.write, part, axes))
+        failed = []
+        for part in parts:
+            write = partial(self.writer.write, part, axes)
+            if not (self.attempt(write) or self.attempt(write)):
+                failed.append(part)
+        return failed
 
     def _reopen(self) -> None:
         if self.writer.recover():

@@ -98,12 +98,11 @@ class UnsavedRows:
         """The checkpoint's part, in plain numbers and lists; pictures are left out for their size."""
         with self._lock:
             rows = [
-                [to_states(_without_pictures(row.values)), list(astuple(row.axes))]
-                for row in self._rows
-                if not row.lost
+                [to_states(without_pictures(row.values)), list(astuple(row.axes))] for row in self._rows if not row.lost
             ]
             return {"durable_step": self.durable_step, "writer_state": self.writer_state, "rows": rows}
 
 
-def _without_pictures(values: Mapping[str, Value]) -> dict[str, Value]:
+def without_pictures(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The values that are no image and no video: pictures are what takes the memory."""
     return {tag: value for tag, value in values.items() if not isinstance(value, Image | Video)}

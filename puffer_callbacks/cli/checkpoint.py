@@ -73,9 +73,8 @@ def check_against(saved: SavedRun, env_id: str, hyperparameters: Mapping[str, An
     after = {"env_id": env_id, **hyperparameters}
     different = [name for name in after if name != "total_timesteps" and shown(after[name]) != shown(before.get(name))]
     if different:
-        expected, given = (
-            ", ".join(f"{option(name)} {shown(values.get(name))}" for name in different) for values in (before, after)
-        )
+        expected = ", ".join(f"{option(name)} {shown(before.get(name))}" for name in different)
+        given = ", ".join(f"{option(name)} {shown(after[name])}" for name in different)
         raise UsageError(f"--checkpoint: expected its own {expected}; got {given}; leave out what differs")
 
 

@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 
 from puffer_callbacks.cli.parser import UsageError, near
 
@@ -48,24 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 141
 
 
-def available() -> dict[str, str]:
-    """The commands that are installed, and what they do."""
-    return {name: text for name, (module, text) in COMMANDS.items() if find_spec(module)}
-
-
 def _run(argv: list[str]) -> int:
-    commands = available()
     if argv and argv[0] in ("-h", "--help"):
-        print(_help(commands))
+        print(_help())
         return 0
-    if not argv or argv[0] not in commands:
-        given = f"got {argv[0]!r}{near(argv[0], list(commands))}" if argv else "got none"
-        raise UsageError(f"expected a command, {' or '.join(commands)}, {given} (see puffer-callbacks --help)")
+    if not argv or argv[0] not in COMMANDS:
+        given = f"got {argv[0]!r}{near(argv[0], COMMANDS)}" if argv else "got none"
+        raise UsageError(f"expected a command, {' or '.join(COMMANDS)}, {given} (see puffer-callbacks --help)")
     status: int = import_module(COMMANDS[argv[0]][0]).main(argv[1:])
     return status
 
 
-def _help(commands: dict[str, str]) -> str:
-    rows = [f"  {name:<10}{text}" for name, text in commands.items()]
+def _help() -> str:
+    rows = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
     usage = "usage: puffer-callbacks COMMAND …\n\nTrain, and see what the run is doing.\n\ncommands:\n"
     return usage + "\n".join(rows) + "\n\nOptions of a command: puffer-callbacks COMMAND --help"

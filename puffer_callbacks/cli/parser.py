@@ -3,7 +3,7 @@
 import argparse
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -48,7 +48,7 @@ class CommandParser(argparse.ArgumentParser):
         return f"unknown option {option}{near(option, self._option_string_actions)} (see {self.prog} --help)"
 
 
-def near(name: str, names: Sequence[str] | dict[str, Any]) -> str:
+def near(name: str, names: Iterable[str]) -> str:
     """The end of an error message: the most similar names, or nothing.
 
     Example:

@@ -8,14 +8,15 @@ from typing import Any
 from puffer_callbacks.cli.curve import braille_curve
 from puffer_callbacks.cli.next_commands import next_commands
 from puffer_callbacks.cli.progress import ProgressCallback
-from puffer_callbacks.cli.run import Run
+from puffer_callbacks.cli.training_run import TrainingRun
+from puffer_callbacks.values.durations import duration
 from puffer_callbacks.values.terminal import terminal_width
 
 _WIDTH = 60
 _MARGIN = 10  # characters beside the curve, for its largest and smallest value
 
 
-def print_summary(run: Run) -> None:
+def print_summary(run: TrainingRun) -> None:
     """Print how a run ended: its return, time and speed, findings, where it is logged, what to do next.
 
     A character that the output's encoding lacks becomes a question mark.
@@ -25,12 +26,12 @@ def print_summary(run: Run) -> None:
     print(text.encode(encoding, errors="replace").decode(encoding))
 
 
-def _results(run: Run) -> Iterator[str]:
+def _results(run: TrainingRun) -> Iterator[str]:
     progress = run.progress
     yield f"── Return over {progress.env_steps:,} env steps ".ljust(min(_WIDTH, terminal_width()), "─")
     yield from _returns(progress)
     status = "interrupted" if run.trainer.interrupted else "complete"
-    speed = f"{_duration(progress.seconds)}, {progress.steps_per_second:,.0f} steps per second"
+    speed = f"{duration(progress.seconds)}, {progress.steps_per_second:,.0f} steps per second"
     yield f"Training: {status} at {progress.env_steps:,} env steps ({speed})"
     yield from _findings(run)
     if run.tensorboard is not None:
@@ -48,7 +49,7 @@ def _returns(progress: ProgressCallback) -> Iterator[str]:
         yield "Mean return: none, as no episode has ended"
 
 
-def _findings(run: Run) -> Iterator[str]:
+def _findings(run: TrainingRun) -> Iterator[str]:
     """The findings of each callback that diagnoses the run; no line where none does."""
     trainer: Any = run.trainer  # whose callbacks are an attribute that Lightning does not declare
     lists = [callback.findings for callback in trainer.callbacks if hasattr(callback, "findings")]
@@ -59,15 +60,8 @@ def _findings(run: Run) -> Iterator[str]:
         yield from wrap(f"  {finding.severity}: {finding.message}", terminal_width(), subsequent_indent="    ")
 
 
-def _commands(run: Run) -> Iterator[str]:
+def _commands(run: TrainingRun) -> Iterator[str]:
     commands = next_commands(run)
     margin = max(map(len, commands), default=0) + 1
     for purpose, line in commands.items():
         yield f"{purpose + ':':<{margin}} {line}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = int(seconds) // 60, int(seconds) // 3600
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min {int(seconds) % 60} s"

@@ -17,8 +17,8 @@ from puffer_callbacks.cli.config_file import configuration, with_config
 from puffer_callbacks.cli.defaults import Defaults, defaults_for
 from puffer_callbacks.cli.parser import hyphenated, usage_errors
 from puffer_callbacks.cli.progress import lines_above_the_bar
-from puffer_callbacks.cli.run import Run, open_run
 from puffer_callbacks.cli.summary import print_summary
+from puffer_callbacks.cli.training_run import TrainingRun, open_run
 from puffer_callbacks.faults import PufferWarning
 from puffer_callbacks.ppo import PPO, resolve_env_id
 
@@ -60,7 +60,7 @@ def _module(options: Namespace, defaults: Defaults) -> PPO:
     return module
 
 
-def _fit(run: Run) -> int:
+def _fit(run: TrainingRun) -> int:
     torch.set_num_threads(1)  # networks of this size are faster on one, and the other cores stay free
     seed_everything(run.module.hparams["seed"], verbose=False)
     run.announce()

@@ -154,7 +154,7 @@ def _loggers(options: Namespace, folder: Path | None) -> list[Any]:
     """The loggers that were asked for; torch and Lightning are imported with them."""
     loggers: list[Any] = []
     if folder is not None and options.log_dir:
-        from puffer_callbacks.cli.run import tensorboard_logger  # noqa: PLC0415
+        from puffer_callbacks.cli.training_run import tensorboard_logger  # noqa: PLC0415
 
         loggers.append(tensorboard_logger(folder))
     if folder is not None and options.wandb:

@@ -35,19 +35,25 @@ def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
 
 def _flatten(config: object, prefix: str, depth: int) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
-    for name, value in _items(config):
+    for name, value in items_of(config):
+        full_name = prefix + _text(name)
         if depth and _is_nested(value):
-            settings |= _flatten(value, f"{prefix}{name}/", depth - 1)
+            settings |= _flatten(value, f"{full_name}/", depth - 1)
         else:
-            settings[f"{prefix}{name}"] = _setting(value)
+            settings[full_name] = _setting(value)
     return settings
 
 
 def _is_nested(value: object) -> bool:
     if is_sequence(value):
-        return any(_is_nested(entry) for _, entry in _items(value) if entry is not value)
+        return any(_is_nested(entry) for _, entry in items_of(value) if entry is not value)
     if isinstance(value, Mapping):
         return len(value) > 0
+    return is_record(value)
+
+
+def is_record(value: object) -> bool:
+    """Whether a value is a ``Namespace`` or a dataclass, whose attributes are settings."""
     return isinstance(value, Namespace) or (is_dataclass(value) and not isinstance(value, type))
 
 
@@ -56,17 +62,18 @@ def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview | range)
 
 
-def _items(config: Any) -> Iterator[tuple[str, Any]]:
+def items_of(config: Any) -> Iterator[tuple[Any, Any]]:
+    """The entries of a configuration by name or place; OmegaConf raises for one that is missing or refers to one."""
     if isinstance(config, Namespace):
         config = vars(config)
-    elif is_dataclass(config) and not isinstance(config, type):
+    elif is_record(config):
         config = {field.name: getattr(config, field.name) for field in fields(config)}
     for name in range(len(config)) if is_sequence(config) else config:
         try:
             value = config[name]
-        except Exception:  # a value that is missing or refers to one
+        except Exception:
             continue
-        yield _text(name), value
+        yield name, value
 
 
 def _setting(value: Any) -> Setting:

@@ -1,13 +1,11 @@
 """Redaction of secrets before they reach a log."""
 
 import re
-from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import is_dataclass
 from typing import Any
 
-from puffer_callbacks.config.flatten import is_sequence
+from puffer_callbacks.config.flatten import is_record, is_sequence, items_of
 
 REDACTED = "<redacted>"
 _MAX_DEPTH = 16
@@ -129,23 +127,11 @@ class Redactor:
 
 def _parts(config: Any) -> dict[Any, Any]:
     """The values that a configuration holds, by their names or positions."""
-    if isinstance(config, Mapping):
-        return dict(_readable(config, config))
-    if is_sequence(config):
-        return dict(_readable(config, range(len(config))))
-    if isinstance(config, Namespace) or (is_dataclass(config) and not isinstance(config, type)):
-        return dict(vars(config))
+    if isinstance(config, Mapping) or is_sequence(config):
+        return dict(items_of(config))
+    if is_record(config):
+        return {**dict(items_of(config)), **getattr(config, "__dict__", {})}  # not all attributes are fields
     return {}
-
-
-def _readable(config: Any, keys: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-    """What is there: OmegaConf raises for a value that is missing, or refers to one."""
-    for key in keys:
-        try:
-            part = config[key]
-        except Exception:
-            continue
-        yield key, part
 
 
 def _with_parts(config: Any, changed: dict[Any, Any]) -> Any:
@@ -156,5 +142,6 @@ def _with_parts(config: Any, changed: dict[Any, Any]) -> Any:
     if is_sequence(config):
         return list((_parts(config) | changed).values())
     other = copy(config)
-    vars(other).update(changed)
+    for name, part in changed.items():
+        object.__setattr__(other, name, part)  # a frozen dataclass refuses its own
     return other

@@ -51,7 +51,7 @@ class Policy:
     def _find_form(self, observation: Any) -> Any:
         """Find the form of an observation that the module accepts, and return the action for it."""
         refused: Exception | None = None
-        for form in (self._tensors, _batch, self._single, lambda each: each):
+        for form in (self._tensors, _batch, self._on_device, lambda each: each):
             try:
                 action = to_action(self._method(form(observation)), self._space)
             except Exception as error:  # modules raise anything
@@ -67,9 +67,6 @@ class Policy:
 
     def _tensors(self, observation: Any) -> Any:
         return self._on_device(_batch(observation))
-
-    def _single(self, observation: Any) -> Any:
-        return self._on_device(observation)
 
     def _on_device(self, observation: Any) -> Any:
         like = next(self._module.parameters(), torch.empty(0))

@@ -129,9 +129,9 @@ def _in_threads(work: Callable[[], None], most: int) -> None:
         if others < 1:
             return work()
         with ThreadPoolExecutor(others, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            helped = [pool.submit(work) for _ in range(others)]
+            jobs = [pool.submit(work) for _ in range(others)]
             work()
-        for help in helped:
-            help.result()
+        for job in jobs:
+            job.result()
     finally:
         torch.set_num_threads(threads)

@@ -69,7 +69,7 @@ def _counter(part: Part) -> type[Counter]:
 def _batches(parts: Mapping[str, Part]) -> Iterator[dict[str, Part]]:
     """Parts of one device, the smallest first, no more than the memory for counts allows."""
     ordered = sorted(parts.items(), key=lambda item: item[1].values.numel())
-    for device in {part.values.device: None for part in parts.values()}:
+    for device in dict.fromkeys(part.values.device for part in parts.values()):
         batch: dict[str, Part] = {}
         cells = 0
         for name, part in ordered:

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values import Image
@@ -36,7 +38,7 @@ def reward_figure(rollout: Rollout) -> Image | None:
     axes[0].hlines(at, low, high, color="black", linewidth=2)
     axes[0].set_yticks(at, list(parts))
     axes[0].invert_yaxis()
-    axes[0].set_title("mean over finished episodes; line: 10 % to 90 %", fontsize=8)
+    figure.suptitle("mean over finished episodes; line: 10 % to 90 %", fontsize=8)  # wider than axes beside long names
     return Image(figure, caption=f"{max(value.size for value in parts.values())} episodes")
 
 
@@ -66,15 +68,15 @@ def action_figure(rollout: Rollout) -> Image | None:
             axis.bar(taken, counts / max(counts.sum(), 1), color="#3b6ea5")
             axis.set_xticks(taken[:: max(1, len(taken) // 10)])
         axis.set_title(f"action[{dimension}]" if columns.shape[1] > 1 else "action", fontsize=8)
+    axes[0].set_ylabel("actions" if actions.is_floating_point() else "share of actions", fontsize=7)
     return Image(figure, caption=f"{len(columns)} actions")
 
 
-def _finite(values: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _finite(values: Tensor | None) -> NDArray[np.float64]:
     if values is None:
         return np.zeros(0)
-    numbers: np.ndarray[Any, np.dtype[np.float64]] = values.detach().to("cpu", torch.float64).numpy().ravel()
-    finite: np.ndarray[Any, np.dtype[np.float64]] = numbers[np.isfinite(numbers)]
-    return finite
+    numbers: NDArray[np.float64] = values.detach().to("cpu", torch.float64).numpy().ravel()
+    return numbers[np.isfinite(numbers)]
 
 
 def _figure(panels: int, *, height: float) -> tuple[Any, list[Any]]:

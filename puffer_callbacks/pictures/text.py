@@ -13,7 +13,7 @@ from puffer_callbacks.pictures.layout import BACKGROUND
 TEXT = (36, 41, 47)
 MUTED = (101, 109, 118)
 
-_FONTS = ImageFont.FreeTypeFont | ImageFont.ImageFont
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw_text(text: str, *, size: int = 12, color: tuple[int, int, int] = TEXT, width: int | None = None) -> Pixels:
@@ -58,14 +58,11 @@ def number(value: Any) -> str:
 
 
 @lru_cache
-def _font(size: int) -> _FONTS:
-    try:
-        return ImageFont.load_default(size)
-    except TypeError:  # Pillow before 10.1 has one size
-        return ImageFont.load_default()
+def _font(size: int) -> _Font:
+    return ImageFont.load_default(size)
 
 
-def _cut(text: str, font: _FONTS, width: int) -> str:
+def _cut(text: str, font: _Font, width: int) -> str:
     if font.getlength(text) <= width:
         return text
     while len(text) > 1 and font.getlength(text + "…") > width:

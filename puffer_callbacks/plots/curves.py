@@ -10,18 +10,15 @@ from numpy.typing import ArrayLike
 
 from puffer_callbacks.plots.diagnostics import steps_label
 from puffer_callbacks.plots.scores import Groups, curves, group_runs
-from puffer_callbacks.plots.statistics import as_scores, bootstrap_interval, interquartile_mean, mean
-from puffer_callbacks.plots.style import add_legend, colors, figure_of, label, legend_name, line_style, new_axes
-from puffer_callbacks.values.vocabulary import describe
+from puffer_callbacks.plots.statistics import as_scores, bootstrap_interval, named_statistic
+from puffer_callbacks.plots.style import add_legend, curve_style, figure_of, label, new_axes
+from puffer_callbacks.values.vocabulary import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from puffer_callbacks.runs import Run
-
-STATISTICS = {"iqm": (interquartile_mean, "interquartile mean"), "mean": (mean, "mean")}
-"""What a curve can show of several runs, with its name in a legend."""
 
 
 def learning_curves(
@@ -62,19 +59,17 @@ def learning_curves(
     Example:
         >>> figure = learning_curves({"PPO": np.random.rand(5, 1, 20)}, np.arange(20))
     """
-    if statistic not in STATISTICS:
-        raise ValueError(f"statistic: expected one of {list(STATISTICS)}, got {statistic!r}")
-    reduce, statistic_name = STATISTICS[statistic]
+    reduce, statistic_name = named_statistic(statistic)
     ax = new_axes(ax)
-    for place, (name, color) in enumerate(colors(list(scores), ax).items()):
+    for place, name in enumerate(scores):
         array = as_scores(scores[name])
         x = np.asarray(steps[name] if isinstance(steps, Mapping) else steps)
         if array.shape[2:] != x.shape:
             raise ValueError(f"scores: expected [runs, tasks, {len(x)}] for {name!r}, got {array.shape}")
-        ax.plot(x, reduce(array), color=color, linestyle=line_style(place), label=legend_name(name))
+        (line,) = ax.plot(x, reduce(array), **curve_style(place, name, ax))
         if len(array) > 1:
             band = bootstrap_interval(reduce, array, confidence=confidence, repetitions=repetitions, seed=seed)
-            ax.fill_between(x, *band, color=color, alpha=0.2, linewidth=0)
+            ax.fill_between(x, *band, color=line.get_color(), alpha=0.2, linewidth=0)
     label(ax, title=title, x=xlabel, y=ylabel, steps=True)
     add_legend(ax, f"{statistic_name}, {confidence:.0%} band")
     return figure_of(ax)
@@ -117,7 +112,6 @@ def compare(
     groups = group_runs(runs, by)
     on_steps = {name: curves(members, tag, points=points) for name, members in groups.items()}
     named = {name: name if len(groups) == 1 else f"{name} ({len(groups[name])})" for name in groups}
-    description = describe(tag)
     return learning_curves(
         {named[name]: scores for name, (_, scores) in on_steps.items()},
         {named[name]: steps for name, (steps, _) in on_steps.items()},
@@ -127,6 +121,6 @@ def compare(
         seed=seed,
         title=tag,
         xlabel=steps_label([run for members in groups.values() for run in members]),
-        ylabel=(description.unit if description else "") or "value",
+        ylabel=unit_of(tag) or "value",
         ax=ax,
     )

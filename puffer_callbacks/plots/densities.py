@@ -100,6 +100,14 @@ def shares(points: Sequence[Point], edges: NDArray[np.float64]) -> NDArray[np.fl
     return np.diff(np.stack(rows), axis=1)
 
 
+def quartiles(points: Sequence[Point]) -> NDArray[np.float64]:
+    """The lower quartile, the median and the upper quartile of each step, [3, points].
+
+    They are for many values: those of a few values jump between them.
+    """
+    return np.array([histogram.quantile([0.25, 0.5, 0.75]) for _, histogram in points]).T
+
+
 def _distinct_values(points: Sequence[Point]) -> NDArray[np.float64] | None:
     """The few values that the histograms hold, ascending; ``None`` for many, or where a bin may hold several."""
     found: set[float] = set()

@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from puffer_callbacks.plots.scores import as_runs, curve, run_names
-from puffer_callbacks.plots.style import (
-    add_figure_legend,
-    colors,
-    figure_of,
-    label,
-    legend_height,
-    legend_name,
-    line_style,
-    new_grid,
-)
+from puffer_callbacks.plots.style import add_figure_legend, curve_style, figure_of, label, legend_height, new_grid
 from puffer_callbacks.values.tags import as_names
-from puffer_callbacks.values.vocabulary import describe
+from puffer_callbacks.values.vocabulary import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,27 +56,34 @@ def diagnostics(runs: Run | Iterable[Run], *, tags: str | Sequence[str] = PANELS
         raise ValueError(f"tags: expected one that a run has, got {list(as_names(tags))}")
     columns = min(columns, len(shown))
     rows = math.ceil(len(shown) / columns)
-    panels = new_grid(rows, columns, size=(3.4 * columns, 2.4 * rows + legend_height(len(given), columns)))
+    width = 3.4 * columns
+    panels = new_grid(rows, columns, size=(width, 2.4 * rows + legend_height(run_names(given), width)))
     for ax, tag in zip(panels, shown, strict=False):
         draw_panel(ax, given, tag)
     for ax in panels[len(shown) :]:
         ax.set_visible(False)
     if len(given) > 1:
-        add_figure_legend(panels, columns)
+        add_figure_legend(panels)
     return figure_of(panels[0])
 
 
 def draw_panel(ax: Axes, runs: Sequence[Run], tag: str) -> None:
     """Draw one tag of the runs that have it; a line of the same color is the same run."""
-    palette = list(colors([str(place) for place in range(len(runs))], ax).values())
     for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
         if _has(run, tag):
             steps, values = curve(run, tag)
             marker = "o" if np.isfinite(values).sum() == 1 else ""
-            (line,) = ax.plot(steps, values, color=palette[place], marker=marker, linewidth=1.2)
-            line.set(linestyle=line_style(place), label=legend_name(name))
-    description = describe(tag)
-    label(ax, title=tag, x=steps_label(runs), y=description.unit if description else "", steps=True)
+            ax.plot(steps, values, marker=marker, linewidth=1.2, **curve_style(place, name, ax))
+    first, last = steps_range(runs)
+    margin = 0.03 * (last - first)
+    ax.set_xlim(first - margin, last + margin)  # of the runs: all panels have one axis
+    label(ax, title=tag, x=steps_label(runs), y=unit_of(tag), steps=True)
+
+
+def steps_range(runs: Sequence[Run]) -> tuple[int, int]:
+    """The first and the last step of all runs."""
+    first, last = min(run.first_step for run in runs), max(run.last_step for run in runs)
+    return first, max(last, first + 1)
 
 
 def steps_label(runs: Sequence[Run]) -> str:

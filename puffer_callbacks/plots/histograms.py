@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.plots.densities import Point, density, spread
+from puffer_callbacks.plots.densities import Point, density, quartiles, spread
 from puffer_callbacks.plots.style import (
     PALETTE,
     add_colorbar,
@@ -95,7 +95,7 @@ def histogram_heatmap(
     drawn = density(points, num_bins=num_bins)
     steps = np.array([step for step, _ in points], np.float64)
     ax = new_axes(ax)
-    norm = _square_root(1.0 if drawn.values is not None else None)
+    norm = _square_root_scale(1.0 if drawn.values is not None else None)
     mesh = ax.pcolormesh(_borders(steps), drawn.edges, drawn.shares.T, cmap="cividis", norm=norm, rasterized=True)
     ax.grid(visible=False)
     ax.set_ylim(drawn.edges[0], drawn.edges[-1])
@@ -103,16 +103,14 @@ def histogram_heatmap(
     label(ax, title=title, x="steps", y="value", steps=True)
     if drawn.values is None:
         _draw_quartiles(ax, steps, points)
-    else:  # the quartiles of a few values would jump between them
+    else:
         ax.set_yticks(range(len(drawn.values)), [short_number(value) for value in drawn.values])
     return figure_of(ax)
 
 
 def _draw_quartiles(ax: Axes, steps: Array, points: Sequence[Point]) -> None:
-    quartiles = np.array([histogram.quantile([0.25, 0.5, 0.75]) for _, histogram in points])
-    for column, width in ((0, 0.7), (1, 1.4), (2, 0.7)):
-        name = "median" if column == 1 else "quartiles" if column == 0 else None
-        ax.plot(steps, quartiles[:, column], color="white", linewidth=width, label=name)
+    for values, width, name in zip(quartiles(points), (0.7, 1.4, 0.7), ("quartiles", "median", None), strict=True):
+        ax.plot(steps, values, color="white", linewidth=width, label=name)
     add_legend(ax, color="white")
 
 
@@ -143,14 +141,11 @@ def _mixed(recency: float, background: Color) -> Color:
     from matplotlib.colors import to_rgb  # noqa: PLC0415
 
     strength = 0.15 + 0.85 * recency
-    red, green, blue = (
-        strength * part + (1 - strength) * ground
-        for part, ground in zip(to_rgb(PALETTE[0]), to_rgb(background), strict=True)
-    )
-    return red, green, blue
+    mixed = strength * np.array(to_rgb(PALETTE[0])) + (1 - strength) * np.array(to_rgb(background))
+    return tuple(mixed.tolist())
 
 
-def _square_root(highest: float | None) -> Normalize:
+def _square_root_scale(highest: float | None) -> Normalize:
     """A color scale from 0 on which the tails of a narrow distribution can still be seen."""
     from matplotlib.colors import PowerNorm  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from puffer_callbacks.plots.statistics import (
     improvement_probability,
     performance_profile,
 )
-from puffer_callbacks.plots.style import PALETTE, add_legend, colors, figure_of, label, legend_name, new_axes
+from puffer_callbacks.plots.style import PALETTE, add_legend, curve_style, figure_of, label, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,10 +59,10 @@ def performance_profiles(
     taus = _thresholds(arrays) if thresholds is None else np.asarray(thresholds, np.float64)
     profile = partial(performance_profile, thresholds=taus)
     ax = new_axes(ax)
-    for name, color in colors(list(arrays), ax).items():
-        ax.step(taus, profile(arrays[name]), where="post", color=color, label=legend_name(name))
-        low, high = bootstrap_interval(profile, arrays[name], confidence=confidence, repetitions=repetitions, seed=seed)
-        ax.fill_between(taus, low, high, step="post", color=color, alpha=0.2, linewidth=0)
+    for place, (name, array) in enumerate(arrays.items()):
+        (line,) = ax.step(taus, profile(array), where="post", **curve_style(place, name, ax))
+        low, high = bootstrap_interval(profile, array, confidence=confidence, repetitions=repetitions, seed=seed)
+        ax.fill_between(taus, low, high, step="post", color=line.get_color(), alpha=0.2, linewidth=0)
     label(ax, title="Performance profile", x=xlabel, y="share of runs above τ")
     ax.set_ylim(-0.02, 1.02)
     add_legend(ax, f"{confidence:.0%} band")

@@ -47,9 +47,11 @@ def group_runs(runs: Run | Iterable[Run] | Groups, by: str | None = None) -> dic
         groups = {f"{len(listed)} runs" if len(listed) > 1 else "run": listed}
     else:
         groups = {}
-        valued = [(hyperparameter(run, by), run) for run in as_runs(runs)]
-        for value, run in sorted(valued, key=lambda pair: _order(pair[0])):
-            groups.setdefault(f"{by} = {value}", []).append(run)
+        listed = as_runs(runs)
+        values = [hyperparameter(run, by) for run in listed]
+        named = zip(values, _value_names(values), listed, strict=True)
+        for _, name, run in sorted(named, key=lambda each: _order(each[0])):
+            groups.setdefault(f"{by} = {name}", []).append(run)
     if not groups or not all(groups.values()):
         raise ValueError(f"runs: expected at least one run in each group, got {groups or 'none'}")
     return groups
@@ -164,6 +166,20 @@ def final_scores(runs: Run | Iterable[Run], tag: str, *, fraction: float = 0.1) 
         begin = steps[-1] - fraction * (steps[-1] - steps[0])
         scores.append(values[steps >= begin].mean())
     return np.array(scores)[:, None]
+
+
+def _value_names(values: Sequence[object]) -> list[str]:
+    """Values of a hyperparameter as text; floats of many digits, as a sweep draws them, in those that distinguish them.
+
+    Example:
+        >>> _value_names([0.0003, 0.00013271517125308795]), _value_names([0.12345, 0.12346])
+        (['0.0003', '0.000133'], ['0.12345', '0.12346'])
+    """
+    for digits in range(3, 18):
+        rounded = [f"{value:.{digits}g}" if isinstance(value, float) else str(value) for value in values]
+        if len(set(rounded)) >= len(set(values)):
+            break
+    return [min(str(value), text, key=len) for value, text in zip(values, rounded, strict=True)]
 
 
 def _order(value: object) -> tuple[bool, float, str]:

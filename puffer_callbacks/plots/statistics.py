@@ -62,6 +62,23 @@ def mean(scores: ArrayLike) -> Any:
     return as_scores(scores).mean(axis=(0, 1))
 
 
+_STATISTICS = {"iqm": (interquartile_mean, "interquartile mean"), "mean": (mean, "mean")}
+
+
+def named_statistic(statistic: str) -> tuple[Callable[[ArrayLike], Any], str]:
+    """What figures show of several runs, and its name in a legend.
+
+    Args:
+        statistic: ``"iqm"`` or ``"mean"``.
+
+    Raises:
+        ValueError: if it is another.
+    """
+    if statistic not in _STATISTICS:
+        raise ValueError(f"statistic: expected one of {list(_STATISTICS)}, got {statistic!r}")
+    return _STATISTICS[statistic]
+
+
 def bootstrap_interval(
     statistic: Callable[..., Any],
     *samples: ArrayLike,

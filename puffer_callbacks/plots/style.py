@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito 2008, darkest first; yellow is left out, as it is hard to see on white."""
+
+_LEGEND_LINE, _LEGEND_CHARACTER = 0.6, 0.08
+"""Inches of a column of a figure's legend: the line with its margins, and a character of a name."""
 
 _RC: Any = {
     "font.size": 9,
@@ -118,25 +121,32 @@ def add_legend(ax: Axes, title: str | None = None, *, color: str | None = None) 
     legend.get_frame().set(edgecolor="none", facecolor=ax.get_facecolor() if title else "none", alpha=0.7)
 
 
-def add_figure_legend(panels: Sequence[Axes], columns: int) -> None:
-    """One legend below all panels, of whatever is in any of them."""
+def add_figure_legend(panels: Sequence[Axes]) -> None:
+    """One legend below all panels, of whatever is in any of them, as wide as the figure allows."""
     drawn = {name: handle for ax in panels for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure = figure_of(panels[0])
+    width = figure.get_figwidth()
+    names = [_shortened(name, int((width - _LEGEND_LINE) / _LEGEND_CHARACTER)) for name in drawn]
     legend = figure.legend(
-        drawn.values(), drawn.keys(), loc="outside lower center", ncols=columns, fontsize=9, frameon=False
+        drawn.values(),
+        names,
+        loc="outside lower center",
+        ncols=_legend_columns(names, width),
+        fontsize=9,
+        frameon=False,
     )
     for entry in legend.get_texts():
         entry.set_parse_math(False)
 
 
-def legend_height(names: int, columns: int) -> float:
-    """Inches that ``add_figure_legend`` takes of a figure."""
-    return 0.2 * math.ceil(names / columns) if names > 1 else 0.0
+def legend_height(names: Sequence[str], width: float) -> float:
+    """Inches that ``add_figure_legend`` takes of a figure of ``width`` inches."""
+    return 0.2 * math.ceil(len(names) / _legend_columns(names, width)) if len(names) > 1 else 0.0
 
 
-def legend_name(name: str) -> str:
-    """A name that a legend shows: matplotlib leaves out those that begin with an underscore."""
-    return f"\u200b{name}" if name.startswith("_") else name
+def _legend_columns(names: Sequence[str], width: float) -> int:
+    column = _LEGEND_LINE + _LEGEND_CHARACTER * max(map(len, names))
+    return max(1, int(width / column))
 
 
 def add_colorbar(ax: Axes, mesh: Any, name: str) -> None:
@@ -148,15 +158,17 @@ def add_colorbar(ax: Axes, mesh: Any, name: str) -> None:
     bar.outline.set_visible(False)
 
 
-def line_style(place: int) -> str:
-    """Of the curve at a place: where the palette begins again, the lines are dashed, then dotted."""
-    return ("-", "--", ":")[place // len(PALETTE) % 3]
+def curve_style(place: int, name: str, ax: Axes) -> dict[str, Any]:
+    """Color, line style and name in the legend of the curve at a place.
 
-
-def colors(names: Sequence[str], ax: Axes) -> Mapping[str, str]:
-    """A color for each name, white for black on dark axes; after the last one the palette begins again."""
-    palette = [*PALETTE[:-1], "#FFFFFF" if is_dark(ax.get_facecolor()) else PALETTE[-1]]
-    return {name: palette[place % len(palette)] for place, name in enumerate(names)}
+    Where the palette begins again, the lines are dashed, then dotted. On dark axes white takes the place of black.
+    """
+    color = PALETTE[place % len(PALETTE)]
+    if color == "#000000" and is_dark(ax.get_facecolor()):
+        color = "#FFFFFF"
+    linestyle = ("-", "--", ":")[place // len(PALETTE) % 3]
+    # matplotlib leaves names that begin with an underscore out of a legend
+    return {"color": color, "linestyle": linestyle, "label": f"\u200b{name}" if name.startswith("_") else name}
 
 
 def short_number(value: float, digits: int = 3) -> str:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from puffer_callbacks.plots.curves import STATISTICS
-from puffer_callbacks.plots.scores import final_scores, group_runs, hyperparameter
-from puffer_callbacks.plots.statistics import bootstrap_interval
+from puffer_callbacks.plots.scores import final_scores, group_runs
+from puffer_callbacks.plots.statistics import bootstrap_interval, named_statistic
 from puffer_callbacks.plots.style import PALETTE, add_legend, figure_of, label, new_axes
-from puffer_callbacks.values.vocabulary import describe
+from puffer_callbacks.values.vocabulary import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from puffer_callbacks.runs import Run
+
+_MOST_CHARACTERS = 60
+"""Of all values together; more are written at an angle, where they do not overlap."""
 
 
 def by_hyperparameter(
@@ -52,34 +55,29 @@ def by_hyperparameter(
     Example:
         ``by_hyperparameter(read_runs("runs/*"), "learning_rate")``
     """
-    reduce, statistic_name = STATISTICS[statistic]
+    reduce, statistic_name = named_statistic(statistic)
     groups = group_runs(runs, name)
     ax = new_axes(ax)
-    for place, members in enumerate(groups.values()):
-        scores = final_scores(members, tag, fraction=fraction)
-        spread = np.linspace(-0.08, 0.08, len(scores)) if len(scores) > 1 else [0.0]
-        ax.plot(place + np.asarray(spread), scores[:, 0], "o", color=PALETTE[5], zorder=3, label=_once("runs", place))
-        middle, mark = float(reduce(scores)), _once(f"{statistic_name}, {confidence:.0%}", place)
-        low, high = (
-            bootstrap_interval(reduce, scores, confidence=confidence, seed=seed)
-            if len(scores) > 1
-            else (middle, middle)
-        )
-        error = [[max(0.0, middle - low)], [max(0.0, high - middle)]]
-        ax.errorbar(
-            place, middle, error, fmt="_", color=PALETTE[0], markersize=18, capsize=4, linewidth=1.6, label=mark
-        )
-    description = describe(tag)
-    unit = description.unit if description else ""
-    names = [str(hyperparameter(members[0], name)) for members in groups.values()]
-    ax.set_xticks(range(len(names)), names)
+    scores = [final_scores(members, tag, fraction=fraction) for members in groups.values()]
+    dots = np.concatenate([place + _beside_each_other(len(each)) for place, each in enumerate(scores)])
+    ax.plot(dots, np.concatenate(scores)[:, 0], "o", color=PALETTE[5], zorder=3, label="runs")
+    middles = np.array([reduce(each) for each in scores])
+    error = np.zeros((2, len(scores)))  # below and above
+    for place, each in enumerate(scores):
+        if len(each) > 1:
+            low, high = bootstrap_interval(reduce, each, confidence=confidence, seed=seed)
+            error[:, place] = max(0.0, middles[place] - low), max(0.0, high - middles[place])
+    look: Any = {"fmt": "_", "color": PALETTE[0], "markersize": 18, "capsize": 4, "linewidth": 1.6}
+    ax.errorbar(range(len(scores)), middles, error, label=f"{statistic_name}, {confidence:.0%}", **look)
+    values = [group.removeprefix(f"{name} = ") for group in groups]
+    is_crowded = sum(map(len, values)) > _MOST_CHARACTERS
+    ax.set_xticks(range(len(values)), values, rotation=30 if is_crowded else 0, ha="right" if is_crowded else "center")
     ax.margins(x=0.15)
     ax.grid(visible=False, axis="x")
-    label(ax, title=f"{tag} over the last {fraction:.0%}", x=name, y=unit or "value")
+    label(ax, title=f"{tag} over the last {fraction:.0%}", x=name, y=unit_of(tag) or "value")
     add_legend(ax, "")
     return figure_of(ax)
 
 
-def _once(name: str, place: int) -> str | None:
-    """The name for the first of many like ones, so that the legend has it once."""
-    return name if place == 0 else None
+def _beside_each_other(count: int) -> NDArray[np.float64]:
+    return np.linspace(-0.08, 0.08, count) if count > 1 else np.zeros(1)

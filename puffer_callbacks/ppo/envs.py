@@ -116,15 +116,11 @@ class SameStepCartPole(CartPoleVectorEnv):
         return observations, rewards, terminated, truncated, info
 
 
-def _same_step_cart_pole(**kwargs: Any) -> SameStepCartPole:
-    return SameStepCartPole(**kwargs)
-
-
 def _vectorized(spec: EnvSpec, num_envs: int) -> VectorEnv[Any, Any, Any] | None:
     if spec.vector_entry_point is None:
         return None
     if str(spec.vector_entry_point).endswith(":CartPoleVectorEnv"):
-        spec = dataclasses.replace(spec, vector_entry_point=_same_step_cart_pole)
+        spec = dataclasses.replace(spec, vector_entry_point=f"{__name__}:SameStepCartPole")
     envs = gymnasium.make_vec(spec, num_envs)
     if envs.metadata.get("autoreset_mode") is AutoresetMode.SAME_STEP:
         return envs

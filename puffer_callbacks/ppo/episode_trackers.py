@@ -1,7 +1,6 @@
 """Returns, lengths and ``info`` numbers of the episodes that end in a rollout."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-@dataclass(eq=False)
 class EpisodeTracker:
     """Returns and lengths of episodes that may span several rollouts.
 
@@ -25,13 +23,9 @@ class EpisodeTracker:
         (array([2.]), array([2]))
     """
 
-    num_envs: int
-    _returns: Array = field(init=False)
-    _lengths: Array = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._returns = np.zeros(self.num_envs)
-        self._lengths = np.zeros(self.num_envs, np.int64)
+    def __init__(self, num_envs: int) -> None:
+        self._returns: Array = np.zeros(num_envs)
+        self._lengths: Array = np.zeros(num_envs, np.int64)
 
     def add(self, rewards: Array, dones: Array) -> tuple[Array, Array]:
         """The undiscounted returns [E] and lengths [E] of the episodes that ended, in the order they ended.

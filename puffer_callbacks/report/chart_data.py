@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.plots.densities import density, spread
+from puffer_callbacks.plots.densities import Point, density, quartiles, spread
 from puffer_callbacks.report.envelope import envelope
 from puffer_callbacks.report.sections import Chart
-from puffer_callbacks.values import Histogram
-from puffer_callbacks.values.vocabulary import describe
+from puffer_callbacks.values.vocabulary import describe, unit_of
 
 if TYPE_CHECKING:
     from puffer_callbacks.health import Finding
@@ -56,29 +55,40 @@ def _shown(title: str, charts: Sequence[Chart]) -> int:
 
 
 def _curve_chart(chart: Chart, findings: Findings, max_points: int) -> dict[str, Any]:
-    description = describe(chart.tag)
-    about = [description.meaning, f"Good: {description.good}." if description.good else ""] if description else []
-    about += [f"Also logged as {', '.join(chart.copies)}."] if chart.copies else []
     curves, nonfinite = [], 0
     for run, (steps, values) in chart.series.items():
         short = envelope(steps, values, max_points=max_points)
         nonfinite += short.nonfinite
-        curve = {"run": run, "x": _encode(short.steps, np.float64), "mean": _encode(short.mean)}
-        extremes = {} if short.is_exact else {"low": _encode(short.low), "high": _encode(short.high)}
-        curves.append(curve | extremes)
-    about += [f"{nonfinite} values are NaN or infinite."] if nonfinite else []
+        curve: dict[str, Any] = {"run": run, "x": _encode(short.steps, np.float64), "mean": _encode(short.mean)}
+        if not short.is_exact:
+            curve["low"], curve["high"] = _encode(short.low), _encode(short.high)
+        curves.append(curve)
     return {
         "tag": chart.tag,
         "names": chart.names,
-        "about": " ".join(filter(None, about)),
-        "unit": description.unit if description else "",
-        "spread": _wide(chart),
+        "about": _about(chart, nonfinite),
+        "unit": unit_of(chart.tag),
+        "spread": _spans_magnitudes(chart),
         "curves": curves,
         "marks": [mark for run in chart.series if run < len(findings) for mark in _marks(chart, findings[run])],
     }
 
 
-def _wide(chart: Chart) -> bool:
+def _about(chart: Chart, nonfinite: int) -> str:
+    """The sentences below the title of a chart."""
+    sentences = []
+    if description := describe(chart.tag):
+        sentences.append(description.meaning)
+        if description.good:
+            sentences.append(f"Good: {description.good}.")
+    if chart.copies:
+        sentences.append(f"Also logged as {', '.join(chart.copies)}.")
+    if nonfinite:
+        sentences.append(f"{nonfinite} values are NaN or infinite.")
+    return " ".join(sentences)
+
+
+def _spans_magnitudes(chart: Chart) -> bool:
     """Whether the values are positive over several orders of magnitude, so that a logarithm helps."""
     finite = np.concatenate([values[np.isfinite(values)] for _, values in chart.series.values()])
     return bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > _LOG_SPREAD)
@@ -102,34 +112,34 @@ def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[st
         points = [point for point in run.histograms[tag] if point[1].count]
         if points:
             name = f"{tag} · {names[place]}" if len(runs) > 1 else tag
-            charts.append(_histogram_chart(name, describe(tag), points))
+            description = describe(tag)
+            charts.append(
+                {"tag": name, "about": description.meaning if description else "", **_histogram_chart(points)}
+            )
     note = "Color is the share of the values, lines are the quartiles; few values have a row each."
     if len(found) > _MOST_HISTOGRAMS:
         note += f" The first {_MOST_HISTOGRAMS} of {len(found)}."
     return [{"title": "Histograms", "note": note, "first": _OPEN_CHARTS, "charts": charts}] if charts else []
 
 
-def _histogram_chart(name: str, description: Any, points: Sequence[tuple[int, Histogram]]) -> dict[str, Any]:
+def _histogram_chart(points: Sequence[Point]) -> dict[str, Any]:
     chosen = spread(points, _MOST_STEPS)
     drawn = density(chosen, num_bins=_BINS)
     peak = 1.0 if drawn.values is not None else float(drawn.shares.max()) or 1.0
     darkness = np.sqrt(drawn.shares / peak)  # the tails of a narrow distribution stay visible
-    return {
-        "tag": name,
-        "about": description.meaning if description else "",
+    chart: dict[str, Any] = {
         "steps": _encode([step for step, _ in chosen], np.float64),
         "low": float(drawn.edges[0]),
         "high": float(drawn.edges[-1]),
         "bins": drawn.shares.shape[1],
         "peak": peak,
         "shares": _encode(np.ceil(255 * darkness), np.uint8),
-    } | ({"values": drawn.values.tolist()} if drawn.values is not None else {"quantiles": _quartiles(chosen)})
-
-
-def _quartiles(points: Sequence[tuple[int, Histogram]]) -> list[str]:
-    """Of each step; those of a few values would jump between them."""
-    quartiles = np.array([histogram.quantile([0.25, 0.5, 0.75]) for _, histogram in points])
-    return [_encode(column) for column in quartiles.T]
+    }
+    if drawn.values is not None:
+        chart["values"] = drawn.values.tolist()
+    else:
+        chart["quantiles"] = [_encode(quartile) for quartile in quartiles(chosen)]
+    return chart
 
 
 def _encode(values: Sequence[float] | NDArray[Any], dtype: type[np.generic] = np.float32) -> str:

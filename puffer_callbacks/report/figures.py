@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 _FORMATS = ("png", "pdf")
 _DPI = 160
-_LEGEND_COLUMNS = 2
 _LONGEST = 150
 """Bytes of a file's name; most file systems end at 255."""
 
@@ -65,8 +63,11 @@ def _file_name(name: str, taken: Container[str]) -> str:
     """A name that every file system takes, and no other figure has."""
     plain = re.sub(r"[^\w.=+-]+", "_", name).strip("._") or "figure"
     plain = plain.encode()[:_LONGEST].decode(errors="ignore")
-    numbered = (f"{plain}_{number}" for number in count(2))
-    return next(each for each in chain([plain], numbered) if each.lower() not in taken)
+    found, number = plain, 1
+    while found.lower() in taken:
+        number += 1
+        found = f"{plain}_{number}"
+    return found
 
 
 def _figures(runs: Sequence[Run], tags: str | Sequence[str] | None) -> Iterator[tuple[str, Figure]]:
@@ -76,14 +77,20 @@ def _figures(runs: Sequence[Run], tags: str | Sequence[str] | None) -> Iterator[
         yield "diagnostics", plots.diagnostics(runs)
     if len(runs) > 1 and "train/reward" in shown and all("train/reward" in run.canonical for run in runs):
         yield "compare_train_reward", plots.compare(runs, "train/reward")
+    names = run_names(runs)
     for tag in shown:
-        ax = new_axes(size=(6.0, 3.7 + legend_height(len(runs), _LEGEND_COLUMNS)))
+        ax = new_axes(size=(6.0, 3.7 + legend_height(names, 6.0)))
         draw_panel(ax, runs, tag)
         if len(runs) > 1:
-            add_figure_legend([ax], _LEGEND_COLUMNS)
+            add_figure_legend([ax])
         if ax.lines:
             yield tag, figure_of(ax)
-    for run, run_name in zip(runs, run_names(runs), strict=True) if tags is None else ():
+    if tags is None:
+        yield from _histogram_figures(runs, names)
+
+
+def _histogram_figures(runs: Sequence[Run], names: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+    for run, run_name in zip(runs, names, strict=True):
         for tag, points in run.histograms.items():
             filled = [point for point in points if point[1].count]
             if filled:

@@ -71,11 +71,11 @@ class LiveLogger(MemoryLogger):
     def _repr_html_(self) -> str:
         """What the notebook shows."""
         scalars = self.scalars
-        shown = {tag: None for pattern in self._patterns for tag in scalars if fnmatch(tag, pattern)}
+        shown = {tag: scalars[tag] for pattern in self._patterns for tag in scalars if fnmatch(tag, pattern)}
         if not shown:
             return "<p>The curves appear with the first values.</p>"
         last = max(points[-1][0] for points in scalars.values())
-        return series_table({tag: scalars[tag] for tag in shown}, caption=f"step {last:,}")
+        return series_table(shown, caption=f"step {last:,}")
 
 
 def _new_display(view: LiveLogger) -> Any:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from puffer_callbacks.plots.diagnostics import steps_label
 from puffer_callbacks.runs.order import in_order, ordered
+from puffer_callbacks.values.comparison import environment_of
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
 
 Array = NDArray[np.float64]
-_ENV_NAMES = ("env_id", "env", "env_name", "environment")
 PART = 0.1
 """The first and the last tenth of a run are compared."""
 
@@ -65,7 +65,7 @@ def outcome(run: Run, name: str) -> Outcome:
     best = int(returns.argmax()) if returns.size else None
     return Outcome(
         name=name,
-        environment=_environment(run),
+        environment=environment_of(run.hyperparameters),
         steps=run.last_step,
         steps_name=steps_label([run]),
         seconds=seconds,
@@ -124,11 +124,3 @@ def _speed(run: Run, seconds: float) -> float:
     if has_clock and (_finite(run, "time/elapsed")[1].size or not speeds.size):
         return run.last_step / seconds
     return float(speeds.mean()) if speeds.size else math.nan
-
-
-def _environment(run: Run) -> str:
-    """The environment's name in the hyperparameters."""
-    last_parts = {name.rsplit("/", 1)[-1]: value for name, value in run.hyperparameters.items()}
-    nested = run.hyperparameters.get("env/name")  # as PufferLib has it
-    found = next((last_parts[name] for name in _ENV_NAMES if isinstance(last_parts.get(name), str)), nested)
-    return str(found) if isinstance(found, str) else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from puffer_callbacks.plots.diagnostics import steps_label
+from puffer_callbacks.plots.diagnostics import steps_label, steps_range
 from puffer_callbacks.plots.scores import as_runs, run_names
 from puffer_callbacks.report.chart_data import curve_sections, histogram_section
 from puffer_callbacks.report.findings import findings_html
@@ -81,7 +81,7 @@ def render(
         *curve_sections(sections(runs, tags), findings or ()),
         *(histogram_section(runs, names) if tags is None else ()),
     ]
-    data = {"runs": names, "range": _range(runs), "steps": steps_label(runs), "sections": charts}
+    data = {"runs": names, "range": steps_range(runs), "steps": steps_label(runs), "sections": charts}
     return Template(_asset("page.html")).substitute(
         title=escape(names[0] if len(runs) == 1 else f"{len(runs)} runs"),
         eyebrow=escape("Run report · " + ", ".join(dict.fromkeys(run.source for run in runs))),
@@ -103,12 +103,6 @@ def _summary(
     if len(outcomes) == 1:
         return describe_run(outcomes[0], None if findings is None else findings[0])
     return describe_runs(outcomes, [name for name in differing if not name.startswith(DETAILS)] or differing, findings)
-
-
-def _range(runs: Sequence[Run]) -> tuple[float, float]:
-    """The first and the last step of all runs."""
-    first, last = min(run.first_step for run in runs), max(run.last_step for run in runs)
-    return first, max(last, first + 1)
 
 
 def _footer(runs: Sequence[Run]) -> str:

@@ -28,21 +28,16 @@ def pictures_html(runs: Sequence[Run], names: Sequence[str]) -> str:
         names: of the runs.
     """
     tags = sorted({tag for run in runs for tag in run.images}, key=lambda tag: (tag != "episodes", tag))
-    found = [
-        (tag, name, run.images[tag][-1])
-        for tag in tags
-        for run, name in zip(runs, names, strict=True)
-        if run.images.get(tag)
-    ]
+    pairs = list(zip(runs, names, strict=True))
+    found = [(tag, name, run.images[tag][-1]) for tag in tags for run, name in pairs if run.images.get(tag)]
     shown = found[:_MOST_PICTURES]
     if not shown:
         return ""
     budget = _ALL_BYTES // len(shown)
     figures = []
     for tag, run, (step, picture) in shown:
-        figures.append(
-            _figure(f"{tag} · {run}" if len(runs) > 1 else tag, step, shrink_to_bytes(picture, max_bytes=budget))
-        )
+        name = f"{tag} · {run}" if len(runs) > 1 else tag
+        figures.append(_figure(name, step, shrink_to_bytes(picture, max_bytes=budget)))
     more = f'<p class="muted">{len(found) - len(shown)} more are in the log.</p>' if len(found) > len(shown) else ""
     return f'<h2 id="pictures">Pictures</h2><div class="pictures">{"".join(figures)}</div>{more}'
 

@@ -25,6 +25,7 @@ SECTIONS = {
         "train/reward",
         "train/episode_length",
         "rollout/success_rate",
+        "eval/*",
         "evaluation/*",
         "rollout/return_mean",
         "rollout/episode_*",
@@ -37,6 +38,7 @@ SECTIONS = {
         "train/value_loss",
         "train/q_values",
         "train/std",
+        "rollout/exploration_rate",
         "train/epsilon",
         "train/ent_coef",
     ),
@@ -58,7 +60,7 @@ SECTIONS = {
         "plasticity/weight_norm",
         "plasticity/*",
     ),
-    "Speed": ("throughput/sps", "logging/overhead_pct"),
+    "Speed": ("throughput/sps", "logging/*"),
     "Return quantiles": ("rollout/return_median", "rollout/return_*"),
     "Gradients": ("gradient_norm/*", "gradient_noise_scale", "update_ratio/*", "old_gradients/*"),
     "Health": ("health/*", "nonfinite/*"),
@@ -150,9 +152,10 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
 
 def _is_copy(tag: str, twin: str, values: NDArray[np.float64]) -> bool:
     """Whether two tags of the same numbers mean the same; constants and other units may agree by chance."""
+    if np.all(values == values[0]):
+        return False
     description, other = describe(tag), describe(twin)
-    same_unit = description is None or (other is not None and description.unit == other.unit)
-    return same_unit and not bool(np.all(values == values[0]))
+    return description is None or (other is not None and description.unit == other.unit)
 
 
 def _place(tag: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from puffer_callbacks.plots.style import short_number
 from puffer_callbacks.report.outcome import Outcome
+from puffer_callbacks.values.durations import duration
 
 if TYPE_CHECKING:
     from puffer_callbacks.health import Finding
@@ -32,11 +33,14 @@ def describe_runs(
 ) -> str:
     """The outcomes of several runs as a paragraph; ``differing`` names the hyperparameters that differ."""
     environments = ", ".join(dict.fromkeys(each.environment for each in outcomes if each.environment))
-    on = f" on {environments}" if environments else ""
-    names = (
-        f", which differ in {', '.join(differing[:5])}{' and more' if len(differing) > 5 else ''}" if differing else ""
-    )
-    sentences = [f"{len(outcomes)} runs{on}{names}."]
+    sentence = f"{len(outcomes)} runs"
+    if environments:
+        sentence += f" on {environments}"
+    if differing:
+        sentence += f", which differ in {', '.join(differing[:5])}"
+    if len(differing) > 5:
+        sentence += " and more"
+    sentences = [f"{sentence}."]
     known = [outcome for outcome in outcomes if not math.isnan(outcome.final_return)]
     if known:
         sentences.append(f"The mean return of the last tenth was {_ranking(known)}.")
@@ -44,30 +48,16 @@ def describe_runs(
 
 
 def _ranking(known: Sequence[Outcome]) -> str:
-    best, worst = (pick(known, key=lambda each: each.final_return) for pick in (max, min))
+    best = max(known, key=lambda each: each.final_return)
+    worst = min(known, key=lambda each: each.final_return)
     highest, lowest = short_number(best.final_return), short_number(worst.final_return)
     if best.final_return == worst.final_return:
         return f"{highest} in {best.name if len(known) == 1 else 'each'}"
     return f"highest in {best.name} ({highest}) and lowest in {worst.name} ({lowest})"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as readable text.
-
-    Example:
-        >>> duration(3.84), duration(75), duration(7500)
-        ('3.8 s', '1 min 15 s', '2 h 5 min')
-    """
-    if round(seconds) < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def _course(outcome: Outcome) -> str:
-    first, final = (short_number(value) for value in (outcome.first_return, outcome.final_return))
+    first, final = short_number(outcome.first_return), short_number(outcome.final_return)
     change = abs(outcome.final_return - outcome.first_return)
     if change <= 0.05 * max(abs(outcome.final_return), abs(outcome.first_return)):
         return f"stayed near {final}"

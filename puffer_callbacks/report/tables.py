@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from puffer_callbacks.plots.style import short_number
 from puffer_callbacks.report.outcome import Outcome
-from puffer_callbacks.report.summary import duration
 from puffer_callbacks.values.comparison import compared_first
+from puffer_callbacks.values.durations import duration
 
 if TYPE_CHECKING:
     from puffer_callbacks.runs import Run
@@ -68,7 +68,8 @@ def hyperparameters_html(runs: Sequence[Run], names: Sequence[str]) -> str:
         details = [name for name in shared if name.startswith(DETAILS)]
         parts.append(_settings_table([name for name in shared if name not in details], runs[0]))
         parts.append(_folded(details, runs[0], "of the optimizer and the trainer"))
-    return f'<div class="{"settings" if len(runs) == 1 else ""}">{"".join(parts)}</div>'
+    kind = ' class="settings"' if len(runs) == 1 else ""
+    return f"<div{kind}>{''.join(parts)}</div>"
 
 
 def split_settings(runs: Sequence[Run]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from puffer_callbacks.runs.json import rows_of
 from puffer_callbacks.runs.rows import STEP_NAMES, parse_json
-from puffer_callbacks.runs.wandb_records import MAGIC
+from puffer_callbacks.runs.wandb import MAGIC
 
 FORMATS = ("tensorboard", "wandb", "csv", "json-lines", "json")
 """All formats, the richest first."""

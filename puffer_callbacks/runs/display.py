@@ -16,9 +16,13 @@ def summarize(contents: Contents, canonical: Mapping[str, Series]) -> dict[str, 
         contents: what the files hold.
         canonical: the series under our own tags.
     """
-    counts = {"scalar tags": len(contents.scalars), "histograms": len(contents.histograms)}
-    counts |= {"pictures": len(contents.images), "texts": len(contents.text)}
-    counts["hyperparameters"] = len(contents.hyperparameters)
+    counts = {
+        "scalar tags": len(contents.scalars),
+        "histograms": len(contents.histograms),
+        "pictures": len(contents.images),
+        "texts": len(contents.text),
+        "hyperparameters": len(contents.hyperparameters),
+    }
     facts = {"holds": ", ".join(f"{count} {name}" for name, count in counts.items() if count)}
     for tag in _HEADLINES:
         if tag in canonical:

@@ -9,7 +9,8 @@ from typing import Any
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.csv import parse_cell
 from puffer_callbacks.runs.discovery import find_runs
-from puffer_callbacks.runs.rows import RowReader, as_float, flattened, parse_json
+from puffer_callbacks.runs.rows import RowReader, flattened, parse_json
+from puffer_callbacks.values.scalars import as_float
 
 Row = tuple[int, dict[str, float]]
 """A step, and tag to number."""
@@ -58,8 +59,7 @@ class RowFollower:
         self._offset, self._known = 0, 0
         self._header: list[str] = []
         self._beginning = b""
-        self._contents = Contents()
-        self._reader = RowReader(self._contents)
+        self._reader = RowReader(Contents())
 
     def new_rows(self) -> Iterator[Row]:
         """The rows that have come since the last call.
@@ -94,11 +94,10 @@ class RowFollower:
         values = self._values(line.decode("utf-8-sig", errors="replace").replace("\0", ""))
         if values is None:
             return
-        step = self._reader.add(values)
-        self._contents.scalars.clear()
-        self._contents.text.clear()
+        flat = dict(flattened(values))
+        step, _ = self._reader.place(flat)
         self._known += 1
-        row = step, {tag: as_float(v) for tag, v in flattened(values) if _is_number(v)}
+        row = step, {tag: as_float(value) for tag, value in flat.items() if _is_number(value)}
         if self._known == 1:
             self._check_first(row)
         if self._known > self.rows:
@@ -117,8 +116,9 @@ class RowFollower:
             if not self._header:
                 self._header = cells
                 return None
-            pairs = zip(self._header, cells, strict=False)
-            return {tag: parse_cell(cell) for tag, cell in pairs if cell} if len(cells) <= len(self._header) else None
+            if len(cells) > len(self._header):
+                return None
+            return {tag: parse_cell(cell) for tag, cell in zip(self._header, cells, strict=False) if cell}
         try:
             row = parse_json(text)
         except ValueError:

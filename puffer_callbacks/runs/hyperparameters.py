@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.rows import as_setting, flattened, parse_setting
+from puffer_callbacks.runs.rows import parse_setting, settings_of
 
 _TABLE_ROW = re.compile(r"^\|([^|\n]+)\|(.*)\|[ \t]*$", re.MULTILINE)
 _HEAD = 2
@@ -29,10 +29,9 @@ def add_hyperparameters(contents: Contents, path: Path) -> None:
 
 def _add_file(contents: Contents, path: Path) -> None:
     try:
-        settings = yaml.safe_load(path.read_text("utf-8")) or {}
+        settings = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         contents.problems.append(f"{path.name}: cannot be read: {' '.join(str(error).split())}")
         return
-    for name, value in flattened(settings if isinstance(settings, dict) else {}):
-        if (setting := as_setting(value)) is not None:
-            contents.hyperparameters[str(name)] = setting
+    if isinstance(settings, dict):
+        contents.hyperparameters |= settings_of(settings)

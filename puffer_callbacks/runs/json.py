@@ -1,13 +1,12 @@
 """JSON lines of PufferLib, Stable-Baselines3 and prime-rl; JSON of PufferLib 4 and of Transformers' trainers."""
 
 import configparser
-from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.rows import RowReader, as_setting, flattened, parse_json, parse_setting, read_text
+from puffer_callbacks.runs.rows import RowReader, parse_json, parse_setting, read_text, settings_of
 
 
 def read_json_lines(path: Path) -> Contents:
@@ -58,8 +57,8 @@ def read_json(path: Path) -> Contents:
     for row in rows:
         reader.add(row)
     if isinstance(log, dict):
-        settings = {name: value for name, value in log.items() if name not in ("metrics", "log_history")}
-        _add_settings(contents, settings)
+        config = {name: value for name, value in log.items() if name not in ("metrics", "log_history")}
+        contents.hyperparameters |= settings_of(config)
     return contents
 
 
@@ -75,12 +74,6 @@ def rows_of(log: Any) -> list[dict[str, Any]] | None:
         return [dict(zip(columns, row, strict=True)) for row in zip_longest(*columns.values())]
     rows = log.get("log_history") if isinstance(log, dict) else log
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else None
-
-
-def _add_settings(contents: Contents, settings: Mapping[str, Any]) -> None:
-    for name, value in flattened(settings):
-        if (setting := as_setting(value)) is not None:
-            contents.hyperparameters[name] = setting
 
 
 def _add_ini(contents: Contents, path: Path) -> None:

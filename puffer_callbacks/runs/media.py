@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from puffer_callbacks.values import Histogram, Image, Video
 
 Floats = NDArray[np.float64]
-_MODES = {"1": "L", "L": "L", "LA": "RGBA", "RGB": "RGB", "RGBA": "RGBA"}
-"""Pillow's modes to those with one, three or four channels; any other becomes RGB."""
 
 
 def histogram_of_buckets(
@@ -66,8 +64,7 @@ def decode_picture(encoded: bytes) -> Image | Video:
         if getattr(picture, "n_frames", 1) > 1:
             frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
             return Video(np.stack(frames), fps=1000.0 / max(picture.info.get("duration", 100), 1))
-        pixels = np.asarray(picture.convert(_MODES.get(picture.mode, "RGB")))
-        return Image(pixels if pixels.ndim == 3 else pixels[..., None])
+        return Image(picture.convert("L") if picture.mode == "1" else picture)
 
 
 def read_picture(path: Path) -> Image | Video:

@@ -17,13 +17,14 @@ from puffer_callbacks.runs.wandb import read_wandb_files
 
 _log = logging.getLogger("puffer_callbacks")
 _KNOWN = "TensorBoard event files, CSV, JSON lines, JSON or W&B offline files"
-_READERS: dict[str, Callable[[tuple[Path, ...]], Contents]] = {
+_READERS: dict[str, Callable[..., Contents]] = {
     "tensorboard": read_event_files,
     "wandb": read_wandb_files,
-    "csv": lambda files: read_csv(files[0]),
-    "json-lines": lambda files: read_json_lines(files[0]),
-    "json": lambda files: read_json(files[0]),
+    "csv": read_csv,
+    "json-lines": read_json_lines,
+    "json": read_json,
 }
+"""Format to the function that reads the files of a run, one or, of event files and W&B files, several."""
 
 
 def read_run(path: str | PathLike[str]) -> Run:
@@ -99,7 +100,7 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
 
 
 def _read(run: RunFiles) -> Run:
-    contents = _READERS[run.format](run.files)
+    contents = _READERS[run.format](*run.files)
     if not contents:
         reason = contents.problems[0] if contents.problems else "it holds no value yet"
         raise ValueError(f"expected a run with values at {run.path}, got none: {reason}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.values import Setting
+from puffer_callbacks.values.scalars import as_float
 
 STEP_NAMES = (
     *("agent_steps", "step", "global_step", "time/total_timesteps", "total_timesteps"),
@@ -50,7 +51,7 @@ class RowReader:
     def add(self, row: Mapping[str, Any]) -> int:
         """Add a row: numbers as scalars, strings as text, nested mappings by their joined names. Returns its step."""
         values = dict(flattened(row))
-        step, wall_time = self._place(values)
+        step, wall_time = self.place(values)
         for tag, value in values.items():
             if tag in _NOT_SERIES:
                 continue
@@ -60,8 +61,12 @@ class RowReader:
                 self._contents.text.setdefault(tag, []).append((step, value))
         return step
 
-    def _place(self, values: Mapping[str, Any]) -> tuple[int, float]:
-        """The step of a row, and its time in seconds since the epoch, NaN where it has none."""
+    def place(self, values: Mapping[str, Any]) -> tuple[int, float]:
+        """The step of the next row, and its time in seconds since the epoch, NaN where it has none.
+
+        Args:
+            values: the row, flat.
+        """
         for place, name in enumerate(self._names):
             step = _finite(values.get(name))
             if step is not None and abs(step) < _MOST_STEPS:
@@ -108,9 +113,15 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def as_setting(value: object) -> Setting | None:
-    """The value as a hyperparameter: lists as their text, ``None`` for nothing."""
-    return value if value is None or isinstance(value, float | int | str | bool) else str(value)
+def settings_of(config: Mapping[str, Any]) -> dict[str, Setting]:
+    """The hyperparameters in a nested mapping: lists as their text, without those that are ``None``.
+
+    Example:
+        >>> settings_of({"ppo": {"gamma": 0.99, "target_kl": None}, "hidden": [64, 64]})
+        {'ppo/gamma': 0.99, 'hidden': '[64, 64]'}
+    """
+    values = {name: value for name, value in flattened(config) if value is not None}
+    return {name: value if isinstance(value, float | int | str) else str(value) for name, value in values.items()}
 
 
 def parse_setting(text: str) -> Setting:
@@ -126,14 +137,6 @@ def parse_setting(text: str) -> Setting:
         except ValueError:
             continue
     return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def as_float(value: float) -> float:
-    """The number as a float; an integer beyond its range is infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def _finite(value: object) -> float | None:

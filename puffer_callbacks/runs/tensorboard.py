@@ -1,6 +1,5 @@
 """TensorBoard's event files."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from struct import Struct
 from typing import Any
@@ -9,15 +8,15 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from puffer_callbacks.runs.contents import Append, Contents
-from puffer_callbacks.runs.records import whole_records
 from puffer_callbacks.runs.summaries import add_summary
+from puffer_callbacks.runs.tfrecords import whole_records
 
 _WALL_TIME, _STEP, _SUMMARY, _VALUE = 0x09, 0x10, 0x2A, 0x0A
 """The bytes that announce a field: ``wall_time``, ``step`` and ``summary`` of an event, ``value`` of a summary."""
 _FLOAT, _DOUBLE = Struct("<f"), Struct("<d")
 
 
-def read_event_files(paths: Sequence[Path]) -> Contents:
+def read_event_files(*paths: Path) -> Contents:
     """All that the event files of one run hold.
 
     The files follow one another as in TensorBoard. Where a session starts at a step, as a resumed run has it, what

@@ -1,7 +1,7 @@
 """W&B's offline files, ``run-<id>.wandb``."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,15 @@ import numpy as np
 
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.media import histogram_of_buckets, read_picture
-from puffer_callbacks.runs.rows import RowReader, as_setting, flattened
-from puffer_callbacks.runs.wandb_records import wandb_records
+from puffer_callbacks.runs.rows import RowReader, settings_of
 from puffer_callbacks.values import Histogram
+from puffer_callbacks.values.leveldb_log import log_records
+
+MAGIC = b":W&B"
+"""The first bytes of a file."""
 
 
-def read_wandb_files(paths: Sequence[Path]) -> Contents:
+def read_wandb_files(*paths: Path) -> Contents:
     """All that the files of one run hold; a resumed run has several.
 
     The step of a row is the column that ``define_metric("*", step_metric=…)`` names, else the first of ``STEP_NAMES``,
@@ -34,8 +37,11 @@ def read_wandb_files(paths: Sequence[Path]) -> Contents:
     contents = Contents()
     reader = _HistoryReader(contents)
     for path in paths:
-        for serialized in wandb_records(path.read_bytes(), path.name, contents):
+        damaged: list[int] = []
+        for serialized in log_records(path.read_bytes(), damaged):
             reader.add(Record.FromString(serialized), path.parent / "files")
+        for at in damaged:
+            contents.problems.append(f"{path.name}: the record at byte {at} is cut short or damaged; it was left out")
     return contents
 
 
@@ -52,13 +58,9 @@ class _HistoryReader:
         elif kind == "metric" and record.metric.glob_name == "*" and record.metric.step_metric:
             self._rows = RowReader(self._contents, record.metric.step_metric)
         elif kind in ("run", "config"):
-            config = record.run.config if kind == "run" else record.config
-            self._add_config(_nested(config.update))
-
-    def _add_config(self, config: dict[str, Any]) -> None:
-        for name, value in flattened({name: value for name, value in config.items() if name != "_wandb"}):
-            if (setting := as_setting(value)) is not None:
-                self._contents.hyperparameters[name] = setting
+            config = _nested((record.run.config if kind == "run" else record.config).update)
+            config.pop("_wandb", None)
+            self._contents.hyperparameters |= settings_of(config)
 
     def _add_row(self, row: dict[str, Any], folder: Path) -> None:
         media = {tag: row.pop(tag) for tag, value in list(row.items()) if isinstance(value, dict) and "_type" in value}

@@ -35,7 +35,7 @@ def to_pixels(name: str, source: PixelSource, *, is_video: bool = False) -> NDAr
     """
     array = _to_array(name, source, is_video)
     first, last = _channels(name, array, is_video)
-    if first and last and not (array is source and array.dtype == np.uint8):
+    if first and last and (isinstance(source, torch.Tensor) or array.dtype != np.uint8):
         raise ValueError(
             f"{name}: expected one dimension of channels, got {list(array.shape)}, where the first or the last may be "
             f"meant; convert to a uint8 array with the channels last, such as np.uint8(255 * pixels)"

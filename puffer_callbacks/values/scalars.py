@@ -1,5 +1,6 @@
 """Scalars: conversion, extraction from a step's outputs, and their transfer to the host."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,8 +26,21 @@ def as_scalar(value: object) -> Scalar | None:
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(()).item()
     if isinstance(value, float | int | np.floating | np.integer | np.bool_):
-        return _as_float(value)
+        return as_float(value)
     return None
+
+
+def as_float(value: float | np.number | np.bool_) -> float:
+    """A number as a float; an integer beyond its range is infinite.
+
+    Example:
+        >>> as_float(3), as_float(-(10**400))
+        (3.0, -inf)
+    """
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def scalars_of(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]:
@@ -59,13 +73,6 @@ def _as_scalar_tensor(value: Tensor) -> Tensor | None:
     if value.is_meta or value.is_complex():
         return None
     return value.detach() if value.requires_grad else value
-
-
-def _as_float(value: float | np.number | np.bool_) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer beyond float64's range
-        return float("inf") if value > 0 else float("-inf")
 
 
 def stacked(scalars: list[Tensor]) -> Tensor:

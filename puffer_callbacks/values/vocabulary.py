@@ -52,6 +52,17 @@ def describe(tag: str) -> Description | None:
     return exact or next((found for pattern, found in _patterns() if pattern.fullmatch(tag)), None)
 
 
+def unit_of(tag: str) -> str:
+    """The unit of a tag; empty for a pure number, and for a tag that is not in the vocabulary.
+
+    Example:
+        >>> unit_of("train/entropy"), unit_of("mine")
+        ('nats', '')
+    """
+    description = describe(tag)
+    return description.unit if description else ""
+
+
 @cache
 def _patterns() -> list[tuple[re.Pattern[str], Description]]:
     return [
@@ -67,12 +78,7 @@ _ENTRIES = (
     ("train/loss", "The whole loss that is minimized."),
     ("train/policy_loss", "The policy's surrogate loss.", "", "small, around 0"),
     ("train/value_loss", "The critic's regression loss.", "reward²", "falling, or steady while returns still change"),
-    (
-        "train/entropy",
-        "Mean entropy of the policy.",
-        "nats",
-        "falls slowly; below 0 is fine if continuous",
-    ),
+    ("train/entropy", "Mean entropy of the policy.", "nats", "falls slowly; below 0 is fine if continuous"),
     ("train/learning_rate", "Learning rate of the optimizer.", "", "as configured"),
     ("train/ent_coef", "Weight of the entropy bonus; SAC's temperature."),
     ("train/std", "Mean standard deviation of a Gaussian policy's actions.", "action", "falls slowly"),
@@ -95,25 +101,10 @@ _ENTRIES = (
     ("rollout/values", "Distribution of the critic's values.", "reward", "as wide as the returns"),
     ("rollout/rewards", "Distribution of the rewards of single steps.", "reward", "not all equal"),
     ("rollout/actions", "Distribution of the actions.", "action", "not all at the limits, not all one action"),
-    (
-        "diagnostics/approx_kl",
-        "KL from the rollout's policy, as mean(r − 1 − log r).",
-        "nats",
-        "0.001 to 0.02",
-    ),
-    (
-        "diagnostics/old_approx_kl",
-        "The same KL as mean(−log r): noisier, can be below 0.",
-        "nats",
-        "near 0",
-    ),
+    ("diagnostics/approx_kl", "KL from the rollout's policy, as mean(r − 1 − log r).", "nats", "0.001 to 0.02"),
+    ("diagnostics/old_approx_kl", "The same KL as mean(−log r): noisier, can be below 0.", "nats", "near 0"),
     ("diagnostics/clip_fraction", "Share of samples whose ratio left the clip range.", "", "0.05 to 0.3"),
-    (
-        "diagnostics/explained_variance",
-        "1 − Var(return − value) / Var(return).",
-        "",
-        "rising to 1; 0 is a constant",
-    ),
+    ("diagnostics/explained_variance", "1 − Var(return − value) / Var(return).", "", "rising to 1; 0 is a constant"),
     ("diagnostics/first_kl", "KL at the first minibatch of a fresh rollout.", "nats", "0"),
     ("diagnostics/first_clip_fraction", "Clip fraction at the first minibatch of a fresh rollout.", "", "0"),
     (

@@ -8,7 +8,7 @@ import pytest
 from tqdm import tqdm
 
 from puffer_callbacks.cli.progress import ProgressCallback, lines_above_the_bar
-from puffer_callbacks.cli.run import goal
+from puffer_callbacks.cli.training_run import goal
 from puffer_callbacks.faults import PufferWarning
 from puffer_callbacks.ppo import PPO
 

@@ -16,8 +16,8 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from puffer_callbacks.cli import main
-from puffer_callbacks.cli.run import histogram_interval
 from puffer_callbacks.cli.summary import _findings
+from puffer_callbacks.cli.training_run import histogram_interval
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.writers.wandb.run_file import read_history
 from tests.ppo.environments import Counter, registered

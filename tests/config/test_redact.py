@@ -1,4 +1,5 @@
 from argparse import Namespace
+from dataclasses import make_dataclass, replace
 
 import pytest
 
@@ -144,6 +145,13 @@ def test_a_nested_configuration_keeps_its_form():
     assert redacted["gamma"] == 0.99
     assert redacted["net"] is open_part
     assert config["wandb"].token == "hush"
+
+
+@pytest.mark.parametrize("options", [{}, {"frozen": True}, {"slots": True}, {"frozen": True, "slots": True}])
+def test_dataclasses_of_every_kind_are_redacted(options):
+    config = make_dataclass("Config", [("api_key", str), ("gamma", float)], **options)("hush", 0.99)
+    assert Redactor().redact_all({"wandb": config}) == {"wandb": replace(config, api_key=REDACTED)}
+    assert config.api_key == "hush"
 
 
 def test_a_configuration_without_a_secret_is_the_same_object():

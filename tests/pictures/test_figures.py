@@ -25,6 +25,12 @@ def test_rewards_by_component():
     assert taller is not None and taller.pixels.shape[0] > picture.pixels.shape[0]
 
 
+def test_the_title_is_whole_beside_long_names():
+    infos = {"reward_forward_velocity_of_the_torso": torch.ones(4)}
+    picture = reward_figure(rollout(torch.zeros(4, 2), infos=infos))
+    assert picture is not None and (picture.pixels[:, -1] == 255).all()
+
+
 def test_without_a_finished_episode_or_actions_there_is_no_figure():
     assert action_figure(Rollout()) is None and reward_figure(Rollout()) is None
     assert reward_figure(rollout(torch.zeros(4, 2))) is None

@@ -279,3 +279,48 @@ def test_a_restarted_run_has_each_histogram_once():
         assert [label.get_text() for label in plain.get_yticklabels()] == [
             label.get_text() for label in restarted.get_yticklabels()
         ]
+
+
+def test_long_names_of_runs_lie_inside_the_figure():
+    names = [f"CartPole-v1__ppo_continuous_action__{seed}__1700000000" for seed in range(4)]
+    runs = [run_of({"train/reward": [(0, 1.0), (9, 2.0)]}, name=name) for name in names]
+    figure = plots.diagnostics(runs)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert figure.bbox.x0 <= legend.get_window_extent().x0 < legend.get_window_extent().x1 <= figure.bbox.x1
+    assert len({text.get_text() for text in legend.get_texts()}) == len(names)
+
+
+def test_all_panels_have_the_axis_of_the_runs():
+    figure = plots.diagnostics(run_of({"train/reward": [(0, 1.0), (900, 2.0)], "train/entropy": [(500, 0.7)]}))
+    returns, entropy = figure.axes
+    assert returns.get_xlim() == entropy.get_xlim()
+    first, last = returns.get_xlim()
+    assert first <= 0
+    assert last >= 900
+
+
+def test_values_of_a_sweep_are_short_and_apart():
+    rates = np.exp(np.random.default_rng(0).uniform(np.log(1e-5), np.log(1e-2), 9)).tolist()
+    runs = [run_of({"train/reward": [(0, 1.0), (9, 2.0)]}, hyperparameters={"lr": rate}) for rate in rates]
+    figure = plots.by_hyperparameter(runs, "lr")
+    figure.canvas.draw()
+    labels = figure.axes[0].get_xticklabels()
+    assert [float(label.get_text()) for label in labels] == pytest.approx(sorted(rates), rel=5e-3)
+    corners = [(label.get_window_extent().x1, label.get_window_extent().y1) for label in labels]
+    assert max(len(label.get_text()) for label in labels) <= len("0.000123")
+    height = corners[0][1] - labels[0].get_window_extent().y0
+    assert min(right - left for (left, _), (right, _) in itertools.pairwise(corners)) > 0.5 * height
+    assert list(plots.scores.group_runs(runs, "lr")) == [f"lr = {label.get_text()}" for label in labels]
+
+
+def test_more_algorithms_than_colors_look_different():
+    scores = {f"algorithm {number}": RNG.normal(number, 1, 5) for number in range(2 * len(PALETTE))}
+    (ax,) = plots.performance_profiles(scores, repetitions=5).axes
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == len(scores)
+
+
+def test_an_unknown_statistic_is_one_clear_line_in_every_figure():
+    for draw in (plots.compare, lambda runs, statistic: plots.by_hyperparameter(runs, "lr", statistic=statistic)):
+        with pytest.raises(ValueError, match=r"statistic: expected one of \['iqm', 'mean'\], got 'median'"):
+            draw(seeds(hyperparameters={"lr": 0.1}), statistic="median")

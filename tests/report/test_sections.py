@@ -2,6 +2,7 @@ import pytest
 
 from puffer_callbacks.report.chart_data import curve_sections
 from puffer_callbacks.report.sections import sections
+from puffer_callbacks.values.vocabulary import VOCABULARY
 from tests.support.runs import run_of
 
 RISING = [(0, 1.0), (64, 2.0)]
@@ -78,3 +79,12 @@ def test_single_layers_come_after_the_whole_network():
     assert titles([run])["Plasticity"] == ordered
     (section,) = curve_sections(sections([run]), [])
     assert section["first"] == 2  # the others are folded
+
+
+def test_every_number_of_the_vocabulary_has_a_section():
+    numbers = [tag for tag in VOCABULARY if not tag.startswith(("weights/", "gradients/", "observations", "attention"))]
+    series = {tag: [(0, float(place)), (64, float(place * place + 2))] for place, tag in enumerate(numbers)}
+    other = titles([run_of(series)])["Other"]
+    assert other == ["episodes", *(f"rollout/{name}" for name in ("actions", "advantages", "rewards", "values"))], (
+        "pictures and histograms, which are no numbers"
+    )

@@ -39,6 +39,12 @@ def test_pillow_images_of_any_mode_are_accepted():
         assert Image(Pillow.new(mode, (6, 8))).pixels.shape == (8, 6, channels)
 
 
+@pytest.mark.parametrize("size", [(8, 1), (8, 3), (1, 8), (3, 8)])
+def test_a_flat_or_narrow_pillow_image_has_its_channels_last(size):
+    width, height = size
+    assert Image(Pillow.new("RGB", size)).pixels.shape == (height, width, 3)
+
+
 def test_a_matplotlib_figure_is_accepted():
     figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(2, 1), dpi=50, facecolor=(1, 0, 0))
     pixels = Image(figure).pixels

@@ -1,34 +1,26 @@
 """W&B's run file, read back: the rows that a run has logged already, offline or before a crash."""
 
-import struct
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-_BLOCK = 32768
-_HEADER = struct.Struct("<IHB")
-_FULL, _LAST = 1, 4
+from puffer_callbacks.values.leveldb_log import log_records
 
 
 def read_history(path: Path) -> Iterator[dict[str, str]]:
     """The history rows of a ``run-<id>.wandb`` file, each as key to JSON text.
 
-    The file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md) of ``wandb``'s
-    protocol buffers behind a header of 7 bytes. A record that a crash cut short ends it.
+    Records that a crash cut short are left out.
 
     Args:
         path: the file.
     """
-    from wandb.proto import wandb_internal_pb2  # noqa: PLC0415  # an optional extra
+    from wandb.proto.wandb_internal_pb2 import Record  # noqa: PLC0415  # an optional extra
 
-    for payload in _payloads(path.read_bytes()):
-        record: Any = wandb_internal_pb2.Record()
-        try:
-            record.ParseFromString(payload)
-        except Exception:  # google.protobuf's DecodeError; nothing behind a torn record can be trusted
-            return
+    for serialized in log_records(path.read_bytes()):
+        record: Any = Record.FromString(serialized)
         if record.WhichOneof("record_type") == "history":
             yield {item.key or ".".join(item.nested_key): item.value_json for item in record.history.item}
 
@@ -87,21 +79,3 @@ def _logged_rows(path: Path, axis: str) -> Iterator[LoggedRow]:
     for row in read_history(path):
         if axis in row:  # a histogram or picture is a key for each of its parts
             yield LoggedRow(int(float(row[axis])), {key.removesuffix("._type") for key in row})
-
-
-def _payloads(content: bytes) -> Iterator[bytes]:
-    at, parts = 7, b""
-    while at + _HEADER.size <= len(content):
-        left = _BLOCK - at % _BLOCK
-        if left < _HEADER.size:  # too short for a header: the rest of the block is padding
-            at += left
-            continue
-        _, length, kind = _HEADER.unpack_from(content, at)
-        part = content[at + _HEADER.size : at + _HEADER.size + length]
-        if kind == 0 or len(part) < length:
-            return
-        parts += part
-        if kind in (_FULL, _LAST):
-            yield parts
-            parts = b""
-        at += _HEADER.size + length

@@ -21,7 +21,7 @@ _HISTOGRAMS = 30
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A run that is ready to train.
 
     Args:
@@ -60,7 +60,7 @@ class Run:
             self.wandb.experiment.finish()
 
 
-def open_run(module: PPO, options: Namespace, defaults: Defaults) -> Run:
+def open_run(module: PPO, options: Namespace, defaults: Defaults) -> TrainingRun:
     """Make the run's folder and open its loggers.
 
     Raises:
@@ -76,7 +76,7 @@ def open_run(module: PPO, options: Namespace, defaults: Defaults) -> Run:
     progress, checkpoint = ProgressCallback(goal(module)), RunCheckpoint(folder.path / "checkpoints" / "last.ckpt")
     callbacks = [*default_callbacks(histograms=histogram_interval(module)), progress, checkpoint]
     trainer = _trainer([logger for logger in (wandb, tensorboard) if logger is not None], callbacks)
-    return Run(module, folder, tensorboard, wandb, progress, checkpoint, trainer, saved.path if saved else None)
+    return TrainingRun(module, folder, tensorboard, wandb, progress, checkpoint, trainer, saved.path if saved else None)
 
 
 def goal(module: PPO) -> int:

@@ -7,7 +7,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from puffer_callbacks.runs import read_run
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.records import whole_records
+from puffer_callbacks.runs.tfrecords import whole_records
 from tests.support.reading import tensorboard_scalars
 
 
