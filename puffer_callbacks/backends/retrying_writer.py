@@ -31,8 +31,9 @@ class RetryingWriter(Writer):
         faults: where faults are reported.
     """
 
-    catches: type[BaseException] = Exception
-    """What is contained. On the training thread ``KeyboardInterrupt`` and ``SystemExit`` end the run as ever."""
+    is_on_own_thread: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether the present thread is the writer's own, which nothing may end. On the training thread
+    ``KeyboardInterrupt`` and ``SystemExit`` end the run as ever."""
 
     def __init__(self, writer: Writer, *, name: str | None = None, faults: Faults | None = None) -> None:
         super().__init__(writer.logger)
@@ -170,7 +171,9 @@ class RetryingWriter(Writer):
         self._calls.depth = getattr(self._calls, "depth", 0) + 1
         try:
             action()
-        except self.catches as error:
+        except BaseException as error:
+            if not (isinstance(error, Exception) or self.is_on_own_thread()):
+                raise
             self.report.add_fault(error)
             return False
         finally:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event, Thread, get_ident
 from time import monotonic, thread_time
 from typing import NamedTuple
 
@@ -44,6 +44,7 @@ class Worker:
         self._name, self._tick, self._every = name, tick, every
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._thread: Thread | None = None
+        self._ident: int | None = None
         self._urgent = Event()
         self._job_began: float | None = None
         self._overdue: Event | None = None
@@ -52,6 +53,10 @@ class Worker:
     def is_alive(self) -> bool:
         """Whether there is a thread: the first job starts it."""
         return self._thread is not None
+
+    def is_current(self) -> bool:
+        """Whether the present thread is the worker's."""
+        return get_ident() == self._ident
 
     @property
     def waiting(self) -> int:
@@ -117,6 +122,7 @@ class Worker:
                 thread.join()
 
     def _work(self) -> None:
+        self._ident = get_ident()
         due = monotonic() + self._every
         while True:
             self._urgent.wait(min(self.batch_delay, max(0.0, due - monotonic())))

@@ -39,13 +39,16 @@ def test_a_dozen_kills_leave_no_gap_and_no_duplicate():
 
 
 class Leaves(pl.Callback):
-    """Writes down how far the run came, in the first moment of its end."""
+    """Writes down how far the run came, in the first moment of its end: optimizer steps, and where the last batch ended."""
 
     def __init__(self, path):
-        self.path = path
+        self.path, self.trained_at = path, None
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.trained_at = pl_module.env_steps
 
     def on_exception(self, trainer, pl_module, exception):
-        self.path.write_text(str(trainer.global_step))
+        self.path.write_text(f"{trainer.global_step} {self.trained_at}")
 
 
 @forks
@@ -64,11 +67,12 @@ def test_a_signal_flushes_everything_and_is_the_reason(tmp_path, number, name):
         pass
     child.kill(number)
     child.wait()
-    end = int(leaves.path.read_text())
+    end, trained_at = map(int, leaves.path.read_text().split())
     for backend in backends:
         series = records.read(backend, tmp_path)
         assert series["time/env_steps"] == records.expected(len(series["time/env_steps"]))["time/env_steps"]
-        assert series["train/loss"][-1] == series["time/env_steps"][-1]  # the interval that was cut short
+        assert series["train/loss"][-1] == trained_at  # the interval that was cut short
+        assert trained_at in series["time/env_steps"][-2:]  # the last rollout may have trained nothing yet
     found = accumulator(tmp_path / "tensorboard")
     assert found.Scalars("time/optimizer_steps")[-1].value == end
     assert found.Tensors("run/ended_by/text_summary")[0].tensor_proto.string_val[0].decode() == name

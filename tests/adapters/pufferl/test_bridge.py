@@ -260,7 +260,7 @@ def test_no_trainer_s_package_is_imported():
     code = (
         "import sys, lightning.pytorch; before = set(sys.modules)\n"  # torchmetrics imports transformers by itself
         "import puffer_callbacks, puffer_callbacks.adapters as adapters\n"
-        "adapters.PuffeRLBridge(), adapters.RslRlBridge(), adapters.Loop()\n"
+        "adapters.PuffeRLBridge(None), adapters.RslRlBridge(None), adapters.Loop(None)\n"
         f"print({packages} & (set(sys.modules) - before))"
     )
     assert finish(start("-c", code)).strip() == "set()"
