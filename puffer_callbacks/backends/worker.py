@@ -129,6 +129,7 @@ class Worker:
             self._urgent.clear()
             self._job_began = monotonic()
             if not self._do_all():
+                self._ident = None  # another thread may be given it
                 return
             if monotonic() >= due:
                 self._tick()

@@ -170,6 +170,22 @@ def test_an_exit_on_the_thread_is_a_fault_like_any_other():
     assert "SystemExit: 3" in reports(writer)[0]
 
 
+def test_ctrl_c_in_a_call_on_the_training_thread_gets_through():
+    """As in what Lightning calls at each checkpoint: the run would go on as if it had not been pressed."""
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    writer = AsyncWriter(RetryingWriter(Recording()))
+    writer.write({"a": 1.0}, at(1))
+    assert writer.drain()  # there is a thread
+    with pytest.raises(KeyboardInterrupt):
+        writer.call(interrupt)
+    writer.write({"a": 2.0}, at(2))
+    assert reports(writer) == []
+    assert [step for step, _ in writer.writer.writer.rows] == [1, 2]
+
+
 def test_a_long_wait_is_announced(blocked, monkeypatch, caplog):
     monkeypatch.setattr("puffer_callbacks.backends.announce.ANNOUNCE_AFTER", 0.0)
     monkeypatch.setattr(AsyncWriter, "close_timeout", 0.5)
