@@ -201,10 +201,7 @@ class TrainerAdapter(TrainerAttributes):
     def _finalize(self, status: str) -> None:
         Recorder.of(self).end()  # it has ended already, unless a callback before it raised
         self._module, self.lightning_module, self.optimizers, self._count_env_steps = None, None, [], None
-        if self.is_global_zero:
-            for logger in self.loggers:
-                if callable(getattr(logger, "finalize", None)):
-                    logger.finalize(status)
+        self.finalize_loggers(status)
 
     def _at_exit(self) -> None:
         """The script ends without a ``close``; where an exception ended it, Python keeps that."""

@@ -74,6 +74,13 @@ class TrainerAttributes:
         """Whether this is the process that logs."""
         return self.global_rank == 0
 
+    def finalize_loggers(self, status: str) -> None:
+        """Finalize the loggers, as Lightning does at the end of a run."""
+        if self.is_global_zero:
+            for logger in self.loggers:
+                if callable(getattr(logger, "finalize", None)):
+                    logger.finalize(status)
+
 
 def _listed(given: Any) -> list[Any]:
     if given is None or given is False:

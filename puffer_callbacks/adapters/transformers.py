@@ -139,8 +139,7 @@ class TransformersCallback(TrainerCallback):
                 recorder.open_in_mid_run(self.loop, as_lightning_module(model, self.loop))
                 recorder.record(to_floats(values))
                 recorder.end()
-                for logger in self.loop.loggers if self.loop.is_global_zero else ():
-                    logger.finalize("success")
+                self.loop.finalize_loggers("success")
 
     def _pass_on_stop(self, control: Any) -> None:
         if self.loop.should_stop:

@@ -46,8 +46,7 @@ class AsyncWriter(Writer):
         super().__init__(writer.logger)
         self.writer = writer
         self.name, self.faults, self._report = writer.name, writer.faults, writer.report
-        self._worker = Worker(self.name, tick=writer.flush_new, every=FLUSH_SECONDS)
-        writer.is_on_own_thread = self._worker.is_current
+        self._worker = writer.worker = Worker(self.name, tick=writer.flush_new, every=FLUSH_SECONDS)
         self._x_axis = writer.x_axis
         self._given = self._finished = 0  # rows; each is counted by one thread alone
         self._busy_opening = 0.0

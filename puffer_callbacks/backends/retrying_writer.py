@@ -10,6 +10,7 @@ from typing import Any
 from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.loss_report import LossReport
 from puffer_callbacks.backends.unsaved_rows import UnsavedRow, UnsavedRows
+from puffer_callbacks.backends.worker import Worker
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
 from puffer_callbacks.writers import Writer
@@ -31,9 +32,9 @@ class RetryingWriter(Writer):
         faults: where faults are reported.
     """
 
-    is_on_own_thread: Callable[[], bool] = staticmethod(lambda: False)
-    """Whether the present thread is the writer's own, which nothing may end. On the training thread
-    ``KeyboardInterrupt`` and ``SystemExit`` end the run as ever."""
+    worker: Worker | None = None
+    """Whose thread writes the rows, if there is one: nothing may end it. On the training thread ``KeyboardInterrupt``
+    and ``SystemExit`` end the run as ever."""
 
     def __init__(self, writer: Writer, *, name: str | None = None, faults: Faults | None = None) -> None:
         super().__init__(writer.logger)
@@ -172,7 +173,8 @@ class RetryingWriter(Writer):
         try:
             action()
         except BaseException as error:
-            if not (isinstance(error, Exception) or self.is_on_own_thread()):
+            is_on_worker = self.worker is not None and self.worker.is_current()
+            if not (isinstance(error, Exception) or is_on_worker):
                 raise
             self.report.add_fault(error)
             return False

@@ -16,7 +16,12 @@ def is_check_due(rollout: int) -> bool:
         >>> [rollout for rollout in range(12, 76) if is_check_due(rollout)]
         [12, 13, 14, 15, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52, 56, 60, 64, 72]
     """
-    return rollout % (1 << max(0, rollout.bit_length() - _CHECKS_BITS)) == 0
+    return rollout % _interval(rollout, _CHECKS_BITS) == 0
+
+
+def _interval(rollout: int, bits: int) -> int:
+    """A power of two that doubles as the rollouts do: 2 to the ``bits - 1`` multiples lie in each doubling."""
+    return 1 << max(0, rollout.bit_length() - bits)
 
 
 class LookSchedule:
@@ -41,8 +46,7 @@ class LookSchedule:
         Args:
             rollout: its number, 1 for the first.
         """
-        interval = min(1 << max(0, rollout.bit_length() - _DENSE_BITS), _MAX_INTERVAL)
-        fired = rollout % interval == 0
+        fired = rollout % min(_interval(rollout, _DENSE_BITS), _MAX_INTERVAL) == 0
         self.looks += fired
         return fired
 

@@ -52,7 +52,7 @@ class OldGradients:
             self.parameter, self._stepped_with = chosen, _copy(chosen.grad)
             before = chosen.register_hook(lambda _: self._run_guarded(self._keep))  # type: ignore[no-untyped-call]
             after = chosen.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                lambda _: self._run_guarded(self._compare)
+                lambda parameter: self._run_guarded(lambda: self._compare(parameter))
             )
             self._handles = [before, after]
 
@@ -67,11 +67,11 @@ class OldGradients:
         self._before = None if self.parameter is None else _copy(self.parameter.grad)
 
     @torch.no_grad()
-    def _compare(self) -> None:
+    def _compare(self, parameter: Tensor) -> None:
         """After the accumulation."""
         before, self._before = self._before, None
         if before is None or self._stepped_with is None:
-            self.found = torch.tensor(False)
+            self.found = torch.zeros((), dtype=torch.bool, device=parameter.device)
         elif self.found is None:
             self.found = (before == self._stepped_with).all() & before.any()
         else:

@@ -1,7 +1,9 @@
 """``OptimizerSteps``: gradients measured at optimizer steps, before the clip, of steps that are taken."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -39,11 +41,10 @@ class OptimizerSteps:
     ) -> None:
         self._callbacks = [each for each in callbacks if getattr(each, "gradient_schedule", None) is not None]
         self._counters, self._run_guarded, self._on_measured = counters, run_guarded, on_measured
-        self._backward_norms = BackwardNorms(
-            lambda function: run_guarded(self, function), after_backward=self._after_backward
-        )
+        guarded = partial(run_guarded, self)
+        self._backward_norms = BackwardNorms(guarded, after_backward=self._after_backward)
         self._watched: set[int] = set()
-        self._old_gradients: dict[int, OldGradients] = {}
+        self._old_gradients: dict[int, OldGradients] = defaultdict(partial(OldGradients, guarded))
         self._arguments: tuple[Any, Any] = (None, None)
 
     @property
@@ -63,7 +64,7 @@ class OptimizerSteps:
             self._backward_norms.watch(pl_module.parameters())
             for counter in self._counters.optimizers.values():
                 self._watched.add(counter.index)
-                self._old_gradients_of(counter).follow(_parameters(counter.optimizer))
+                self._old_gradients[counter.index].follow(_parameters(counter.optimizer))
 
     def close(self) -> None:
         """End the fit."""
@@ -71,7 +72,8 @@ class OptimizerSteps:
         self._backward_norms.release()
         for each in self._old_gradients.values():
             each.release()
-        self._watched, self._old_gradients = set(), {}
+        self._old_gradients.clear()
+        self._watched = set()
         self._arguments = (None, None)
 
     def before_step(self, counter: OptimizerCounter) -> None:
@@ -111,7 +113,7 @@ class OptimizerSteps:
                 self._measure(counter, is_clipped=False)
 
     def _measure(self, counter: OptimizerCounter, *, is_clipped: bool) -> None:
-        old = self._old_gradients_of(counter)
+        old = self._old_gradients[counter.index]
         step = OptimizerStep(
             counter.index,
             counter.steps + 1,
@@ -153,17 +155,12 @@ class OptimizerSteps:
         if self._counters.optimizer_steps >= counter.inspected_from:
             self._watched.add(counter.index)
             self._backward_norms.watch(self._arguments[1].parameters())
-            self._old_gradients_of(counter).follow(_parameters(counter.optimizer))
+            self._old_gradients[counter.index].follow(_parameters(counter.optimizer))
         else:
             self._watched.discard(counter.index)
-            self._old_gradients_of(counter).release()
+            self._old_gradients[counter.index].release()
             if not self._watched:
                 self._backward_norms.release()
-
-    def _old_gradients_of(self, counter: OptimizerCounter) -> OldGradients:
-        return self._old_gradients.setdefault(
-            counter.index, OldGradients(lambda function: self._run_guarded(self, function))
-        )
 
 
 def _evaluates_again(counter: OptimizerCounter) -> bool:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from puffer_callbacks import Text, Writer
@@ -142,7 +144,7 @@ def test_an_exception_that_is_none_of_the_logger_s_gets_through():
     writer = RetryingWriter(Failing(interrupt))
     with pytest.raises(KeyboardInterrupt):
         writer.write({"a": 1.0}, at(1))
-    writer.is_on_own_thread = lambda: True
+    writer.worker = SimpleNamespace(is_current=lambda: True)
     writer.write({"a": 1.0}, at(2))
     assert "KeyboardInterrupt" in reports(writer)[0]
 

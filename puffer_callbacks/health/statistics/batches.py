@@ -33,6 +33,9 @@ class BatchTracker:
     """
 
     def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
         self._first: dict[str, Any] | None = None
         self._value_loss: Any = None
         self._moments: Tensor | None = None
@@ -78,8 +81,7 @@ class BatchTracker:
             marks = torch.stack(self._fingerprints).tolist()
             different = dict(zip(marks, self._sizes, strict=True))
             found["diagnostics/batch_coverage"] = min(1.0, sum(different.values()) / rollout_size)
-        self._first, self._fingerprints, self._sizes = None, [], []
-        self._value_loss, self._moments, self._steps, self._policy_losses = None, None, 0, []
+        self._reset()
         return found
 
     def _pairing(self, of_rollout: Tensor | None) -> dict[str, float]:
