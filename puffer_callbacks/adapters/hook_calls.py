@@ -89,11 +89,11 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
     """
     recorder, module = Recorder.of(adapter), adapter.lightning_module
     stopwatch = recorder.run.stopwatch
-    measure = recorder.on_before_optimizer_step
     own = overriding((each for each in adapter.callbacks if each is not recorder), "on_before_optimizer_step")
 
     def before_step(optimizer: Optimizer) -> None:
-        if recorder.run.steps is None or not recorder.run.steps.may_inspect:  # as at most steps
+        measure = recorder.on_before_optimizer_step
+        if measure is None:  # as at most steps
             return
         entered, inside = perf_counter(), stopwatch.inside
         with full_precision():
@@ -105,4 +105,5 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
             for hook in own:
                 hook(adapter, module, optimizer)
 
-    return OptimizerHooks(before_step if callable(measure) else None, before_clip if own else None)
+    measures = recorder.run.steps is not None and recorder.run.steps.measures_gradients
+    return OptimizerHooks(before_step if measures else None, before_clip if own else None)

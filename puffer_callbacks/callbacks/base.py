@@ -40,6 +40,9 @@ class PufferCallback(Callback):
     gradient_schedule: OptimizerSchedule | None = None
     """When ``before_optimizer_step(trainer, pl_module, optimizer, step)`` is called, for callbacks that measure
     gradients; what it returns is called right after the step, if the step is taken."""
+    unused_hooks: tuple[Any, ...] = ()
+    """Hooks of the class, such as ``(MyCallback.on_train_batch_start,)``, that these options have no use for: Lightning
+    passes them over while a fit runs."""
     _every: Every
     _run: object = None
     _faults: Faults | None = None

@@ -75,6 +75,7 @@ class HistogramCallback(PufferCallback):
         self.gradients = gradients
         self.activations = activations
         self.group_by = group_by
+        self.unused_hooks = () if activations else (HistogramCallback.on_train_batch_start,)
         self._selection = Selection(include, exclude)
         self._reset(is_first_rank=True)
 

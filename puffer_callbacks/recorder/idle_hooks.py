@@ -18,9 +18,11 @@ PER_BATCH_HOOKS = (
 
 
 def hide_idle_hooks(callback: object) -> None:
-    """Hide the hooks that the callback's class, which stays as it is, inherits unchanged from Lightning's."""
+    """Hide the hooks that the callback's class, which stays as it is, inherits unchanged from Lightning's, and those
+    that the callback names as unused."""
+    unused = getattr(callback, "unused_hooks", ())
     for hook in PER_BATCH_HOOKS:
-        if getattr(type(callback), hook, None) is getattr(Callback, hook):
+        if getattr(type(callback), hook, None) in (getattr(Callback, hook), *unused):
             vars(callback).setdefault(hook, None)
 
 

@@ -1,6 +1,6 @@
 """``Recorder``: collects what callbacks log, and gives each backend one row at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from weakref import ref
 
@@ -118,14 +118,13 @@ class Recorder(Callback):
         """Start to record."""
         with self.guard("Recorder"):
             self.run.start(trainer, pl_module)
-            if self.run.steps is not None and not self.run.steps.measures_gradients:
-                vars(self)["on_before_optimizer_step"] = None  # as an idle hook
             hide_idle_hooks(self)
 
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
-        """Measure the gradients where a callback is due."""
-        if self.run.steps is not None and self.run.steps.may_inspect:
-            self.run.steps.before_optimizer_step(optimizer)
+    @property
+    def on_before_optimizer_step(self) -> Callable[[Any, Any, Any], None] | None:  # type: ignore[override]
+        """Measure the gradients of a step; ``None``, which Lightning passes over, where no callback may be due."""
+        steps = self.run.steps
+        return None if steps is None or not steps.may_inspect else steps.before_optimizer_step
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Add up what a training step returned; where anything is due, write the open row and call the callbacks."""

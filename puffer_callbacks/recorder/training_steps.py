@@ -81,8 +81,8 @@ class TrainingSteps:
 
     @property
     def may_inspect(self) -> bool:
-        """Whether an optimizer's next step may have to be inspected."""
-        return self._optimizer_steps.may_inspect()
+        """Whether an optimizer's next step may have to be inspected, for a callback that measures gradients."""
+        return self._optimizer_steps.has_listeners and self._optimizer_steps.may_inspect()
 
     @property
     def batch(self) -> Any:
@@ -95,7 +95,7 @@ class TrainingSteps:
         sizes = [len(leaf) for leaf in tree_leaves(self._batch) if isinstance(leaf, Tensor) and leaf.ndim]
         return sizes[0] if sizes else 1
 
-    def before_optimizer_step(self, optimizer: Any) -> None:
+    def before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """An optimizer is about to step: measure its gradients where a callback is due."""
         try:
             counter = self._counters.of(optimizer)
