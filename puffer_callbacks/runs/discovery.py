@@ -72,7 +72,18 @@ def _is_part(folder: Path, *, of_run: bool) -> bool:
 
 def _links_last(paths: Iterable[Path]) -> list[Path]:
     """By name; a link is another name of what was seen."""
-    return sorted(paths, key=lambda path: (path.is_symlink(), path))
+    return sorted(paths, key=lambda path: (path.is_symlink(), by_number(path)))
+
+
+def by_number(path: Path) -> list[tuple[bool, int, str]]:
+    """A key by which paths are sorted as people number them.
+
+    Example:
+        >>> [path.name for path in sorted([Path("seed_10"), Path("seed_2")], key=by_number)]
+        ['seed_2', 'seed_10']
+    """
+    parts = re.split(r"(\d+)", str(path))
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
 def format_of(path: Path) -> str | None:

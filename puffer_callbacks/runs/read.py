@@ -8,7 +8,7 @@ from pathlib import Path
 
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.csv import read_csv
-from puffer_callbacks.runs.discovery import FORMATS, RunFiles, find_runs, is_log
+from puffer_callbacks.runs.discovery import FORMATS, RunFiles, by_number, find_runs, is_log
 from puffer_callbacks.runs.hyperparameters import add_hyperparameters
 from puffer_callbacks.runs.json import read_json, read_json_lines
 from puffer_callbacks.runs.run import Run
@@ -75,7 +75,7 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
             as it is, whatever brackets and asterisks its name has.
 
     Returns:
-        The runs, ordered by path.
+        The runs, ordered by path: ``seed_2`` before ``seed_10``.
 
     Raises:
         FileNotFoundError: if nothing matches.
@@ -88,7 +88,7 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
         raise FileNotFoundError(f"expected a pattern that matches the files or folders of runs, got {pattern}")
     runs = find_runs(*matches, nested=True)
     found = []
-    for run in sorted(runs, key=lambda run: run.path):
+    for run in sorted(runs, key=lambda run: by_number(run.path)):
         try:
             found.append(_read(run))
         except (ValueError, OSError, ImportError) as error:

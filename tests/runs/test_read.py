@@ -83,6 +83,14 @@ def test_several_runs_are_named(tmp_path):
     assert len(read_runs(tmp_path / "**")) == 5
 
 
+def test_runs_are_ordered_by_the_numbers_in_their_paths(tmp_path):
+    names = ["run_2", "run_10", "run_10b", "size_2/seed_9", "size_2/seed_10", "size_16/seed_1"]
+    for name in reversed(names):
+        write_run(tmp_path / name)
+    assert [run.path.relative_to(tmp_path).as_posix() for run in read_runs(tmp_path)] == names
+    assert [run.path.name for run in read_runs(tmp_path / "run_*")] == names[:3]
+
+
 def test_runs_in_folders_below_a_run_are_runs_too_as_tensorboard_shows_them(tmp_path):
     write_run(tmp_path)
     for name in ("seed_1", "deep/seed_2", "seed_1/eval"):
