@@ -172,8 +172,8 @@ class TrainerAdapter(TrainerAttributes):
                 self._finalize("success")
 
     def fail(self, error: BaseException) -> None:
-        """End the fit, if one is open, because of this error; ``sys.exit(0)`` is none."""
-        if isinstance(error, SystemExit) and not error.code:
+        """End the fit, if one is open, because of this error; ``sys.exit(0)`` and a generator's close are none."""
+        if isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and not error.code):
             self.end()
         elif self._detach():
             try:

@@ -566,6 +566,21 @@ def test_a_script_that_exits_in_the_block_has_failed_only_by_its_status(memory_l
     assert ("run/ended_by" in memory_logger.text) == (status == "failure")
 
 
+def test_a_generator_that_trains_and_is_closed_has_succeeded(memory_logger):
+    def updates():
+        with Loop(memory_logger, default_callbacks()) as loop:
+            loop.fit_start(network())
+            while True:
+                loop.step({"loss": 1.0})
+                yield
+
+    training = updates()
+    next(training)
+    training.close()
+    assert memory_logger.series("hyperparameters")[-1][1].status == "success"
+    assert "run/ended_by" not in memory_logger.text
+
+
 def test_a_fit_can_be_closed_twice_and_begun_again(memory_logger):
     module = network()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
