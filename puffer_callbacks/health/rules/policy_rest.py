@@ -8,7 +8,7 @@ from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.learning_rate import RATE, learning_rates
 from puffer_callbacks.health.rules.loss import ENTROPY
 from puffer_callbacks.health.rules.loss import POLICY as LOSS
-from puffer_callbacks.health.rules.policy_update import ACTORS, WEIGHT_CHANGE
+from puffer_callbacks.health.rules.policy_update import ACTORS, KL, WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import median
 
@@ -36,6 +36,9 @@ def policy_loss_cancels(evidence: Evidence) -> Verdict | None:
     change, largest = evidence.get(CHANGE, points=_MANY), evidence.get(LARGEST, points=_MANY)
     if not evidence.facts.normalizes_advantages:
         raise NotJudged("needs advantages that are normalized, which gives the policy loss a scale")
+    kl = evidence.find(KL)
+    if kl is not None and not kl.values.any():
+        raise NotJudged("needs a probability ratio that moves: where it is 1 the loss is 0, and its gradient is not")
     losses = largest.at(change.steps)
     moved = (change.values > _ROUNDED) & (losses > 0)  # exactly 0 is a loss that is not reported
     if moved.sum() < _MANY:
