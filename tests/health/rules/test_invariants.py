@@ -295,6 +295,9 @@ def test_a_policy_loss_that_cancels_out() -> None:
     by_chance = np.where(STEPS == 50_000, 2e-3, 5e-8)
     assert found("policy_loss_cancels", facts, **rows | {"diagnostics__largest_policy_loss": by_chance}) is None
     assert "policy_loss_cancels" in judged(**rows).not_judged  # raw advantages may be small
+    assert found("policy_loss_cancels", facts, **rows, diagnostics__approx_kl=constant(1e-4)) is not None
+    ratio_of_1 = judged(facts, **rows, diagnostics__approx_kl=constant(0.0))
+    assert "policy_loss_cancels" in ratio_of_1.not_judged
     for number in ({"diagnostics__log_prob_change": 1e-6}, {"diagnostics__largest_policy_loss": 0.0}):
         unknown = rows | {tag: constant(value) for tag, value in number.items()}
         assert "policy_loss_cancels" in judged(facts, **unknown).not_judged
