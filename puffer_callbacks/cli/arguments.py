@@ -43,7 +43,8 @@ def _add_run_options(parser: CommandParser, defaults: Defaults) -> None:
     )
     run.add_argument("--run-name", metavar="NAME", help="name of the run, a folder in --log-dir (default: none)")
     run.add_argument("--wandb", **_FLAG, type=flag, default=False, help="log to Weights & Biases, offline without key")
-    run.add_argument("--wandb-project", metavar="NAME", default="puffer_callbacks", help="(default: %(default)s)")
+    project = "W&B project (default: %(default)s)"
+    run.add_argument("--wandb-project", metavar="NAME", default="puffer_callbacks", help=project)
     run.add_argument("--checkpoint", metavar="FILE", help="continue from this checkpoint, with its hyperparameters")
     run.add_argument(
         "--config", metavar="FILE", help="YAML file with any of these options, as hparams.yaml; later ones win"

@@ -18,7 +18,7 @@ def braille_curve(values: Sequence[float], *, width: int = 50, height: int = 4) 
 
     Example:
         >>> braille_curve([0.0, 1.0, 2.0, 3.0], width=2, height=1)
-        ['3.0 ┤⡠⠊']
+        ['3.00 ┤⡠⠊']
     """
     points = np.interp(np.linspace(0, len(values) - 1, 2 * width), range(len(values)), _means(values, 2 * width))
     columns = np.flatnonzero(np.isfinite(points))
@@ -31,9 +31,19 @@ def braille_curve(values: Sequence[float], *, width: int = 50, height: int = 4) 
     dots[rows, columns] = True
     cells = dots.reshape(height, 4, width, 2).transpose(0, 2, 1, 3)
     lines = ["".join(chr(0x2800 + int((cell * _DOTS).sum())) for cell in line) for line in cells]
-    labels = [f"{high:.1f}", *[""] * (height - 2), f"{low:.1f}"][:height]
+    labels = [rounded(high), *[""] * (height - 2), rounded(low)][:height]
     margin = max(map(len, labels))
     return [f"{label:>{margin}} ┤{line}" for label, line in zip(labels, lines, strict=True)]
+
+
+def rounded(value: float) -> str:
+    """A return with one decimal, or three significant digits where it is small.
+
+    Example:
+        >>> rounded(500), rounded(-1263.28), rounded(0.0301), rounded(0)
+        ('500.0', '-1263.3', '0.0301', '0.00')
+    """
+    return f"{value:#.3g}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _means(values: Sequence[float], most: int) -> list[float]:

@@ -40,7 +40,7 @@ def run_folder(base: Path, run_name: str | None, *, continues: Path | None = Non
         raise UsageError(f"--run-name: expected the name of a folder, without slashes, got {run_name!r}")
     wanted = base.expanduser() if base.expanduser().name not in ("", "..") else base.resolve()
     wanted = wanted / run_name if run_name else wanted
-    _check_writable(wanted)
+    check_writable(wanted)
     if continues is not None and wanted.resolve() == continues.resolve():
         return RunFolder(wanted, wanted, is_continued=True)
     folder, number = wanted, 1
@@ -61,7 +61,12 @@ def _claim(folder: Path) -> bool:
     return True
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
+    """Check that a folder can be written, or made, before anything is.
+
+    Raises:
+        UsageError: if it cannot.
+    """
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         if not existing.is_dir():

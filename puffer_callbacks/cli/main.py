@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import version
 
 from puffer_callbacks.cli.parser import UsageError, near
 
@@ -48,8 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
-    if argv and argv[0] in ("-h", "--help"):
+    if argv[:1] in (["-h"], ["--help"]):
         print(_help())
+        return 0
+    if argv[:1] == ["--version"]:
+        print(f"puffer_callbacks {version('puffer_callbacks')}")
         return 0
     if not argv or argv[0] not in COMMANDS:
         given = f"got {argv[0]!r}{near(argv[0], COMMANDS)}" if argv else "got none"
@@ -61,4 +65,5 @@ def _run(argv: list[str]) -> int:
 def _help() -> str:
     rows = [f"  {name:<10}{text}" for name, (_, text) in COMMANDS.items()]
     usage = "usage: puffer-callbacks COMMAND …\n\nTrain, and see what the run is doing.\n\ncommands:\n"
-    return usage + "\n".join(rows) + "\n\nOptions of a command: puffer-callbacks COMMAND --help"
+    ends = ("Options of a command: puffer-callbacks COMMAND --help", "Version: puffer-callbacks --version")
+    return usage + "\n".join((*rows, "", *ends))

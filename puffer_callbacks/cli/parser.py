@@ -72,7 +72,7 @@ def hyphenated(argument: str) -> str:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Turn the ``ValueError`` or ``TypeError`` of a bad argument into the user's line, with the option's name.
+    """Turn the error of a bad argument, or of a missing package, into the user's line, with the option's name.
 
     Example:
         >>> with usage_errors():
@@ -84,7 +84,7 @@ def usage_errors() -> Iterator[None]:
         yield
     except UsageError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ImportError, ValueError, TypeError) as error:
         message = " ".join(str(error).split())
         raise UsageError(re.sub(r"^([a-z_]+)(?=: )", lambda name: option(name[1]), message)) from error
 

@@ -1,10 +1,11 @@
 """``puffer-callbacks plot``: a run, or several, as one HTML page."""
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
-from puffer_callbacks.cli.parser import CommandParser, UsageError
+from puffer_callbacks.cli.parser import CommandParser, usage_errors
 from puffer_callbacks.cli.read_logs import read_logs
 from puffer_callbacks.report import report, save_figures
 from puffer_callbacks.runs import Run, diagnose_run
@@ -31,10 +32,8 @@ def main(argv: Sequence[str]) -> int:
     for error in errors:
         print(f"puffer-callbacks: error: {error}", file=sys.stderr)
     if runs:
-        try:
+        with usage_errors():
             _plot(runs, options)
-        except (ImportError, ValueError) as error:
-            raise UsageError(" ".join(str(error).split())) from error
     return 2 if errors else 0
 
 
@@ -46,10 +45,17 @@ def _parser() -> CommandParser:
         "Example: puffer-callbacks plot runs/exp1 runs/exp2 --out report.html",
     )
     parser.add_argument("logs", nargs="+", metavar="LOG", help="file or folder of a run, or a pattern such as 'runs/*'")
-    parser.add_argument("--out", default="report.html", help="the page (default: report.html)")
+    page = "the page (default: %(default)s)"
+    parser.add_argument("--out", type=_page, metavar="FILE", default="report.html", help=page)
     parser.add_argument("--tags", nargs="+", metavar="TAG", help="only these curves; patterns such as 'train/*' work")
     parser.add_argument("--figures", metavar="DIR", help="save each figure as PNG and PDF in this folder too")
     return parser
+
+
+def _page(text: str) -> str:
+    if Path(text).suffix.lower() in (".pdf", ".png", ".svg"):
+        raise ArgumentTypeError(f"expected an HTML file such as report.html, got {text!r}; --figures saves PNG and PDF")
+    return text
 
 
 def _plot(runs: Sequence[Run], options: Namespace) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from puffer_callbacks.callbacks import PufferCallback
+from puffer_callbacks.cli.curve import rounded
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values.terminal import terminal_width
 
@@ -24,14 +25,9 @@ _NARROW_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}{postfi
 
 
 class ProgressCallback(PufferCallback):
-    """Shows how far a run is, and keeps the curve of its return; a checkpoint carries both on.
+    """Shows how far a run is, and keeps the curve of its return; a checkpoint carries both on."""
 
-    Args:
-        goal: environment steps at which the run ends.
-    """
-
-    def __init__(self, goal: int) -> None:
-        self._goal = goal
+    def __init__(self) -> None:
         self._returns: deque[float] = deque(maxlen=WINDOW)
         self._bar: Any = None
         self._begun = time.monotonic()
@@ -65,7 +61,7 @@ class ProgressCallback(PufferCallback):
         self._begun, self.env_steps = time.monotonic(), pl_module.env_steps
         self._first_step = self.env_steps
         self._bar = tqdm(
-            total=self._goal,
+            total=pl_module.planned_steps,
             initial=self.env_steps,
             unit=" steps",
             unit_scale=True,
@@ -81,7 +77,7 @@ class ProgressCallback(PufferCallback):
             self._returns.extend(rollout.episode_returns.tolist())
         if self._returns:
             self.curve.append(self.mean_return)
-            self._bar.set_postfix_str(f"return={self.mean_return:.1f}", refresh=False)
+            self._bar.set_postfix_str(f"return={rounded(self.mean_return)}", refresh=False)
         if len(self.curve) > _LONGEST_CURVE:
             self.curve = self.curve[1::2]
         self.env_steps = rollout.env_steps or 0

@@ -1,12 +1,13 @@
 """What the command line prints when a run ends."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from textwrap import wrap
 from typing import Any
 
-from puffer_callbacks.cli.curve import braille_curve
-from puffer_callbacks.cli.next_commands import next_commands
+from puffer_callbacks.cli import wandb_run
+from puffer_callbacks.cli.curve import braille_curve, rounded
 from puffer_callbacks.cli.progress import ProgressCallback
 from puffer_callbacks.cli.training_run import TrainingRun
 from puffer_callbacks.values.durations import duration
@@ -44,7 +45,7 @@ def _returns(progress: ProgressCallback) -> Iterator[str]:
     if len(progress.curve) > 1:
         yield from braille_curve(progress.curve, width=min(_WIDTH, terminal_width()) - _MARGIN)
     if progress.episodes:
-        yield f"Mean return of the last {progress.episodes} episodes: {progress.mean_return:.1f}"
+        yield f"Mean return of the last {progress.episodes} episodes: {rounded(progress.mean_return)}"
     else:
         yield "Mean return: none, as no episode has ended"
 
@@ -61,7 +62,27 @@ def _findings(run: TrainingRun) -> Iterator[str]:
 
 
 def _commands(run: TrainingRun) -> Iterator[str]:
-    commands = next_commands(run)
+    """Commands that look at the run, judge it and continue it, each after its purpose."""
+    commands, folder = {}, str(run.folder.path)
+    if run.tensorboard is not None:
+        commands["Curves"] = ["tensorboard", "--logdir", folder]
+        commands["Report"] = ["puffer-callbacks", "plot", folder, "--out", str(run.folder.path / "report.html")]
+        commands["Diagnosis"] = ["puffer-callbacks", "diagnose", folder]
+    if run.wandb is not None and (unsent := wandb_run.offline_folder(run.wandb)):
+        commands["Send to W&B"] = ["wandb", "sync", str(unsent)]
+    if run.checkpoint.path.exists():
+        commands["Continue"] = ["puffer-callbacks", "train", *_continuation(run)]
     margin = max(map(len, commands), default=0) + 1
-    for purpose, line in commands.items():
-        yield f"{purpose + ':':<{margin}} {line}"
+    for purpose, parts in commands.items():
+        yield f"{purpose + ':':<{margin}} {shlex.join(parts)}"
+
+
+def _continuation(run: TrainingRun) -> Iterator[str]:
+    """The options that continue the run, in the same folder and loggers; a complete one gets twice its length."""
+    yield from ("--checkpoint", str(run.checkpoint.path))
+    if not run.trainer.interrupted:
+        yield from ("--total-timesteps", str(2 * run.module.hparams["total_timesteps"]))
+    if run.wandb is not None:
+        yield from ("--wandb", "--wandb-project", run.wandb.experiment.project)
+        if run.tensorboard is not None:
+            yield from ("--log-dir", str(run.folder.path))

@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = with_config([hyphenated(argument) for argument in argv])
     defaults = defaults_for(arguments)
     options = train_parser(defaults).parse(arguments)
+    torch.set_num_threads(1)  # networks of this size are faster on one, and weights depend on the seed alone
     with _quiet():
         module = _module(options, defaults)
         if options.print_config:
@@ -61,7 +62,6 @@ def _module(options: Namespace, defaults: Defaults) -> PPO:
 
 
 def _fit(run: TrainingRun) -> int:
-    torch.set_num_threads(1)  # networks of this size are faster on one, and the other cores stay free
     seed_everything(run.module.hparams["seed"], verbose=False)
     run.announce()
     try:

@@ -49,7 +49,8 @@ class TrainingRun:
         if self.folder.path != self.folder.asked_for:
             print(f"{self.folder.asked_for} holds a run already; this one is beside it.")
         env_id, steps = self.module.hparams["env_id"], self.module.env_steps
-        span = f"from {steps:,} to {goal(self.module):,}" if steps else f"for {goal(self.module):,}"
+        planned = f"{self.module.planned_steps:,}"
+        span = f"from {steps:,} to {planned}" if steps else f"for {planned}"
         print(f"Training PPO on {env_id} {span} env steps in {self.folder.path}")
         if self.wandb is not None:
             print(f"W&B: {wandb_run.location(self.wandb)}")
@@ -73,15 +74,10 @@ def open_run(module: PPO, options: Namespace, defaults: Defaults) -> TrainingRun
     folder = run_folder(base, options.run_name, continues=saved.folder if saved else None)
     tensorboard = None if options.wandb and not options.log_dir else tensorboard_logger(folder.path)
     wandb = wandb_run.wandb_logger(folder, options.wandb_project, options.run_name) if options.wandb else None
-    progress, checkpoint = ProgressCallback(goal(module)), RunCheckpoint(folder.path / "checkpoints" / "last.ckpt")
+    progress, checkpoint = ProgressCallback(), RunCheckpoint(folder.path / "checkpoints" / "last.ckpt")
     callbacks = [*default_callbacks(histograms=histogram_interval(module)), progress, checkpoint]
     trainer = _trainer([logger for logger in (wandb, tensorboard) if logger is not None], callbacks)
     return TrainingRun(module, folder, tensorboard, wandb, progress, checkpoint, trainer, saved.path if saved else None)
-
-
-def goal(module: PPO) -> int:
-    """Environment steps at which the run ends: as many whole rollouts as fit."""
-    return module.num_rollouts * module.steps_per_rollout
 
 
 def histogram_interval(module: PPO) -> int:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+from puffer_callbacks.cli.folders import RunFolder, check_writable
 from puffer_callbacks.cli.parser import CommandParser, UsageError
 from puffer_callbacks.cli.watched_run import WatchedRun
 from puffer_callbacks.health import Facts
@@ -76,10 +77,10 @@ def _parser() -> CommandParser:
     parser.add_argument("log", metavar="LOG", help="file of JSON lines or CSV, or its folder")
     parser.add_argument("--log-dir", metavar="D", help="folder for TensorBoard's event files")
     parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases; offline without a key")
-    parser.add_argument("--wandb-project", default="puffer_callbacks", help="W&B project")
-    parser.add_argument(
-        "--interval", type=_seconds, default=2.0, metavar="SECONDS", help="between two looks at the log"
-    )
+    project = "W&B project (default: %(default)s)"
+    parser.add_argument("--wandb-project", metavar="NAME", default="puffer_callbacks", help=project)
+    looks = "between two looks at the log (default: %(default)g)"
+    parser.add_argument("--interval", type=_seconds, default=2.0, metavar="SECONDS", help=looks)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="end when nothing has come for so long")
     return parser
 
@@ -121,10 +122,8 @@ def _folder(options: Namespace, log: Path) -> Path | None:
     if options.log_dir is None and not options.wandb:
         return None
     folder = Path(options.log_dir).expanduser() if options.log_dir else log.with_name(f"{log.stem}_watch")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--log-dir: expected a folder that can be written, got {folder}: {error}") from error
+    check_writable(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -132,12 +131,9 @@ def _locked(folder: Path) -> Any:
     """A file that is locked while it is open: two that watch into one folder would write each row twice.
 
     Raises:
-        UsageError: if another process holds it, or the folder cannot be written.
+        UsageError: if another process holds it.
     """
-    try:
-        file = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise UsageError(f"--log-dir: expected a folder that can be written, got {folder}: {error.strerror}") from error
+    file = (folder / _LOCK).open("w")
     try:
         import fcntl  # noqa: PLC0415  # Unix alone has it
 
@@ -159,7 +155,6 @@ def _loggers(options: Namespace, folder: Path | None) -> list[Any]:
         loggers.append(tensorboard_logger(folder))
     if folder is not None and options.wandb:
         from puffer_callbacks.cli import wandb_run  # noqa: PLC0415
-        from puffer_callbacks.cli.folders import RunFolder  # noqa: PLC0415
 
         wandb_run.check_installed()
         run_folder = RunFolder(folder, folder, is_continued=(folder / _STATE).exists())

@@ -11,8 +11,8 @@ from puffer_callbacks.values import Setting
 
 _LONGEST = 1000
 """Characters of a setting that are kept; a data set in a configuration would bloat the log."""
-_DEEPEST = 16
-"""Levels of nesting that are flattened; this bounds a configuration that contains itself."""
+DEEPEST = 16
+"""Levels of nesting that are looked into; this bounds a configuration that contains itself."""
 
 
 def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
@@ -30,7 +30,7 @@ def flat_settings(config: object, prefix: str = "") -> dict[str, Setting]:
         >>> flat_settings({"ppo": {"gamma": 0.99, "hidden": [64, 64]}, "envs": [{"id": "CartPole"}]})
         {'ppo/gamma': 0.99, 'ppo/hidden': '[64, 64]', 'envs/0/id': 'CartPole'}
     """
-    return _flatten(config, prefix, _DEEPEST)
+    return _flatten(config, prefix, DEEPEST)
 
 
 def _flatten(config: object, prefix: str, depth: int) -> dict[str, Setting]:

@@ -5,11 +5,9 @@ from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any
 
-from puffer_callbacks.config.flatten import is_record, is_sequence, items_of
+from puffer_callbacks.config.flatten import DEEPEST, is_record, is_sequence, items_of
 
 REDACTED = "<redacted>"
-_MAX_DEPTH = 16
-"""Levels of a nested configuration that are searched; one that contains itself has no end."""
 
 _COUNTED = ("max", "min", "num", "new", "total", "pad", "bos", "eos", "unk", "sep", "cls", "mask", "special")
 _NO_SECRET = "".join(f"(?<!{word})(?<!{word}[_-])" for word in _COUNTED)
@@ -98,7 +96,7 @@ class Redactor:
             >>> Redactor().redact_all({"gamma": 0.99, "wandb": {"api_key": "abc"}})
             {'gamma': 0.99, 'wandb': {'api_key': '<redacted>'}}
         """
-        return self._redact_all(config, name, _MAX_DEPTH)
+        return self._redact_all(config, name, DEEPEST)
 
     def _redact_all(self, config: Any, name: str, depth: int) -> Any:
         if isinstance(config, str | int | float):

@@ -47,7 +47,7 @@ def resolve_env_id(env_id: str) -> str:
         return prefix + name
     specs = [spec for spec in gymnasium.registry.values() if _unversioned(spec) == name]
     if not specs:
-        raise ValueError(f"env_id: expected a registered environment, got {env_id!r}{_near(name)}")
+        raise ValueError(f"env_id: expected a registered environment, got {env_id!r}; {_near(name, module)}")
     return prefix + max(specs, key=lambda spec: spec.version or 0).id
 
 
@@ -132,11 +132,13 @@ def _unversioned(spec: EnvSpec) -> str:
     return f"{spec.namespace}/{spec.name}" if spec.namespace else spec.name
 
 
-def _near(name: str) -> str:
-    """The end of an error message: similar names, whatever their case and version."""
+def _near(name: str, module: str) -> str:
+    """The end of an error message: similar names, whatever their case and version, or what to do."""
     by_key: dict[str, str] = {}
     for spec in sorted(gymnasium.registry.values(), key=lambda spec: spec.version or 0):
         by_key[_unversioned(spec).casefold()] = spec.id  # the newest version stays
     key = name.casefold().rpartition("-v")[0] if "-v" in name else name.casefold()
     near = difflib.get_close_matches(key, by_key, n=3)
-    return f"; near: {', '.join(by_key[match] for match in near)}" if near else "; is its package installed?"
+    if near:
+        return f"near: {', '.join(by_key[match] for match in near)}"
+    return f"register it in {module}" if module else "name its module too (my_envs:MyEnv-v0), or install its package"

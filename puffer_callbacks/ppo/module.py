@@ -43,7 +43,7 @@ class PPO(OnPolicyModule):
         gamma: discount factor.
         gae_lambda: of generalized advantage estimation; 0 trusts the critic, 1 the returns.
         clip_coef: how far a probability ratio may move from 1 in the updates from one rollout.
-        clip_vloss: whether clip_coef limits the critic's move too.
+        clip_vloss: whether clip_coef limits the critic's move too, as in the original code.
         norm_adv: whether the advantages of each minibatch are normalized.
         ent_coef: weight of the entropy bonus.
         vf_coef: weight of the value loss.

@@ -47,20 +47,6 @@ def _orthogonal(layer: nn.Linear, gain: float) -> nn.Linear:
     return layer
 
 
-def encoder(space: spaces.Space[Any], *, norm_obs: bool) -> "tuple[Flatten | OneHot, int]":
-    """The module that encodes a space's observations as float vectors, and the vectors' length.
-
-    Raises:
-        ValueError: if the space is neither ``Box`` nor ``Discrete``.
-    """
-    if isinstance(space, spaces.Discrete):
-        return OneHot(int(space.n), start=int(space.start)), int(space.n)
-    if isinstance(space, spaces.Box):
-        is_bytes = space.dtype == np.uint8 and bool((space.low == 0).all() and (space.high == 255).all())
-        return Flatten(space.shape, norm_obs=norm_obs, is_bytes=is_bytes), math.prod(space.shape)
-    raise ValueError(f"PPO: expected a Box or Discrete observation space, got {space}; wrap the environment")
-
-
 class OneHot(nn.Module):
     """Choices [B] as one-hot vectors [B, n]; ``start`` is the smallest choice."""
 
@@ -98,3 +84,18 @@ class Flatten(nn.Module):
         if self._scale is not None:
             observations = observations * self._scale
         return observations if self._flat else observations.reshape(len(observations), -1)
+
+
+def encoder(space: spaces.Space[Any], *, norm_obs: bool) -> tuple[Flatten | OneHot, int]:
+    """The module that encodes a space's observations as float vectors, and the vectors' length.
+
+    Raises:
+        ValueError: if the space is neither ``Box`` nor ``Discrete``.
+    """
+    if isinstance(space, spaces.Discrete):
+        return OneHot(int(space.n), start=int(space.start)), int(space.n)
+    if isinstance(space, spaces.Box):
+        is_bytes = space.dtype == np.uint8 and bool((space.low == 0).all() and (space.high == 255).all())
+        return Flatten(space.shape, norm_obs=norm_obs, is_bytes=is_bytes), math.prod(space.shape)
+    wrapper = " in gymnasium.wrappers.FlattenObservation" if space.is_np_flattenable else ""
+    raise ValueError(f"PPO: expected a Box or Discrete observation space, got {space}; wrap the environment{wrapper}")

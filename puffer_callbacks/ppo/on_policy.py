@@ -59,9 +59,14 @@ class OnPolicyModule(pl.LightningModule):
         return max(1, int(self.hparams["total_timesteps"]) // self.steps_per_rollout)
 
     @property
+    def planned_steps(self) -> int:
+        """Environment steps at which training ends."""
+        return self.num_rollouts * self.steps_per_rollout
+
+    @property
     def progress(self) -> float:
         """The share of the training that is done, from 0 to 1."""
-        return min(1.0, self.env_steps / (self.num_rollouts * self.steps_per_rollout))
+        return min(1.0, self.env_steps / self.planned_steps)
 
     @property
     def is_complete(self) -> bool:

@@ -110,7 +110,7 @@ def sections(runs: Sequence[Run], tags: str | Sequence[str] | None = None) -> di
     for pattern in patterns:
         if not any(_matches(chart.names, [pattern]) for chart in charts):
             known = [name for chart in charts for name in chart.names]
-            raise ValueError(f"tag: expected one of {near(pattern, known)}, got {pattern!r}")
+            raise ValueError(f"tags: expected one of {near(pattern, known)}, got {pattern!r}")
     shown = charts if tags is None else [chart for chart in charts if _matches(chart.names, patterns)]
     titles = [*SECTIONS, "Other"]
     found: dict[str, list[Chart]] = {}

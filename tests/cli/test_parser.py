@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 import pytest
 
 from puffer_callbacks.cli import main
@@ -69,6 +71,11 @@ def test_a_wrong_command_line_is_one_line(arguments, line, capsys):
 def test_a_near_command_is_named(capsys):
     main(["trian"])
     assert "got 'trian'; near: train" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"puffer_callbacks {version('puffer_callbacks')}\n"
 
 
 def test_help_lists_the_commands(capsys):

@@ -38,9 +38,10 @@ def test_several_runs_by_a_pattern_with_their_figures(log, capsys):
     ("argv", "line"),
     [
         (["nowhere"], "expected a pattern that matches the files or folders of runs, got nowhere"),
-        (["runs/a", "--tags", "train/rewrd"], "tag: expected one of ['train/reward'"),
-        (["runs/a", "--out", "runs/a/a.jsonl/report.html"], "out: expected a file that can be written"),
-        (["runs/a", "--figures", "runs/a/a.jsonl"], "figures: expected a folder that can be written"),
+        (["runs/a", "--tags", "train/rewrd"], "--tags: expected one of ['train/reward'"),
+        (["runs/a", "--out", "runs/a/a.jsonl/report.html"], "--out: expected a file that can be written"),
+        (["runs/a", "--figures", "runs/a/a.jsonl"], "--figures: expected a folder that can be written"),
+        (["runs/a", "--out", "a.PDF"], "--out: expected an HTML file such as report.html, got 'a.PDF'; --figures"),
     ],
 )
 def test_bad_input_is_one_clear_line(log, capsys, argv, line):

@@ -8,7 +8,6 @@ import pytest
 from tqdm import tqdm
 
 from puffer_callbacks.cli.progress import ProgressCallback, lines_above_the_bar
-from puffer_callbacks.cli.training_run import goal
 from puffer_callbacks.faults import PufferWarning
 from puffer_callbacks.ppo import PPO
 
@@ -36,7 +35,7 @@ def test_the_bar_ends_at_100_percent_and_a_warning_is_a_line_of_its_own(quiet_tr
     for bar in list(getattr(tqdm, "_instances", ())):  # of fits that failed: Lightning leaves them open
         bar.close()
     module = PPO("CartPole", **SMALL)
-    progress = ProgressCallback(goal(module))
+    progress = ProgressCallback()
     with lines_above_the_bar():
         quiet_trainer(callbacks=[progress, Complains()], max_epochs=-1).fit(module)
     *lines, bar = screen(capsys.readouterr().err)
@@ -58,14 +57,14 @@ def test_messages_go_their_usual_way_once_the_block_is_left(capsys):
 
 def test_the_curve_and_the_mean_return_continue_from_a_checkpoint(quiet_trainer):
     module = PPO("CartPole", **SMALL)
-    first = ProgressCallback(goal(module))
+    first = ProgressCallback()
     quiet_trainer(callbacks=[first], max_epochs=-1).fit(module)
-    second = ProgressCallback(goal(module))
+    second = ProgressCallback()
     second.load_state_dict(first.state_dict())
     assert second.curve == first.curve and len(first.curve) == 15
     assert second.mean_return == first.mean_return and second.episodes == first.episodes > 0
 
 
 def test_before_an_episode_ends_there_is_no_return():
-    progress = ProgressCallback(100)
+    progress = ProgressCallback()
     assert progress.episodes == 0 and progress.curve == []

@@ -86,6 +86,31 @@ def test_a_second_run_is_announced_and_beside_the_first(tmp_path: Path, capsys: 
     assert announced in capsys.readouterr().out
 
 
+def test_the_weights_depend_on_the_seed_and_not_on_the_cores(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert main(["train", "--log-dir", f"of_{threads}", *SHORT, "--total-timesteps", "256"]) == 0
+    finally:
+        torch.set_num_threads(before)
+    one, two = (torch.load(tmp_path / f"of_{threads}/checkpoints/last.ckpt")["state_dict"] for threads in (1, 2))
+    assert all(value.equal(two[name]) for name, value in one.items())
+
+
+def test_a_small_return_keeps_its_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    class Sparse(Counter):
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, 0.001, *rest
+
+    with registered("Sparse-v0", Sparse, kwargs={"length": 4}):
+        assert main(["train", "--env", "Sparse", "--log-dir", "runs", *SHORT]) == 0
+    shown = capsys.readouterr()
+    assert "0.00400 ┤" in shown.out and "Mean return of the last 100 episodes: 0.00400\n" in shown.out
+    assert "return=0.00400" in shown.err
+
+
 def test_a_folder_with_spaces_is_quoted_in_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--log-dir", "my runs", *SHORT]) == 0
     assert "tensorboard --logdir 'my runs'\n" in capsys.readouterr().out
@@ -241,6 +266,7 @@ def test_the_hyperparameters_that_a_run_saved_are_a_config_file(tmp_path: Path) 
     [
         (["--env", "CartPol"], "--env: expected a registered environment, got 'CartPol'; near: CartPole-v1"),
         (["--env", "Blackjack"], "PPO: expected a Box or Discrete observation space, got Tuple("),
+        (["--env", "tests.ppo.environments:Missing"], "--env: expected a registered environment, got 'tests.ppo.env"),
         (["--num-envs", "-3"], "--num-envs: expected an integer of at least 1, got -3"),
         (["--num-envs", "many"], "--num-envs: expected an integer of at least 1, got 'many'"),
         (["--total-timesteps", "3e-4"], "--total-timesteps: expected an integer of at least 1, got '3e-4'"),

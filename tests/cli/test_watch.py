@@ -184,5 +184,5 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path, capsys):
     path = write_lines(tmp_path / "run.jsonl", puffer_rows(count=2))
     assert main(["watch", str(path), "--log-dir", "/proc"]) == 2
     err = capsys.readouterr().err
-    assert err.startswith("puffer-callbacks: error: --log-dir: expected a folder that can be written, got /proc: ")
+    assert err.startswith("puffer-callbacks: error: --log-dir: expected a folder that can be written, got '/proc' (")
     assert err.count("\n") == 1

@@ -42,8 +42,12 @@ def test_an_unknown_name_gives_near_ones_in_one_line(name, near):
 
 
 def test_a_name_like_no_other_and_a_missing_module():
-    with pytest.raises(ValueError, match=r"got 'Zzzzzzzz'; is its package installed\?$"):
+    with pytest.raises(
+        ValueError, match=r"got 'Zzzzzzzz'; name its module too \(my_envs:MyEnv-v0\), or install its package$"
+    ):
         resolve_env_id("Zzzzzzzz")
+    with pytest.raises(ValueError, match=r"got 'tests.ppo:Zzzzzzzz'; register it in tests.ppo$"):
+        resolve_env_id("tests.ppo:Zzzzzzzz")
     with pytest.raises(ValueError, match=r"cannot import the module of 'no_such_module:X-v0'"):
         resolve_env_id("no_such_module:X-v0")
     with pytest.raises(TypeError, match=r"^env_id: expected a string, got int$"):

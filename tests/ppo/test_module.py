@@ -125,8 +125,41 @@ def test_observations_that_are_choices(fit):
     assert rollout.observations[:5, 0].tolist() == [3, 4, 5, 6, 3]
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Tuple((spaces.Discrete(3), spaces.Discrete(2))),
+        spaces.Dict({"place": spaces.Box(-1, 1, (2,)), "room": spaces.Discrete(3)}),
+        spaces.MultiDiscrete([3, 4]),
+        spaces.MultiBinary(3),
+    ],
+)
+def test_an_observation_space_of_parts_trains_in_the_wrapper_that_the_error_names(fit, space):
+    class Parts(Counter):
+        def __init__(self):
+            super().__init__(length=4)
+            self.observation_space = space
+
+        def reset(self, **arguments):
+            super().reset(**arguments)
+            return space.sample(), {}
+
+        def step(self, action):
+            _, *rest = super().step(action)
+            return space.sample(), *rest
+
+    with (
+        registered("Parts-v0", Parts),
+        pytest.raises(ValueError, match=r"got .*; wrap the environment in (.*)$") as error,
+    ):
+        PPO("Parts")
+    wrapper = getattr(gymnasium.wrappers, str(error.value).rpartition("gymnasium.wrappers.")[2])
+    with registered("Flat-v0", lambda: wrapper(Parts())):
+        assert fit(PPO("Flat", **SMALL)).rollouts[0].observations.shape == (32, 2, spaces.flatdim(space))
+
+
 def test_an_observation_space_that_is_not_known():
-    message = "expected a Box or Discrete observation space"
+    message = r"expected a Box or Discrete observation space, got Text.*; wrap the environment"
     with registered("Unseeable-v0", Unseeable), pytest.raises(ValueError, match=message):
         PPO("Unseeable")
 

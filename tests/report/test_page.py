@@ -204,7 +204,7 @@ def test_bad_input_is_one_clear_line(tmp_path):
         report(run, tmp_path / "file" / "report.html")
     with pytest.raises(ValueError, match=r"findings: expected one list for each of 1 runs, got 2"):
         report(run, tmp_path / "report.html", findings=[[], []])
-    with pytest.raises(ValueError, match=r"tag: expected one of \['train/reward'\], got 'train/rewrd'"):
+    with pytest.raises(ValueError, match=r"tags: expected one of \['train/reward'\], got 'train/rewrd'"):
         report(run, tmp_path / "report.html", tags=["train/rewrd"])
 
 

@@ -68,7 +68,7 @@ def test_tags_choose_the_curves():
     run = run_of({"train/reward": RISING, "rollout/return_mean": RISING, "train/value_loss": [(0, 3.0), (64, 5.0)]})
     assert titles([run], ["train/v*"]) == {"Policy and critic": ["train/value_loss"]}
     assert titles([run], ["rollout/return_mean"]) == {"Returns": ["train/reward"]}
-    with pytest.raises(ValueError, match=r"tag: expected one of \['train/value_loss'.*\], got 'train/value_los'"):
+    with pytest.raises(ValueError, match=r"tags: expected one of \['train/value_loss'.*\], got 'train/value_los'"):
         sections([run], ["train/value_los"])
 
 
