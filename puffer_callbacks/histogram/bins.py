@@ -92,30 +92,6 @@ def lower_edges(bins: NDArray[Any]) -> NDArray[np.float64]:
     return edges
 
 
-def dense_row(
-    bins: NDArray[Any], bin_counts: NDArray[np.int64], low: float, high: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Counts and edges of contiguous bins, where each run of empty bins is one wide empty bin.
-
-    Args:
-        bins: integers [K] ascending.
-        bin_counts: int64 [K], above 0.
-        low: the left edge of the first bin, where there is one.
-        high: the right edge of the last bin, where there is one.
-
-    Returns:
-        Counts, int64 [B], and edges, float64 [B+1] strictly ascending; one empty bin from 0 to 1 for no bins.
-
-    Example:
-        >>> dense_row(np.array([8593, 8595]), np.array([4, 2]), 1.0, 1.3)
-        (array([4, 0, 2]), array([1.   , 1.125, 1.25 , 1.3  ]))
-    """
-    if len(bins) == 0:
-        return np.zeros(1, np.int64), np.array([0.0, 1.0])
-    counts, edges, _ = dense_rows(bins, bin_counts, np.array([len(bins)]), np.array([low]), np.array([high]))
-    return counts[1:], edges
-
-
 def dense_rows(
     bins: NDArray[Any],
     bin_counts: NDArray[Count],
@@ -123,7 +99,7 @@ def dense_rows(
     lows: NDArray[np.float64],
     highs: NDArray[np.float64],
 ) -> tuple[NDArray[Count], NDArray[np.float64], NDArray[np.int64]]:
-    """Counts and edges of the contiguous bins of several histograms, concatenated.
+    """Counts and edges of the contiguous bins of several histograms, concatenated; each run of empty bins is one bin.
 
     Args:
         bins: integers [K], ascending within each histogram.

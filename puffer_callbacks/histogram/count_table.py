@@ -5,7 +5,7 @@ the values: negative numbers first, the largest of them foremost; zero and the d
 are not finite at both ends.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -78,20 +78,10 @@ def rows(
     counts.flags.writeable = bins.flags.writeable = False
     cuts = filled.searchsorted(np.arange(0, table.size + 1, table.shape[1])).tolist()
     for row, (start, end) in enumerate(pairwise(cuts)):
-        yield Counted(bins[start:end], counts[start:end], int(nonfinite[row]), *extremes_and_sums(totals[row].tolist()))
-
-
-def extremes_and_sums(totals: Sequence[float]) -> tuple[float, float, float, float]:
-    """Minimum, maximum, sum and sum of squares as a histogram holds them: NaN where there is no value, and no -0.0.
-
-    Example:
-        >>> extremes_and_sums([-0.0, 1.0, 1.0, 1.0]), extremes_and_sums([np.inf, -np.inf, 0.0, 0.0])
-        ((0.0, 1.0, 1.0, 1.0), (nan, nan, 0.0, 0.0))
-    """
-    low, high, total, squares = totals
-    if low > high:
-        low = high = np.nan
-    return low + 0.0, high + 0.0, total + 0.0, squares
+        low, high, total, squares = (totals[row] + 0.0).tolist()  # no -0.0
+        if low > high:  # there is no value
+            low = high = np.nan
+        yield Counted(bins[start:end], counts[start:end], int(nonfinite[row]), low, high, total, squares)
 
 
 @cache

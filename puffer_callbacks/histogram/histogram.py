@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from puffer_callbacks.histogram.bins import dense_row, lower_edges, merge_lightest
+from puffer_callbacks.histogram.bins import dense_rows, lower_edges, merge_lightest
 from puffer_callbacks.histogram.count_table import Counted
 from puffer_callbacks.histogram.counting import count_all
 
@@ -140,7 +140,11 @@ class Histogram:
 
     @cached_property
     def _row(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        return dense_row(self.bins, self.bin_counts, self.min, self.max)
+        if not len(self.bins):
+            return np.zeros(1, np.int64), np.array([0.0, 1.0])
+        ends = (np.array([end]) for end in (len(self.bins), self.min, self.max))
+        counts, edges, _ = dense_rows(self.bins, self.bin_counts, *ends)
+        return counts[1:], edges
 
     @overload
     def quantile(self, q: float) -> float: ...

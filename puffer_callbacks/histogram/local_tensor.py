@@ -84,10 +84,14 @@ def local_part(name: str, tensor: Tensor) -> Part:
     values = _dense(tensor.detach())
     if values.numel() and not is_held(values):
         raise ValueError(f"{name}: expected a tensor that holds numbers, got one whose memory is freed; gather it")
-    if values.device.type == "mps":  # it has no float64
-        values = values.cpu()
+    values = where_float64_is(values)
     is_exact = values.dtype in _SMALL_INTEGERS or (values.is_floating_point() and values.itemsize <= 4)
     return Part(values, tensor.numel() - values.numel(), needs_float64=not is_exact)
+
+
+def where_float64_is(tensor: Tensor) -> Tensor:
+    """The tensor where it is, or on the host where its device, as Apple's, has no float64."""
+    return tensor.cpu() if tensor.device.type == "mps" else tensor
 
 
 def is_held(tensor: Tensor) -> bool:
@@ -103,7 +107,9 @@ def _dense(tensor: Tensor) -> Tensor:
         return torch.empty(0, dtype=tensor.dtype, device=tensor.device)
     if tensor.is_sparse:
         tensor = tensor.coalesce()
-    if tensor.layout is not torch.strided or tensor.is_nested:
+    if tensor.is_nested:  # whose values may have gaps
+        return torch.cat([tensor.values().reshape(-1)[:0], *(part.reshape(-1) for part in tensor.unbind())])
+    if tensor.layout is not torch.strided:
         tensor = tensor.values()
     return tensor.resolve_neg()
 
@@ -117,6 +123,13 @@ def _shard(name: str, tensor: Tensor) -> Tensor:
     here = mesh.get_coordinate()
     counted = here is not None and all(here[i] == 0 for i, p in enumerate(placements) if p.is_replicate())
     return local if counted else local.new_empty(0)
+
+
+def by_strides(tensor: Tensor) -> Tensor:
+    """A dense tensor with its dimensions in the order of their strides: contiguous where there is no gap in memory."""
+    if tensor.is_contiguous():
+        return tensor
+    return tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
 
 
 def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
@@ -133,9 +146,7 @@ def pieces(tensor: Tensor, size: int) -> Iterator[Tensor]:
     if tensor.numel() <= size:
         yield tensor.reshape(-1).contiguous()
         return
-    ordered = tensor
-    if not tensor.is_contiguous():
-        ordered = tensor.permute(sorted(range(tensor.ndim), key=tensor.stride, reverse=True))
+    ordered = by_strides(tensor)
     if ordered.is_contiguous():
         yield from torch.split(ordered.view(-1), size)
         return

@@ -63,6 +63,7 @@ def _is_countable(tensor: Tensor) -> bool:
         and tensor.is_cpu
         and type(tensor) in (Parameter, Tensor)
         and tensor.layout is torch.strided
+        and not tensor.is_nested
         and tensor.is_contiguous()
         and 0 < tensor.numel() <= _MOST
         and is_held(tensor)

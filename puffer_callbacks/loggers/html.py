@@ -35,14 +35,9 @@ _HEADS = (("tag", "left"), ("last", "right"), ("over the steps", "left"), ("poin
 
 
 def _row(tag: str, points: Points) -> str:
-    cell = '<td style="text-align:{}">{}</td>'
-    cells = [
-        ("left", escape(tag)),
-        ("right", f"{points[-1][1]:.4g}"),
-        ("left", sparkline(points)),
-        ("right", len(points)),
-    ]
-    return f"<tr>{''.join(cell.format(side, content) for side, content in cells)}</tr>"
+    contents = escape(tag), f"{points[-1][1]:.4g}", sparkline(points), len(points)
+    cells = (f'<td style="text-align:{side}">{each}</td>' for (_, side), each in zip(_HEADS, contents, strict=True))
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def sparkline(points: Points) -> str:

@@ -92,5 +92,5 @@ def to_numpy(tensor: Tensor | None) -> Floats:
         return tensor.numpy().astype(np.float64, copy=False).reshape(-1)  # as nearly always: in two thirds of the time
     if tensor.is_complex():
         raise TypeError(f"expected real numbers as rewards, returns, lengths and values, got {tensor.dtype}")
-    numbers: Floats = tensor.detach().double().cpu().resolve_neg().numpy().reshape(-1)
+    numbers: Floats = tensor.detach().cpu().double().resolve_neg().numpy().reshape(-1)
     return numbers

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from puffer_callbacks.histogram.local_tensor import where_float64_is
 from puffer_callbacks.measure.norms import PLAIN, stored, total
 from puffer_callbacks.values.module_names import by_module
 
@@ -35,7 +36,7 @@ def sample(tensors: Iterable[Tensor], *, max_elements: int = MAX_SAMPLED) -> tup
 @torch.no_grad()
 def inner_products(first: Tensor, second: Tensor) -> list[Tensor]:
     """The products |g1|², |g2|² and g1 · g2 of two gradients [n], in float64."""
-    first, second = first.double(), second.double()
+    first, second = (where_float64_is(each).double() for each in (first, second))
     return [first @ first, second @ second, first @ second]
 
 
@@ -117,8 +118,8 @@ class NoiseScale:
 
 
 def _flat(tensor: Tensor) -> Tensor:
-    """The numbers of a tensor, of a ``DTensor`` the local shard, of a sparse tensor those that it stores."""
-    if type(tensor) in PLAIN and not tensor.is_sparse:
+    """The real numbers of a tensor, of a ``DTensor`` the local shard, of a sparse tensor those that it stores."""
+    if type(tensor) in PLAIN and tensor.is_floating_point() and not tensor.is_sparse:
         return tensor.detach().reshape(-1)
     local: Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
     return stored(local).detach().reshape(-1)

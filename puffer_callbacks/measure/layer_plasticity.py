@@ -1,6 +1,5 @@
 """Plasticity of every layer of a module, by one forward pass."""
 
-import math
 from collections.abc import Collection
 from statistics import fmean
 from typing import Any
@@ -8,13 +7,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from puffer_callbacks.measure.forward_pass.activations import activations
-from puffer_callbacks.measure.norms import norms
+from puffer_callbacks.measure.gradients import module_norms
+from puffer_callbacks.measure.norms import norms, total
 from puffer_callbacks.measure.parameter_names import plain_name
 from puffer_callbacks.measure.plasticity import dormant_ratio, effective_rank, feature_norm, saturated_ratio
-from puffer_callbacks.values.module_names import by_module
 
 _ACTIVATIONS = "torch.nn.modules.activation"
 NAMES = ("dormant_ratio", "saturated_ratio", "feature_norm", "effective_rank")
+_BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
+    **dict.fromkeys((nn.Tanh, nn.Softsign), (-1.0, 1.0)),
+    **dict.fromkeys((nn.Sigmoid, nn.Hardsigmoid), (0.0, 1.0)),
+}
 _MAX_UNITS = 4096
 """Units of a layer up to which its rank is measured: the time of a decomposition grows with their cube."""
 
@@ -31,7 +34,7 @@ def layer_plasticity(module: nn.Module, batch: Any, *, names: Collection[str] = 
 
     Returns:
         ``dormant_ratio``; ``effective_rank`` and ``feature_norm`` of layers of vectors; ``saturated_ratio`` of layers
-        that are bounded by 1. Layers whose output is not finite are left out.
+        with two bounds, as tanh and sigmoid have. Layers whose output is not finite are left out.
 
     Raises:
         ValueError: if the forward pass fails with the batch.
@@ -46,20 +49,20 @@ def layer_plasticity(module: nn.Module, batch: Any, *, names: Collection[str] = 
     if not isinstance(policy, nn.Module):
         policy, prefix = module, ""
     values: dict[str, dict[str, float]] = {}
-    for layer, output in activations(policy, batch, of=_is_activation).items():
-        for name, value in _of_layer(output, names).items():
+    bounds = {plain_name(name): _bounds(part) for name, part in policy.named_modules()}
+    for layer, output in activations(policy, batch, of=lambda part: type(part).__module__ == _ACTIVATIONS).items():
+        for name, value in _of_layer(output, names, bounds[layer]).items():
             values.setdefault(name, {})[prefix + layer] = value
     means = {f"plasticity/{name}": fmean(each.values()) for name, each in values.items()}
     return means | {f"plasticity/{name}/{layer}": v for name, each in values.items() for layer, v in each.items()}
 
 
-def _is_activation(part: nn.Module) -> bool:
-    return type(part).__module__ == _ACTIVATIONS
+def _bounds(part: nn.Module) -> tuple[float, float] | None:
+    return (part.min_val, part.max_val) if type(part) is nn.Hardtanh else _BOUNDS.get(type(part))
 
 
-def _of_layer(output: Tensor, names: Collection[str]) -> dict[str, float]:
-    largest = float(output.abs().max()) if output.ndim > 1 and output.numel() else math.inf
-    if not math.isfinite(largest):
+def _of_layer(output: Tensor, names: Collection[str], bounds: tuple[float, float] | None) -> dict[str, float]:
+    if output.ndim < 2 or not output.numel() or not output.isfinite().all():
         return {}
     if output.ndim > 3:  # channels of pictures are units, wherever they fire
         return {"dormant_ratio": dormant_ratio(output.movedim(1, -1))}
@@ -68,16 +71,20 @@ def _of_layer(output: Tensor, names: Collection[str]) -> dict[str, float]:
         found["feature_norm"] = feature_norm(output)
     if "effective_rank" in names and output.shape[-1] <= _MAX_UNITS:
         found["effective_rank"] = float(effective_rank(output))
-    if "saturated_ratio" in names and largest <= 1:
-        found["saturated_ratio"] = saturated_ratio(output)
+    if "saturated_ratio" in names and bounds is not None:
+        found["saturated_ratio"] = saturated_ratio(output, bounds=bounds)
     return found
+
+
+def _has_norm(parameter: Tensor) -> bool:
+    return (parameter.is_floating_point() or parameter.is_complex()) and not hasattr(parameter, "placements")
 
 
 def weight_norms(module: nn.Module) -> dict[str, float]:
     """``plasticity/weight_norm`` of all weights, and ``plasticity/weight_norm/<module>`` of each module's own.
 
     Args:
-        module: any; the shards of a ``DTensor`` are left out.
+        module: any; the shards of a ``DTensor`` are left out, and so are integers, as of quantized weights.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 1, bias=False))
@@ -85,7 +92,7 @@ def weight_norms(module: nn.Module) -> dict[str, float]:
         >>> weight_norms(net)["plasticity/weight_norm/0"]
         2.8284270763397217
     """
-    named = {plain_name(n): p for n, p in module.named_parameters() if not hasattr(p, "placements")}
-    each = dict(zip(named, (norm.item() for norm in norms(p.detach() for p in named.values())), strict=True))
-    modules = {f"plasticity/weight_norm/{name}": math.hypot(*parts) for name, parts in by_module(each).items()}
-    return {"plasticity/weight_norm": math.hypot(*each.values()), **modules}
+    named = {plain_name(name): p.detach() for name, p in module.named_parameters() if _has_norm(p)}
+    each = dict(zip(named, (norm.item() for norm in norms(named.values())), strict=True))
+    modules = {f"plasticity/weight_norm/{name}": norm for name, norm in module_norms(each).items()}
+    return {"plasticity/weight_norm": total(each.values()), **modules}

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from puffer_callbacks.histogram.local_tensor import by_strides, where_float64_is
+
 _ROW = 4096
 PLAIN = (Tensor, nn.Parameter)
 """Types of tensors that are whole and on one device; to ask others costs as much as to measure a small tensor."""
@@ -19,12 +21,12 @@ def norms(tensors: Iterable[Tensor]) -> list[Tensor]:
     numbers are summed in float32 and the rows in float64, with a relative error below 1e-6.
 
     Args:
-        tensors: of any shape and floating-point dtype, sparse ones included. The norm of a ``DTensor`` is that
-            of the full tensor, so every rank that holds a shard has to call this.
+        tensors: of any shape and strides, floating-point or complex, sparse ones included. The norm of a ``DTensor`` is
+            that of the full tensor, so every rank that holds a shard has to call this.
 
     Returns:
-        0-d tensors on the device of each, float32 for float32 and below. NaN and infinity propagate; float32
-        norms above 1e19, whose squares overflow, are infinite.
+        0-d real tensors on the device of each or the host, float32 for float32 and below. NaN and infinity propagate;
+        of float32, whose squares overflow and underflow, norms above 1e19 are infinite and those below 1e-23 are 0.
 
     Example:
         >>> [norm.item() for norm in norms([torch.tensor([3.0, 4.0]), torch.ones(16, dtype=torch.bfloat16)])]
@@ -37,8 +39,9 @@ def norms(tensors: Iterable[Tensor]) -> list[Tensor]:
 
 
 def stored(tensor: Tensor) -> Tensor:
-    """The values of a sparse tensor; a dense tensor unchanged."""
-    return tensor.coalesce().values() if tensor.is_sparse else tensor
+    """The real numbers that a tensor stores: of a sparse one its values, of complex numbers both parts."""
+    values = tensor.coalesce().values() if tensor.is_sparse else tensor
+    return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
 
 def total(norms: Iterable[float]) -> float:
@@ -52,18 +55,18 @@ def total(norms: Iterable[float]) -> float:
 
 
 def _norm(tensor: Tensor) -> Tensor:
+    if tensor.itemsize == 1:  # torch promotes no float8
+        tensor = tensor.float()
     dtype = torch.promote_types(tensor.dtype, torch.float32)
     if hasattr(tensor, "full_tensor"):
         whole: Tensor = torch.linalg.vector_norm(tensor, dtype=dtype).full_tensor()
         return whole
-    if tensor.numel() <= 2 * _ROW or not tensor.is_contiguous():
+    if tensor.numel() <= 2 * _ROW:
         small: Tensor = torch.linalg.vector_norm(tensor, dtype=dtype)
         return small
-    rows = tensor.view(-1)[: tensor.numel() // _ROW * _ROW].view(-1, _ROW)
-    rest = tensor.view(-1)[rows.numel() :]
-    each = [
-        torch.linalg.vector_norm(rows, dim=1, dtype=dtype),
-        torch.linalg.vector_norm(rest, dtype=dtype).view(1),
-    ]
-    whole_norm: Tensor = torch.linalg.vector_norm(torch.cat(each), dtype=torch.float64)
-    return whole_norm.to(dtype)
+    flat = by_strides(tensor).reshape(-1)
+    rest = len(flat) % _ROW
+    rows = torch.linalg.vector_norm(flat[: len(flat) - rest].view(-1, _ROW), dim=1, dtype=dtype)
+    each = [rows, torch.linalg.vector_norm(flat[len(flat) - rest :], dtype=dtype).view(1)]
+    large: Tensor = torch.linalg.vector_norm(where_float64_is(torch.cat(each)), dtype=torch.float64)
+    return large.to(dtype)

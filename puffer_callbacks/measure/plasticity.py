@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from puffer_callbacks.histogram.local_tensor import where_float64_is
+
 DORMANT_THRESHOLD = 0.025
 """Score at or below which a unit is dormant (Sokar et al. 2023, arXiv:2302.12902, section 4.1)."""
 
@@ -24,7 +26,8 @@ def dormant_ratio(activations: Tensor, *, threshold: float = DORMANT_THRESHOLD) 
         >>> dormant_ratio(torch.tensor([[1.0, 0.0], [3.0, 0.0]]))
         0.5
     """
-    scores = activations.detach().reshape(-1, activations.shape[-1]).abs().sum(0, dtype=torch.float64)
+    magnitudes = where_float64_is(activations.detach()).reshape(-1, activations.shape[-1]).abs()
+    scores = magnitudes.sum(0, dtype=torch.float64)
     return int((scores <= threshold * scores.mean()).sum()) / len(scores)
 
 
@@ -49,7 +52,7 @@ def effective_rank(features: Tensor, *, delta: float = 0.01) -> int:
     if total == 0:
         return 0
     share = singular_values.cumsum(0) / total
-    return int((share < 1 - delta).sum()) + 1
+    return int((share[:-1] < 1 - delta).sum()) + 1
 
 
 def feature_norm(features: Tensor) -> float:
@@ -62,15 +65,22 @@ def feature_norm(features: Tensor) -> float:
     return float(_rows(features).norm(dim=-1).mean())
 
 
-def saturated_ratio(activations: Tensor, *, limit: float = 0.99) -> float:
-    """The share of a bounded layer's activations, such as tanh's, that are beyond ``limit`` in absolute value.
+def saturated_ratio(activations: Tensor, *, bounds: tuple[float, float] = (-1.0, 1.0), limit: float = 0.99) -> float:
+    """The share of a bounded layer's activations that are nearly at a bound.
+
+    Args:
+        activations: of any shape.
+        bounds: of the layer: tanh's by default.
+        limit: how far from the middle to a bound an activation is not yet saturated.
 
     Example:
-        >>> saturated_ratio(torch.tensor([[1.0, 0.2]]))
-        0.5
+        >>> saturated_ratio(torch.tensor([[1.0, 0.2]])), saturated_ratio(torch.tensor([0.001, 0.5]), bounds=(0.0, 1.0))
+        (0.5, 0.5)
     """
-    return int((activations.detach().abs() > limit).sum()) / activations.numel()
+    low, high = bounds
+    distances = (activations.detach() - (low + high) / 2).abs()
+    return int((distances > limit * (high - low) / 2).sum()) / activations.numel()
 
 
 def _rows(tensor: Tensor) -> Tensor:
-    return tensor.detach().double().reshape(-1, tensor.shape[-1])
+    return where_float64_is(tensor.detach()).double().reshape(-1, tensor.shape[-1])

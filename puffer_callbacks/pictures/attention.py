@@ -9,7 +9,7 @@ from puffer_callbacks.measure.attention.maps import AttentionMap
 from puffer_callbacks.measure.attention.weights import head_entropy
 from puffer_callbacks.pictures.colormap import Pixels, colorize
 from puffer_callbacks.pictures.layout import framed, grid, hstack, padded, resized, vstack
-from puffer_callbacks.pictures.text import MUTED, draw_text, number
+from puffer_callbacks.pictures.text import MUTED, draw_text, missing, number
 from puffer_callbacks.values import Image
 
 _TILE = (120, 256)  # px, the smallest and largest longer side of a head
@@ -42,8 +42,7 @@ def attention_image(attention: AttentionMap) -> Image:
     high = float(heads.max(initial=0.0, where=finite))
     count, queries, keys = heads.shape
     facts = f"sample 0, heads {count}, queries {queries} (down), keys {keys} (across)"
-    if not finite.all():
-        facts += f", {np.count_nonzero(~finite)} not finite (magenta)"
+    facts += missing(int(np.count_nonzero(~finite)))
     entropies = head_entropy(weights[:1]).tolist()
     pixels = colorize(np.sqrt(np.maximum(heads, 0)), low=0, high=math.sqrt(high))
     tiles = [_tile(i, pixels[i], entropies[i]) for i in range(count)]

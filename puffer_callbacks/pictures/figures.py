@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from puffer_callbacks.measure.episode_counter import to_numpy
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values import Image
 
@@ -54,7 +54,7 @@ def action_figure(rollout: Rollout) -> Image | None:
     Raises:
         ImportError: if matplotlib is missing; the message names the extra to install.
     """
-    if rollout.actions is None:
+    if rollout.actions is None or not rollout.actions.numel():
         return None
     actions = rollout.actions.detach().cpu()
     columns = actions.reshape(actions.shape[0] * actions.shape[1], -1)[:, :MAX_PANELS]
@@ -73,9 +73,7 @@ def action_figure(rollout: Rollout) -> Image | None:
 
 
 def _finite(values: Tensor | None) -> NDArray[np.float64]:
-    if values is None:
-        return np.zeros(0)
-    numbers: NDArray[np.float64] = values.detach().to("cpu", torch.float64).numpy().ravel()
+    numbers = to_numpy(values)
     return numbers[np.isfinite(numbers)]
 
 

@@ -11,7 +11,7 @@ from puffer_callbacks.pictures.frames import is_picture, to_frames
 from puffer_callbacks.pictures.heatmap import Strip, heatmap
 from puffer_callbacks.pictures.layout import framed, hstack, padded, resized, vstack
 from puffer_callbacks.pictures.space_leaves import Leaf
-from puffer_callbacks.pictures.text import MUTED, TEXT, draw_text, number
+from puffer_callbacks.pictures.text import MUTED, TEXT, draw_text, missing, number
 from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.values import Image
 
@@ -75,7 +75,7 @@ def _tiles(leaf: Leaf, transitions: Transitions, num_samples: int) -> tuple[list
     for env in range(leaf.shape[1]):
         tiles = [_tile(frames.pixels[at, env], transitions.describe(step, env)) for at, step in enumerate(shown)]
         parts += [_heading(env), hstack(tiles, gap=10)]
-    return parts, note + _missing(frames.missing)
+    return parts, note + missing(frames.missing)
 
 
 def _tile(pixels: NDArray[np.uint8], lines: list[str]) -> Pixels:
@@ -90,7 +90,7 @@ def _tile(pixels: NDArray[np.uint8], lines: list[str]) -> Pixels:
 def _strips(leaf: Leaf, transitions: Transitions, names: Sequence[str]) -> tuple[list[Pixels], str]:
     steps, envs, *shape = leaf.shape
     features = leaf.reshape(steps, envs, -1)
-    missing = _missing(int(np.count_nonzero(~np.isfinite(features))))
+    note = missing(int(np.count_nonzero(~np.isfinite(features))))
     names = names if len(names) == features.shape[-1] else _numbered(shape)
     observed = {name: features[..., i] for i, name in enumerate(names)}
     sections = [rows for rows in (observed, transitions.action_rows(), transitions.outcome_rows()) if rows]
@@ -102,7 +102,7 @@ def _strips(leaf: Leaf, transitions: Transitions, names: Sequence[str]) -> tuple
             for rows, scale in zip(sections, scales, strict=True)
         ]
         parts += [_heading(env), heatmap(strips)]
-    return parts, missing
+    return parts, note
 
 
 def _lines(leaf: Leaf, transitions: Transitions, num_samples: int) -> list[Pixels]:
@@ -134,7 +134,3 @@ def _numbered(shape: Sequence[int]) -> list[str]:
     if not shape:
         return ["value"]
     return [", ".join(map(str, index)) for index in itertools.product(*map(range, shape))]
-
-
-def _missing(count: int) -> str:
-    return f", {count} not finite (magenta)" if count else ""

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -30,6 +29,7 @@ def flatten_space(tree: Any, *, num_envs: int | None = None, path: str = "") -> 
         TypeError: if the tree is none of these.
 
     Example:
+        >>> import torch
         >>> obs = {"camera": torch.zeros(5, 2, 8, 8), "speed": torch.zeros(5, 2)}
         >>> {path: leaf.shape for path, leaf in flatten_space(obs, num_envs=1).items()}
         {'camera': (5, 1, 8, 8), 'speed': (5, 1)}
@@ -60,9 +60,8 @@ def _branches(tree: Any) -> list[tuple[str, Any]]:
 
 def _host(tensor: Tensor) -> Leaf:
     tensor = tensor.detach().cpu()
-    if tensor.dtype in (torch.bfloat16, torch.float16):
-        tensor = tensor.float()
-    array: Leaf = tensor.numpy()
+    is_narrow = tensor.is_floating_point() and tensor.itemsize < 4  # NumPy has no bfloat16
+    array: Leaf = (tensor.float() if is_narrow else tensor).numpy()
     return array
 
 

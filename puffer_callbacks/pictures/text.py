@@ -57,6 +57,11 @@ def number(value: Any) -> str:
     return ", ".join([*flat[:3], "…"] if values.size > 4 else flat)
 
 
+def missing(count: int) -> str:
+    """A note on numbers that are not finite; empty where there are none."""
+    return f", {count} not finite (magenta)" if count else ""
+
+
 @lru_cache
 def _font(size: int) -> _Font:
     return ImageFont.load_default(size)

@@ -23,10 +23,8 @@ def to_state(value: Value) -> Any:
         {'kind': 'Text', 'text': 'hello'}
     """
     if isinstance(value, float):
-        return value
-    parts = {field.name: getattr(value, field.name) for field in fields(value)}
-    arrays = {name: torch.from_numpy(part.copy()) for name, part in parts.items() if isinstance(part, np.ndarray)}
-    return {"kind": type(value).__name__, **parts, **arrays}
+        return float(value)
+    return {"kind": type(value).__name__} | {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
 def from_state(state: Any) -> Value:
@@ -45,6 +43,15 @@ def from_state(state: Any) -> Value:
     kind = _KINDS[str(parts.pop("kind"))]
     value: Value = kind(**parts)
     return value
+
+
+def _plain(part: Any) -> Any:
+    """Arrays as tensors, and numbers and strings of NumPy or an ``Enum`` as Python's own."""
+    if isinstance(part, np.ndarray):
+        return torch.from_numpy(part.copy())
+    if isinstance(part, Mapping):
+        return {name: _plain(entry) for name, entry in part.items()}
+    return next((kind(part) for kind in (bool, int, float, str) if isinstance(part, kind)), part)
 
 
 def to_states(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Image and video values: uint8 pixels on the host, ready for any backend."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,13 +43,13 @@ class Video:
     Args:
         frames: a tensor or array [T, H, W, C] with C of 1 (gray), 3 (RGB) or 4 (RGBA), or [T, C, H, W] with C of 1
             or 3, of uint8, booleans, or floats in [0, 1]. It is copied to uint8 [T, H, W, C].
-        fps: frames per second, above 0.
+        fps: frames per second, finite and above 0.
         caption: one line of text.
 
     Raises:
         TypeError: if ``frames`` is not a tensor or array.
         ValueError: if its shape is another or can be read in two ways, floats leave [0, 1], or ``fps`` is not
-            above 0.
+            finite and above 0.
 
     Example:
         >>> Video(np.zeros((2, 8, 8, 3), np.uint8), fps=30).frames.shape[0]
@@ -60,8 +61,8 @@ class Video:
     caption: str = ""
 
     def __init__(self, frames: PixelSource, fps: float = 30.0, caption: str = "") -> None:
-        if not fps > 0:
-            raise ValueError(f"Video: expected fps above 0, got {fps}")
+        if not 0 < fps < math.inf:
+            raise ValueError(f"Video: expected a finite fps above 0, got {fps}")
         object.__setattr__(self, "frames", to_pixels("Video", frames, is_video=True))
         object.__setattr__(self, "fps", fps)
         object.__setattr__(self, "caption", caption)

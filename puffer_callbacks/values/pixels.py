@@ -20,14 +20,12 @@ def to_pixels(name: str, source: PixelSource, *, is_video: bool = False) -> NDAr
 
     Args:
         name: of the value, for messages.
-        source: a tensor or array [H, W, C], [C, H, W] or [H, W], or [T, H, W, C] or [T, C, H, W] of a video, with
-            C of 1, 3 or 4, or of 1 or 3 where it comes first; of uint8, booleans, or floats in [0, 1]. A NumPy
-            array of uint8 in which both can be C has it last. For an image also a Pillow image or matplotlib figure.
+        source: what ``Image`` and ``Video`` take. A NumPy array of uint8 in which both the first and the last dimension
+            can be channels has them last.
         is_video: whether the first dimension is time.
 
     Raises:
-        TypeError: if the type cannot be converted.
-        ValueError: if the shape is none of these or can be read in two ways, or floats leave [0, 1].
+        TypeError, ValueError: as those raise.
 
     Example:
         >>> to_pixels("Image", torch.zeros(3, 8, 9)).shape

@@ -48,8 +48,13 @@ def writer_for(logger: Any) -> Writer:
 
 
 writer_for.register(TensorBoardLogger, TensorBoardWriter)
-writer_for.register(CSVLogger, CSVWriter)
 writer_for.register(WandbLogger, WandbWriter)
+
+
+@writer_for.register(CSVLogger)
+def _csv_writer(logger: Any) -> Writer:
+    """Ours for a local folder; any other place is written to by Lightning's own writer, which knows fsspec's URLs."""
+    return FallbackWriter(logger) if "://" in str(logger.log_dir) else CSVWriter(logger)
 
 
 def _twin(base: type) -> type | None:

@@ -13,7 +13,6 @@ from puffer_callbacks.histogram.bins import (
     FIRST_BIN_OF_FLOAT64,
     LAST_BIN,
     bins_of,
-    dense_row,
     dense_rows,
     lower_edges,
     merge_lightest,
@@ -75,7 +74,8 @@ def test_denormals_keep_their_octaves() -> None:
 def test_a_row_counts_as_numpy_does(values: list[float]) -> None:
     array = np.array(values)
     bins, bin_counts = np.unique(bins_of(array), return_counts=True)
-    counts, edges = dense_row(bins, bin_counts, array.min(), array.max())
+    counts, edges, _ = dense_rows(bins, bin_counts, *(np.array([end]) for end in (len(bins), array.min(), array.max())))
+    counts = counts[1:]
     assert (edges[1:] > edges[:-1]).all()
     places = np.clip(np.searchsorted(edges, array, side="right") - 1, 0, len(counts) - 1)
     assert np.array_equal(np.bincount(places, minlength=len(counts)), counts)
@@ -105,6 +105,7 @@ def test_rows_at_once_are_rows_one_by_one(lists: list[list[float]]) -> None:
     bins, bin_counts = (np.concatenate(parts) for parts in zip(*found, strict=True))
     counts, edges, ends = dense_rows(bins, bin_counts, ends, lows, highs)
     for (bins, bin_counts), low, high, start, end in zip(found, lows, highs, [0, *ends[:-1]], ends, strict=True):
-        expected_counts, expected_edges = dense_row(bins, bin_counts, low, high)
-        assert np.array_equal(counts[start + 1 : end], expected_counts)
+        alone = np.array([len(bins)]), np.array([low]), np.array([high])
+        expected_counts, expected_edges, _ = dense_rows(bins, bin_counts, *alone)
+        assert np.array_equal(counts[start:end], expected_counts)
         assert np.array_equal(edges[start:end], expected_edges)

@@ -14,7 +14,7 @@ from puffer_callbacks.histogram import native
 from puffer_callbacks.histogram.kernels import CHUNK, Float32Counter
 from puffer_callbacks.histogram.local_tensor import pieces
 from puffer_callbacks.values import Histogram
-from tests.support.tensors import SMALL, assert_same, by_numpy, tensors
+from tests.support.tensors import SMALL, assert_same, by_numpy, nested, tensors
 
 FLOATS = st.floats(width=32)
 
@@ -43,6 +43,13 @@ def test_one_by_one(name: str) -> None:
     tensor = tensors()[name]
     assert_same(Histogram.of(tensor), by_numpy(tensor))
     assert Histogram.of_all({name: tensor})[name] == Histogram.of(tensor)
+
+
+def test_nested_tensors_count_their_parts_alone() -> None:
+    given_tensors = nested()
+    for name, found in Histogram.of_all(given_tensors).items():
+        assert_same(found, by_numpy(given_tensors[name]))
+        assert found.count == given_tensors[name].numel()
 
 
 @given(st.lists(st.lists(FLOATS, max_size=40), max_size=4))

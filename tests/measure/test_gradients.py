@@ -47,6 +47,13 @@ def test_inner_products_agree_with_numpy():
     assert [each.item() for each in inner_products(first, second)] == pytest.approx(expected)
 
 
+def test_complex_numbers_are_sampled_by_both_parts():
+    gradients = [torch.tensor([3 + 4j, 0j]), torch.ones(2)]
+    kept, sizes = sample(gradients)
+    assert (kept.tolist(), sizes) == ([3.0, 4.0, 0.0, 0.0, 1.0, 1.0], [4, 2])
+    assert [each.item() for each in inner_products(kept, kept)] == [27.0] * 3
+
+
 def test_a_sample_is_a_copy_of_every_nth_element():
     tensors = [nn.Parameter(torch.arange(6.0).reshape(2, 3)), torch.arange(4.0)]
     copied, sizes = sample(tensors)

@@ -8,18 +8,28 @@ from puffer_callbacks.measure.norms import norms
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (0,), (64, 128), (8192,), (8193,), (3, 5000), (1000, 1111)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.complex64])
 def test_norms_agree_with_numpy(shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    tensor = torch.randn(shape).to(dtype)
-    expected = float(np.linalg.norm(tensor.double().numpy().reshape(-1)))
+    tensor = torch.randn(shape, dtype=dtype)
+    wide = tensor if dtype.is_complex else tensor.double()
+    expected = float(np.linalg.norm(wide.numpy().reshape(-1).astype(np.complex128)))
     found = norms([tensor])[0]
     assert found.shape == ()
     assert found.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_norms_of_large_tensors_are_exact() -> None:
-    tensor = torch.rand(1 << 24)
+STRIDES = {
+    "contiguous": lambda tensor: tensor,
+    "transposed": torch.t,
+    "channels last": lambda tensor: tensor.view(16, 64, 128, 128).to(memory_format=torch.channels_last),
+    "with gaps": lambda tensor: tensor[:, ::2],
+}
+
+
+@pytest.mark.parametrize("strides", STRIDES)
+def test_norms_of_large_tensors_are_exact(strides: str) -> None:
+    tensor = STRIDES[strides](torch.rand(1 << 12, 1 << 12))
     assert norms([tensor])[0].item() == pytest.approx(float(tensor.double().square().sum().sqrt()), rel=1e-7)
 
 

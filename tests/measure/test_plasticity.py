@@ -1,10 +1,14 @@
 """Plasticity, against NumPy and SciPy."""
 
+import math
+
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from torch import nn
 
+from puffer_callbacks.measure.layer_plasticity import layer_plasticity, weight_norms
 from puffer_callbacks.measure.plasticity import dormant_ratio, effective_rank, feature_norm, saturated_ratio
 
 
@@ -40,6 +44,11 @@ def test_effective_rank_of_nothing() -> None:
     assert effective_rank(torch.zeros(5, 3)) == 0
 
 
+def test_effective_rank_is_never_above_that_of_the_matrix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert {effective_rank(torch.randn(20, 10, generator=generator), delta=0.0) for _ in range(20)} == {10}
+
+
 def test_feature_norm_is_the_mean_norm() -> None:
     features = torch.randn(10, 4, generator=torch.Generator().manual_seed(0))
     assert feature_norm(features) == pytest.approx(float(np.linalg.norm(features.numpy(), axis=1).mean()), rel=1e-6)
@@ -48,3 +57,33 @@ def test_feature_norm_is_the_mean_norm() -> None:
 def test_saturated_ratio_counts_activations() -> None:
     activations = torch.tensor([[-1.0, 0.5, 0.995], [0.0, 0.9, -0.999]])
     assert saturated_ratio(activations) == pytest.approx(3 / 6)
+
+
+SATURATED = {
+    nn.Tanh(): 0.5,
+    nn.Softsign(): 0.0,
+    nn.Sigmoid(): 0.5,
+    nn.Hardsigmoid(): 0.5,
+    nn.Hardtanh(-2.0, 0.15): 0.75,
+    **dict.fromkeys((nn.ReLU(), nn.ReLU6(), nn.GELU(), nn.Softmax(-1)), None),  # no bounds, or none to be away from
+}
+
+
+@pytest.mark.parametrize("layer", SATURATED, ids=str)
+def test_layers_with_two_bounds_are_saturated_at_either(layer: nn.Module) -> None:
+    inputs = torch.tensor([[-50.0, 0.1, 0.2, 50.0]])
+    found = layer_plasticity(nn.Sequential(layer), inputs)
+    assert found.get("plasticity/saturated_ratio/0") == SATURATED[layer]
+    assert ("plasticity/saturated_ratio" in layer_plasticity(nn.Sequential(layer), inputs / 1000)) == (
+        SATURATED[layer] is not None
+    )
+
+
+def test_weights_that_have_no_norm_cost_no_other() -> None:
+    module = nn.Linear(2, 2, bias=False)
+    module.packed = nn.Parameter(torch.ones(4, dtype=torch.uint8), requires_grad=False)
+    module.eighths = nn.Parameter(torch.full((9,), 2.0).to(torch.float8_e4m3fn), requires_grad=False)
+    module.spectrum = nn.Parameter(torch.full((100, 100), 3 + 4j))
+    nn.init.constant_(module.weight, 1.0)
+    found = weight_norms(nn.Sequential(module))
+    assert found["plasticity/weight_norm/0"] == pytest.approx(math.sqrt(4 + 9 * 4 + 10_000 * 25))

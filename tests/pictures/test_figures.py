@@ -32,7 +32,8 @@ def test_the_title_is_whole_beside_long_names():
 
 
 def test_without_a_finished_episode_or_actions_there_is_no_figure():
-    assert action_figure(Rollout()) is None and reward_figure(Rollout()) is None
+    assert action_figure(Rollout()) is None and action_figure(rollout(torch.zeros(4, 2, 0))) is None
+    assert reward_figure(Rollout()) is None
     assert reward_figure(rollout(torch.zeros(4, 2))) is None
     assert reward_figure(rollout(torch.zeros(4, 2), episode_returns=torch.zeros(0))) is None
 

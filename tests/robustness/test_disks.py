@@ -128,11 +128,16 @@ def test_a_write_that_fails_half_way_hides_no_row_behind_it(healthy, tmp_path, m
     assert [step for step, _ in tensorboard_scalars(tmp_path / "tb")["time/env_steps"]] == STEPS
 
 
-def test_wandb_s_process_killed(healthy, tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_users_own", [False, True])
+def test_wandb_s_process_killed(healthy, tmp_path, monkeypatch, is_users_own):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setattr(AsyncWriter, "close_timeout", 60.0)  # another process has to start
-    logger = WandbLogger(save_dir=str(tmp_path), offline=True, id="killed")
+    if is_users_own:  # begun by ``wandb.init``, of which the logger knows nothing
+        run = wandb.init(dir=tmp_path, mode="offline", id="killed", project="own", name="first", tags=["try"])
+        logger = WandbLogger(experiment=run)
+    else:
+        logger = WandbLogger(save_dir=str(tmp_path), offline=True, id="killed", project="own", name="first")
 
     def kill(rollout, trainer):
         if rollout == 3:
@@ -144,8 +149,10 @@ def test_wandb_s_process_killed(healthy, tmp_path, monkeypatch):
                 os.kill(int(pid), signal.SIGKILL)
 
     reported = check(healthy, tmp_path, logger, action=kill)
+    place = logger.experiment.project, logger.experiment.name, logger.experiment.tags
     wandb.finish()
     wandb.teardown()  # which waits for the file to be written
     _, in_all = the_two(reported, "WandbLogger")
     assert in_all.endswith("rows of this run were recorded all the same")
     assert records.wandb(tmp_path)["time/env_steps"] == STEPS
+    assert place == ("own", "first", ("try",) if is_users_own else ())

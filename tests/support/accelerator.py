@@ -8,7 +8,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 DEVICE = torch.device("cuda", 99)
 _aten = torch.ops.aten
@@ -50,6 +50,9 @@ class DeviceTensor(Tensor):
 class Accelerator(TorchDispatchMode):
     """Runs operations on device tensors, and counts by name those that make the host wait for the device.
 
+    Args:
+        has_float64: whether the device has float64; Apple's has not.
+
     Example:
         >>> with Accelerator() as accelerator:
         ...     found = Accelerator.put(torch.ones(3)).sum().item()
@@ -57,17 +60,21 @@ class Accelerator(TorchDispatchMode):
         (3.0, 1)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_float64: bool = True) -> None:
         super().__init__()
+        self._has_float64 = has_float64
         self.waits: Counter[str] = Counter()
 
     def __enter__(self) -> "Accelerator":
         self._no_cuda = patch.object(torch.cuda, "_lazy_init")  # torch would look for the device that it is asked for
         self._no_cuda.start()
+        self._device = patch.object(DeviceTensor, "device", DEVICE if self._has_float64 else torch.device("mps"))
+        self._device.start()
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
+        self._device.stop()
         self._no_cuda.stop()
 
     @staticmethod
@@ -87,7 +94,11 @@ class Accelerator(TorchDispatchMode):
             kwargs["device"] = "cpu"
         args, kwargs = tree_map_only(DeviceTensor, lambda tensor: tensor.held, (args, kwargs))
         found = _run(func, args, kwargs)
-        return tree_map_only(Tensor, DeviceTensor, found) if is_on_device else found
+        if not is_on_device:
+            return found
+        if not self._has_float64 and any(leaf.dtype is torch.float64 for leaf in _tensors(found)):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64")
+        return tree_map_only(Tensor, DeviceTensor, found)
 
     @staticmethod
     def _waits(func: Any, args: Any, kwargs: Any, had_inputs: bool, is_on_device: bool) -> bool:
@@ -96,6 +107,10 @@ class Accelerator(TorchDispatchMode):
         if func is _aten._to_copy.default:
             return had_inputs != is_on_device
         return had_inputs and func in WAITS and kwargs.get("output_size") is None
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _run(func: Any, args: Any, kwargs: Any) -> Any:

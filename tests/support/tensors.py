@@ -20,7 +20,8 @@ EDGES = lower_edges(np.arange(-LAST_BIN, LAST_BIN + 2))
 
 def by_numpy(tensor: Tensor) -> Histogram:
     """The histogram of a tensor by the definition: each value is searched among the edges of the bins."""
-    dense = tensor.detach().to_dense().resolve_neg().reshape(-1)
+    dense = tensor.detach() if tensor.is_nested else tensor.detach().to_dense().resolve_neg()
+    dense = torch.cat([part.reshape(-1) for part in dense.unbind()]) if dense.is_nested else dense.reshape(-1)
     values = (dense.to(torch.complex128).abs() if dense.is_complex() else dense).double().numpy()
     finite = values[np.isfinite(values)]
     bins, counts = np.unique(np.searchsorted(EDGES, finite, side="right") - 1 - LAST_BIN, return_counts=True)
@@ -42,6 +43,22 @@ def sparse() -> dict[str, Tensor]:
             "csr": matrix.to_sparse_csr(),
             "bsr": matrix.to_sparse_bsr((2, 2)),
             "mkldnn": matrix.to_mkldnn(),
+        }
+
+
+def nested() -> dict[str, Tensor]:
+    parts = [torch.arange(12.0).view(3, 4), torch.arange(-20.0, 0.0).view(5, 4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nested tensors are a prototype
+        jagged = torch.nested.nested_tensor(parts, layout=torch.jagged)
+        starts, lengths = torch.tensor([0, 2]), torch.tensor([2, 3])
+        return {
+            "strided": torch.nested.nested_tensor(parts),
+            "strided, transposed": torch.nested.nested_tensor(parts).transpose(1, 2),
+            "of nothing": torch.nested.nested_tensor([torch.zeros(0)]),
+            "jagged": jagged,
+            "jagged, transposed": jagged.transpose(1, 2),
+            "with gaps": torch.nested.narrow(torch.randn(2, 6, 4), 1, starts, lengths, layout=torch.jagged),
         }
 
 

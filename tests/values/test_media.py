@@ -110,9 +110,9 @@ def test_floats_outside_their_range_raise(low, high):
         Image(pixels)
 
 
-@pytest.mark.parametrize("fps", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("fps", [0, -1.0, float("nan"), float("inf")])
 def test_a_frame_rate_that_is_not_positive_raises(fps):
-    with pytest.raises(ValueError, match="Video: expected fps above 0, got"):
+    with pytest.raises(ValueError, match="Video: expected a finite fps above 0, got"):
         Video(PIXELS[None], fps=fps)
 
 

@@ -1,6 +1,7 @@
 """Activations of a model, from one forward pass."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -33,16 +34,12 @@ def activations(
     """
     outputs: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Any:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            if isinstance(output, Tensor):
-                outputs[name] = output.detach()
+    def keep(name: str, _: nn.Module, __: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            outputs[plain_name(name)] = output.detach()
 
-        return hook
-
-    leaves = [(plain_name(name), part) for name, part in module.named_modules() if next(part.children(), None) is None]
-    layers = [(name, part) for name, part in leaves if of(part)]
-    handles = [part.register_forward_hook(keep(name)) for name, part in layers]
+    leaves = [(name, part) for name, part in module.named_modules() if next(part.children(), None) is None]
+    handles = [part.register_forward_hook(partial(keep, name)) for name, part in leaves if of(part)]
     try:
         forward(module, on_device(batch, module))
     finally:

@@ -77,7 +77,7 @@ def _preserved_state(parts: list[nn.Module]) -> Iterator[None]:
     spaces = [space for part in parts for space in _namespaces(part)]
     names = [(space, dict(space)) for space in spaces]
     held = {id(value): (name, value) for space in spaces for name, value in space.items() if _is_state(value)}
-    tensors = [_Snapshot(name, tensor) for name, tensor in held.values()]
+    tensors = [(name, tensor, tensor._version, _copy_of(tensor)) for name, tensor in held.values()]
     try:
         yield
     finally:
@@ -86,10 +86,14 @@ def _preserved_state(parts: list[nn.Module]) -> Iterator[None]:
         for part, training in flags:
             if part.training != training:  # a scripted module stores its flag elsewhere
                 part.training = training
-        changed = [snapshot.name for snapshot in tensors if not snapshot.restore()]
-    if changed:
+        changed = [(name, tensor, copy) for name, tensor, version, copy in tensors if tensor._version != version]
+        with torch.no_grad():
+            for _, tensor, copy in changed:
+                if copy is not None:
+                    tensor.copy_(copy)
+    if lost := [name for name, _, copy in changed if copy is None]:
         raise RuntimeError(
-            f"expected a forward pass without side effects, but it changed {changed[0]!r} in place, which is too "
+            f"expected a forward pass without side effects, but it changed {lost[0]!r} in place, which is too "
             f"large to restore; do not change it where self.training is false"
         )
 
@@ -114,22 +118,6 @@ def _is_state(value: object) -> bool:
     return isinstance(value, Tensor) and not isinstance(value, nn.Parameter) and not value.is_inference()
 
 
-class _Snapshot:
-    """A tensor, with a copy of its contents unless it is too large."""
-
-    def __init__(self, name: str, tensor: Tensor) -> None:
-        self.name = name
-        self._tensor = tensor
-        self._version = tensor._version
-        small = tensor.numel() * tensor.element_size() <= LARGEST_COPY
-        self._copy = tensor.detach().clone() if small else None
-
-    def restore(self) -> bool:
-        """Restore the contents; false if they changed and there is no copy."""
-        if self._tensor._version == self._version:
-            return True
-        if self._copy is None:
-            return False
-        with torch.no_grad():
-            self._tensor.copy_(self._copy)
-        return True
+def _copy_of(tensor: Tensor) -> Tensor | None:
+    is_small = tensor.numel() * tensor.element_size() <= LARGEST_COPY
+    return tensor.detach().clone() if is_small else None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 
@@ -51,4 +52,6 @@ def _text(value: object) -> str:
         return f"<{type(value).__qualname__}>"
 
 
+_Dumper.add_multi_representer(np.integer, lambda dumper, value: dumper.represent_int(int(value)))  # type: ignore[type-abstract]
+_Dumper.add_multi_representer(np.floating, lambda dumper, value: dumper.represent_float(float(value)))
 _Dumper.add_multi_representer(object, lambda dumper, value: dumper.represent_str(_text(value)))

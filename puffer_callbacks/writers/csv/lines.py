@@ -40,15 +40,5 @@ def to_rows(lines: bytes) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(lines.decode(errors="replace"), newline=""))
 
 
-def one_line(tag: str) -> str:
-    """A column's name on one line: the header is replaced as a line.
-
-    Example:
-        >>> one_line("two\\nlines")
-        'two lines'
-    """
-    return " ".join(tag.splitlines())
-
-
 def _cell(value: Any) -> Any:
     return f"{value[:_MAX_LENGTH]}…" if isinstance(value, str) and len(value) > _MAX_LENGTH else value

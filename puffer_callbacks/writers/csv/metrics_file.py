@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from puffer_callbacks.writers.csv.files import replace_file, to_yaml
-from puffer_callbacks.writers.csv.lines import one_line, to_lines, to_rows
+from puffer_callbacks.writers.csv.lines import to_lines, to_rows
 
 
 class MetricsFile:
@@ -83,8 +83,9 @@ class MetricsFile:
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Append a row; tensors of one element become numbers."""
-        row = {one_line(tag): value.item() if hasattr(value, "item") else value for tag, value in metrics.items()}
-        row = {"step": step} | row | {"step": step}
+        columns = [" ".join(tag.splitlines()) for tag in metrics]  # the header is replaced as a line
+        numbers = [value.item() if hasattr(value, "item") else value for value in metrics.values()]
+        row = {"step": step} | dict(zip(columns, numbers, strict=True)) | {"step": step}
         with self._lock:
             if not self._path.is_file():  # not yet there, or removed during the run
                 self._columns = []

@@ -26,7 +26,7 @@ class CSVWriter(Writer):
 
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
-        self._folder = Path(logger.log_dir)
+        self._folder = Path(logger.log_dir).expanduser()  # as fsspec does for Lightning
         self._file = MetricsFile.of(self._folder)
         self._file.reopen()
         self._size: int | None = None

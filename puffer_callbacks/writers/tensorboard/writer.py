@@ -1,13 +1,13 @@
 """``TensorBoardWriter``: one event for each row."""
 
 import os
+import socket
 from collections.abc import Hashable, Mapping, Set
 from contextlib import suppress
 from dataclasses import replace
 from tempfile import TemporaryFile
-from time import sleep
+from time import sleep, time
 from typing import Any
-from weakref import WeakSet
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -26,8 +26,8 @@ from puffer_callbacks.writers.tensorboard.summaries import encode
 
 _BEGUN: set[str] = set()
 """Folders in which a run of this process has begun: their rows are no earlier process's."""
-_WRITERS: "WeakSet[TensorBoardWriter]" = WeakSet()
-"""The writers of this process."""
+_STARTED = int(time())
+"""Since when this process has event files, in seconds since the epoch."""
 
 
 class TensorBoardWriter(Writer):
@@ -42,7 +42,6 @@ class TensorBoardWriter(Writer):
         self._described: set[str] = set()
         """The tags that have a point, and with it a description."""
         self._file_at_checkpoint, self._size = "", 0
-        _WRITERS.add(self)
 
     @property
     def destination(self) -> Hashable:
@@ -107,7 +106,7 @@ class TensorBoardWriter(Writer):
     def begin(self, first_step: int) -> None:
         """Hide from ``first_step`` on what an earlier process has written to the same folder."""
         folder = str(self.logger.log_dir)
-        if folder not in _BEGUN and self._is_local and set(self._event_files()) - _open_files():
+        if folder not in _BEGUN and not all(map(_is_own, self._event_files())):
             self._start_session(first_step)
         self._ensure_last_file()
         _BEGUN.add(folder)
@@ -174,11 +173,9 @@ class TensorBoardWriter(Writer):
         return hparams_summaries(replace(value, metrics=metrics))
 
 
-def _open_files() -> set[str]:
-    """The names of the event files that loggers of this process have open."""
-    experiments = [getattr(writer.logger, "_experiment", None) for writer in list(_WRITERS)]
-    files = [getattr(experiment, "file_writer", None) for experiment in experiments]
-    return {os.path.basename(_path_of(file)) for file in files if file is not None}
+def _is_own(name: str) -> bool:
+    """Whether an event file is this process's: its name has the second, the host and the process."""
+    return f".{socket.gethostname()}.{os.getpid()}." in name and int(name.split(".")[3]) >= _STARTED
 
 
 def _path_of(file: Any) -> str:

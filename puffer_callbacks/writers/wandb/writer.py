@@ -10,13 +10,15 @@ from weakref import WeakKeyDictionary
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Alert, Histogram, Hyperparameters, Image, Text, Value, Video
-from puffer_callbacks.values.image_files import to_gif
+from puffer_callbacks.values.image_files import as_pillow, to_gif
 from puffer_callbacks.writers.base import Writer
 from puffer_callbacks.writers.wandb.run_file import LoggedRow, last_logged_row, last_of
 
 _log = logging.getLogger("puffer_callbacks")
 _DIED = {"MailboxClosedError", "ServiceDiedError", "SockClientClosedError", "WandbServiceConnectionError"}
 """What the versions of W&B raise where their own process has died."""
+_PLACE = ("id", "project", "entity", "name", "group", "job_type", "tags", "notes")
+"""What a run has from ``wandb.init``, called by the logger or before it by the user."""
 _LEVELS = {"info": "INFO", "warning": "WARN", "critical": "ERROR"}
 MAX_BINS = 512
 """W&B keeps no histogram with more bins."""
@@ -97,15 +99,17 @@ class WandbWriter(Writer):
             raise
 
     def recover(self) -> bool:
-        """Where W&B's own process died, start another and continue the run of the same id."""
+        """Where W&B's own process died, start another and continue the run where it was, the user's own too."""
         if not self._service_died:
             return False
         import wandb  # noqa: PLC0415  # an optional extra
 
-        run_id = self.logger.experiment.id
+        run = self.logger.experiment
         with suppress(Exception):  # which tries to reach the dead process
             wandb.teardown()
-        self.logger._experiment = wandb.init(**{**self.logger._wandb_init, "id": run_id})
+        place = {name: getattr(run, name) or None for name in _PLACE}
+        place |= {"dir": run.settings.root_dir, "mode": run.settings.mode}
+        self.logger._experiment = wandb.init(**{**self.logger._wandb_init, **place, "resume": "allow"})
         self._defined = self._service_died = False
         self._found = last_logged_row(self.logger.experiment, self._axis)
         return True
@@ -188,7 +192,7 @@ class WandbWriter(Writer):
         if isinstance(value, Histogram):
             return wandb.Histogram(np_histogram=value.coarsened(MAX_BINS))
         if isinstance(value, Image):
-            return wandb.Image(value.pixels, caption=value.caption or None)
+            return wandb.Image(as_pillow(value.pixels), caption=value.caption or None)
         if isinstance(value, Video):
             gif = BytesIO(to_gif(value))  # arrays W&B would encode with moviepy
             return wandb.Video(gif, caption=value.caption or None, format="gif")

@@ -1,8 +1,10 @@
 import csv
 
+import fsspec
 import numpy as np
 import pytest
 import torch
+import yaml
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image as Pillow
 
@@ -16,9 +18,12 @@ from puffer_callbacks import (
     Video,
     default_callbacks,
     log,
+    writer_for,
 )
 from tests.support.models import Agent, Supervised, losses
 from tests.support.warned import warned
+
+pytorch_lightning = pytest.importorskip("pytorch_lightning")
 
 
 @pytest.fixture
@@ -77,6 +82,29 @@ def test_numbers_are_written_in_full(quiet_trainer, logger, tmp_path):
     assert float(row["tiny"]) == 1e-300
     assert np.isnan(float(row["nan"]))
     assert float(row["inf"]) == np.inf
+
+
+@pytest.mark.parametrize("of", [CSVLogger, pytorch_lightning.loggers.CSVLogger])
+def test_rows_of_a_place_that_is_no_local_folder_are_there(quiet_trainer, tmp_path, monkeypatch, of):
+    monkeypatch.chdir(tmp_path)
+    folder = f"memory://{tmp_path.name}/runs"
+    with warned() as reported:
+        fit(quiet_trainer, of(folder, name="", version=""), *default_callbacks(metrics=4, histograms=4))
+    with fsspec.open(f"{folder}/metrics.csv", "r", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(int(row["step"]), float(row["train/loss"])) for row in rows if row["train/loss"]] == [(4, 1.5), (8, 5.5)]
+    assert len(reported) == 1  # of the histograms, which Lightning's own writer does not take
+    assert "CSVLogger takes scalars only" in reported[0]
+    assert list(tmp_path.rglob("*.csv")) == []
+
+
+def test_a_folder_below_home_is_there(quiet_trainer, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fit(quiet_trainer, CSVLogger("~/runs", name="", version=""), MetricsCallback(4), default_root_dir=tmp_path)
+    assert column(tmp_path / "home" / "runs", "train/loss") == [(4, 1.5), (8, 5.5)]
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_late_keys_lose_no_earlier_row(quiet_trainer, logger, tmp_path):
@@ -187,6 +215,12 @@ def test_hyperparameters_that_lightning_logs_itself_end_nothing(quiet_trainer, l
     fit(quiet_trainer, logger, MetricsCallback(2), module=module)
     assert module.step == 2
     assert "gamma: 0.99" in (tmp_path / "hparams.yaml").read_text()
+
+
+def test_hyperparameters_of_numpy_s_types_are_numbers(logger, tmp_path):
+    writer_for(logger)
+    logger.log_hyperparams({"rate": np.float64(0.1), "size": np.int64(3), "half": np.float32(0.5)})
+    assert yaml.safe_load((tmp_path / "hparams.yaml").read_text()) == {"rate": 0.1, "size": 3, "half": 0.5}
 
 
 def test_a_logger_has_its_own_writer_again_after_the_fit_and_its_rows_follow_ours(quiet_trainer, logger, tmp_path):

@@ -20,6 +20,7 @@ from puffer_callbacks import (
     Video,
     default_callbacks,
     log,
+    writer_for,
 )
 from tests.support.models import Agent, Supervised, losses, random_rollout
 from tests.support.reading import accumulator, tensorboard_events, tensorboard_scalars
@@ -208,6 +209,17 @@ def test_rows_are_on_the_disk_at_the_end_of_the_fit(quiet_trainer, logger, tmp_p
     logger.experiment.add_scalar("after", 1.0, 100)
     logger.experiment.flush()
     assert tensorboard_scalars(tmp_path)["after"] == [(100, 1.0)]
+
+
+def test_a_file_that_the_user_closes_before_the_first_row_is_no_earlier_run(logger, tmp_path):
+    writer = writer_for(logger)
+    logger.experiment.add_scalar("own", 1.0, 1)
+    logger.experiment.close()
+    writer.begin(0)
+    writer.write({"train/loss": 0.5}, Axes(None, 2, 0.0))
+    writer.close()
+    scalars = tensorboard_scalars(tmp_path)
+    assert (scalars["own"], scalars["train/loss"]) == ([(1, 1.0)], [(2, 0.5)])
 
 
 def test_hyperparameters_stand_in_lightning_s_own_file(quiet_trainer, logger, tmp_path):

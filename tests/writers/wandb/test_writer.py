@@ -41,7 +41,11 @@ class Says(PufferCallback):
         if pl_module.step == 1:
             log(
                 trainer,
-                {"picture": Image(PIXELS, caption="noise"), "film": Video(np.stack([PIXELS] * 3), fps=10)},
+                {
+                    "picture": Image(PIXELS, caption="noise"),
+                    "line": Image(PIXELS[:1]),
+                    "film": Video(np.stack([PIXELS] * 3), fps=10),
+                },
             )
             log(trainer, {"words": Text("well"), "nan": math.nan, "inf": math.inf, "wide": WIDE})
 
@@ -119,6 +123,8 @@ def test_pictures_are_media_files(run):
     assert row["picture/_type"] == "image-file"
     assert row["picture/caption"] == "noise"
     assert row["film/_type"] == "video-file"
+    sizes = [(row[f"{tag}/width"], row[f"{tag}/height"]) for tag in ("picture", "line")]
+    assert sizes == [(8, 6), (8, 1)]
     media = {path.suffix: path for path in run.folder.rglob("media/**/*") if path.is_file()}
     assert media[".png"].read_bytes()[:4] == b"\x89PNG"
     assert media[".gif"].read_bytes()[:6] == b"GIF89a"
