@@ -13,7 +13,7 @@ from puffer_callbacks.health.rules import RULES
 from puffer_callbacks.health.rules.exploration import EPSILON
 from puffer_callbacks.health.rules.symptoms import LEARNING
 
-_WITHOUT_ADVANTAGES = {"ARS", "CrossQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
+_WITHOUT_ADVANTAGES = {"ARS", "CROSSQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
 """Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
 
 
@@ -27,10 +27,13 @@ def diagnose(
     """Judge a run.
 
     Args:
-        series: tag to (steps [n], values [n]), under the tags of this package.
+        series: tag to (steps [n], values [n]), under the tags of this package, in any order.
         facts: what else is known of the run; the more, the more can be judged.
         rules: those to apply; a rule may explain those that come after it.
         thresholds: rule to the threshold in place of its own.
+
+    Raises:
+        ValueError: if a series has not as many values as steps.
 
     Example:
         >>> import numpy as np
@@ -75,7 +78,8 @@ def _finding(rule: Rule, verdict: Verdict, evidence: Evidence) -> Finding:
 
 def _possible(causes: list[Cause], evidence: Evidence) -> list[Cause]:
     """Those that the run's algorithm can have, as far as it is known."""
-    has_no_advantages = evidence.facts.algorithm in _WITHOUT_ADVANTAGES or EPSILON in evidence.raw
+    algorithm = (evidence.facts.algorithm or "").upper()
+    has_no_advantages = algorithm in _WITHOUT_ADVANTAGES or EPSILON in evidence.raw
     return [cause for cause in causes if not (cause.needs_advantages and has_no_advantages)] or causes
 
 

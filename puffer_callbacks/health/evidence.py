@@ -34,6 +34,9 @@ class Evidence:
         series: tag to (steps [n], values [n]).
         facts: what else is known.
 
+    Raises:
+        ValueError: if a series has not as many values as steps.
+
     Example:
         >>> evidence = Evidence({"train/entropy": (np.array([1, 2]), np.array([0.6, np.nan]))}, Facts())
         >>> evidence.get("train/entropy").values.tolist()
@@ -41,7 +44,7 @@ class Evidence:
     """
 
     def __init__(self, series: Mapping[str, tuple[np.ndarray, np.ndarray]], facts: Facts) -> None:
-        self.raw = {tag: Series(np.asarray(s, np.int64), np.asarray(v, np.float64)) for tag, (s, v) in series.items()}
+        self.raw = {tag: Series.of(*points, tag=tag) for tag, points in series.items()}
         for name, (tag, sign) in LOSSES.items():  # logs of other libraries have no group of losses
             other = self.raw.get(f"train/{name}")
             if tag not in self.raw and other is not None:
@@ -87,21 +90,35 @@ class Evidence:
 
     @cached_property
     def returns(self) -> Returns | None:
-        """The return's movement; ``None`` with fewer than eight points."""
+        """The return's movement; ``None`` with fewer than eight points, and where it measures nothing."""
         found = (self.find(tag) for tag in _RETURNS)
         series = next((s for s in found if s is not None and len(s.values) >= _MIN_RETURNS), None)
-        return None if series is None else returns_of(series)
+        if series is None:
+            return None
+        returns, lowest, highest = returns_of(series), *map(self.median, ("rollout/return_min", "rollout/return_max"))
+        is_game = lowest is not None and highest is not None and returns.are_those_of_a_game(lowest, highest)
+        return None if is_game else returns
 
     @property
     def required_returns(self) -> Returns:
         """As ``returns``, for rules that need them.
 
         Raises:
-            NotJudged: with fewer than eight points.
+            NotJudged: as ``returns`` is ``None``.
         """
         if self.returns is None:
-            raise NotJudged(f"needs {_MIN_RETURNS} points of train/reward")
+            raise NotJudged(f"needs {_MIN_RETURNS} points of train/reward, not of a game between equals")
         return self.returns
+
+    @property
+    def returns_since_beginning(self) -> Returns:
+        """As ``required_returns``, for symptoms that a policy which has learned shows too.
+
+        Raises:
+            NotJudged: as ``required_returns``, and without the beginning of the run.
+        """
+        self.require_beginning()
+        return self.required_returns
 
     @cached_property
     def does_well(self) -> bool:

@@ -29,7 +29,7 @@ _FLAGS: dict[str, tuple[str, ...]] = {
 """The same of fields that are true or false."""
 AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout", "has_embedding")
 """Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
-_OTHERS = re.compile(r"sched[^/]*/gamma$")
+_OTHERS = re.compile(r"sched[^/]*/(gamma|total_steps|num_steps|n_steps)$")
 """Settings that have the name of a fact and are none, as the factor of PyTorch's ``StepLR``."""
 _LARGEST = 2**53  # an integer that float64 holds
 
@@ -102,11 +102,14 @@ class Facts:
         """
         paths = {str(name).replace(".", "/"): value for name, value in hyperparameters.items()}
         plain = {path.rpartition("/")[2]: value for path, value in paths.items() if not _OTHERS.search(path)}
+        if plain.get("gradient_clip_algorithm") == "value":  # a limit of each number, not of the norm
+            plain.pop("gradient_clip_val", None)
         found: dict[str, Any] = {}
         for field, names in _NAMES.items():
             numbers = (_number(plain[name]) for name in names if name in plain)
             found[field] = next((number for number in numbers if number is not None), None)
-        found["algorithm"] = plain.get("algorithm")
+        algorithms = (plain[name] for name in ("algorithm", "algo") if name in plain)
+        found["algorithm"] = next((name for name in algorithms if isinstance(name, str)), None)
         for field, names in _FLAGS.items():
             found[field] = next((_boolean(plain[name]) for name in names if name in plain), None)
         return cls(**found | {name: value for name, value in known.items() if value is not None})

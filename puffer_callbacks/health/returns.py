@@ -7,7 +7,15 @@ import numpy as np
 from puffer_callbacks.health.series import Floats, Series, median
 
 _RISE = 0.02
-"""Of the return's size: less is no rise."""
+"""Of the return's size: less is neither a rise nor a fall."""
+_BY_FAR = 10
+"""Times its noise."""
+_WIDTH = 5
+"""Points of which each smoothed value is the median; the first few of them are those of fewer."""
+_MIDDLE = 0.05
+"""Of the distance between the lowest and the highest return: how far the mean of a game strays from their middle."""
+_LAG = 0.1
+"""The share of the points over which changes show how far a return wanders."""
 
 
 class Returns(NamedTuple):
@@ -17,8 +25,9 @@ class Returns(NamedTuple):
         series: smoothed over five points.
         early: its level in the first tenth; its first value where it rose and settled within that.
         late: its level in the last quarter.
-        best: the best smoothed value.
+        best: the best smoothed value, of five points.
         noise: the spread of single points about the smoothed ones, as a standard deviation.
+        are_alike: whether it has been the same all along.
     """
 
     series: Series
@@ -26,6 +35,7 @@ class Returns(NamedTuple):
     late: float
     best: float
     noise: float
+    are_alike: bool
 
     @property
     def improved(self) -> bool:
@@ -34,13 +44,9 @@ class Returns(NamedTuple):
 
     @property
     def worsened(self) -> bool:
-        """Whether it ends worse than it began, beyond its noise."""
-        return self.early - self.late > 2 * self.noise
-
-    @property
-    def are_alike(self) -> bool:
-        """Whether it has been the same all along."""
-        return bool(np.ptp(self.series.values) <= 1e-9 * np.abs(self.series.values).max())
+        """Whether it ends worse than it began, beyond its noise, its wandering and a small part of its size."""
+        least = _RISE * max(abs(self.early), abs(self.late))
+        return self.early - self.late > max(2 * self.noise, 3 * _wandering(self.series.values), least)
 
     @property
     def fell(self) -> bool:
@@ -48,12 +54,27 @@ class Returns(NamedTuple):
         values = self.series.values
         won, best_of_late = self.best - self.early, float(values[-max(3, len(values) // 4) :].max())
         lost = self.best - self.late > max(0.5 * won, 3 * self.noise)
-        return won > 4 * self.noise and lost and self.best - best_of_late > 0.25 * won
+        return won > max(4 * self.noise, 2 * _wandering(values)) and lost and self.best - best_of_late > 0.25 * won
 
     @property
     def healthy(self) -> bool:
         """Whether it improved and kept that."""
         return self.improved and not self.fell
+
+    @property
+    def rose_by_far(self) -> bool:
+        """Whether it rose and kept that, by more than it could with a policy that is not trained right."""
+        return self.healthy and self.late - self.early > _BY_FAR * self.noise
+
+    def are_those_of_a_game(self, lowest: float, highest: float) -> bool:
+        """Whether episodes win what others lose, as in a game between equals: their mean stays, however good they are.
+
+        Args:
+            lowest: the return of a rollout's worst episode.
+            highest: that of the best.
+        """
+        from_middle = np.abs(self.series.values - (lowest + highest) / 2).max()
+        return lowest < highest and (self.are_alike or bool(from_middle < _MIDDLE * (highest - lowest)))
 
     def flat_after(self, step: float) -> bool:
         """Whether it has not risen since a step, beyond its noise."""
@@ -71,11 +92,32 @@ def returns_of(series: Series) -> Returns:
         series: at least one point, all of them finite.
     """
     values, count = series.values, len(series.values)
-    smoothed = series.smoothed()
-    residuals = values - smoothed.values
-    noise = 1.4826 * median(np.abs(residuals - median(residuals)))
+    smoothed = series.smoothed(_WIDTH)
     late = median(values[-max(3, count // 4) :])
-    return Returns(smoothed, _early(values, late), late, float(smoothed.values.max()), noise)
+    return Returns(
+        smoothed,
+        early=_early(values, late),
+        late=late,
+        best=float(smoothed.values[min(_WIDTH, count) - 1 :].max()),
+        noise=_spread(values - smoothed.values),
+        are_alike=bool(np.ptp(values) <= 1e-9 * np.abs(values).max()),
+    )
+
+
+def _wandering(values: Floats) -> float:
+    """What levels differ by without a trend, as a standard deviation: means over a window of episodes go up and down.
+
+    It is the spread of changes over a lag; where that still grows with the lag, levels further apart differ by more.
+    """
+    lag = max(2, int(_LAG * len(values)))
+    shorter, spread = (_spread(values[by:] - values[:-by]) / 2**0.5 for by in (lag // 2, lag))
+    grows = spread > 0 and shorter > 0
+    return spread * float(np.clip(spread / shorter, 1, 2**0.5)) ** 2 if grows else spread
+
+
+def _spread(values: Floats) -> float:
+    """The standard deviation of most values, by their median deviation."""
+    return 1.4826 * median(np.abs(values - median(values)))
 
 
 def _early(values: Floats, late: float) -> float:

@@ -21,6 +21,28 @@ class Series(NamedTuple):
     steps: npt.NDArray[np.int64]
     values: Floats
 
+    @classmethod
+    def of(cls, steps: npt.ArrayLike, values: npt.ArrayLike, *, tag: str) -> "Series":
+        """Points in the order of their steps.
+
+        Args:
+            steps: [n], in any order.
+            values: [n].
+            tag: for the error's text.
+
+        Raises:
+            ValueError: if there are not as many values as steps.
+        """
+        series = cls(np.asarray(steps, np.int64), np.asarray(values, np.float64))
+        if series.steps.shape != series.values.shape or series.steps.ndim != 1:
+            raise ValueError(
+                f"{tag}: expected one value for each step, got shapes {series.steps.shape} and {series.values.shape}"
+            )
+        if (np.diff(series.steps) >= 0).all():
+            return series
+        order = np.argsort(series.steps, kind="stable")
+        return cls(series.steps[order], series.values[order])
+
     @property
     def span(self) -> tuple[int, int]:
         """The first and the last step."""
@@ -34,23 +56,24 @@ class Series(NamedTuple):
         """The points whose value is finite, held to ±1e150: the square of a larger one is not."""
         if np.abs(self.values).max(initial=0.0) <= LARGEST:
             return self
-        keep = np.isfinite(self.values)
-        return Series(self.steps[keep], np.clip(self.values[keep], -LARGEST, LARGEST))
+        finite = self.where(np.isfinite(self.values))
+        return Series(finite.steps, np.clip(finite.values, -LARGEST, LARGEST))
+
+    def where(self, condition: npt.NDArray[np.bool_]) -> "Series":
+        """The points [n] at which a condition holds."""
+        return Series(self.steps[condition], self.values[condition])
 
     def after(self, step: float) -> "Series":
         """The points from a step on."""
-        keep = self.steps >= step
-        return Series(self.steps[keep], self.values[keep])
+        return self.where(self.steps >= step)
 
     def before(self, step: float) -> "Series":
         """The points before a step."""
-        keep = self.steps < step
-        return Series(self.steps[keep], self.values[keep])
+        return self.where(self.steps < step)
 
     def between(self, first: float, last: float) -> "Series":
         """The points from a step to another, both included."""
-        keep = (self.steps >= first) & (self.steps <= last)
-        return Series(self.steps[keep], self.values[keep])
+        return self.where((self.steps >= first) & (self.steps <= last))
 
     def smoothed(self, width: int = 5) -> "Series":
         """Every value replaced by the median of itself and those before it, ``width`` in all.

@@ -24,7 +24,7 @@ DATA: dict[str, Cause] = {
         "look for sqrt(0), norms of zero vectors and masks that multiply NaN; skip such steps",
     ),
     "nonfinite_weight": Cause(
-        "weights became NaN or infinite", "lower the learning rate; clip gradients; resume before"
+        "weights became NaN or infinite", "lower the learning rate; clip gradients; resume from an earlier checkpoint"
     ),
     "value_vanished": Cause(
         "the trainer leaves out values that are not finite", "look for NaN just before the series ends"
@@ -77,7 +77,7 @@ DATA: dict[str, Cause] = {
         "the mask at the ends of episodes is inverted", "multiply by (1 − done), where done is 1 at an end"
     ),
     "dones_late": Cause(
-        "Rollout.dones tell of the step before, as flags that mark the first observation of an episode do",
+        "Rollout.dones are those of the step before, as flags that mark the first observation of an episode do",
         "give Rollout the dones that `step` returned for the same step's action",
     ),
     "gamma_other": Cause(

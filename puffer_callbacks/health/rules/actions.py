@@ -20,7 +20,7 @@ OF_POLICIES = ("train/entropy", "train/policy_loss", "losses/policy", "diagnosti
 def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Continuous actions at their bounds at more than ``threshold`` of all steps, while the return does not rise."""
     spell, at_once = _spell(evidence, SATURATED, threshold, share=0.3)
-    if spell is None or evidence.required_returns.healthy:
+    if spell is None or evidence.returns_since_beginning.healthy:
         return None
     message = f"{spell.values[-1]:.0%} of the actions lie at their bounds, and the return does not rise."
     causes = ("action_saturated", "entropy_coefficient_high") if at_once else (
@@ -39,7 +39,7 @@ def actions_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
 def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
     """One discrete action at more than ``threshold`` of all steps, while the return does not rise."""
     spell, at_once = _spell(evidence, DOMINANT, threshold)
-    if spell is None or evidence.required_returns.healthy:
+    if spell is None or evidence.returns_since_beginning.healthy:
         return None
     message = f"One action is taken at {spell.values[-1]:.1%} of all steps, and the return does not rise."
     causes: tuple[str, ...] = ("action_saturated", "action_dominates")

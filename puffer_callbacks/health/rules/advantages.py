@@ -12,8 +12,6 @@ from puffer_callbacks.health.series import median
 FIT, SIGN = "diagnostics/advantage_fit", "diagnostics/advantage_sign"
 TARGET_ADVANTAGE, TARGET_VALUE = "diagnostics/target_advantage_weight", "diagnostics/target_value_weight"
 ALIGNMENT = "diagnostics/advantage_alignment"
-_BY_FAR = 10
-"""Times its noise that a return rises only with advantages that are right in the main."""
 _SAME_GAMMA = 2e-3
 """Within which two discount factors are one: estimates are exact to 1e-4."""
 _SAME_WEIGHT = 0.05
@@ -30,7 +28,7 @@ def advantages_inconsistent(evidence: Evidence) -> Verdict | None:
     share = median(fit.values)
     message = f"Advantages do not follow from rewards and values: the recurrence explains {share:.0%} of their variance"
     causes, returns = ("advantage_misaligned", "advantage_sign"), evidence.returns
-    if returns is not None and returns.healthy and returns.late - returns.early > _BY_FAR * returns.noise:
+    if returns is not None and returns.rose_by_far:
         message = f"{message}; the return rises by far, so they may be those of another estimator."
         return Verdict(message, causes, spell.span, [FIT], "info")
     return Verdict(f"{message}.", causes, spell.span, [FIT])
@@ -47,12 +45,7 @@ def advantage_sign(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("advantage_sign",), spell.span, [SIGN, FIT])
 
 
-@rule(
-    "gamma_not_applied",
-    severity="warning",
-    source=GAE,
-    explains=(*SYMPTOMS, "gamma_low"),
-)
+@rule("gamma_not_applied", severity="warning", source=GAE, explains=(*SYMPTOMS, "gamma_low"))
 def gamma_not_applied(evidence: Evidence) -> Verdict | None:
     """Whether advantages are made with the discount factor that is configured."""
     estimated, configured = evidence.get(GAMMA, points=3), evidence.facts.gamma
@@ -82,7 +75,10 @@ def value_targets(evidence: Evidence) -> Verdict | None:
     elif abs(advantage) < _SAME_WEIGHT:
         what, cause = "are its own values, so that there is nothing to learn", "target_without_advantage"
     else:
-        what, cause = f"are {advantage:+.2g} advantage {value:+.2g} value; both count alike", "target_without_value"
+        what, cause = (
+            f"are {advantage:+.2g} advantage {value:+.2g} value; both should count alike",
+            "target_without_value",
+        )
     return Verdict(f"The critic's targets {what}.", (cause,), spell.span, [TARGET_ADVANTAGE, TARGET_VALUE])
 
 
@@ -95,7 +91,7 @@ def value_targets(evidence: Evidence) -> Verdict | None:
 def advantage_unused(evidence: Evidence) -> Verdict | None:
     """Whether an update raises the probability of the actions with a high advantage, and not of others."""
     alignment = evidence.get(ALIGNMENT, points=10)
-    kl = evidence.find(KL)
+    kl, returns = evidence.find(KL), evidence.returns
     if kl is None or median(kl.values) < 1e-6:
         raise NotJudged("needs a policy that moves")
     mean = float(alignment.values.mean())
@@ -105,6 +101,8 @@ def advantage_unused(evidence: Evidence) -> Verdict | None:
     if mean < -3 * error and np.mean(alignment.values < 0) > 0.8:
         message = f"Updates make good actions rarer: log-probabilities move against the advantages ({mean:+.2f})."
         return Verdict(message, ("advantage_sign", "advantage_misaligned"), alignment.span, tags)
+    if returns is not None and returns.rose_by_far:
+        return None
     if typical > 0.05 and abs(mean) < max(0.25 * typical, 2 * error) and np.mean(alignment.values > 0) < 0.7:
         message = f"Updates move the policy without regard to the advantages (correlation {mean:+.2f})."
         return Verdict(message, ("advantage_misaligned", "entropy_coefficient_high", "log_prob_wrong_action"),

@@ -15,25 +15,14 @@ _SHORT_ROLLOUT = 64
 _UNTRAINED_ERROR = 0.7
 """Of the size of the targets; that of a new critic, whose values are about 0, is 1."""
 _GONE = 0.01
+_ANY_LOSS = 1.0
+"""A sum of terms may begin at 0, as that of GRPO does, and has not exploded below this."""
 _FAR_TOO_LARGE = 3000.0
 """Rewards of a step where no second signal is needed."""
 
 
-def critic_fits(evidence: Evidence) -> bool:
-    """Whether the values are known to lie within a tenth of the returns, so that there is little left to explain.
-
-    In rollouts of a few steps, as A2C's, returns hardly vary, and an explained variance of 0 means nothing.
-    """
-    return _late_error_is_below(_SMALL_ERROR, evidence)
-
-
-def _learns_in_short_rollouts(evidence: Evidence) -> bool:
-    """Whether the critic has come nearer to its targets, where rollouts are too short to ask for more."""
-    steps = (evidence.facts.rollout_steps or np.inf) * (evidence.facts.num_envs or 1)
-    return steps <= _SHORT_ROLLOUT and _late_error_is_below(_UNTRAINED_ERROR, evidence)
-
-
-def _late_error_is_below(limit: float, evidence: Evidence) -> bool:
+def critic_fits(evidence: Evidence, *, limit: float = _SMALL_ERROR) -> bool:
+    """Whether values are known to lie so near to the returns, by default a tenth, that little is left to explain."""
     error = evidence.median(ERROR, after=0.5 * evidence.last_step)
     return error is not None and error < limit
 
@@ -67,6 +56,8 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
 def _by_reward(evidence: Evidence) -> Verdict | None:
     """Without a critic in the rollout: rewards of hundreds a step, where the run does not do well."""
     reward = evidence.get("diagnostics/reward_scale", points=5)
+    if evidence.facts.normalizes_advantages and evidence.find(LOSS) is None:
+        raise NotJudged("needs a critic: where advantages are normalized the scale of the rewards is lost")
     if median(reward.values) < 300:
         return None
     if median(reward.values) < _FAR_TOO_LARGE:
@@ -97,7 +88,9 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
         return None
     if spread is not None and _is_gone(spread, half.steps[0]):
         return None
-    if critic_fits(evidence) or _learns_in_short_rollouts(evidence) or evidence.does_well:
+    facts = evidence.facts
+    is_short = (facts.rollout_steps or np.inf) * (facts.num_envs or 1) <= _SHORT_ROLLOUT
+    if critic_fits(evidence, limit=_UNTRAINED_ERROR if is_short else _SMALL_ERROR) or evidence.does_well:
         return None
     message = f"The critic explains nothing of the returns (explained variance {median(half.values):.2f})."
     causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")
@@ -125,7 +118,8 @@ def value_explodes(evidence: Evidence, threshold: float) -> Verdict | None:
     loss = evidence.get(tag, points=10)
     early = median(loss.values[: max(5, len(loss.values) // 10)])
     late = median(loss.values[-max(3, len(loss.values) // 10) :])
-    if early <= 0 or late < threshold * early or evidence.does_well:
+    is_small = tag == "train/loss" and late < _ANY_LOSS
+    if early <= 0 or is_small or late < threshold * early or evidence.does_well:
         return None
     message = f"The {'loss' if tag == 'train/loss' else 'value loss'} explodes: from {early:.3g} to {late:.3g}."
     causes = ("learning_rate_high", "no_clipping", "reward_scale_large", "target_not_updated")

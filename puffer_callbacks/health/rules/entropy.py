@@ -55,7 +55,7 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
 )
 def entropy_collapsed(evidence: Evidence, threshold: float) -> Verdict | None:
     """An entropy below ``threshold`` of its maximum, while the return stands still below its best or never rose."""
-    entropy, returns = relative_entropy(evidence), evidence.required_returns
+    entropy, returns = relative_entropy(evidence), evidence.returns_since_beginning
     spell = entropy.spell(entropy.smoothed().values < threshold, points=8)
     if spell is None or not _stands_still(returns, spell.steps[0]):
         return None
@@ -128,10 +128,11 @@ def entropy_grows(evidence: Evidence) -> Verdict | None:
     if dimensions is None:
         raise NotJudged("needs a continuous action space")
     entropy, returns = evidence.get(ENTROPY, points=8), evidence.required_returns
-    growth = (median(entropy.values[-4:]) - float(entropy.values[0])) / dimensions
+    early = median(entropy.values[:3])
+    growth = (median(entropy.values[-4:]) - early) / dimensions
     if growth < math.log(2) or returns.healthy:
         return None
-    grown = entropy.values > entropy.values[0] + 0.5 * dimensions * math.log(2)
+    grown = entropy.values > early + 0.5 * dimensions * math.log(2)
     message = f"The policy's standard deviation has grown {math.exp(growth):.3g}-fold, and the return does not rise."
     causes = ("entropy_coefficient_high", "advantage_sign", "reward_scale_large")
     return Verdict(message, causes, entropy.span_since(grown), [ENTROPY])

@@ -52,7 +52,7 @@ def _bootstraps_of_resets(evidence: Evidence) -> Series:
         return carried
     limited = evidence.find(LIMIT)
     kept = np.zeros(len(carried.steps), np.bool_) if limited is None else limited.at(carried.steps) == 0
-    return Series(carried.steps[kept], carried.values[kept])
+    return carried.where(kept)
 
 
 def _shifted(evidence: Evidence, spell: Series) -> Verdict | None:

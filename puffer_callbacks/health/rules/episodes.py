@@ -27,7 +27,7 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
     limit, num_envs = evidence.facts.max_episode_steps, evidence.facts.num_envs or 1
     if limit is None:
         raise NotJudged("needs the environment's time limit")
-    rollout = np.diff(dones.steps).min()  # of those between two looks no step was seen
+    rollout = np.diff(np.unique(dones.steps)).min(initial=dones.span[1])  # of those between two looks no step was seen
     lengths, seen = evidence.find(LENGTH), dones
     if lengths is not None:
         short = lengths.steps[lengths.values < limit]
@@ -56,7 +56,7 @@ def return_fell(evidence: Evidence) -> Verdict | None:
     evidence.require_share(_LEAST_SHARE, series)
     if not (returns.fell or returns.worsened):
         return None
-    span, tags = series.span_since(series.values == series.values.max()), ["train/reward"]
+    span, tags = series.span_since(series.values == returns.best), ["train/reward"]
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
     if returns.worsened:
         causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
@@ -80,7 +80,7 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     if len(series.values) < 20:
         raise NotJudged(f"needs 20 points of train/reward, has {len(series.values)}")
     evidence.require_beginning()
-    if returns.improved or returns.worsened:
+    if returns.improved or returns.worsened or returns.fell:
         return None
     rise = returns.late - returns.early
     beyond = f" beyond its noise (±{2 * returns.noise:.3g})" if rise > 0 else ""

@@ -41,6 +41,8 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
     if returns is None or reward is None:
         raise NotJudged("needs train/reward and the scale of the rewards")
     dimensions = evidence.facts.action_dimensions or 1
+    if temperature.values[-1] < temperature.values[0]:  # one that is learned begins at 1, and is on its way
+        evidence.require_share(0.5, temperature)
     late = median(temperature.values[-max(3, len(temperature.values) // 4) :])
     if late * dimensions < max(reward, 1e-12) or returns.healthy:
         return None

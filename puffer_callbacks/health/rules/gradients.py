@@ -10,6 +10,8 @@ from puffer_callbacks.health.series import median
 TOTAL, CLIPPED = "gradient_norm/total", "gradient_norm/clipped"
 OLD = "old_gradients/"
 _MANY = 3
+_PARTS = 4
+"""Parts of a network, as actor and critic, that may have a limit each."""
 
 
 @rule(
@@ -44,7 +46,10 @@ def clipping_not_applied(evidence: Evidence) -> Verdict | None:
     if limit is None:
         raise NotJudged("needs the configured max_grad_norm")
     clipped = evidence.get(CLIPPED)
-    over = clipped.values > 1.05 * limit
+    total = evidence.find(TOTAL)
+    before = np.full(len(clipped.values), np.nan) if total is None else total.at(clipped.steps)
+    is_cut = clipped.values < 0.99 * before  # as in parts of their own, the norms of which add up
+    over = clipped.values > np.where(is_cut, _PARTS**0.5, 1.05) * limit
     if np.mean(over) < 0.5:
         return None
     span = int(clipped.steps[over][0]), int(clipped.steps[over][-1])
@@ -74,11 +79,7 @@ def gradient_explodes(evidence: Evidence) -> Verdict | None:
     return Verdict(message, (*causes, "gradient_explodes"), spell.span, [TOTAL, CLIPPED])
 
 
-@rule(
-    "gradient_clipped",
-    severity="info",
-    source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.5",
-)
+@rule("gradient_clipped", severity="info", source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.5")
 def gradient_clipped(evidence: Evidence) -> Verdict | None:
     """A gradient that is cut to a hundredth and less at nearly every step."""
     norm, clipped = evidence.judged(TOTAL), evidence.judged(CLIPPED)

@@ -1,7 +1,7 @@
 """Values that are NaN or infinite, and series that vanish because of them."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,11 +27,19 @@ _STAGES: tuple[tuple[str, str, str], ...] = (
 )
 """Tags along the way of the data, with what is not finite there and the cause."""
 _OF_UPDATES = ("nonfinite/train/", "nonfinite/diagnostics/", "losses/", "train/", "gradient_norm/")
+_DATA = ("nonfinite_observation", "nonfinite_reward")
 _LOSS = re.compile(r"^losses/|^train/.*(loss|entropy)|^(gradient_norm|diagnostics)/")
 
 
-_Found = tuple[int, int, str, str, str, int]
-"""First step, stage, tag, what, cause, last step."""
+class _Found(NamedTuple):
+    """Values of a series that are not finite, in an order of time and then of the way of the data."""
+
+    first_step: int
+    stage: int
+    tag: str
+    what: str
+    cause: str
+    last_step: int
 
 
 @rule("nonfinite_values", severity="critical", source="IEEE 754; Stable-Baselines3's VecCheckNan", explains=("*",))
@@ -48,7 +56,7 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
         unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation",)
         causes = (cause, *unseen, "learning_rate_high", "no_clipping")
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
-    return Verdict(message, causes, (first, max(entry[-1] for entry in found)))
+    return Verdict(message, causes, (first, max(each.last_step for each in found)))
 
 
 def _nonfinite(tag: str, series: Series, evidence: Evidence) -> _Found | None:
@@ -62,7 +70,7 @@ def _nonfinite(tag: str, series: Series, evidence: Evidence) -> _Found | None:
         return None
     if cause == "nonfinite_loss" and not _LOSS.search(tag.removeprefix("nonfinite/")):
         what = "a number of the update"
-    return first, stage, tag, what, cause, last
+    return _Found(first, stage, tag, what, cause, last)
 
 
 def _is_harmless(tag: str, first: int, evidence: Evidence) -> bool:
@@ -75,8 +83,8 @@ def _is_harmless(tag: str, first: int, evidence: Evidence) -> bool:
 def _earliest(found: list[_Found], evidence: Evidence) -> _Found:
     """The first; or data of the rollout in which it came, as a rollout is looked at when it ends."""
     first = min(found)
-    for each in sorted(found, key=lambda entry: entry[1]):
-        if each[4] in _DATA and _rollout_begin(evidence, each[0]) <= first[0]:
+    for each in sorted(found, key=lambda each: each.stage):
+        if each.cause in _DATA and _rollout_begin(evidence, each.first_step) <= first.first_step:
             return each
     return first
 
@@ -85,9 +93,6 @@ def _rollout_begin(evidence: Evidence, end: int) -> int:
     rollouts = evidence.find("diagnostics/repeated_rollout")
     before: Any = [] if rollouts is None else rollouts.steps[rollouts.steps < end]
     return int(before[-1]) if len(before) else 0
-
-
-_DATA = ("nonfinite_observation", "nonfinite_reward")
 
 
 def _by_error(evidence: Evidence) -> Verdict | None:
@@ -107,11 +112,11 @@ _LOSSES = ("train/policy_loss", "train/value_loss", "train/entropy", "train/loss
 @rule("series_vanished", severity="warning", source="PufferLib leaves out what is not finite")
 def series_vanished(evidence: Evidence) -> Verdict | None:
     """Series of losses that all end long before the run does; one that ends alone was a term of a phase."""
-    losses = {tag: series for tag, series in evidence.raw.items() if tag in _LOSSES or tag.startswith("losses/")}
-    ends = {tag: series for tag, series in losses.items() if len(series.steps) >= 10}
-    if not ends:
+    losses = {n: s for n, s in evidence.raw.items() if n in _LOSSES or n.startswith("losses/")}
+    losses = {n: s for n, s in losses.items() if len(s.steps) >= 10}
+    if not losses:
         raise NotJudged("needs 10 points of losses/*")
-    tag, series = max(ends.items(), key=lambda item: int(item[1].steps[-1]))
+    tag, series = max(losses.items(), key=lambda item: int(item[1].steps[-1]))
     last, end, interval = evidence.last_step, int(series.steps[-1]), median(np.diff(series.steps))
     if last - end <= max(10 * interval, 0.1 * (last - evidence.first_step)):
         return None

@@ -13,25 +13,33 @@ RESET_STEPS, EARLY = "diagnostics/reset_step_fraction", "diagnostics/reset_early
 REPEATED = "diagnostics/observation_repeat_fraction"
 _FAR_TOO_LARGE = 3000.0
 """Where no second signal is needed: bytes of pixels and most sensors lie far below."""
+_CONSTANT = ("observation_constant", "observation_stale")
 SCALE, SPREAD = "diagnostics/observation_scale", "diagnostics/log_prob_spread"
 
 
 @rule("observation_constant", severity="critical", source="invariant: observations vary", explains=SYMPTOMS)
 def observation_constant(evidence: Evidence) -> Verdict | None:
     """Observations of which no number varies; or hardly ever one within an episode, while the return does not rise."""
-    constant, repeated = evidence.get(CONSTANT, points=3), evidence.find(REPEATED)
-    learns = evidence.returns is not None and evidence.returns.improved
+    constant, returns = evidence.get(CONSTANT, points=3), evidence.returns
     spell = constant.spell(constant.values == 1, points=3, share=0.2)
-    message = "The observation is the same at every step."
-    if spell is None and repeated is not None and not learns:
-        dones = evidence.find("diagnostics/done_fraction")
-        at_ends = 0.0 if dones is None else dones.at(repeated.steps)  # where it changes, and changes back
-        hardly = (repeated.values > 0.85) | (repeated.values > np.maximum(1 - 2.5 * at_ends, 0.6))
-        spell = repeated.spell(hardly, points=3, share=0.5)
-        message = "The observation hardly ever changes within an episode, and the return does not rise."
     if spell is None:
+        return None if returns is not None and returns.improved else _hardly_changes(evidence)
+    message = "The observation is the same at every step"
+    if returns is not None and returns.rose_by_far:
+        message = f"{message}, as a bandit's; the return rises by far."
+        return Verdict(message, _CONSTANT, spell.span, [CONSTANT], "info")
+    return Verdict(f"{message}.", _CONSTANT, spell.span, [CONSTANT, REPEATED])
+
+
+def _hardly_changes(evidence: Evidence) -> Verdict | None:
+    repeated, dones = evidence.find(REPEATED), evidence.find("diagnostics/done_fraction")
+    if repeated is None:
         return None
-    return Verdict(message, ("observation_constant", "observation_stale"), spell.span, [CONSTANT, REPEATED])
+    at_ends = 0.0 if dones is None else dones.at(repeated.steps)  # where it changes, and changes back
+    hardly = (repeated.values > 0.85) | (repeated.values > np.maximum(1 - 2.5 * at_ends, 0.6))
+    spell = repeated.spell(hardly, points=3, share=0.5)
+    message = "The observation hardly ever changes within an episode, and the return does not rise."
+    return None if spell is None else Verdict(message, _CONSTANT, spell.span, [CONSTANT, REPEATED])
 
 
 @rule(
@@ -96,6 +104,8 @@ def policy_blind(evidence: Evidence) -> Verdict | None:
     kl, dominant = evidence.find(KL), evidence.median("diagnostics/dominant_action_fraction", after=evidence.burn_in)
     if kl is None or median(kl.values) <= 0:
         raise NotJudged("needs a policy that moves")
+    if evidence.median(CONSTANT) == 1 and evidence.returns is not None and evidence.returns.rose_by_far:
+        raise NotJudged("needs observations that vary, unlike a bandit's")
     spell = spread.spell(spread.values < 1e-5, points=LOOKS, share=0.5)
     if spell is None or (dominant is not None and dominant > 0.999):
         return None

@@ -15,6 +15,8 @@ WEIGHT_CHANGE = "diagnostics/weight_change/"
 FIRST_KL, LOG_PROB_ERROR = "diagnostics/first_kl", "diagnostics/log_prob_error"
 FIRST_LOSS = "diagnostics/first_policy_loss"
 DEFAULT_CLIP_RANGE = 0.2
+_ERROR = 0.05
+"""Of the clip range: an error of log-probabilities that bfloat16, 0.02 of it, stays below."""
 _BY_FAR, _CERTAIN = 0.05, 0.95
 """A range of the entropy, over its size, that shows in a KL; and the share of one action above which it may not."""
 ACTORS = ("actor", "other")
@@ -31,7 +33,7 @@ def kl_scale(evidence: Evidence) -> float:
     "ratio_not_one",
     severity="critical",
     source="Huang et al. 2022, The 37 implementation details of PPO (debugging: ratio = 1 in the first minibatch)",
-    explains=(*SYMPTOMS, "clip_fraction_zero"),
+    explains=(*SYMPTOMS, "clip_fraction_zero", "policy_loss_cancels"),
 )
 def ratio_not_one(evidence: Evidence) -> Verdict | None:
     """The probability ratio on the first minibatch of a fresh rollout, which is 1 in a correct program."""
@@ -40,7 +42,7 @@ def ratio_not_one(evidence: Evidence) -> Verdict | None:
         raise NotJudged(f"needs {FIRST_KL} or {LOG_PROB_ERROR}: a callback in the training loop")
     scale = kl_scale(evidence)
     by_kl = _spell(first, 1e-2 * scale)
-    by_error = _spell(error, 1e-2 * (2 * scale) ** 0.5)
+    by_error = _spell(error, _ERROR * (2 * scale) ** 0.5)
     spans = [spell.span for spell in (by_kl, by_error) if spell is not None]
     if not spans:
         return None
@@ -124,7 +126,10 @@ def kl_large(evidence: Evidence, threshold: float) -> Verdict | None:
     kl = evidence.get(KL, points=3)
     scale = kl_scale(evidence)
     spell = None if evidence.does_well else kl.spell(kl.smoothed(3).values > threshold * scale, points=5)
-    steps = [*kl.steps[kl.values > 10 * threshold * scale], *(() if spell is None else spell.span)]
+    large, far = (kl.values > times * threshold * scale for times in (1, 10))
+    if evidence.does_well:  # one ratio that overflows makes one mean: it takes two points side by side
+        far &= np.append(large[1:], False) | np.append(False, large[:-1])
+    steps = [*kl.steps[far], *(() if spell is None else spell.span)]
     if not steps:
         return None
     span = int(min(steps)), int(max(steps))

@@ -73,7 +73,7 @@ def gamma_low(evidence: Evidence, threshold: float) -> Verdict | None:
     if horizon > threshold or gamma <= 0 or (length is not None and length < 4 * horizon):
         return None
     returns = evidence.returns
-    of_length = "" if length is None else f", of episodes of {length:.0f}"
+    of_length = "" if length is None else f", in episodes of {length:.0f}"
     message = f"The discount factor {gamma:.3g} looks about {horizon:.1f} steps ahead{of_length}."
     severity: Severity = (
         "info" if returns is not None and returns.healthy and returns.late >= 0.9 * returns.best else "warning"

@@ -4,7 +4,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.critic import critic_fits
-from puffer_callbacks.health.rules.symptoms import LEARNING, POLICY, SYMPTOMS
+from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 SATURATED, DORMANT = "plasticity/saturated_ratio/", "plasticity/dormant_ratio/"
@@ -26,6 +26,7 @@ def _layers(evidence: Evidence, prefix: str, points: int = 5) -> dict[str, Serie
 )
 def initialization_saturates(evidence: Evidence) -> Verdict | None:
     """Bounded units that lie at their bounds from the start."""
+    evidence.require_beginning()
     layers = _layers(evidence, SATURATED)
     soon = evidence.first_step + 0.05 * (evidence.total_steps - evidence.first_step)
     at_start = {n: s for n, s in layers.items() if s.values[0] > 0.5 and s.steps[0] <= soon}  # before any update
@@ -42,20 +43,12 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
     "units_saturated",
     severity="warning",
     source="Glorot and Bengio 2010 (saturation of tanh)",
-    explains=(
-        *LEARNING,
-        *POLICY,
-        "units_dormant",
-        "weights_unchanged",
-        "critic_misfit",
-        "plasticity_lost",
-        "gradient_vanishes",
-    ),
+    explains=(*LEARNING, *POLICY, *NETWORK, "weights_unchanged", "critic_misfit"),
     threshold=0.9,
 )
 def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their activations saturated in time, while the return does not rise."""
-    layers, returns = _layers(evidence, SATURATED), evidence.required_returns  # a good policy may well saturate
+    layers, returns = _layers(evidence, SATURATED), evidence.returns_since_beginning  # a good policy may well saturate
     later = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
     if critic_fits(evidence):
         later = {n: s for n, s in later.items() if role_of(n) != "critic"}
@@ -74,7 +67,7 @@ def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     "units_dormant",
     severity="warning",
     source="Sokar et al. 2023, arXiv:2302.12902",
-    explains=(*LEARNING, *POLICY, "weights_unchanged", "critic_misfit", "plasticity_lost", "gradient_vanishes"),
+    explains=(*LEARNING, *POLICY, *NETWORK, "weights_unchanged", "critic_misfit"),
     threshold=0.8,
 )
 def units_dormant(evidence: Evidence, threshold: float) -> Verdict | None:

@@ -29,9 +29,12 @@ def no_updates(evidence: Evidence) -> Verdict | None:
     if returns is None or evidence.facts.total_steps is None:
         raise NotJudged("needs the length of the run and 8 points of train/reward")
     learned = [s for tag, s in evidence.raw.items() if tag.startswith(("train/loss", "losses/", "gradient_norm/"))]
-    if learned or evidence.last_step < 0.5 * evidence.total_steps:
+    steps = evidence.find("time/optimizer_steps")
+    makes_updates = learned or (steps is not None and steps.values[-1] > steps.values[0])
+    if makes_updates or evidence.last_step < 0.5 * evidence.total_steps:
         return None
-    if returns.healthy:
+    is_counted = steps is not None and evidence.facts.algorithm not in (None, "ARS")  # which has no optimizer
+    if returns.healthy and not is_counted:  # a mean over a window of episodes may rise without them
         raise NotJudged("the return rises, by updates without a loss or a gradient that is known")
     message = "No loss and no gradient so far: the run does not learn."
     return Verdict(message, ("no_updates", "optimizer_missing"), evidence.span)
@@ -55,7 +58,7 @@ def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
     if median(np.diff(returns.steps, prepend=0)) < 0.5 * rollout:  # another setting of that name
         raise NotJudged("needs rollouts of num_steps · num_envs steps; the rows of the run are shorter")
     updates = max(1, int(facts.total_steps / rollout))
-    if updates >= threshold or (evidence.returns is not None and evidence.returns.healthy):
+    if updates >= threshold or evidence.does_well:
         return None
     counted = "1 update" if updates == 1 else f"{updates} updates"
     message = f"A run of {facts.total_steps:,.0f} steps, {rollout:,.0f} in a rollout, has {counted} in all"
@@ -68,7 +71,7 @@ def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
 
 def _few_targets(evidence: Evidence, total: float, interval: float) -> Verdict | None:
     updates = int(total / interval)
-    if updates >= _LEAST_TARGETS or (evidence.returns is not None and evidence.returns.healthy):
+    if updates >= _LEAST_TARGETS or evidence.does_well:
         return None
     counted = {0: "no update", 1: "1 update"}.get(updates, f"{updates} updates")
     message = (

@@ -27,7 +27,7 @@ _END = 0.9
     "weights_unchanged",
     severity="critical",
     source="invariant: weights change after an update",
-    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit"),
+    explains=(*LEARNING, *POLICY, *NETWORK, "critic_misfit", "policy_loss_cancels"),
 )
 def weights_unchanged(evidence: Evidence) -> Verdict | None:
     """Weights that are the same for a quarter of the run, whole or in a part; a note where that may be meant so."""

@@ -58,7 +58,7 @@ def test_dones_of_the_step_before() -> None:
     late = {**SOUND, "leak_fraction": 1, "plain_end_fraction": 0, "mask_shift": -1, "reset_early_fraction": 1}
     note = of_rollouts("done_mask", **late)
     assert note is not None and note.severity == "info"
-    assert note.causes[0].startswith("Rollout.dones tell of the step before")
+    assert note.causes[0].startswith("Rollout.dones are those of the step before")
     cut_late = {**SOUND, "reset_early_fraction": 1}
     rows = {f"diagnostics__{name}": constant(value) for name, value in cut_late.items()}
     alarm = found("dones_late", **rows, train__reward=FLAT)
