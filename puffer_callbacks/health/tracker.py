@@ -25,7 +25,7 @@ class Tracker:
     """Compares each diagnosis of a run with the one before, so that a trouble is reported once, and its end once.
 
     One that becomes graver than before is reported again. A trouble ends when two diagnoses in a row do not find it
-    any more, or find that it was not seen since the one before. One that turns out to follow from another is a part
+    any more, or find that neither it nor what it brings was seen since the one before. One that turns out to follow from another is a part
     of that one from then on, and does not end by itself.
 
     Example:
@@ -72,7 +72,7 @@ class Tracker:
         """
         roots = {finding.rule: finding for finding in diagnosis.findings}
         explained = {inner.rule for finding in diagnosis.findings for inner in finding.consequences}
-        seen = {rule: finding for rule, finding in roots.items() if finding.last_step >= self._step}
+        seen = {rule: finding for rule, finding in roots.items() if _last_step(finding) >= self._step}
         begun = [finding for rule, finding in seen.items() if rule not in self._missing or self._is_graver(finding)]
         self._gravest |= {finding.rule: SEVERITIES.index(finding.severity) for finding in begun}
         for rule in explained - roots.keys():  # it is a part of its cause
@@ -98,6 +98,11 @@ class Tracker:
         """Continue from a checkpoint."""
         self._found = {each["rule"]: _finding(each) for each in state["found"]}
         self._missing, self._gravest, self._step = dict(state["missing"]), dict(state["gravest"]), state["step"]
+
+
+def _last_step(finding: Finding) -> int:
+    """The last step at which the trouble shows, in what it brings too: a policy stays broken after one step too far."""
+    return max(each.last_step for each in (finding, *finding.consequences))
 
 
 def _finding(plain: dict[str, Any]) -> Finding:

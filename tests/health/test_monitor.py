@@ -42,6 +42,17 @@ def test_a_trouble_that_was_last_seen_before_the_last_diagnosis_has_ended():
     assert changes(tracker, 3000, finding(last_step=900)) == [("ends", "kl_large")]
 
 
+def test_a_trouble_lasts_as_long_as_what_it_brings():
+    """A policy that one early update broke stays broken."""
+    tracker = Tracker()
+    changes(tracker, 400)
+    broken = finding(last_step=100, consequences=(finding("entropy_collapsed", last_step=500),))
+    assert changes(tracker, 500, broken) == [("begins", "kl_large")]
+    assert changes(tracker, 600, broken) == []
+    assert changes(tracker, 700, broken) == []
+    assert changes(tracker, 800, broken) == [("ends", "kl_large")]
+
+
 def test_a_trouble_is_reported_again_when_it_becomes_graver_than_ever():
     tracker = Tracker()
     severities = ["info", "info", "warning", "info", "warning", "critical"]
