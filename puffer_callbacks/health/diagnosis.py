@@ -4,17 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from puffer_callbacks.health.causes import CAUSES, Cause
+from puffer_callbacks.health.causes import CAUSES
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import SEVERITIES, Diagnosis, Finding
+from puffer_callbacks.health.measured_causes import MeasuredCauses
 from puffer_callbacks.health.rule import Rule, Verdict
 from puffer_callbacks.health.rules import RULES
-from puffer_callbacks.health.rules.exploration import EPSILON
 from puffer_callbacks.health.rules.symptoms import LEARNING
-
-_WITHOUT_ADVANTAGES = {"ARS", "CROSSQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
-"""Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
 
 
 def diagnose(
@@ -43,7 +40,7 @@ def diagnose(
         [('learning_rate_zero', 100)]
     """
     evidence = Evidence(series, (facts or Facts()).completed(series))
-    findings: list[tuple[Rule, Finding]] = []
+    verdicts: list[tuple[Rule, Verdict]] = []
     judged, not_judged = [], {}
     for each in rules:
         try:
@@ -53,7 +50,9 @@ def diagnose(
             continue
         judged.append(each.name)
         if verdict is not None:
-            findings.append((each, _finding(each, verdict, evidence)))
+            verdicts.append((each, verdict))
+    measured = MeasuredCauses(evidence)
+    findings = [(rule, _finding(rule, verdict, evidence, measured)) for rule, verdict in verdicts]
     tolerance = int(evidence.burn_in) - evidence.first_step
     ordered = sorted(
         _explained(findings, tolerance), key=lambda finding: (-SEVERITIES.index(finding.severity), finding.first_step)
@@ -61,9 +60,9 @@ def diagnose(
     return Diagnosis(tuple(ordered), tuple(judged), not_judged)
 
 
-def _finding(rule: Rule, verdict: Verdict, evidence: Evidence) -> Finding:
+def _finding(rule: Rule, verdict: Verdict, evidence: Evidence, measured: MeasuredCauses) -> Finding:
     first, last = verdict.span
-    causes = _possible([CAUSES[name] for name in verdict.causes], evidence)
+    causes = [CAUSES[name] for name in measured.order(verdict.causes)]
     return Finding(
         rule=rule.name,
         severity=verdict.severity or rule.severity,
@@ -74,13 +73,6 @@ def _finding(rule: Rule, verdict: Verdict, evidence: Evidence) -> Finding:
         first_step=first,
         last_step=last,
     )
-
-
-def _possible(causes: list[Cause], evidence: Evidence) -> list[Cause]:
-    """Those that the run's algorithm can have, as far as it is known."""
-    algorithm = (evidence.facts.algorithm or "").upper()
-    has_no_advantages = algorithm in _WITHOUT_ADVANTAGES or EPSILON in evidence.raw
-    return [cause for cause in causes if not (cause.needs_advantages and has_no_advantages)] or causes
 
 
 def _explained(findings: list[tuple[Rule, Finding]], tolerance: int) -> list[Finding]:

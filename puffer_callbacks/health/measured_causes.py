@@ -1,0 +1,78 @@
+"""``MeasuredCauses``: causes that measurements rule out, and those that they show."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+
+import numpy as np
+
+from puffer_callbacks.health.causes import CAUSES
+from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
+from puffer_callbacks.health.rules.exploration import EPSILON
+from puffer_callbacks.health.rules.loss import composition
+from puffer_callbacks.health.rules.policy_update import ACTORS, WEIGHT_CHANGE
+
+_WITHOUT_ADVANTAGES = {"ARS", "CROSSQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
+"""Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
+_LOOKS = 4
+_FIRST, _BY_FAR = 3, 0.3
+"""Updates, and the share of the weights' norm by which one changes them: 0.01 to 0.1 in sound training, except for an
+output layer that begins near 0."""
+
+
+class MeasuredCauses:
+    """Orders the causes that a rule lists by what else is known of the run.
+
+    Args:
+        evidence: of the run.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self._evidence = evidence
+
+    def order(self, names: Sequence[str]) -> list[str]:
+        """The causes that are shown, then the others that are possible; all of them where none is possible."""
+        possible = [name for name in names if name not in self._ruled_out] or names
+        return sorted(possible, key=lambda name: name not in self._shown)
+
+    @cached_property
+    def _ruled_out(self) -> set[str]:
+        evidence, found = self._evidence, set()
+        if (evidence.facts.algorithm or "").upper() in _WITHOUT_ADVANTAGES or EPSILON in evidence.raw:
+            found |= {name for name, cause in CAUSES.items() if cause.needs_advantages}
+        if _is_bonus(evidence):
+            found.add("entropy_sign")
+        if _follows_advantages(evidence):
+            found.add("advantage_sign")
+        if self._shown:
+            found.add("learning_rate_low")
+        return found
+
+    @cached_property
+    def _shown(self) -> set[str]:
+        return {"learning_rate_high"} if _policy_jumps(self._evidence) else set()
+
+
+def _policy_jumps(evidence: Evidence) -> bool:
+    """Whether one of the first updates changed every layer of the policy by far."""
+    changes = [s.values[:_FIRST] for name, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(name) in ACTORS]
+    return bool(changes) and bool(min(map(np.max, changes)) > _BY_FAR)
+
+
+def _is_bonus(evidence: Evidence) -> bool:
+    """Whether the logged terms of the loss add up with a weight of the entropy that rewards it, or with none."""
+    with suppress(NotJudged):
+        weight = composition(evidence).entropy_coefficient
+        return weight is not None and weight > -1e-3
+    return False
+
+
+def _follows_advantages(evidence: Evidence) -> bool:
+    """Whether advantages have the right sign, and updates make the actions with high ones more probable."""
+    sign, alignment = evidence.find(SIGN), evidence.find(ALIGNMENT)
+    if sign is None or alignment is None or min(len(sign.values), len(alignment.values)) < _LOOKS:
+        return False
+    error = alignment.values.std(ddof=1) / np.sqrt(len(alignment.values))
+    return bool(np.mean(sign.values > 0) > 0.5 and alignment.values.mean() > 2 * error)
