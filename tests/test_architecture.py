@@ -30,7 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "writers": {"axes", "faults", "histogram", "values"},
     "backends": {"axes", "faults", "values", "writers"},
     "recorder": LEAVES | {"backends", "config", "overhead", "values"},
-    "health": {"rollout", "values"},
+    "health": {"histogram", "rollout", "values"},
     "runs": {"health", "values"},
     "callbacks": LEAVES | {"config", "evaluation", "health", "histogram", "measure", "pictures", "recorder", "values"},
     "adapters": LEAVES | {"callbacks", "config", "measure", "recorder", "values"},

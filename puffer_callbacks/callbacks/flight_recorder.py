@@ -123,5 +123,5 @@ def log_folder(trainer: Any) -> Path | None:
         for name in ("log_dir", "save_dir"):
             folder = getattr(logger, name, None)
             if isinstance(folder, str | Path) and "://" not in str(folder):
-                return Path(folder)
+                return Path(folder).expanduser()  # as fsspec does for loggers
     return None

@@ -110,7 +110,7 @@ def to_host(scalars: Sequence[Tensor]) -> list[float]:
         groups.setdefault((scalar.dtype, scalar.device), []).append(at)
     floats = [0.0] * len(scalars)
     for group in groups.values():
-        for at, number in zip(group, torch.stack([scalars[at] for at in group]).tolist(), strict=True):
+        for at, number in zip(group, torch.stack([scalars[at] for at in group]).cpu().tolist(), strict=True):
             floats[at] = float(number)
     return floats
 

@@ -188,6 +188,16 @@ def test_a_loss_of_nan_stops_at_its_step_and_leaves_what_reproduces_it(quiet_tra
     optimizer.load_state_dict(saved["optimizers"][0])
 
 
+def test_the_file_lies_beside_logs_below_the_home_folder(quiet_trainer, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    health = HealthCallback(stop_on="critical")
+    module = FailsAt("CartPole-v1", total_timesteps=16_384, **SMALL)
+    fit(quiet_trainer, module, health, logger=CSVLogger("~/runs", name="", version=""))
+    assert {path.name for path in (tmp_path / "runs").iterdir()} >= {"flight_recorder", "metrics.csv"}
+    assert not (tmp_path / "~").exists()
+
+
 def test_above_the_budget_the_state_is_copied_at_fewer_rollouts(quiet_trainer, monkeypatch):
     class Widened(HealthCallback):
         def on_train_start(self, trainer, pl_module):

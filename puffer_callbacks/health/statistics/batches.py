@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from puffer_callbacks.health.statistics.pairing import pair_moments, pairing
+from puffer_callbacks.histogram.local_tensor import where_float64_is
 from puffer_callbacks.values.scalars import to_host
 
 _FIRST = {
@@ -56,7 +57,7 @@ class BatchTracker:
             self._policy_losses.append(metrics["policy_loss"])
         tensor = next((batch[key] for key in _KEYS if key in batch), None) if isinstance(batch, Mapping) else None
         if isinstance(tensor, Tensor) and tensor.ndim:
-            self._fingerprints.append(tensor.detach().sum(dtype=torch.float64))
+            self._fingerprints.append(where_float64_is(tensor.detach()).sum(dtype=torch.float64))
             self._sizes.append(len(tensor))
 
     def pop(self, rollout_size: int, moments: Tensor | None = None) -> dict[str, float]:

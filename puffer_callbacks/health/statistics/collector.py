@@ -118,6 +118,6 @@ def _compare(module: Any, before: PolicySample | None, current: PolicySample | N
 
 def _correlation(first: Tensor, second: Tensor) -> float | None:
     """Pearson's correlation; ``None`` where one does not vary."""
-    first, second = first.double() - first.double().mean(), second.double() - second.double().mean()
+    first, second = (each - each.mean() for each in (first.cpu().double(), second.cpu().double()))
     scale = float(first.norm() * second.norm())
     return float(first @ second) / scale if scale > 1e-12 else None

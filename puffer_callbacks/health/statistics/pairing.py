@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from puffer_callbacks.histogram.local_tensor import where_float64_is
+
 _FACTORS = (0.5, 1.0)
 """Of the mean squared error in usual value losses."""
 _SHARP = 1e-3
@@ -29,7 +31,7 @@ def pair_moments(values: Any, targets: Any) -> Tensor | None:
     """
     if not isinstance(values, Tensor) or not isinstance(targets, Tensor) or not 0 < values.numel() == targets.numel():
         return None
-    values, targets = values.detach().double().flatten(), targets.detach().double().flatten()
+    values, targets = (where_float64_is(each.detach()).double().flatten() for each in (values, targets))
     first, second = values - values.mean(), targets - targets.mean()
     error = first.square().mean() + second.square().mean() + (values.mean() - targets.mean()).square()
     largest = torch.maximum(values.abs().max(), targets.abs().max())

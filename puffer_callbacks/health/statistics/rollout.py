@@ -79,8 +79,8 @@ def episode_statistics(rollout: Rollout, *, max_episode_steps: int | None = None
     """``diagnostics/done_fraction`` of all steps; ``diagnostics/time_limit_fraction`` of the finished episodes."""
     dones, found = rollout.dones, {}
     if dones is not None and dones.numel():
-        found["diagnostics/done_fraction"] = float(dones.double().mean())
+        found["diagnostics/done_fraction"] = float(dones.cpu().double().mean())
     lengths = rollout.episode_lengths
     if lengths is not None and len(lengths) and max_episode_steps:
-        found["diagnostics/time_limit_fraction"] = float((lengths >= max_episode_steps).double().mean())
+        found["diagnostics/time_limit_fraction"] = float((lengths >= max_episode_steps).cpu().double().mean())
     return found

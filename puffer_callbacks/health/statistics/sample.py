@@ -71,5 +71,5 @@ def sample_of(rollout: Rollout, *, max_steps: int = MAX_STEPS) -> Sample:
 
 
 def _to_numpy(tensor: Tensor) -> Floats:
-    array: Floats = tensor.detach().double().cpu().numpy()
+    array: Floats = tensor.detach().cpu().double().numpy()
     return np.where(np.abs(array) < LARGEST, array, np.inf)  # so is NaN: the statistics ask for finite ones
