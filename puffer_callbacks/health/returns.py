@@ -8,8 +8,8 @@ from puffer_callbacks.health.series import Floats, Series, median
 
 _RISE = 0.02
 """Of the return's size: less is neither a rise nor a fall."""
-_BY_FAR = 10
-"""Times its noise."""
+_BY_FAR, _SHARE = 10, 0.1
+"""Times its noise, and the part of its size, of a rise by far: where most returns are alike noise is next to nothing."""
 _WIDTH = 5
 """Points of which each smoothed value is the median; the first few of them are those of fewer."""
 _MIDDLE = 0.05
@@ -64,7 +64,8 @@ class Returns(NamedTuple):
     @property
     def rose_by_far(self) -> bool:
         """Whether it rose and kept that, by more than it could with a policy that is not trained right."""
-        return self.healthy and self.late - self.early > _BY_FAR * self.noise
+        least = max(_BY_FAR * self.noise, _SHARE * max(abs(self.early), abs(self.late)))
+        return self.healthy and self.late - self.early > least
 
     def are_those_of_a_game(self, lowest: float, highest: float) -> bool:
         """Whether episodes win what others lose, as in a game between equals: their mean stays, however good they are.

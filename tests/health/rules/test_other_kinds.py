@@ -227,3 +227,14 @@ def test_settings_of_a_schedule_are_none_of_the_run() -> None:
     one_cycle = {"lr_scheduler/total_steps": 500, "scheduler/num_steps": 20, "num_steps": 128}
     facts = Facts.of(one_cycle)
     assert (facts.total_steps, facts.rollout_steps) == (None, 128)
+
+
+def test_a_few_episodes_that_reach_the_goal_by_chance_are_no_rise_by_far() -> None:
+    """Where most returns are alike their noise is next to nothing, so that any other return is far beyond it."""
+    inconsistent = {"diagnostics__advantage_fit": constant(0.1)}
+    by_chance = np.where(np.arange(100) % 2 * (np.arange(100) > 60) > 0, -192.0, -200.0)
+    by_chance[-25:] = np.where(np.arange(25) % 5 > 0, -196.0, -200.0)
+    finding = found("advantages_inconsistent", train__reward=by_chance, **inconsistent)
+    assert finding is not None and finding.severity == "critical"
+    learned = found("advantages_inconsistent", train__reward=np.linspace(-200.0, -110.0, 100), **inconsistent)
+    assert learned is not None and learned.severity == "info"
