@@ -105,5 +105,4 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
             for hook in own:
                 hook(adapter, module, optimizer)
 
-    measures = recorder.run.steps is not None and recorder.run.steps.measures_gradients
-    return OptimizerHooks(before_step if measures else None, before_clip if own else None)
+    return OptimizerHooks(before_step if recorder.run.measures_gradients else None, before_clip if own else None)

@@ -9,7 +9,7 @@ from puffer_callbacks.health.series import Floats, Series, median
 _RISE = 0.02
 """Of the return's size: less is neither a rise nor a fall."""
 _BY_FAR, _SHARE = 10, 0.1
-"""Times its noise, and the part of its size, of a rise by far: where most returns are alike noise is next to nothing."""
+"""Times its noise, and the part of its size, of a rise by far: where most returns are alike there is no noise."""
 _WIDTH = 5
 """Points of which each smoothed value is the median; the first few of them are those of fewer."""
 _MIDDLE = 0.05

@@ -5,6 +5,9 @@ hooks of eight callbacks are a tenth of a small training step, so the recorder h
 that the trainer itself calls, and shows them again at the end. This is the only place that replaces methods.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from lightning.pytorch import Callback
 
 PER_BATCH_HOOKS = (
@@ -15,6 +18,20 @@ PER_BATCH_HOOKS = (
     "on_before_zero_grad",
     "on_before_optimizer_step",
 )
+
+
+class HookWhenDue:
+    """A hook that is ``None`` at most steps, so that Lightning passes it over; it is hidden like any other.
+
+    Args:
+        hook: given the callback, returns the bound hook, or ``None`` where it is not due.
+    """
+
+    def __init__(self, hook: Callable[[Any], Callable[..., None] | None]) -> None:
+        self._hook, self.__doc__ = hook, hook.__doc__
+
+    def __get__(self, callback: Any, owner: type | None = None) -> Any:
+        return self if callback is None else self._hook(callback)
 
 
 def hide_idle_hooks(callback: object) -> None:

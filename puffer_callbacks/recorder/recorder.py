@@ -11,7 +11,7 @@ from puffer_callbacks.config.redact import Redactor
 from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.idle_hooks import hide_idle_hooks, show_idle_hooks
+from puffer_callbacks.recorder.idle_hooks import HookWhenDue, hide_idle_hooks, show_idle_hooks
 from puffer_callbacks.recorder.run import Run
 from puffer_callbacks.values import Text, Value
 
@@ -19,8 +19,7 @@ from puffer_callbacks.values import Text, Value
 class Recorder(Callback):
     """Collects all that the callbacks of a run log, and writes it as rows: one for each point of the x axis.
 
-    There is one in each run. It creates itself beside the first puffer callback; list it in ``callbacks=[…]``
-    only to configure it.
+    One in each run creates itself beside the first puffer callback; list it in ``callbacks=[…]`` to configure it.
 
     Args:
         x_axis: what the loggers' step stands for: ``"env_steps"``, ``"optimizer_steps"``, or ``"auto"``, which is
@@ -81,7 +80,7 @@ class Recorder(Callback):
     @property
     def latest(self) -> dict[str, float]:
         """The last number of each tag, in this fit."""
-        return {} if self.run.row_log is None else self.run.row_log.latest
+        return self.run.row_log.latest if self.run.row_log else {}
 
     def guard(self, name: str) -> Guard:
         """A block whose time counts as overhead and whose faults are reported, not raised."""
@@ -118,13 +117,15 @@ class Recorder(Callback):
         """Start to record."""
         with self.guard("Recorder"):
             self.run.start(trainer, pl_module)
+            self.unused_hooks = () if self.run.measures_gradients else (Recorder.on_before_optimizer_step,)
             hide_idle_hooks(self)
 
-    @property
-    def on_before_optimizer_step(self) -> Callable[[Any, Any, Any], None] | None:  # type: ignore[override]
-        """Measure the gradients of a step; ``None``, which Lightning passes over, where no callback may be due."""
-        steps = self.run.steps
-        return None if steps is None or not steps.may_inspect else steps.before_optimizer_step
+    @HookWhenDue
+    def on_before_optimizer_step(self) -> Callable[[Any, Any, Any], None] | None:
+        """Measure the gradients of a step, where a callback may be due."""
+        steps, counters = self.run.steps, self.run.counters
+        is_due = counters.optimizer_steps + 1 >= counters.inspected_from
+        return steps.before_optimizer_step if steps and is_due else None
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Add up what a training step returned; where anything is due, write the open row and call the callbacks."""

@@ -111,6 +111,11 @@ class Run:
                 self.steps.publish_later(values)
 
     @property
+    def measures_gradients(self) -> bool:
+        """Whether a callback measures gradients at optimizer steps."""
+        return self.steps is not None and self.steps.measures_gradients
+
+    @property
     def x(self) -> int:
         """The present point of the x axis."""
         return 0 if self.row_log is None else self.row_log.x(self.counters.axes())

@@ -80,11 +80,6 @@ class TrainingSteps:
         return self._optimizer_steps.has_listeners
 
     @property
-    def may_inspect(self) -> bool:
-        """Whether an optimizer's next step may have to be inspected, for a callback that measures gradients."""
-        return self._optimizer_steps.has_listeners and self._optimizer_steps.may_inspect()
-
-    @property
     def batch(self) -> Any:
         """The batch that was just trained on."""
         return self._batch
