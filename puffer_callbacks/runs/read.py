@@ -85,7 +85,7 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
     matched = [path] if path.exists() else [Path(match) for match in glob(str(path), recursive=True)]
     matches = [match for match in matched if match == path or match.is_dir() or is_log(match)]
     if not matched:
-        raise FileNotFoundError(f"expected a pattern that matches the files or folders of runs, got {pattern}")
+        raise FileNotFoundError(f"expected a file or folder of runs, or a pattern that matches some, got {pattern}")
     runs = find_runs(*matches, nested=True)
     found = []
     for run in sorted(runs, key=lambda run: by_number(run.path)):

@@ -37,7 +37,7 @@ def test_several_runs_by_a_pattern_with_their_figures(log, capsys):
 @pytest.mark.parametrize(
     ("argv", "line"),
     [
-        (["nowhere"], "expected a pattern that matches the files or folders of runs, got nowhere"),
+        (["nowhere"], "expected a file or folder of runs, or a pattern that matches some, got nowhere"),
         (["runs/a", "--tags", "train/rewrd"], "--tags: expected one of ['train/reward'"),
         (["runs/a", "--out", "runs/a/a.jsonl/report.html"], "--out: expected a file that can be written"),
         (["runs/a", "--figures", "runs/a/a.jsonl"], "--figures: expected a folder that can be written"),

@@ -199,7 +199,7 @@ def test_what_is_no_run_gets_one_line(tmp_path, kind, error, line):
 
 
 def test_patterns_that_match_nothing_or_no_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected a pattern that matches"):
+    with pytest.raises(FileNotFoundError, match="expected a file or folder of runs, or a pattern"):
         read_runs(tmp_path / "no*")
     with pytest.raises(ValueError, match="expected TensorBoard event files"):
         read_runs(tmp_path)
