@@ -8,11 +8,10 @@ import numpy as np
 
 from puffer_callbacks.health.causes import CAUSES
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
 from puffer_callbacks.health.rules.exploration import EPSILON
 from puffer_callbacks.health.rules.loss import composition
-from puffer_callbacks.health.rules.policy_update import ACTORS, WEIGHT_CHANGE
+from puffer_callbacks.health.rules.policy_update import weight_changes
 
 _WITHOUT_ADVANTAGES = {"ARS", "CROSSQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
 """Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
@@ -57,8 +56,8 @@ class MeasuredCauses:
 
 def _policy_jumps(evidence: Evidence) -> bool:
     """Whether one of the first updates changed every layer of the policy by far."""
-    changes = [s.values[:_FIRST] for name, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(name) in ACTORS]
-    return bool(changes) and bool(min(map(np.max, changes)) > _BY_FAR)
+    largest = [float(change.values[:_FIRST].max()) for change in weight_changes(evidence)]
+    return min(largest, default=0.0) > _BY_FAR
 
 
 def _is_bonus(evidence: Evidence) -> bool:

@@ -25,8 +25,8 @@ class Tracker:
     """Compares each diagnosis of a run with the one before, so that a trouble is reported once, and its end once.
 
     One that becomes graver than before is reported again. A trouble ends when two diagnoses in a row do not find it
-    any more, or find that neither it nor what it brings was seen since the one before. One that turns
-    out to follow from another is a part of that one from then on, and does not end by itself.
+    any more, or find that neither it nor what it brings was seen since the one before. One that turns out to follow
+    from another is a part of that one from then on, and does not end by itself.
 
     Example:
         >>> finding = Finding("kl_large", "warning", "", (), (), (), first_step=100, last_step=200)

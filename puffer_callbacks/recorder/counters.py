@@ -106,6 +106,10 @@ class Counters:
         """The run's optimizer steps once this optimizer has taken its next step."""
         return max(self.optimizer_steps, counter.steps + 1)
 
+    def may_inspect(self) -> bool:
+        """Whether an optimizer's next step may have to be inspected: one comparison for all of them, at every step."""
+        return self.optimizer_steps + 1 >= self.inspected_from
+
     def unwatch(self) -> None:
         """Release the module and the optimizers; the counts stay."""
         self._registered = self._with_present_steps()

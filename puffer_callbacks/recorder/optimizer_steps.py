@@ -52,15 +52,11 @@ class OptimizerSteps:
         """Whether a callback measures gradients."""
         return bool(self._callbacks)
 
-    def may_inspect(self) -> bool:
-        """Whether an optimizer's next step may have to be inspected: one comparison for all of them, at every step."""
-        return self._counters.optimizer_steps + 1 >= self._counters.inspected_from
-
     def open(self, trainer: Any, pl_module: Any) -> None:
         """Begin a fit: watch for gradients that are clipped before the optimizer's own hooks."""
         self._arguments = (trainer, pl_module)
         if self._callbacks:
-            call_before_clip(self._before_clip, is_wanted=self.may_inspect, after_unscale=self._after_unscale)
+            call_before_clip(self._before_clip, is_wanted=self._counters.may_inspect, after_unscale=self._after_unscale)
             self._backward_norms.watch(pl_module.parameters())
             for counter in self._counters.optimizers.values():
                 self._watched.add(counter.index)

@@ -123,9 +123,8 @@ class Recorder(Callback):
     @HookWhenDue
     def on_before_optimizer_step(self) -> Callable[[Any, Any, Any], None] | None:
         """Measure the gradients of a step, where a callback may be due."""
-        steps, counters = self.run.steps, self.run.counters
-        is_due = counters.optimizer_steps + 1 >= counters.inspected_from
-        return steps.before_optimizer_step if steps and is_due else None
+        steps = self.run.steps
+        return steps.before_optimizer_step if steps and self.run.counters.may_inspect() else None
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Add up what a training step returned; where anything is due, write the open row and call the callbacks."""

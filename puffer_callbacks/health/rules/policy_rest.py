@@ -3,12 +3,11 @@
 import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
-from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.learning_rate import RATE, learning_rates
 from puffer_callbacks.health.rules.loss import ENTROPY
 from puffer_callbacks.health.rules.loss import POLICY as LOSS
-from puffer_callbacks.health.rules.policy_update import ACTORS, KL, WEIGHT_CHANGE
+from puffer_callbacks.health.rules.policy_update import KL, weight_changes
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import median
 
@@ -78,5 +77,5 @@ def policy_rests(evidence: Evidence) -> Verdict | None:
 
 def _weights_change(evidence: Evidence) -> bool:
     """Whether each part that may be the policy's has changed in every update: one that is frozen may be the policy."""
-    changes = [s.values for name, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(name) in ACTORS]
+    changes = [change.values for change in weight_changes(evidence)]
     return bool(changes) and all(map(np.all, changes))

@@ -19,7 +19,7 @@ _ERROR = 0.05
 """Of the clip range: an error of log-probabilities that bfloat16, 0.02 of it, stays below."""
 _BY_FAR, _CERTAIN = 0.05, 0.95
 """A range of the entropy, over its size, that shows in a KL; and the share of one action above which it may not."""
-ACTORS = ("actor", "other")
+_ACTORS = ("actor", "other")
 _MANY, _ABOVE_0 = 8, 0.05
 """Points, and a loss in deviations of advantages, that minibatches of a normalized rollout pass by chance at times."""
 
@@ -165,6 +165,11 @@ def _ratio_of_1(evidence: Evidence, spell: Series) -> Verdict:
     return Verdict(message, ("log_prob_recomputed",), spell.span, [KL, CLIP], "warning")
 
 
+def weight_changes(evidence: Evidence) -> list[Series]:
+    """How far each update changes each part that may be the policy's."""
+    return [series for name, series in evidence.matching(WEIGHT_CHANGE).items() if role_of(name) in _ACTORS]
+
+
 def _moves_by_far(evidence: Evidence, spell: Series) -> bool:
     """Whether weights move and the entropy does, further than float32 could hide in a KL.
 
@@ -172,7 +177,7 @@ def _moves_by_far(evidence: Evidence, spell: Series) -> bool:
     """
     entropy = evidence.find("train/entropy")
     certain = evidence.median("diagnostics/dominant_action_fraction", after=spell.steps[0])
-    moves = [s.between(*spell.span).values for n, s in evidence.matching(WEIGHT_CHANGE).items() if role_of(n) in ACTORS]
+    moves = [change.between(*spell.span).values for change in weight_changes(evidence)]
     if entropy is None or (certain is not None and certain > _CERTAIN) or not any(len(m) and median(m) for m in moves):
         return False
     within = entropy.between(*spell.span).values
