@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from hypothesis import settings
 
 from puffer_callbacks.overhead import budget
 
@@ -16,6 +17,10 @@ pytest_plugins = ["pytester"]
 # Networks are small and workers share the cores: threads of torch's would wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
 torch.set_num_threads(1)
+
+# The same examples at each run, and no limit of time: a busy machine is no fault.
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.load_profile("deterministic")
 
 SLOW_FOLDERS = {"adapters", "cli", "robustness"}
 SLOW_MODULES = {"test_first_hour", "test_in_browser", "test_notebooks", "test_over_ranks", "test_readme"}

@@ -82,7 +82,8 @@ def test_numpy_numbers_are_numbers():
 def test_every_argument_has_a_rule_and_a_description():
     arguments = set(inspect.signature(PPO).parameters)
     assert arguments == set(RULES) | {"env_id", "hidden_sizes"}
-    assert all(f"\n        {name}: " in PPO.__doc__ for name in arguments)
+    described = inspect.getdoc(PPO)
+    assert described is not None and all(f"\n    {name}: " in described for name in arguments)
 
 
 @pytest.mark.parametrize("env_id", PRESETS)
