@@ -21,7 +21,7 @@ def train_parser(defaults: Defaults) -> CommandParser:
     """
     parser = CommandParser(
         prog="puffer-callbacks train",
-        usage="%(prog)s [--env ENV] [--log-dir FOLDER] [--wandb] [option …]",
+        usage="%(prog)s [--env ENV] [--log-dir FOLDER] [option …]",
         description="Train PPO on a Gymnasium environment, logged to TensorBoard, W&B or both.",
         epilog="Example: puffer-callbacks train --env CartPole --log-dir runs/exp1",
     )

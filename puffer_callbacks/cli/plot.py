@@ -59,7 +59,7 @@ def _page(text: str) -> str:
 
 
 def _plot(runs: Sequence[Run], options: Namespace) -> None:
-    page = report(runs, options.out, tags=options.tags, findings=[diagnose_run(run).findings for run in runs])
+    page = report(runs, options.out, tags=options.tags, diagnoses=[diagnose_run(run) for run in runs])
     print(f"Report: {page}")
     if options.figures is not None:
         files = save_figures(runs, options.figures, tags=options.tags)

@@ -32,10 +32,12 @@ def read_logs(logs: Sequence[str]) -> tuple[list[Run], list[str]]:
             is_file = Path(log).expanduser().is_file()
             if is_file and len(logs) > 1 and is_debug_log(Path(log)):  # a shell put it there for a pattern
                 continue
+            named = len(left_out.messages)
             try:
                 runs += [read_run(log)] if is_file else read_runs(log)
             except (ValueError, OSError, ImportError) as error:
-                errors.append(" ".join(str(error).split()))
+                if len(left_out.messages) == named:  # else each run there is named already, with its reason
+                    errors.append(" ".join(str(error).split()))
     finally:
         logger.removeHandler(left_out)
     distinct = {run.path.resolve(): run for run in reversed(runs)}

@@ -64,11 +64,13 @@ def _findings(run: TrainingRun) -> Iterator[str]:
 def _commands(run: TrainingRun) -> Iterator[str]:
     """Commands that look at the run, judge it and continue it, each after its purpose."""
     commands, folder = {}, str(run.folder.path)
+    unsent = wandb_run.offline_folder(run.wandb) if run.wandb is not None else None
     if run.tensorboard is not None:
         commands["Curves"] = ["tensorboard", "--logdir", folder]
+    if run.tensorboard is not None or unsent:
         commands["Report"] = ["puffer-callbacks", "plot", folder, "--out", str(run.folder.path / "report.html")]
         commands["Diagnosis"] = ["puffer-callbacks", "diagnose", folder]
-    if run.wandb is not None and (unsent := wandb_run.offline_folder(run.wandb)):
+    if unsent:
         commands["Send to W&B"] = ["wandb", "sync", str(unsent)]
     if run.checkpoint.path.exists():
         commands["Continue"] = ["puffer-callbacks", "train", *_continuation(run)]

@@ -132,5 +132,5 @@ def _scale(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def _numbered(shape: Sequence[int]) -> list[str]:
     if not shape:
-        return ["value"]
+        return ["observation"]  # the critic's row is ``value``
     return [", ".join(map(str, index)) for index in itertools.product(*map(range, shape))]

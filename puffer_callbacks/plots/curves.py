@@ -71,7 +71,7 @@ def learning_curves(
             band = bootstrap_interval(reduce, array, confidence=confidence, repetitions=repetitions, seed=seed)
             ax.fill_between(x, *band, color=line.get_color(), alpha=0.2, linewidth=0)
     label(ax, title=title, x=xlabel, y=ylabel, steps=True)
-    add_legend(ax, f"{statistic_name}, {confidence:.0%} band")
+    add_legend(ax, f"{statistic_name}, {confidence:.0%} bootstrap interval")
     return figure_of(ax)
 
 
@@ -111,7 +111,7 @@ def compare(
     """
     groups = group_runs(runs, by)
     on_steps = {name: curves(members, tag, points=points) for name, members in groups.items()}
-    named = {name: name if len(groups) == 1 else f"{name} ({len(groups[name])})" for name in groups}
+    named = {name: f"{name} ({len(members)})" if len(groups) > 1 else name for name, members in groups.items()}
     return learning_curves(
         {named[name]: scores for name, (_, scores) in on_steps.items()},
         {named[name]: steps for name, (steps, _) in on_steps.items()},

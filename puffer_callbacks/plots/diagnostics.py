@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from puffer_callbacks.plots.scores import as_runs, curve, run_names
 from puffer_callbacks.plots.style import add_figure_legend, curve_style, figure_of, label, legend_height, new_grid
@@ -72,18 +73,24 @@ def draw_panel(ax: Axes, runs: Sequence[Run], tag: str) -> None:
     for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
         if _has(run, tag):
             steps, values = curve(run, tag)
-            marker = "o" if np.isfinite(values).sum() == 1 else ""
-            ax.plot(steps, values, marker=marker, linewidth=1.2, **curve_style(place, name, ax))
+            (line,) = ax.plot(steps, values, linewidth=1.2, **curve_style(place, name, ax))
+            line.set(marker="o", markersize=4, markevery=_alone(values))
     first, last = steps_range(runs)
     margin = 0.03 * (last - first)
     ax.set_xlim(first - margin, last + margin)  # of the runs: all panels have one axis
     label(ax, title=tag, x=steps_label(runs), y=unit_of(tag), steps=True)
 
 
+def _alone(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Where a value stands between two gaps, which no line reaches."""
+    gap = np.pad(np.isnan(values), 1, constant_values=True)
+    return np.flatnonzero(~gap[1:-1] & gap[:-2] & gap[2:])
+
+
 def steps_range(runs: Sequence[Run]) -> tuple[int, int]:
-    """The first and the last step of all runs."""
+    """The first and the last step of all runs; a single step has room on both sides."""
     first, last = min(run.first_step for run in runs), max(run.last_step for run in runs)
-    return first, max(last, first + 1)
+    return (first, last) if first < last else (first - 1, last + 1)
 
 
 def steps_label(runs: Sequence[Run]) -> str:

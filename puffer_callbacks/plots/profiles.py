@@ -65,7 +65,7 @@ def performance_profiles(
         ax.fill_between(taus, low, high, step="post", color=line.get_color(), alpha=0.2, linewidth=0)
     label(ax, title="Performance profile", x=xlabel, y="share of runs above τ")
     ax.set_ylim(-0.02, 1.02)
-    add_legend(ax, f"{confidence:.0%} band")
+    add_legend(ax, f"{confidence:.0%} bootstrap interval")
     return figure_of(ax)
 
 

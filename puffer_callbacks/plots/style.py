@@ -16,6 +16,9 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _LEGEND_LINE, _LEGEND_CHARACTER = 0.6, 0.08
 """Inches of a column of a figure's legend: the line with its margins, and a character of a name."""
 
+_LONG_NAME = 32
+"""Characters of a name that a legend beside curves has no room for."""
+
 _RC: Any = {
     "font.size": 9,
     "axes.labelsize": 9,
@@ -89,12 +92,12 @@ def label(ax: Axes, *, title: str = "", x: str = "", y: str = "", steps: bool = 
     ax.set_xlabel(x, parse_math=False)
     ax.set_ylabel(y, parse_math=False)
     if steps:
-        ax.xaxis.set_major_formatter(_step_formatter())
+        _label_steps(ax)
 
 
-def _step_formatter() -> Any:
-    """Writes ticks as 50k, 1M; close ones with as many digits as distinguish them."""
-    from matplotlib.ticker import Formatter  # noqa: PLC0415
+def _label_steps(ax: Axes) -> None:
+    """Ticks at whole steps, as 50k, 1M; close ones with as many digits as distinguish them."""
+    from matplotlib.ticker import Formatter, MaxNLocator  # noqa: PLC0415
 
     class StepFormatter(Formatter):
         def __call__(self, x: float, pos: int | None = None) -> str:
@@ -103,7 +106,9 @@ def _step_formatter() -> Any:
         def format_ticks(self, values: Sequence[float]) -> list[str]:
             return short_numbers(values)
 
-    return StepFormatter()
+    ax.xaxis.set_major_formatter(StepFormatter())
+    if isinstance(locator := ax.xaxis.get_major_locator(), MaxNLocator):  # else the ticks are the user's
+        locator.set_params(integer=True)
 
 
 def _shortened(title: str, most: int = 64) -> str:
@@ -113,9 +118,11 @@ def _shortened(title: str, most: int = 64) -> str:
 
 
 def add_legend(ax: Axes, title: str | None = None, *, color: str | None = None) -> None:
-    """A quiet legend where the curves leave room."""
+    """A quiet legend where the curves leave room; below the axes where the names are long."""
     text = color or ("#DDDDDD" if is_dark(ax.get_facecolor()) else "#222222")
-    legend = ax.legend(title=title, alignment="left", fontsize=8, title_fontsize=8, labelcolor=text)
+    longest = max(map(len, ax.get_legend_handles_labels()[1]), default=0)
+    below: Any = {"loc": "upper left", "bbox_to_anchor": (0, -0.16)} if longest > _LONG_NAME else {}
+    legend = ax.legend(title=title, alignment="left", fontsize=8, title_fontsize=8, labelcolor=text, **below)
     for entry in legend.get_texts():
         entry.set_parse_math(False)
     legend.get_frame().set(edgecolor="none", facecolor=ax.get_facecolor() if title else "none", alpha=0.7)
@@ -172,14 +179,14 @@ def curve_style(place: int, name: str, ax: Axes) -> dict[str, Any]:
 
 
 def short_number(value: float, digits: int = 3) -> str:
-    """A number in at most three digits, or as many as are given, and a unit prefix.
+    """A number in at most three digits, or as many as are given, and a unit prefix; beyond them a power of ten.
 
     Example:
-        >>> short_number(58368), short_number(1e6), short_number(0.00025), short_number(12)
-        ('58.4k', '1M', '0.00025', '12')
+        >>> short_number(58368), short_number(1e6), short_number(0.00025), short_number(12), short_number(2e30)
+        ('58.4k', '1M', '0.00025', '12', '2e+30')
     """
     for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= 0.9995 * size:
+        if 0.9995 * size <= abs(value) < 0.9995e15:
             return f"{float(f'{value / size:.{digits}g}'):.{max(digits, 6)}g}{prefix}"
     return f"{float(f'{value:.{digits}g}'):.{max(digits, 6)}g}"
 

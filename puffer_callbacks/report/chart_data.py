@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from puffer_callbacks.plots.densities import Point, density, quartiles, spread
 from puffer_callbacks.report.envelope import envelope
 from puffer_callbacks.report.sections import Chart
+from puffer_callbacks.report.seeds import seed_curves
 from puffer_callbacks.values.vocabulary import describe, unit_of
 
 if TYPE_CHECKING:
@@ -46,19 +47,33 @@ def curve_sections(charts: Mapping[str, Sequence[Chart]], findings: Findings) ->
     ]
 
 
+def seeds_section(runs: Sequence[Run], tag: str = "train/reward") -> list[dict[str, Any]]:
+    """The section of runs that differ in the seed alone, a curve for each group; empty where there are none."""
+    found = [
+        {"name": each.name, "run": each.first_run, "x": _encode(each.steps, np.float64)}
+        | {"mean": _encode(each.mean), "low": _encode(each.low), "high": _encode(each.high)}
+        for each in seed_curves(runs, tag)
+    ]
+    about = (
+        "Interquartile mean over the runs that differ in the seed alone, and its 95 % bootstrap interval. "
+        "Runs without such another are left out."
+    )
+    chart = {"tag": f"{tag} over seeds", "about": about, "unit": unit_of(tag), "exact": True, "curves": found}
+    return [{"title": "Seeds", "first": 1, "charts": [chart]}] if found else []
+
+
 def _shown(title: str, charts: Sequence[Chart]) -> int:
     """How many charts are shown before the rest, which is folded."""
-    if title in ("Return quantiles", "Gradients", "Other"):
+    if title in ("Return quantiles", "Gradients"):
         return 0
     whole = [chart for chart in charts if title != "Plasticity" or chart.tag.count("/") == 1]  # not one layer's
     return min(len(whole), _OPEN_CHARTS)
 
 
 def _curve_chart(chart: Chart, findings: Findings, max_points: int) -> dict[str, Any]:
-    curves, nonfinite = [], 0
+    curves = []
     for run, (steps, values) in chart.series.items():
         short = envelope(steps, values, max_points=max_points)
-        nonfinite += short.nonfinite
         curve: dict[str, Any] = {"run": run, "x": _encode(short.steps, np.float64), "mean": _encode(short.mean)}
         if not short.is_exact:
             curve["low"], curve["high"] = _encode(short.low), _encode(short.high)
@@ -66,26 +81,32 @@ def _curve_chart(chart: Chart, findings: Findings, max_points: int) -> dict[str,
     return {
         "tag": chart.tag,
         "names": chart.names,
-        "about": _about(chart, nonfinite),
+        "about": _about(chart),
         "unit": unit_of(chart.tag),
+        "counts": chart.tag.startswith("health/"),  # which hold until the next verdict
         "spread": _spans_magnitudes(chart),
         "curves": curves,
         "marks": [mark for run in chart.series if run < len(findings) for mark in _marks(chart, findings[run])],
     }
 
 
-def _about(chart: Chart, nonfinite: int) -> str:
+def _about(chart: Chart) -> str:
     """The sentences below the title of a chart."""
-    sentences = []
-    if description := describe(chart.tag):
-        sentences.append(description.meaning)
-        if description.good:
-            sentences.append(f"Good: {description.good}.")
+    sentences = [_meaning(chart.tag)]
     if chart.copies:
         sentences.append(f"Also logged as {', '.join(chart.copies)}.")
-    if nonfinite:
-        sentences.append(f"{nonfinite} values are NaN or infinite.")
-    return " ".join(sentences)
+    values = np.concatenate([values for _, values in chart.series.values()])
+    if nonfinite := np.count_nonzero(~np.isfinite(values)):
+        sentences.append(f"NaN or infinite: {nonfinite:,} of {values.size:,} values.")
+    return " ".join(filter(None, sentences))
+
+
+def _meaning(tag: str) -> str:
+    """What the vocabulary has about a tag, empty where it is not in it."""
+    description = describe(tag)
+    if description is None:
+        return ""
+    return f"{description.meaning} Good: {description.good}." if description.good else description.meaning
 
 
 def _spans_magnitudes(chart: Chart) -> bool:
@@ -112,10 +133,7 @@ def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[st
         points = [point for point in run.histograms[tag] if point[1].count]
         if points:
             name = f"{tag} · {names[place]}" if len(runs) > 1 else tag
-            description = describe(tag)
-            charts.append(
-                {"tag": name, "about": description.meaning if description else "", **_histogram_chart(points)}
-            )
+            charts.append({"tag": name, "about": _meaning(tag), **_histogram_chart(points)})
     note = "Color is the share of the values, lines are the quartiles; few values have a row each."
     if len(found) > _MOST_HISTOGRAMS:
         note += f" The first {_MOST_HISTOGRAMS} of {len(found)}."

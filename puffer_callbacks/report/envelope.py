@@ -19,14 +19,12 @@ class Envelope:
         mean: [B], of the finite values; NaN where there is none.
         low: [B], the smallest of them.
         high: [B], the largest of them.
-        nonfinite: how many values of the whole series were NaN or infinite.
     """
 
     steps: Array
     mean: Array
     low: Array
     high: Array
-    nonfinite: int
 
     @property
     def is_exact(self) -> bool:
@@ -41,13 +39,13 @@ def envelope(steps: NDArray[np.int64], values: Array, *, max_points: int) -> Env
 
     Args:
         steps: [n], in the order in which they were logged.
-        values: [n]; NaN and infinities are counted and left out.
+        values: [n]; NaN and infinities are left out.
         max_points: at least 1.
 
     Example:
         >>> short = envelope(np.arange(6), np.array([0.0, 9.0, 1.0, 1.0, np.nan, 2.0]), max_points=2)
-        >>> short.high.tolist(), short.mean.tolist(), short.nonfinite
-        ([9.0, 2.0], [3.3333333333333335, 1.5], 1)
+        >>> short.high.tolist(), short.mean.tolist()
+        ([9.0, 2.0], [3.3333333333333335, 1.5])
     """
     order = np.argsort(steps, kind="stable")
     x, y = steps[order].astype(np.float64), values[order]
@@ -60,4 +58,4 @@ def envelope(steps: NDArray[np.int64], values: Array, *, max_points: int) -> Env
     mean = np.where(known, sums / np.maximum(counts, 1), np.nan)
     low = np.where(known, np.minimum.reduceat(np.where(finite, y, np.inf), starts), np.nan)
     high = np.where(known, np.maximum.reduceat(np.where(finite, y, -np.inf), starts), np.nan)
-    return Envelope(x[middles], mean, low, high, int((~finite).sum()))
+    return Envelope(x[middles], mean, low, high)

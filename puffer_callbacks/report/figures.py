@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from puffer_callbacks.plots.diagnostics import draw_panel
 from puffer_callbacks.plots.scores import as_runs, run_names
 from puffer_callbacks.plots.style import add_figure_legend, figure_of, legend_height, new_axes
 from puffer_callbacks.report.sections import sections
+from puffer_callbacks.report.seeds import seed_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +32,8 @@ def save_figures(
     """Save each curve, the overview and the histograms as PNG and PDF.
 
     Args:
-        runs: one run or several; several are overlaid, and compared by their interquartile mean.
+        runs: one run or several; several are overlaid, and those that differ in the seed alone are compared by their
+            interquartile mean.
         folder: made where it is missing.
         tags: only these curves, or those that match patterns such as ``train/*``.
 
@@ -75,8 +77,9 @@ def _figures(runs: Sequence[Run], tags: str | Sequence[str] | None) -> Iterator[
     shown = [chart.tag for charts in sections(runs, tags).values() for chart in charts]
     if tags is None and any(tag in plots.PANELS for tag in shown):
         yield "diagnostics", plots.diagnostics(runs)
-    if len(runs) > 1 and "train/reward" in shown and all("train/reward" in run.canonical for run in runs):
-        yield "compare_train_reward", plots.compare(runs, "train/reward")
+    rewarded = [run for run in runs if "train/reward" in run.canonical]
+    if "train/reward" in shown and (compared := _compared(rewarded)):
+        yield "compare_train_reward", plots.compare(compared, "train/reward")
     names = run_names(runs)
     for tag in shown:
         ax = new_axes(size=(6.0, 3.7 + legend_height(names, 6.0)))
@@ -87,6 +90,14 @@ def _figures(runs: Sequence[Run], tags: str | Sequence[str] | None) -> Iterator[
             yield tag, figure_of(ax)
     if tags is None:
         yield from _histogram_figures(runs, names)
+
+
+def _compared(runs: Sequence[Run]) -> Sequence[Run] | Mapping[str, Sequence[Run]]:
+    """The groups that differ in the seed alone; all runs where no log has its settings."""
+    groups = seed_groups(runs)
+    if len(groups) == 1:
+        return next(iter(groups.values()))
+    return groups or ([] if len(runs) < 2 or any(run.hyperparameters for run in runs) else runs)
 
 
 def _histogram_figures(runs: Sequence[Run], names: Sequence[str]) -> Iterator[tuple[str, Figure]]:

@@ -9,29 +9,57 @@ from typing import TYPE_CHECKING
 from puffer_callbacks.plots.style import short_number
 
 if TYPE_CHECKING:
-    from puffer_callbacks.health import Finding, Number
+    from puffer_callbacks.health import Diagnosis, Finding, Number
 
 _ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
-def findings_html(findings: Sequence[Sequence[Finding]] | None, names: Sequence[str]) -> str:
-    """A section with a card for each finding, the gravest first; nothing where no rule was asked.
+def findings_html(diagnoses: Sequence[Diagnosis] | None, names: Sequence[str]) -> str:
+    """A section with a card for each finding, the gravest first; empty where no rule was asked.
+
+    Below them stand the rules that lack data: nothing found is not healthy.
 
     Args:
-        findings: of each run, in the order of the runs.
+        diagnoses: of each run, in the order of the runs.
         names: of the runs.
     """
-    if findings is None:
+    if diagnoses is None:
         return ""
-    every = [(finding, name) for name, each in zip(names, findings, strict=True) for finding in each]
+    every = [(finding, name) for name, each in zip(names, diagnoses, strict=True) for finding in each.findings]
     every.sort(key=lambda pair: (_ORDER.get(pair[0].severity, 3), pair[0].first_step))
     cards = "".join(_card(finding, name if len(names) > 1 else "") for finding, name in every)
-    none = '<p class="muted">The health rules found nothing in what was logged.</p>'
-    return f'<h2 id="findings">Findings</h2>{f"<div class=findings>{cards}</div>" if cards else none}'
+    found = f'<div class="findings">{cards}</div>' if cards else f'<p class="muted">{nothing_found(diagnoses)}</p>'
+    not_judged = _not_judged(diagnoses[0]) if len(diagnoses) == 1 else ""
+    return f'<h2 id="findings">Findings</h2>{found}{not_judged}'
+
+
+def nothing_found(diagnoses: Sequence[Diagnosis]) -> str:
+    """A sentence for runs without a finding: how many rules could be applied, since nothing found is not healthy."""
+    judged = [len(each.judged) for each in diagnoses]
+    fewest, most, rules = min(judged), max(judged), max(map(_rules, diagnoses))
+    if not most:
+        return f"None of the {rules} health rules could be applied to what was logged."
+    applied = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return f"{applied} of the {rules} health rules could be applied, and found nothing."
+
+
+def _not_judged(diagnosis: Diagnosis) -> str:
+    """The rules that lack data, each with the reason, folded."""
+    rows = "".join(
+        f"<dt>{escape(rule.replace('_', ' '))}</dt><dd>{escape(reason)}</dd>"
+        for rule, reason in diagnosis.not_judged.items()
+    )
+    summary = f"Not applied: {len(diagnosis.not_judged)} of {_rules(diagnosis)} health rules"
+    return f'<details><summary>{summary}</summary><dl class="rules">{rows}</dl></details>' if rows else ""
+
+
+def _rules(diagnosis: Diagnosis) -> int:
+    return len(diagnosis.judged) + len(diagnosis.not_judged)
 
 
 def _card(finding: Finding, run: str) -> str:
-    where = f"steps {short_number(finding.first_step)} to {short_number(finding.last_step)}"
+    first, last = short_number(finding.first_step), short_number(finding.last_step)
+    where = f"step {first}" if first == last else f"steps {first} to {last}"
     rows = [
         ("causes", _list("ol", finding.causes)),
         ("remedies", _list("ul", finding.remedies)),

@@ -105,7 +105,9 @@ def _seconds(run: Run) -> float:
     columns = [np.asarray(column.wall_times)[in_order(column.steps)] for column in run.contents.scalars.values()]
     times = np.concatenate(columns) if columns else np.empty(0)
     times = times[np.isfinite(times)]
-    return _without_pauses(times.min(), times.max(), run.contents.sessions) if times.size else math.nan
+    if not times.size or run.first_step == run.last_step:  # the tags of one row are written at once
+        return math.nan
+    return _without_pauses(times.min(), times.max(), run.contents.sessions)
 
 
 def _without_pauses(first: float, last: float, sessions: Sequence[tuple[float, float]]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -14,19 +14,26 @@ from typing import TYPE_CHECKING, Any
 
 from puffer_callbacks.plots.diagnostics import steps_label, steps_range
 from puffer_callbacks.plots.scores import as_runs, run_names
-from puffer_callbacks.report.chart_data import curve_sections, histogram_section
+from puffer_callbacks.report.chart_data import curve_sections, histogram_section, seeds_section
 from puffer_callbacks.report.findings import findings_html
 from puffer_callbacks.report.outcome import Outcome, outcome
 from puffer_callbacks.report.pictures import pictures_html
-from puffer_callbacks.report.sections import sections
+from puffer_callbacks.report.sections import Chart, sections
 from puffer_callbacks.report.summary import describe_run, describe_runs
 from puffer_callbacks.report.tables import DETAILS, hyperparameters_html, runs_html, split_settings, tiles_html
+from puffer_callbacks.runs.sources import UNKNOWN
 
 if TYPE_CHECKING:
-    from puffer_callbacks.health import Finding
+    from puffer_callbacks.health import Diagnosis
     from puffer_callbacks.runs import Run
 
 _STYLES = ("uPlot.min.css", "page.css")
+_ABOUT = (
+    '<p class="muted about">Curves are over {steps}. '
+    "A thick line is smoothed, the thin one beside it is what was logged; "
+    "where points are close, the band is from the lowest to the highest of them. "
+    "Drag over a chart, or pinch it, to zoom; double-click to reset.</p>"
+)
 _SCRIPTS = ("uPlot.iife.min.js", "zoom.js", "charts.js", "page.js")
 
 
@@ -34,7 +41,7 @@ def report(
     runs: Run | Iterable[Run],
     out: str | os.PathLike[str],
     *,
-    findings: Sequence[Sequence[Finding]] | None = None,
+    diagnoses: Sequence[Diagnosis] | None = None,
     tags: str | Sequence[str] | None = None,
 ) -> Path:
     """Write the page of one run, or of several overlaid.
@@ -42,26 +49,26 @@ def report(
     Args:
         runs: one run or several.
         out: the HTML file; its folder is made where it is missing.
-        findings: of each run, in the order of the runs; ``None`` where no rule was asked.
+        diagnoses: of each run, in the order of the runs; ``None`` where no rule was asked.
         tags: only these curves, or those that match patterns such as ``train/*``.
 
     Returns:
         The path of the page.
 
     Raises:
-        ValueError: if there is no run or another number of findings, one of ``tags`` matches nothing, or the page
+        ValueError: if there is no run or another number of diagnoses, one of ``tags`` matches nothing, or the page
             cannot be written.
 
     Example:
-        ``report(read_run("runs/exp1"), "report.html")``
+        ``report(run := read_run("runs/exp1"), "report.html", diagnoses=[diagnose_run(run)])``
     """
     given = as_runs(runs)
     if not given:
         raise ValueError("report: expected at least one run, got none")
-    if findings is not None and len(findings) != len(given):
-        raise ValueError(f"findings: expected one list for each of {len(given)} runs, got {len(findings)}")
+    if diagnoses is not None and len(diagnoses) != len(given):
+        raise ValueError(f"diagnoses: expected one for each of {len(given)} runs, got {len(diagnoses)}")
     path = Path(out).expanduser()
-    page = render(given, findings, tags)
+    page = render(given, diagnoses, tags)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(page, encoding="utf-8")
@@ -72,22 +79,25 @@ def report(
 
 
 def render(
-    runs: Sequence[Run], findings: Sequence[Sequence[Finding]] | None = None, tags: str | Sequence[str] | None = None
+    runs: Sequence[Run], diagnoses: Sequence[Diagnosis] | None = None, tags: str | Sequence[str] | None = None
 ) -> str:
     """The page as one HTML document; the arguments are those of ``report``."""
     names = run_names(runs)
     outcomes = [outcome(run, name) for run, name in zip(runs, names, strict=True)]
+    curves = sections(runs, tags)
     charts = [
-        *curve_sections(sections(runs, tags), findings or ()),
+        *(seeds_section(runs) if _has(curves, "train/reward") else ()),
+        *curve_sections(curves, [diagnosis.findings for diagnosis in diagnoses or ()]),
         *(histogram_section(runs, names) if tags is None else ()),
     ]
     data = {"runs": names, "range": steps_range(runs), "steps": steps_label(runs), "sections": charts}
     return Template(_asset("page.html")).substitute(
         title=escape(names[0] if len(runs) == 1 else f"{len(runs)} runs"),
-        eyebrow=escape("Run report · " + ", ".join(dict.fromkeys(run.source for run in runs))),
-        summary=escape(_summary(outcomes, split_settings(runs)[0], findings)),
-        overview=tiles_html(outcomes[0]) if len(runs) == 1 else runs_html(outcomes, findings),
-        findings=findings_html(findings, names),
+        eyebrow=escape(_eyebrow(runs)),
+        summary=escape(_summary(outcomes, split_settings(runs)[0], diagnoses)),
+        overview=tiles_html(outcomes[0]) if len(runs) == 1 else runs_html(outcomes, diagnoses),
+        findings=findings_html(diagnoses, names),
+        about=_ABOUT.format(steps=escape(steps_label(runs))) if charts else "",
         pictures=pictures_html(runs, names),
         settings=hyperparameters_html(runs, names),
         footer=_footer(runs),
@@ -97,19 +107,25 @@ def render(
     )
 
 
-def _summary(
-    outcomes: Sequence[Outcome], differing: Sequence[str], findings: Sequence[Sequence[Finding]] | None
-) -> str:
+def _has(curves: Mapping[str, Sequence[Chart]], tag: str) -> bool:
+    return any(chart.tag == tag for charts in curves.values() for chart in charts)
+
+
+def _eyebrow(runs: Sequence[Run]) -> str:
+    libraries = dict.fromkeys(run.source for run in runs if run.source != UNKNOWN.name)
+    return "Run report" + (f" · {', '.join(libraries)}" if libraries else "")
+
+
+def _summary(outcomes: Sequence[Outcome], differing: Sequence[str], diagnoses: Sequence[Diagnosis] | None) -> str:
     if len(outcomes) == 1:
-        return describe_run(outcomes[0], None if findings is None else findings[0])
-    return describe_runs(outcomes, [name for name in differing if not name.startswith(DETAILS)] or differing, findings)
+        return describe_run(outcomes[0], None if diagnoses is None else diagnoses[0])
+    return describe_runs(outcomes, [name for name in differing if not name.startswith(DETAILS)] or differing, diagnoses)
 
 
 def _footer(runs: Sequence[Run]) -> str:
     paths = ", ".join(f"<code>{escape(str(run.path))}</code>" for run in runs[:20])
     problems = "".join(f"<br>Not read: {escape(problem)}" for run in runs for problem in run.contents.problems[:5])
-    hint = "Drag over a curve to zoom, double-click to reset."
-    return f"Read from {paths}. {hint}{problems}<br>Written by puffer_callbacks; charts by uPlot (MIT license)."
+    return f"Read from {paths}.{problems}<br>Written by puffer_callbacks; charts by uPlot (MIT license)."
 
 
 @cache

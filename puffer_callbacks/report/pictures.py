@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ALL_BYTES = 750_000  # a third more as base64
 _MOST_PICTURES = 12
-_WIDE, _SMALL = 700, 120  # px
+_WIDE, _DOUBLE, _SMALL = 700, 340, 120  # px
 
 
 def pictures_html(runs: Sequence[Run], names: Sequence[str]) -> str:
@@ -46,10 +46,12 @@ def _figure(name: str, step: int, picture: Image | Video) -> str:
     height, width = picture.pixels.shape[:2] if isinstance(picture, Image) else picture.frames.shape[1:3]
     source = _data_uri(picture)
     kind = "small" if max(height, width) <= _SMALL else ""
+    room = "wide" if width > _WIDE else "double" if width > _DOUBLE else ""
     caption = f"step {short_number(step)}" + (f" · {escape(picture.caption)}" if picture.caption else "")
+    size = f'class="{kind}" width="{width}" height="{height}"'
     return (
-        f'<figure class="{"wide" if width > _WIDE else ""}"><h3>{escape(name)}</h3>'
-        f'<img class="{kind}" src="{source}" width="{width}" height="{height}" alt="{escape(name)}" loading="lazy">'
+        f'<figure class="{room}"><h3>{escape(name)}</h3>'
+        f'<img {size} src="{source}" alt="{escape(name)}, {caption}" loading="lazy">'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 

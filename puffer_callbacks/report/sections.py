@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -65,7 +66,17 @@ SECTIONS = {
     "Gradients": ("gradient_norm/*", "gradient_noise_scale", "update_ratio/*", "old_gradients/*"),
     "Health": ("health/*", "nonfinite/*"),
 }
-"""Title of a section to the tags in it; a tag is in the first that fits. Everything else is in ``Other``."""
+"""Title of a section to the tags in it; a tag is in the first that fits.
+
+Others that share their first part, as ``loss/a`` and ``loss/b``, have a section of that name; the rest is ``Other``.
+"""
+
+_SAME = {
+    "rollout/return_mean": "train/reward",
+    "rollout/episode_length_mean": "train/episode_length",
+    **{grouped: f"train/{name}" for name, (grouped, _) in LOSSES.items()},
+}
+"""Tags that are another one by definition, also where the numbers alone would not show it."""
 
 _HIDDEN = ("time/*", "axes/*")  # the x axis itself
 
@@ -112,11 +123,23 @@ def sections(runs: Sequence[Run], tags: str | Sequence[str] | None = None) -> di
             known = [name for chart in charts for name in chart.names]
             raise ValueError(f"tags: expected one of {near(pattern, known)}, got {pattern!r}")
     shown = charts if tags is None else [chart for chart in charts if _matches(chart.names, patterns)]
-    titles = [*SECTIONS, "Other"]
+    groups = Counter(_group(chart.tag) for chart in shown)
+    titled = [(_title(chart.tag, groups), chart) for chart in shown]
     found: dict[str, list[Chart]] = {}
-    for chart in sorted(shown, key=lambda chart: (_place(chart.tag), chart.tag)):
-        found.setdefault(titles[_place(chart.tag)[0]], []).append(chart)
+    for title, chart in sorted(titled, key=lambda pair: (_place(pair[1].tag), pair[0] == "Other", pair[1].tag)):
+        found.setdefault(title, []).append(chart)
     return found
+
+
+def _group(tag: str) -> str:
+    """The first part of a tag that is in no section, by which TensorBoard groups it; empty where it has one part."""
+    return tag.rpartition("/")[0].partition("/")[0] if _place(tag)[0] == len(SECTIONS) else ""
+
+
+def _title(tag: str, groups: Mapping[str, int]) -> str:
+    """The section of a tag, by how many tags each group has."""
+    group = _group(tag)
+    return group if group and groups[group] > 1 else [*SECTIONS, "Other"][_place(tag)[0]]
 
 
 def _charts(runs: Sequence[Run]) -> dict[str, Chart]:
@@ -141,7 +164,7 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
             continue
         twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])
         ours = tag if tag in run.canonical else next(iter(source.translate({tag: named[tag]})), tag)
-        first = next((twin for twin in twins if _is_copy(ours, twin, values)), None)
+        first = next((twin for twin in twins if _SAME.get(ours) == twin or _is_copy(ours, twin, values)), None)
         if first is None:
             twins.append(tag)
             found[tag] = (steps, values), []
@@ -151,8 +174,9 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
 
 
 def _is_copy(tag: str, twin: str, values: NDArray[np.float64]) -> bool:
-    """Whether two tags of the same numbers mean the same; constants and other units may agree by chance."""
-    if np.all(values == values[0]):
+    """Whether two tags of the same numbers mean the same; constants, gaps and other units may agree by chance."""
+    finite = values[np.isfinite(values)]
+    if not finite.size or np.all(finite == finite[0]):
         return False
     description, other = describe(tag), describe(twin)
     return description is None or (other is not None and description.unit == other.unit)

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from puffer_callbacks.plots.style import short_number
+from puffer_callbacks.report.findings import nothing_found
 from puffer_callbacks.report.outcome import Outcome
 from puffer_callbacks.values.durations import duration
 
 if TYPE_CHECKING:
-    from puffer_callbacks.health import Finding
+    from puffer_callbacks.health import Diagnosis
 
 
-def describe_run(outcome: Outcome, findings: Sequence[Finding] | None) -> str:
+def describe_run(outcome: Outcome, diagnosis: Diagnosis | None) -> str:
     """The outcome of one run as a paragraph."""
     on = f" on {outcome.environment}" if outcome.environment else ""
     seconds = f" in {duration(outcome.seconds)}" if outcome.seconds > 0 else ""
@@ -25,12 +26,10 @@ def describe_run(outcome: Outcome, findings: Sequence[Finding] | None) -> str:
         sentences.append(f"The mean return {_course(outcome)}; {best}.")
     if not math.isnan(outcome.episode_length):
         sentences.append(f"Episodes took {short_number(outcome.episode_length)} steps at the end.")
-    return " ".join([*sentences, *_warnings(outcome), *_verdict(findings)])
+    return " ".join([*sentences, *_warnings(outcome), *_verdict(None if diagnosis is None else [diagnosis])])
 
 
-def describe_runs(
-    outcomes: Sequence[Outcome], differing: Sequence[str], findings: Sequence[Sequence[Finding]] | None
-) -> str:
+def describe_runs(outcomes: Sequence[Outcome], differing: Sequence[str], diagnoses: Sequence[Diagnosis] | None) -> str:
     """The outcomes of several runs as a paragraph; ``differing`` names the hyperparameters that differ."""
     environments = ", ".join(dict.fromkeys(each.environment for each in outcomes if each.environment))
     sentence = f"{len(outcomes)} runs"
@@ -44,7 +43,7 @@ def describe_runs(
     known = [outcome for outcome in outcomes if not math.isnan(outcome.final_return)]
     if known:
         sentences.append(f"The mean return of the last tenth was {_ranking(known)}.")
-    return " ".join([*sentences, *_verdict(None if findings is None else [each for run in findings for each in run])])
+    return " ".join([*sentences, *_verdict(diagnoses)])
 
 
 def _ranking(known: Sequence[Outcome]) -> str:
@@ -77,11 +76,12 @@ def _warnings(outcome: Outcome) -> list[str]:
     return found
 
 
-def _verdict(findings: Sequence[Finding] | None) -> list[str]:
-    if findings is None:
+def _verdict(diagnoses: Sequence[Diagnosis] | None) -> list[str]:
+    if diagnoses is None:
         return []
+    findings = [finding for diagnosis in diagnoses for finding in diagnosis.findings]
     if not findings:
-        return ["The health rules found nothing."]
+        return [nothing_found(diagnoses)]
     counts = {kind: sum(finding.severity == kind for finding in findings) for kind in ("critical", "warning", "info")}
     listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     rules = ", ".join(dict.fromkeys(finding.rule.replace("_", " ") for finding in findings))

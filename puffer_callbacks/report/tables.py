@@ -13,6 +13,7 @@ from puffer_callbacks.values.comparison import compared_first
 from puffer_callbacks.values.durations import duration
 
 if TYPE_CHECKING:
+    from puffer_callbacks.health import Diagnosis
     from puffer_callbacks.runs import Run
 
 _MISSING = "–"
@@ -38,16 +39,16 @@ def tiles_html(outcome: Outcome) -> str:
     return f'<dl class="tiles">{"".join(shown)}</dl>'
 
 
-def runs_html(outcomes: Sequence[Outcome], findings: Sequence[Sequence[object]] | None) -> str:
+def runs_html(outcomes: Sequence[Outcome], diagnoses: Sequence[Diagnosis] | None) -> str:
     """The numbers of several runs as a table, a row each."""
     heads = ["run", "final return", "best return", "episode length", "steps", "steps/s", "duration"]
-    heads += ["findings"] if findings is not None else []
+    heads += ["findings"] if diagnoses is not None else []
     rows = []
     for place, outcome in enumerate(outcomes):
         numbers = (outcome.final_return, outcome.best_return, outcome.episode_length, outcome.steps, outcome.speed)
         cells = [_number(number) for number in numbers]
         cells.append(duration(outcome.seconds) if outcome.seconds > 0 else _MISSING)
-        cells += [str(len(findings[place]))] if findings is not None else []
+        cells += [str(len(diagnoses[place].findings))] if diagnoses is not None else []
         name = f'<span class="swatch" data-run="{place}"></span>{escape(outcome.name)}'
         rows.append(_row(name, cells))
     return _table(heads, rows)
@@ -97,11 +98,15 @@ def _number(value: float) -> str:
     return _MISSING if math.isnan(value) else short_number(value)
 
 
-def _setting(value: object) -> str:
+def setting_text(value: object) -> str:
+    """A hyperparameter's value as text: TensorBoard keeps whole numbers as floats."""
     if value is None:
         return _MISSING
-    text = str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
-    return f"<code>{escape(text)}</code>"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+
+
+def _setting(value: object) -> str:
+    return _MISSING if value is None else f"<code>{escape(setting_text(value))}</code>"
 
 
 def _row(name: str, cells: Sequence[str]) -> str:

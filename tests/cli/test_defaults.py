@@ -34,6 +34,14 @@ def test_an_environment_without_a_preset_has_the_defaults_of_ppo(capsys):
     assert "# preset of" not in text
 
 
+@pytest.mark.parametrize("command", ["train", "diagnose", "watch", "plot"])
+def test_help_fits_a_terminal_of_80_columns(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 def test_help_shows_what_is_used_and_where_it_comes_from(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     with pytest.raises(SystemExit) as ended:

@@ -65,3 +65,10 @@ def test_runs_are_shown_beside_one_that_cannot_be_read(log, capsys):
     assert out == "Report: report.html\n"
     assert err.startswith("puffer-callbacks: error: ") and "b was left out" in err and err.count("\n") == 1
     assert "<h1>a</h1>" in (log.parent / "report.html").read_text()
+
+
+def test_a_folder_whose_only_run_has_no_value_is_one_line(log, capsys):
+    (log / "a" / "a.jsonl").write_text('{"step": 64}\n')
+    assert main(["runs/a"]) == 2
+    error = capsys.readouterr().err
+    assert "a was left out" in error and error.count("\n") == 1

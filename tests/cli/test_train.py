@@ -67,6 +67,10 @@ def test_wandb_alone_runs_offline_and_reports_it(tmp_path: Path, capsys: pytest.
     (run,) = Path(send.rpartition("wandb sync ")[2]).glob("*.wandb")
     assert [int(row["time/env_steps"]) for row in history(run) if "train/reward" in row][-1] == 2048
     assert not list(tmp_path.rglob("*tfevents*"))
+    for purpose, made in (("Report:", "Report: "), ("Diagnosis:", "2,048 env steps")):
+        (command,) = [line.split()[2:] for line in lines if line.startswith(purpose)]
+        assert main(command) == 0
+        assert made in capsys.readouterr().out
 
 
 def test_both(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 
+from puffer_callbacks.pictures import observations
 from puffer_callbacks.pictures.colormap import MISSING
+from puffer_callbacks.pictures.heatmap import heatmap
 from puffer_callbacks.pictures.observations import observation_image
 from puffer_callbacks.pictures.space_leaves import flatten_space
 from puffer_callbacks.pictures.transitions import Transitions
@@ -122,3 +124,16 @@ def test_any_actions_and_values_are_drawn(actions, values):
 def test_an_empty_observation_raises(shape):
     with pytest.raises(ValueError, match=r"eyes: expected an observation with at least one value .* got the shape"):
         observation_image(np.zeros(shape), transitions(), title="eyes")
+
+
+def test_a_number_that_is_the_whole_observation_has_another_name_than_the_critics_value(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(observations, "heatmap", lambda sections: drawn.append(sections) or heatmap(sections))
+    observation_image(np.zeros((STEPS, 1)), transitions(envs=1))
+    assert [strip.name for section in drawn[0] for strip in section] == [
+        "observation",
+        "action",
+        "value",
+        "reward",
+        "done",
+    ]

@@ -1,5 +1,6 @@
 """What is drawn is what was computed; axes can be given; labels and legends are there."""
 
+import io
 import itertools
 import subprocess
 import sys
@@ -324,3 +325,35 @@ def test_an_unknown_statistic_is_one_clear_line_in_every_figure():
     for draw in (plots.compare, lambda runs, statistic: plots.by_hyperparameter(runs, "lr", statistic=statistic)):
         with pytest.raises(ValueError, match=r"statistic: expected one of \['iqm', 'mean'\], got 'median'"):
             draw(seeds(hyperparameters={"lr": 0.1}), statistic="median")
+
+
+def test_a_value_between_two_gaps_is_a_dot_and_a_single_step_has_room():
+    nan = float("nan")
+    values = [1.0, nan, 2.0, 3.0, nan, 4.0]
+    run = run_of({"train/loss": list(enumerate(values)), "train/reward": [(100, 5.0)]})
+    loss, reward = (plots.diagnostics([run], tags=[tag]).axes[0] for tag in ("train/loss", "train/reward"))
+    assert loss.lines[0].get_markevery().tolist() == [0, 5]
+    assert reward.lines[0].get_markevery().tolist() == [0]
+    single = plots.diagnostics([run_of({"train/reward": [(100, 5.0)]})]).axes[0]
+    single.figure.savefig(io.BytesIO())
+    assert single.get_xlim() == pytest.approx((98.94, 101.06))
+    assert all(label.get_text().isdigit() for label in single.get_xticklabels())
+
+
+def test_numbers_beyond_the_prefixes_are_powers_of_ten():
+    assert [short_number(value) for value in (9.99e14, -9.996e14, 1e15, 1.162e31)] == [
+        "999T",
+        "-1e+15",
+        "1e+15",
+        "1.16e+31",
+    ]
+
+
+@pytest.mark.parametrize(("name", "is_below"), [("PPO", False), ("learning_rate = 0.0025, num_envs = 8", True)])
+def test_a_legend_of_long_names_stands_below_the_curves(name, is_below):
+    figure = plots.compare({name: seeds(2), "other": seeds(2)}, repetitions=10)
+    figure.savefig(io.BytesIO())
+    (ax,) = figure.axes
+    legend = ax.get_legend().get_window_extent()
+    assert (legend.y1 <= ax.xaxis.label.get_window_extent().y0) == is_below
+    assert legend.y0 >= 0

@@ -6,6 +6,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import configure
 from torch.utils.tensorboard import SummaryWriter
 
+from puffer_callbacks.health import Diagnosis
 from puffer_callbacks.report.outcome import outcome
 from puffer_callbacks.report.summary import describe_run, describe_runs, duration
 from puffer_callbacks.runs import read_run
@@ -44,7 +45,7 @@ def test_what_a_run_does_not_tell_is_not_made_up():
 
 
 def test_the_paragraph_of_a_run():
-    assert describe_run(outcome(learned(), "exp1"), [finding()]) == (
+    assert describe_run(outcome(learned(), "exp1"), Diagnosis((finding(),))) == (
         "The run trained on CartPole-v1 for 1k environment steps in 50 s, at 20 steps per second. "
         "The mean return rose from 25 over the first tenth of the run to 475 over the last; "
         "the best was 500, at step 1k. Episodes took 200 steps at the end. "
@@ -68,14 +69,14 @@ def test_values_that_are_not_finite_are_named():
 
 
 def test_rules_that_found_nothing_are_not_called_healthy():
-    text = describe_run(outcome(learned(), "run"), [])
-    assert text.endswith("The health rules found nothing.")
+    text = describe_run(outcome(learned(), "run"), Diagnosis(judged=("a",), not_judged={"b": "needs a critic"}))
+    assert text.endswith("1 of the 2 health rules could be applied, and found nothing.")
     assert "healthy" not in text
 
 
 def test_the_paragraph_of_several_runs():
     outcomes = [outcome(learned(last), name) for last, name in ((500.0, "a"), (100.0, "b"))]
-    assert describe_runs(outcomes, ["learning_rate"], [[finding()], []]) == (
+    assert describe_runs(outcomes, ["learning_rate"], [Diagnosis((finding(),)), Diagnosis()]) == (
         "2 runs on CartPole-v1, which differ in learning_rate. The mean return of the last tenth was highest in a "
         "(475) and lowest in b (95). Health rules found 1 critical: entropy collapse."
     )
@@ -95,6 +96,13 @@ def write_session(folder, steps, begin):
             writer.add_scalar("train/reward", float(step), step, walltime=begin + step)
     (file,) = folder.glob(f"events.*.*.{begin}")
     file.rename(folder / f"events.out.tfevents.{begin:.0f}")  # those of one second are not in order by their names
+
+
+def test_one_row_has_no_duration(tmp_path):
+    with SummaryWriter(tmp_path) as writer:
+        for at, tag in enumerate(("train/reward", "train/loss")):
+            writer.add_scalar(tag, 1.0, 100, walltime=1_700_000_000.0 + at)
+    assert math.isnan(outcome(read_run(tmp_path), "run").seconds)
 
 
 def test_the_pause_before_a_resume_is_no_time_of_training(tmp_path):

@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from puffer_callbacks import Histogram, Image, Video, default_callbacks
+from puffer_callbacks.health import Diagnosis
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.report import report
 from puffer_callbacks.runs import read_run
@@ -27,6 +28,7 @@ FINDING = finding(
     first_step=128,
     last_step=256,
 )
+FOUND = Diagnosis((FINDING,), judged=("entropy_collapse",), not_judged={"kl_large": "needs <more> points"})
 
 
 def data_of(page):
@@ -87,10 +89,11 @@ def pufferlib(tmp_path):
     return read_run(path)
 
 
-def browse(page, tmp_path):
-    """The document after its scripts ran in a headless browser without a network."""
+def browse(page, tmp_path, *, height=20_000, script=""):
+    """The document after its scripts, and one more, ran in a headless browser without a network."""
+    page.write_text(page.read_text("utf-8").replace("</body>", f"<script>{{ {script} }}</script></body>"), "utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", "--window-size=1280,20000"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", f"--window-size=1280,{height}"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -101,7 +104,7 @@ def browse(page, tmp_path):
 @pytest.mark.parametrize("source", ["ours", "sb3", "pufferlib"])
 def test_a_browser_draws_the_curves_of_every_kind_of_run(source, request, tmp_path):
     run = request.getfixturevalue(source)
-    document, errors = browse(report(run, tmp_path / "report.html", findings=[[FINDING]]), tmp_path)
+    document, errors = browse(report(run, tmp_path / "report.html", diagnoses=[FOUND]), tmp_path)
     assert not errors
     assert 'id="chart-train/reward"' in document
     assert 'id="chart-train/entropy"' in document
@@ -152,14 +155,49 @@ def test_hyperparameters_are_listed_and_their_difference_comes_first(ours, tmp_p
 
 
 def test_findings_are_shown_and_marked_where_their_evidence_is(ours, tmp_path):
-    page = written(tmp_path, ours, findings=[[FINDING]])
+    page = written(tmp_path, ours, diagnoses=[FOUND])
     assert "Entropy fell &lt;fast&gt;." in page
     assert "Raise ent_coef." in page
     marks = charts_of(page)["train/entropy"]["marks"]
     assert marks == [{"from": 128, "to": 256, "severity": "critical", "rule": "entropy_collapse"}]
     assert charts_of(page)["train/reward"]["marks"] == []
-    assert "The health rules found nothing" in written(tmp_path, ours, findings=[[]])
+    assert "needs &lt;more&gt; points" in page
     assert "health rules" not in written(tmp_path, ours).split("<script")[0].lower()
+
+
+def test_nothing_found_names_how_many_rules_were_applied(tmp_path):
+    run = run_of({"train/reward": [(0, 1.0), (9, 2.0)]})
+    some = Diagnosis(judged=("a", "b"), not_judged={"c": "needs 3 points of x, has 0"})
+    none = Diagnosis(not_judged=dict.fromkeys("abc", "needs 3 points of x, has 0"))
+    page = written(tmp_path, run, diagnoses=[some])
+    assert (
+        page.count("2 of the 3 health rules could be applied, and found nothing.") == 2
+    )  # in the summary and among the findings
+    assert "Not applied: 1 of 3 health rules" in page
+    assert "needs 3 points of x, has 0" in page
+    assert "None of the 3 health rules could be applied to what was logged." in written(tmp_path, run, diagnoses=[none])
+    assert "0 to 2 of the 3 health rules could be applied, and found nothing." in written(
+        tmp_path, [run, run], diagnoses=[some, none]
+    )
+
+
+def test_a_library_that_is_not_known_is_not_named(tmp_path):
+    assert '<p class="eyebrow">Run report</p>' in written(tmp_path, run_of({"mine": [(0, 1.0), (9, 2.0)]}))
+
+
+def test_a_browser_without_scripts_shows_where_the_charts_are(ours, tmp_path):
+    assert re.search(r"<noscript>.*The charts need JavaScript.*</noscript>", written(tmp_path, ours), re.DOTALL)
+
+
+def test_what_lines_and_bands_mean_is_on_the_page(ours, tmp_path):
+    page = written(tmp_path, ours)
+    assert "Curves are over environment steps." in page
+    assert "the band is from the lowest to the highest" in page
+
+
+def test_a_number_that_is_not_finite_is_counted_among_all(tmp_path):
+    page = written(tmp_path, run_of({"train/loss": [(0, 1.0), (9, float("nan")), (18, float("inf"))]}))
+    assert charts_of(page)["train/loss"]["about"].endswith("NaN or infinite: 2 of 3 values.")
 
 
 def test_text_from_a_log_cannot_become_markup(tmp_path):
@@ -202,8 +240,8 @@ def test_bad_input_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"out: expected a file that can be written, got '.*file/report.html'"):
         report(run, tmp_path / "file" / "report.html")
-    with pytest.raises(ValueError, match=r"findings: expected one list for each of 1 runs, got 2"):
-        report(run, tmp_path / "report.html", findings=[[], []])
+    with pytest.raises(ValueError, match=r"diagnoses: expected one for each of 1 runs, got 2"):
+        report(run, tmp_path / "report.html", diagnoses=[FOUND, FOUND])
     with pytest.raises(ValueError, match=r"tags: expected one of \['train/reward'\], got 'train/rewrd'"):
         report(run, tmp_path / "report.html", tags=["train/rewrd"])
 
@@ -228,14 +266,92 @@ def test_a_run_that_began_again_is_one_curve_of_its_last_session(tmp_path):
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
 def test_evidence_leads_to_its_chart_and_ticks_have_distinct_labels(sb3, tmp_path):
     shown = finding(evidence=(number("losses/value", 1.0, 128),))
-    path = report(sb3, tmp_path / "report.html", findings=[[shown]])
-    script = """<script>
+    path = report(sb3, tmp_path / "report.html", diagnoses=[Diagnosis((shown,))])
+    script = """
       const found = [labels([1e6, 1e6 + 200, 1e6 + 400]), labels([0.5, null, 2])];
       HTMLElement.prototype.scrollIntoView = function () { found.push(this.id); };
       document.querySelector('a[data-tag="losses/value"]').click();
       document.title = JSON.stringify(found);
-    </script>"""
-    path.write_text(path.read_text("utf-8").replace("</body>", script + "</body>"), "utf-8")
-    document, errors = browse(path, tmp_path)
+    """
+    document, errors = browse(path, tmp_path, script=script)
     assert not errors
     assert '<title>[["1M","1.0002M","1.0004M"],["0.5","","2"],"chart-train/value_loss"]</title>' in document
+
+
+PAINTED = """
+  const painted = (card) => { // whether anything of the color of the first run, or of its histogram's, is on the canvas
+    const canvas = card.querySelector("canvas");
+    const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+    for (let at = 0; at < data.length; at += 4) {
+      if (data[at + 3] > 200 && data[at + 2] - data[at] > 60) return true;
+    }
+    return false;
+  };
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
+def test_values_between_gaps_and_single_histograms_are_seen(tmp_path):
+    between = [(step, float("nan") if step % 2 else step) for step in range(100)]
+    run = run_of(
+        {"a/between": between, "a/last": [*((step, float("nan")) for step in range(99)), (99, 3.0)]},
+        histograms={"weights/lone": [(50, Histogram.of([0.0, 1.0, 2.0]))]},
+    )
+    script = (
+        PAINTED
+        + """
+      setTimeout(() => {
+        document.title = JSON.stringify([...document.querySelectorAll(".chart")].map(painted));
+      }, 500);
+    """
+    )
+    document, errors = browse(report(run, tmp_path / "report.html"), tmp_path, script=script)
+    assert not errors
+    assert "<title>[true,true,true]</title>" in document
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
+def test_paper_has_every_chart_that_is_not_folded_in_light_colors(ours, tmp_path):
+    script = """
+      const near = [...document.querySelectorAll(".chart")].filter((card) => card.checkVisibility());
+      const drawn = () => near.filter((card) => card.querySelector("canvas")).length;
+      const found = [drawn() < near.length];
+      dispatchEvent(new Event("beforeprint"));
+      found.push(drawn() === near.length, document.documentElement.className);
+      dispatchEvent(new Event("afterprint"));
+      document.title = JSON.stringify([...found, document.documentElement.className]);
+    """
+    document, errors = browse(report(ours, tmp_path / "report.html"), tmp_path, height=800, script=script)
+    assert not errors
+    assert '<title>[true,true,"paper",""]</title>' in document
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
+def test_numbers_and_ticks_in_the_browser(tmp_path):
+    run = run_of({"health/findings": [(0, 0.0), (10, 2.0)], "train/reward": [(0, 1.0), (1, 2.0)]})
+    script = """
+      const labelled = [...document.querySelectorAll(".plot")].map((plot) => [plot.role, plot.ariaLabel]);
+      const ticks = [...CHARTS].map((u) => u.axes[0]._splits.every(Number.isInteger));
+      setTimeout(() => {
+        const counts = [...CHARTS][1].axes[1]._splits;
+        document.title = JSON.stringify([short(1.162e31), short(-2e15), short(9.9e14), labelled[0], ticks, counts]);
+      }, 500);
+    """
+    document, errors = browse(report(run, tmp_path / "report.html"), tmp_path, script=script)
+    assert not errors
+    found = json.loads(re.search(r"<title>(.*)</title>", document).group(1))
+    assert found[:3] == ["1.162e+31", "-2e+15", "990T"]
+    assert found[3] == ["img", "train/reward over steps, last 2 reward"]
+    assert found[4] == [True, True]
+    assert found[5] == [0, 1, 2]
+
+
+def test_a_picture_has_room_for_its_width_and_a_text_in_its_place(tmp_path):
+    pictures = {f"p{width}": [(1500, Image(np.zeros((4, width, 3), np.uint8)))] for width in (100, 500, 900)}
+    page = written(tmp_path, run_of({}, images=pictures))
+    assert re.findall(r'<figure class="(\w*)"><h3>(\w+)</h3>', page) == [
+        ("", "p100"),
+        ("double", "p500"),
+        ("wide", "p900"),
+    ]
+    assert 'alt="p500, step 1.5k"' in page

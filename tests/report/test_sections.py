@@ -43,6 +43,43 @@ def test_numbers_that_agree_by_chance_are_shown_twice():
     assert len(titles([constants])["Policy and critic"]) == 2
 
 
+def test_series_without_a_number_are_no_copies_of_each_other():
+    nan = float("nan")
+    gone = [(0, nan), (64, nan)]
+    once = [(0, 1.0), (64, nan)]
+    run = run_of(
+        {"gradient_norm/total": gone, "gradient_norm/actor": gone, "train/loss": once, "train/grad_scale": once}
+    )
+    assert [chart.copies for charts in sections([run]).values() for chart in charts] == [[]] * 4
+
+
+def test_names_of_one_number_are_one_chart_where_it_is_constant_or_missing():
+    constant, gone = [(0, 200.0), (64, 200.0)], [(0, float("nan")), (64, float("nan"))]
+    run = run_of(
+        {
+            "train/episode_length": constant,
+            "rollout/episode_length_mean": constant,
+            "train/value_loss": gone,
+            "losses/value": gone,
+        }
+    )
+    assert {chart.tag: chart.copies for charts in sections([run]).values() for chart in charts} == {
+        "train/episode_length": ["rollout/episode_length_mean"],
+        "train/value_loss": ["losses/value"],
+    }
+
+
+def test_tags_of_other_libraries_stand_in_the_groups_of_their_names():
+    names = ["robot/knee/torque", "robot/speed", "camera/blur", "loss", "zebra", "camera/noise", "lone/x"]
+    run = run_of({name: [(0, float(at)), (64, at + 1.0)] for at, name in enumerate(names)})
+    assert list(titles([run]).items()) == [
+        ("camera", ["camera/blur", "camera/noise"]),
+        ("robot", ["robot/knee/torque", "robot/speed"]),
+        ("Other", ["lone/x", "loss", "zebra"]),
+    ]
+    assert [section["first"] for section in curve_sections(sections([run]), [])] == [2, 2, 3]  # none is folded
+
+
 def test_a_name_of_another_library_is_a_copy_of_what_it_means():
     run = run_of({"rollout/ep_rew_mean": RISING, "rollout/ep_len_mean": RISING})  # as of CartPole
     assert {chart.tag: chart.copies for chart in sections([run])["Returns"]} == {
@@ -84,7 +121,6 @@ def test_single_layers_come_after_the_whole_network():
 def test_every_number_of_the_vocabulary_has_a_section():
     numbers = [tag for tag in VOCABULARY if not tag.startswith(("weights/", "gradients/", "observations", "attention"))]
     series = {tag: [(0, float(place)), (64, float(place * place + 2))] for place, tag in enumerate(numbers)}
-    other = titles([run_of(series)])["Other"]
-    assert other == ["episodes", *(f"rollout/{name}" for name in ("actions", "advantages", "rewards", "values"))], (
-        "pictures and histograms, which are no numbers"
-    )
+    shown = titles([run_of(series)])
+    assert shown["Other"] == ["episodes"], "pictures, which are no numbers"
+    assert shown["rollout"] == [f"rollout/{name}" for name in ("actions", "advantages", "rewards", "values")]

@@ -26,6 +26,7 @@ const numbers = (text) => Array.from(decode(text, Float32Array), (value) => (Num
 function short(value, digits = 4) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);
+  if (size >= 0.9995e15) return (+value.toPrecision(digits)).toExponential();
   for (const [unit, prefix] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
     if (size >= 0.9995 * unit) return +(value / unit).toPrecision(digits) + prefix;
   }
@@ -57,10 +58,19 @@ function smoothed(values, share) {
   });
 }
 
+// points between two gaps, which no line reaches; where another run has a point is no gap
+function alone(u, series) {
+  const values = u.data[series];
+  const own = [...values.keys()].filter((at) => values[at] !== undefined);
+  const known = (place) => (values[own[place]] ?? null) !== null;
+  return own.filter((_, place) => known(place) && !known(place - 1) && !known(place + 1));
+}
+
 function unpack(curve) {
   const mean = numbers(curve.mean);
   return {
     run: curve.run,
+    name: curve.name,
     x: Array.from(decode(curve.x, Float64Array)),
     mean,
     low: curve.low ? numbers(curve.low) : mean,
@@ -69,30 +79,35 @@ function unpack(curve) {
 }
 
 // series of each run: low, high (equal where every point is shown), smoothed
-function columns(curves, log) {
+function columns(curves, log, share) {
   const positive = (values) => (log ? values.map((value) => (value > 0 ? value : null)) : values);
   const tables = curves.map((curve) => [
-    curve.x, positive(curve.low), positive(curve.high), positive(smoothed(curve.mean, SMOOTHING.share)),
+    curve.x, positive(curve.low), positive(curve.high), positive(smoothed(curve.mean, share)),
   ]);
   return tables.length > 1 ? uPlot.join(tables) : tables[0];
 }
 
-function curveSeries(curves) {
+function curveSeries(curves, counts) {
+  const paths = counts ? uPlot.paths.stepped({ align: 1 }) : undefined;
   return curves.flatMap((curve) => {
     const line = () => runColor(curve.run);
-    const raw = { stroke: () => faded(line(), 0.38), width: 1, points: { show: curve.x.length === 1 } };
-    return [raw, { ...raw }, { stroke: line, width: 2, dash: runDash(curve.run), points: { show: curve.x.length === 1, fill: line } }];
+    const points = { show: false, filter: alone, fill: line };
+    const raw = { stroke: () => faded(line(), 0.38), width: 1, paths, points };
+    return [raw, { ...raw }, { stroke: line, width: 2, dash: runDash(curve.run), paths, points }];
   });
 }
 
-function axes(grid, rows) {
+// distances between ticks that count: steps, findings
+const WHOLE = Array.from({ length: 48 }, (_, at) => [1, 2, 5][at % 3] * 10 ** Math.floor(at / 3));
+
+function axes(grid, rows, counts) {
   const shared = {
     stroke: () => color("--muted"), font: "11px system-ui, sans-serif", ticks: { show: false },
     grid: { show: grid, stroke: () => color("--grid"), width: 1 }, values: (_, ticks) => labels(ticks),
   };
   const width = (_, values) => 12 + 6.4 * Math.max(...(values ?? [""]).map((text) => (text ?? "").length));
   const named = rows ? { splits: rows.map((_, at) => at), values: () => labels(rows) } : {};
-  return [{ ...shared, size: 26, space: 56 }, { ...shared, size: width, space: 32, gap: 6, ...named }];
+  return [{ ...shared, size: 26, space: 56, incrs: WHOLE }, { ...shared, size: width, space: 32, gap: 6, ...named, ...(counts ? { incrs: WHOLE } : {}) }];
 }
 
 // runs log at different steps: each series answers with its own nearest point
@@ -125,7 +140,7 @@ function curveTip(curves, names) {
     const at = u.cursor.idxs[3 * place + 3];
     const [low, high, value] = [1, 2, 3].map((offset) => u.data[3 * place + offset][at]);
     const raw = low === high ? (low === value ? "" : `raw ${short(low)}`) : `${short(low)} … ${short(high)}`;
-    return { step: u.data[0][at], color: runColor(curve.run), swatch: swatchOf(curve.run), name: names.length > 1 ? names[curve.run] : "", value: short(value), raw };
+    return { step: u.data[0][at], color: runColor(curve.run), swatch: swatchOf(curve.run), name: curve.name ?? (names.length > 1 ? names[curve.run] : ""), value: short(value), raw };
   });
 }
 
@@ -164,9 +179,11 @@ function valueRange(u, low, high) {
   return low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : uPlot.rangeNum(low, high, 0.08, true);
 }
 
-function draw(plot, { data, series, bands = [], behind, tip, unit, now, log = false, range = valueRange, rows, grid = true }) {
+const countRange = (u, low, high) => [0, 1.08 * Math.max(high ?? 1, 1)];
+
+function draw(plot, { data, series, bands = [], behind, tip, unit, now, log = false, range = valueRange, rows, grid = true, counts = false }) {
   const options = {
-    width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 20, 0, 0], bands, series: [{}, ...series], axes: axes(grid, rows),
+    width: plot.clientWidth, height: plot.clientHeight, legend: { show: false }, padding: [8, 20, 0, 0], bands, series: [{}, ...series], axes: axes(grid, rows, counts),
     scales: { x: { time: false, range: () => VIEW.zoom ?? VIEW.full }, y: log ? { distr: 3 } : { range } },
     cursor: { y: false, points: { show: false }, dataIdx: nearest, drag: { x: true, y: false, setScale: false }, sync: { key: "step", scales: ["x", null] } },
     hooks: {

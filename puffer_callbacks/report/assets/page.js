@@ -12,12 +12,14 @@ function element(kind, { children = [], ...properties } = {}) {
 
 function drawCurves(plot, chart, curves, log, now) {
   return draw(plot, {
-    data: columns(curves, log),
-    series: curveSeries(curves),
+    data: columns(curves, log, chart.counts || chart.exact ? 0 : SMOOTHING.share),
+    series: curveSeries(curves, chart.counts),
     bands: curves.map((curve, place) => ({ series: [3 * place + 2, 3 * place + 1], fill: () => faded(runColor(curve.run), 0.16) })),
-    behind: (u) => shadeFindings(u, chart.marks),
+    behind: (u) => shadeFindings(u, chart.marks ?? []),
     tip: curveTip(curves, REPORT.runs),
     unit: chart.unit,
+    range: chart.counts ? countRange : valueRange,
+    counts: chart.counts,
     log,
     now,
   });
@@ -30,7 +32,7 @@ function drawHistogram(plot, chart) {
   const width = chart.quantiles ? [1, 2, 1] : [0];
   return draw(plot, {
     data: [x, ...quantiles],
-    series: width.map((thick) => ({ stroke: () => color("--heat-line"), width: thick, points: { show: false } })),
+    series: width.map((thick) => ({ stroke: () => color("--heat-line"), width: thick, points: { show: false, filter: alone } })),
     behind: (u) => paintShares(u, x, shares, chart),
     tip: chart.values ? shareTip(x, shares, chart) : quartileTip(x, quantiles),
     range: [chart.low, chart.high],
@@ -60,7 +62,7 @@ function paintShares(u, x, shares, chart) {
   u.ctx.clip();
   for (let column = 0; column < x.length; column++) {
     const left = Math.floor(u.valToPos(edge(column), "x", true));
-    const right = Math.floor(u.valToPos(edge(column + 1), "x", true));
+    const right = Math.max(Math.floor(u.valToPos(edge(column + 1), "x", true)), left + 4 * devicePixelRatio); // a lone one is seen
     for (let bin = 0; bin < chart.bins; bin++) {
       const share = shares[column * chart.bins + bin] / 255;
       if (share === 0) continue;
@@ -72,10 +74,25 @@ function paintShares(u, x, shares, chart) {
   u.ctx.restore();
 }
 
+// a long tag goes on in the next line after a separator
+const breakable = (tag) => tag.split(/(?<=[/_.])/).flatMap((part) => [part, element("wbr")]);
+
+function named(name, run) {
+  const swatch = element("span", { className: "swatch" });
+  swatch.dataset.run = run;
+  return [swatch, name];
+}
+
+// of curves that are not runs, which the top of the page names
+function legend(curves) {
+  const groups = curves.filter((curve) => curve.name).map((curve) => element("span", { children: named(curve.name, curve.run) }));
+  return groups.length ? element("span", { className: "groups", children: groups }) : null;
+}
+
 function card(chart, hero) {
   const curves = chart.curves?.map(unpack);
   const now = curves?.length === 1 ? element("span", { className: "now", textContent: short(curves[0].mean.findLast((value) => value !== null)) + (chart.unit ? ` ${chart.unit}` : "") }) : null;
-  const plot = element("div", { className: "plot" });
+  const plot = element("div", { className: "plot", role: "img", ariaLabel: `${chart.tag} over ${REPORT.steps}${now ? `, last ${now.textContent}` : ""}` });
   let u = null;
   const build = () => {
     if (u) { CHARTS.delete(u); u.destroy(); }
@@ -83,8 +100,8 @@ function card(chart, hero) {
   };
   const log = chart.spread ? element("button", { textContent: "log", ariaPressed: "false", title: "logarithmic values" }) : null;
   log?.addEventListener("click", () => { log.ariaPressed = String(log.ariaPressed !== "true"); build(); });
-  const head = element("header", { children: [element("h3", { textContent: chart.tag }), now, log] });
-  const made = element("article", { className: hero ? "chart hero" : "chart", id: `chart-${chart.tag}`, children: [head, element("p", { textContent: chart.about }), plot] });
+  const head = element("header", { children: [element("h3", { children: breakable(chart.tag) }), now, log] });
+  const made = element("article", { className: hero ? "chart hero" : "chart", id: `chart-${chart.tag}`, children: [head, element("p", { children: [chart.about, curves && legend(curves)] }), plot] });
   made.names = chart.names ?? [chart.tag];
   made.rebuild = () => { if (u) build(); };
   made.show = () => {
@@ -98,7 +115,7 @@ function card(chart, hero) {
 function section({ title, note, charts, first }) {
   const cards = (some, hero) => element("div", { className: "grid", children: some.map((chart, at) => card(chart, hero && at === 0)) });
   const rest = charts.slice(first);
-  const more = rest.length ? element("details", { children: [element("summary", { textContent: first ? `${rest.length} more` : `${rest.length} charts` }), cards(rest, false)] }) : null;
+  const more = rest.length ? element("details", { children: [element("summary", { textContent: first ? `${rest.length} more` : `${rest.length} in all` }), cards(rest, false)] }) : null;
   const hero = title === REPORT.sections[0].title && charts[0]?.curves;
   const about = note ? element("p", { className: "muted note", textContent: note }) : null;
   return [element("h2", { textContent: title, id: title }), about, first ? cards(charts.slice(0, first), hero) : null, more];
@@ -119,12 +136,8 @@ for (const heading of [...document.querySelectorAll("h2")].reverse()) {
   links.prepend(element("a", { href: `#${heading.id}`, textContent: heading.textContent }));
 }
 if (REPORT.runs.length > 1) {
-  const legend = REPORT.runs.map((name, run) => {
-    const swatch = element("span", { className: "swatch" });
-    swatch.dataset.run = run;
-    return element("li", { children: [swatch, name] });
-  });
-  document.querySelector("nav").append(element("ul", { className: "runs", children: legend }));
+  const runs = REPORT.runs.map((name, run) => element("li", { children: named(name, run) }));
+  document.querySelector("nav").append(element("ul", { className: "runs", children: runs }));
 }
 for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.background = swatchOf(swatch.dataset.run);
 
@@ -141,4 +154,14 @@ document.addEventListener("click", (event) => {
   target.closest("details")?.setAttribute("open", "");
   target.scrollIntoView({ behavior: "smooth", block: "center" });
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const u of CHARTS) u.redraw(false); });
+const recolor = () => { for (const u of CHARTS) u.redraw(false); };
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolor);
+addEventListener("beforeprint", () => { // every chart that is not folded, in the colors of paper
+  document.documentElement.className = "paper";
+  for (const made of document.querySelectorAll(".chart")) if (made.checkVisibility()) made.show();
+  recolor();
+});
+addEventListener("afterprint", () => {
+  document.documentElement.className = "";
+  recolor();
+});
