@@ -75,10 +75,12 @@ class OptimizerHooks:
         before_step: right before an optimizer's step, its gradients complete; for the recorder.
         before_clip: once before each step, its gradients complete and not yet clipped; for the user's own callbacks,
             as in Lightning.
+        may_measure: whether the recorder may measure the step to come, at its clip where it has one.
     """
 
     before_step: BeforeStep | None
     before_clip: BeforeStep | None
+    may_measure: Callable[[], bool]
 
 
 def optimizer_hooks(adapter: Any) -> OptimizerHooks:
@@ -105,4 +107,8 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
             for hook in own:
                 hook(adapter, module, optimizer)
 
-    return OptimizerHooks(before_step if recorder.run.measures_gradients else None, before_clip if own else None)
+    return OptimizerHooks(
+        before_step=before_step if recorder.run.measures_gradients else None,
+        before_clip=before_clip if own else None,
+        may_measure=recorder.counters.may_inspect,
+    )

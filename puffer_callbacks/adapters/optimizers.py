@@ -98,8 +98,9 @@ class OptimizerWatch:
             self._add(optimizer)
         if find:
             self._handles.append(register_optimizer_step_pre_hook(self._on_any_step))
-        if hooks is not None and hooks.before_clip is not None:
-            call_before_clip(self._on_clip)
+        if hooks is not None and (hooks.before_step or hooks.before_clip):
+            may_measure = hooks.may_measure if hooks.before_clip is None else lambda: True
+            call_before_clip(self._on_clip, is_wanted=may_measure)
 
     def step_reported(self) -> None:
         """The training step is over; a step that a gradient scaler skipped too."""
@@ -136,14 +137,22 @@ class OptimizerWatch:
             self._foreign.add(optimizer)
 
     def _on_clip(self, parameters: list[Tensor]) -> None:
+        clipped = {id(parameter) for parameter in parameters}
+        self._end_step_before_clip(clipped)
         if self._hooks is None or self._hooks.before_clip is None:
             return
-        clipped = {id(parameter) for parameter in parameters}
         for optimizer, owned in self._owned.items():
             if optimizer not in self._clipped and optimizer not in self._evaluated and clipped & owned:
-                self._end_earlier_step(optimizer)
                 self._hooks.before_clip(optimizer)
                 self._clipped.add(optimizer)  # a second clip is of other parameters, or an inner function's
+
+    def _end_step_before_clip(self, clipped: set[int]) -> None:
+        """End the training step before, where a parameter is clipped of which every optimizer has stepped in it."""
+        if self._stepped:
+            waiting = set[int]().union(*(owned for each, owned in self._owned.items() if each not in self._stepped))
+            if any(clipped & self._owned[each] - waiting for each in self._stepped):
+                self._stepped.clear()
+                self._step_end()
 
     def _on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if torch.compiler.is_compiling():

@@ -31,9 +31,10 @@ class GradientCallback(PufferCallback):
     ``gradient_norm/clipped`` is the total that the optimizer then steps with. Where gradients were clipped by other
     means than ``torch.nn.utils``, there is no ``total``, and a module's norm is ``gradient_norm/clipped/<module>``.
     ``update_ratio/<parameter>`` is |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the
-    batch has tensors, else in batches (see ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the
-    estimator has no answer. ``old_gradients/<parameter>``, of one parameter of each optimizer, is 1 where
-    the gradients of the step before were not zeroed.
+    batch has tensors, else in batches, those that are accumulated and of other ranks included (see
+    ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the estimator has no answer.
+    ``old_gradients/<parameter>``, of one parameter of each optimizer, is 1 where the gradients of the step before were
+    not zeroed.
 
     Each number belongs to one step of one optimizer: the step that crosses the interval, or the optimizer's first one
     after it. Steps that a gradient scaler skips are left out. With several optimizers ``total`` and ``clipped`` are
@@ -73,7 +74,8 @@ class GradientCallback(PufferCallback):
         self, trainer: Any, pl_module: Any, optimizer: Any, step: OptimizerStep
     ) -> Callable[[], None] | None:
         """Measure the gradients of a step that crosses the interval, and keep those of the step before it."""
-        if step.index in self._measured:  # once in a training step
+        measured = self._measured.get(step.index)  # once in a training step, and two steps in a row for the noise scale
+        if measured is not None and "products" in measured.numbers:
             return None
         parameters = self._parameters_of(pl_module, optimizer, step.index)
         gradients = {name: p.grad for name, p in parameters.items() if p.grad is not None}
@@ -81,6 +83,9 @@ class GradientCallback(PufferCallback):
             return None
         if not self.gradient_schedule.is_due(step):
             self._previous[step.index] = (step.count, sample(gradients.values())[0])
+            return None
+        if measured is not None:
+            self._compare(measured, step, gradients.values())
             return None
         measures = _Measures(step.is_clipped)
         measures.numbers["norms"] = dict(zip(gradients, norms(gradients.values()), strict=True))

@@ -51,8 +51,7 @@ class MetricsCallback(PufferCallback):
     uses_collectives = True
 
     def __init__(self, every_n_steps: int = 50) -> None:
-        self._every = Every(every_n_steps)
-        self.every_n_steps = every_n_steps
+        self._every, self.every_n_steps = Every(every_n_steps), every_n_steps
         self._reset()
 
     def _reset(self) -> None:
@@ -216,5 +215,6 @@ class MetricsCallback(PufferCallback):
     def _report_if_nothing(self, recorder: Recorder) -> None:
         if self._saw_no_scalars and not self._saw_scalars and not self._reported:
             self._reported = True
-            expected = "expected training_step to return a dict of scalars such as {'loss': …}, or to call self.log"
-            recorder.faults.report("MetricsCallback", f"{expected}; got neither, so there is nothing to log")
+            in_lightning = "training_step to return a dict of scalars such as {'loss': …}, or to call self.log"
+            expected = in_lightning if self._logged.is_lightning else "steps with scalars, as loop.step({'loss': …})"
+            recorder.faults.report("MetricsCallback", f"expected {expected}; got none, so there is nothing to log")

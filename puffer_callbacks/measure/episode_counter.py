@@ -32,7 +32,7 @@ class EpisodeCounter:
         self._returns = self._lengths = np.zeros(0)
 
     def finished(self, rollout: Rollout) -> tuple[Floats, Floats]:
-        """Returns [E] and lengths [E] of the episodes that ended in a rollout, environment by environment.
+        """Returns [E] and lengths [E] of the episodes that ended in a rollout, in the order of their ends.
 
         The rollout's ``episode_returns`` and ``episode_lengths`` come first where it has them; they are counted
         where it has ``rewards`` and ``dones`` but no ``episode_returns``.
@@ -69,7 +69,8 @@ class EpisodeCounter:
         returns[first_segment] += self._returns
         lengths[first_segment] += self._lengths
         self._returns, self._lengths = returns[open_segment], lengths[open_segment]
-        return np.delete(returns, open_segment), np.delete(lengths, open_segment)
+        finished = segments[dones.ravel()]
+        return returns[finished], lengths[finished]
 
     def state_dict(self) -> dict[str, Any]:
         """The unfinished episodes, for a checkpoint."""

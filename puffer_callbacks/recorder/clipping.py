@@ -77,7 +77,8 @@ def _clip(clip: Callable[..., Any]) -> Callable[..., Any]:
     def before_clip(parameters: Tensor | Iterable[Tensor], *args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():  # which would compile again whenever a count below has changed
             return clip(parameters, *args, **kwargs)
-        wanted = [callback for callback, conditions in _callbacks.items() if conditions.is_wanted()]
+        # the latest first: an adapter ends the training step before, and then the recorder measures this one
+        wanted = [callback for callback, conditions in reversed(_callbacks.items()) if conditions.is_wanted()]
         if wanted:
             parameters = parameters if isinstance(parameters, Tensor) else list(parameters)
             for callback in wanted:

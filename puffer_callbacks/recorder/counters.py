@@ -1,16 +1,17 @@
 """``Counters``: environment steps and the steps of each optimizer."""
 
+import sys
 from collections.abc import Callable, Iterable
 from time import time
 from typing import Any
 
-from torch import Tensor
 from torch.optim import Optimizer
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.recorder.continued_count import ContinuedCount
+from puffer_callbacks.recorder.learning_rates import rate_name, rates_in, rates_of
 from puffer_callbacks.recorder.registered_optimizers import RegisteredOptimizer, first_parameter, registered_index
-from puffer_callbacks.values.scalars import Scalar
+from puffer_callbacks.values.scalars import Scalar, to_floats
 
 
 class OptimizerCounter:
@@ -26,16 +27,15 @@ class OptimizerCounter:
         self.index, self.optimizer = index, optimizer
         self.parameter, self.steps = registered.parameter, registered.steps
         self.inspected_from = 0
-        """The run's optimizer step from which on this optimizer's steps are inspected: one or more before its gradients
-        are measured."""
+        """The run's step from which on its steps are inspected: one or more before its gradients are measured."""
         self.clip_seen = False
         """Whether the gradients of the step to come were measured before they were clipped."""
         self.step_seen = False
         """Whether they were measured as the step was announced, which in Lightning comes before the clip."""
         self.expected_gap = 1
         """The run's steps within which it is expected to step again: more than 1 for one that steps only sometimes."""
-        self.last_step = 0
-        """The run's optimizer steps after its last step."""
+        self.last_step: int | None = None
+        """The run's optimizer steps after its last step in this fit."""
         self.after_step: Callable[[], None] | None = None
         """Called once, right after the next step."""
 
@@ -94,7 +94,7 @@ class Counters:
             return
         index, registered = self._register(inner, steps=steps)
         counter = self.optimizers[id(inner)] = OptimizerCounter(index, inner, registered)
-        counter.last_step = self.optimizer_steps
+        self.learning_rates |= registered.rates
         self.inspected_from = 0
         self._handles.append(inner.register_step_post_hook(self._post_hook(counter)))
 
@@ -110,11 +110,16 @@ class Counters:
         """Whether an optimizer's next step may have to be inspected: one comparison for all of them, at every step."""
         return self.optimizer_steps + 1 >= self.inspected_from
 
+    @property
+    def _unknown_gap(self) -> int:
+        """The steps between an optimizer's first and second one: several optimizers need not step equally often."""
+        return 1 if len(self.optimizers) == 1 else sys.maxsize // 2
+
     def unwatch(self) -> None:
         """Release the module and the optimizers; the counts stay."""
-        self._registered = self._with_present_steps()
+        self._module, self.learning_rates = None, {}  # another fit may begin with other rates
+        self._registered = self._as_they_are()
         self._release()
-        self._module = None
 
     def see_rollout(self, rollout: Any) -> None:
         """Take the total from a rollout, for a module without ``env_steps``."""
@@ -133,13 +138,14 @@ class Counters:
 
     def state_dict(self) -> dict[str, Any]:
         """The counts, for a checkpoint."""
-        registered = self._with_present_steps()
+        registered = self._as_they_are()
         return {
             "optimizer_steps": self.optimizer_steps,
             "env_steps": self.env_steps,
             "first_env_steps": self._continued.first_rise,
             "each_optimizer": [each.steps for each in registered],
             "parameters": [each.parameter for each in registered],
+            "learning_rates": [to_floats(each.rates) for each in registered],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -148,7 +154,8 @@ class Counters:
         self._continued.resume_at(state["env_steps"], first_rise=state.get("first_env_steps"))
         steps = state.get("each_optimizer", [])
         parameters = state.get("parameters", [None] * len(steps))
-        registered = [RegisteredOptimizer(*each) for each in zip(parameters, steps, strict=True)]
+        rates = state.get("learning_rates", [{}] * len(steps))
+        registered = [RegisteredOptimizer(*each) for each in zip(parameters, steps, rates, strict=True)]
         self.continue_at(state["optimizer_steps"] or 0, registered)
 
     def continue_at(self, optimizer_steps: int, registered: Iterable[RegisteredOptimizer] = ()) -> None:
@@ -171,12 +178,14 @@ class Counters:
         index = registered_index(self._registered, parameter, self._module, taken=taken)
         if index == len(self._registered):
             self._registered.append(RegisteredOptimizer(parameter, self.optimizer_steps if steps is None else steps))
-        return index, RegisteredOptimizer(parameter, self._registered[index].steps)
+        return index, self._registered[index]._replace(parameter=parameter)
 
-    def _with_present_steps(self) -> list[RegisteredOptimizer]:
-        """The run's optimizers by their index, with their present steps; those that were not found again, too."""
-        counters = {counter.index: counter for counter in self.optimizers.values()}
-        present = {at: RegisteredOptimizer(each.parameter, each.steps) for at, each in counters.items()}
+    def _as_they_are(self) -> list[RegisteredOptimizer]:
+        """The run's optimizers by their index, as they are now; those that were not found again, too."""
+        present = {
+            each.index: RegisteredOptimizer(each.parameter, each.steps, rates_of(each.index, self.learning_rates))
+            for each in self.optimizers.values()
+        }
         return [present.get(at, each) for at, each in enumerate(self._registered)]
 
     def _release(self) -> None:
@@ -186,12 +195,13 @@ class Counters:
             self._handles.pop().remove()
 
     def _post_hook(self, counter: OptimizerCounter) -> Callable[..., None]:
-        name = "learning_rate" if counter.index == 0 else f"learning_rate/{counter.index}"
+        name = rate_name(counter.index)
 
         def count(optimizer: Optimizer, *_: object) -> None:
             counter.steps = steps = counter.steps + 1
             self.optimizer_steps = max(self.optimizer_steps, steps)
-            between, counter.last_step = self.optimizer_steps - counter.last_step, self.optimizer_steps
+            before, counter.last_step = counter.last_step, self.optimizer_steps
+            between = self._unknown_gap if before is None else self.optimizer_steps - before
             counter.expected_gap = 2 * between if between > 1 else 1
             try:
                 groups = optimizer.param_groups
@@ -199,7 +209,7 @@ class Counters:
                 if type(rate) is float:  # as nearly always: this runs at every step
                     self.learning_rates[name] = rate
                 else:
-                    self._read_rates(name, groups)
+                    self.learning_rates |= rates_in(groups, index=counter.index)
                 if counter.after_step is not None:
                     after, counter.after_step = counter.after_step, None
                     after()
@@ -208,10 +218,3 @@ class Counters:
                     raise
 
         return count
-
-    def _read_rates(self, name: str, groups: list[dict[str, Any]]) -> None:
-        for at, group in enumerate(groups):
-            rate = group.get("lr")
-            if rate is not None:  # a tensor is copied: a scheduler writes into it
-                key = name if at == 0 else f"{name}/group_{at}"
-                self.learning_rates[key] = rate.detach().clone() if isinstance(rate, Tensor) else float(rate)

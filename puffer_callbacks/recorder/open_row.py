@@ -28,6 +28,11 @@ class OpenRow:
     def __bool__(self) -> bool:
         return bool(self.values)
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The values that are numbers."""
+        return {tag: value for tag, value in self.values.items() if isinstance(value, float)}
+
     def record(self, values: Mapping[str, Value], *, count: int | None = None) -> None:
         """Add values; ``count`` is the number of steps that they are means over."""
         if count is None:

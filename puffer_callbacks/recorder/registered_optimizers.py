@@ -1,19 +1,23 @@
 """The optimizers of a run, each found again after a resume."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import nn
 from torch.optim import Optimizer
 
+from puffer_callbacks.values.scalars import Scalar
+
 
 class RegisteredOptimizer(NamedTuple):
-    """What identifies an optimizer after a resume, and its steps."""
+    """What identifies an optimizer after a resume, its steps and its learning rates."""
 
     parameter: str | None
     """The module's first parameter that it holds; ``None`` where it holds none, as with sharded ones."""
     steps: int
     """Its steps so far."""
+    rates: Mapping[str, Scalar] = {}
+    """Its learning rates at its last step, by name: until the next one they are in the means of the training steps."""
 
 
 def first_parameter(optimizer: Optimizer, module: Any) -> str | None:

@@ -82,16 +82,20 @@ class RowLog:
         self._follow_env_steps(axes)
         if own_point and values.keys() & self._row.values.keys():
             self.commit()
-        axes = self._axis.after(self._last if self._axes is None else self.open_at - 1, axes)
+        axes = self.point(axes)
         if self._axes is not None and self.x(axes) > self.x(self._axes):
             self.commit()
         self._row.record(values, count=count)
         self._set_open_row(axes)
 
+    def point(self, axes: Axes) -> Axes:
+        """Where values at these axes stand: in the open row, or after the rows that are written."""
+        return self._axis.after(self._last if self._axes is None else self.open_at - 1, axes)
+
     @property
     def latest(self) -> dict[str, float]:
         """The last number of each tag."""
-        return self._latest | _numbers(self._row.values)
+        return self._latest | self._row.numbers
 
     def advance(self, counters: Counters) -> None:
         """Write the open row if the x axis has moved on, or if it spans very many optimizer steps."""
@@ -109,9 +113,9 @@ class RowLog:
         """Write the open row."""
         if self._axes is None:
             return
+        self._latest.update(self._row.numbers)
         axes, values = self._axes, self._row.pop()
         self._set_open_row(None)
-        self._latest.update(_numbers(values))
         cost = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
         self.write(values | self._time.as_scalars(axes) | cost, axes)
         self._last = self.x(axes)
@@ -214,7 +218,3 @@ class RowLog:
     def x(self, axes: Axes) -> int:
         """The point of the x axis."""
         return self._axis.x(axes)
-
-
-def _numbers(values: Mapping[str, Value]) -> dict[str, float]:
-    return {tag: value for tag, value in values.items() if isinstance(value, float)}

@@ -117,8 +117,8 @@ class Run:
 
     @property
     def x(self) -> int:
-        """The present point of the x axis."""
-        return 0 if self.row_log is None else self.row_log.x(self.counters.axes())
+        """The x of the row that values recorded now would be in."""
+        return 0 if self.row_log is None else self.row_log.x(self.row_log.point(self.counters.axes()))
 
     def stop(self) -> None:
         """Stop following training steps."""

@@ -86,9 +86,11 @@ class TrainingSteps:
 
     @property
     def batch_size(self) -> int:
-        """Examples in the batch that was just trained on; 1 where it has no tensor."""
+        """Examples that the gradients of the step that was just taken are over: those of the accumulated batches of all
+        ranks, taken as equal; of a batch without a tensor, batches."""
         sizes = [len(leaf) for leaf in tree_leaves(self._batch) if isinstance(leaf, Tensor) and leaf.ndim]
-        return sizes[0] if sizes else 1
+        batches: int = self._trainer.accumulate_grad_batches * self._trainer.world_size
+        return (sizes[0] if sizes else 1) * batches
 
     def before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """An optimizer is about to step: measure its gradients where a callback is due."""

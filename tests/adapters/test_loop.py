@@ -33,6 +33,7 @@ from puffer_callbacks.adapters import Loop
 from tests.adapters import cleanrl
 from tests.support.models import random_rollout
 from tests.support.reading import tensorboard_scalars
+from tests.support.warned import warned
 
 
 class Spy(PufferCallback):
@@ -301,6 +302,52 @@ def test_steps_that_are_not_reported_still_count(memory_logger):
     every_four = [1, 4, 8, 12, 16, 20, 24, 28]
     assert [step for step, _ in memory_logger.series("weights/0.weight")] == [*every_four, 30], "the end too"
     assert [step for step, _ in memory_logger.series("gradients/0.weight")] == every_four
+
+
+def test_a_loop_without_scalars_is_reported_in_its_own_words():
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with warned() as reported, Loop(None, MetricsCallback(2)) as loop:
+        loop.fit_start(module)
+        update(module, optimizer)
+        loop.step()
+    assert len(reported) == 1 and "expected steps with scalars, as loop.step({'loss': …}); got none" in reported[0]
+
+
+def test_a_clip_of_what_another_optimizer_steps_next_is_within_the_training_step():
+    module, steps = network(), []
+    optimizers = [torch.optim.SGD(module.parameters(), lr=0.1) for _ in range(2)]
+
+    class Steps(GradientCallback):
+        def on_step(self, trainer, pl_module, metrics):
+            steps.append(Recorder.of(trainer).counters.optimizer_steps)
+
+    with Loop(None, Steps(1)) as loop:
+        loop.fit_start(module, optimizers=optimizers)
+        for _ in range(4):
+            for optimizer in optimizers:
+                update(module, optimizer, clip=1.0)
+    assert steps == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("reported_every", [1, 3])
+def test_each_step_is_measured_before_a_clip_however_seldom_steps_are_reported(memory_logger, reported_every):
+    module = nn.ModuleDict({"actor": nn.Linear(2, 1), "critic": nn.Linear(2, 1)})
+    optimizers = {name: torch.optim.SGD(each.parameters(), lr=1e-6) for name, each in module.items()}
+    with Loop(memory_logger, [GradientCallback(1), HistogramCallback(1, weights=False)]) as loop:
+        loop.fit_start(module)
+        for at in range(1, 7):
+            for name, optimizer in optimizers.items():
+                optimizer.zero_grad()
+                (at * module[name](torch.ones(1, 2)).sum()).backward()
+                nn.utils.clip_grad_norm_(module[name].parameters(), 1e-3)
+                optimizer.step()
+            if at % reported_every == 0:
+                loop.step({"loss": 1.0})
+    norms = [(at, pytest.approx(at * 3**0.5)) for at in range(1, 7)]  # of two weights and a bias
+    assert memory_logger.series("gradient_norm/actor") == memory_logger.series("gradient_norm/critic") == norms
+    sums = [found.sum for _, found in memory_logger.series("gradients/critic.weight")]
+    assert sums == [pytest.approx(2 * at) for at in range(1, 7)]
 
 
 def test_an_interval_that_is_over_asks_for_scalars_once_until_a_step_has_some(memory_logger, monkeypatch):

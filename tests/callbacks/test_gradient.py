@@ -40,10 +40,12 @@ def test_update_ratio_is_of_the_step_that_was_taken(quiet_trainer, memory_logger
     assert memory_logger.series("update_ratio/net.0.weight")[0][1] == pytest.approx(expected, rel=1e-4)
 
 
-def test_noise_scale_is_the_paper_s_two_batch_estimate(quiet_trainer, memory_logger):
-    module = Regression(steps=10)
-    quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(every_n_steps=5)]).fit(module)
-    small, big, noise, signal = 8, 16, 0.0, 0.0
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_noise_scale_is_the_paper_s_two_batch_estimate(quiet_trainer, memory_logger, accumulated):
+    module = Regression(steps=10 * accumulated)
+    callbacks = [GradientCallback(every_n_steps=5)]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks, accumulate_grad_batches=accumulated).fit(module)
+    small, big, noise, signal = 8 * accumulated, 16 * accumulated, 0.0, 0.0
     for at, (_, found) in zip((4, 9), memory_logger.series("gradient_noise_scale"), strict=True):
         first, second = flat(module.raw_gradients[at - 1]), flat(module.raw_gradients[at])
         norm_small = (first @ first + second @ second) / 2

@@ -22,7 +22,7 @@ from puffer_callbacks import (
     VideoCallback,
     emit,
 )
-from puffer_callbacks.recorder import clipping
+from puffer_callbacks.recorder import clipping, counters
 from puffer_callbacks.recorder.backward_norms import BackwardNorms
 from puffer_callbacks.recorder.counters import Counters
 from puffer_callbacks.recorder.optimizer_schedule import OptimizerSchedule
@@ -58,7 +58,8 @@ PLAIN = [
     *((kind, "before_optimizer_step") for kind in (GradientCallback, HistogramCallback)),
     *((kind, "_after_optimizer_step") for kind in (GradientCallback, HistogramCallback)),
     *((MetricsCallback, name) for name in ("update", "open_means")),
-    *((Counters, name) for name in ("watch", "_read_rates", "axes", "state_dict")),
+    *((Counters, name) for name in ("watch", "axes", "state_dict")),
+    (counters, "rates_in"),
     *((OptimizerSteps, name) for name in ("open", "before_step", "_measure_before_clip", "_after_step", "_refresh")),
     *((BackwardNorms, name) for name in ("watch", "keep")),
     *((OptimizerSchedule, name) for name in ("called_from", "is_due", "mark")),

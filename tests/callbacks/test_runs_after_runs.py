@@ -6,6 +6,7 @@ import pickle
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from puffer_callbacks import (
@@ -16,9 +17,11 @@ from puffer_callbacks import (
     MemoryLogger,
     MetricsCallback,
     Recorder,
+    Rollout,
     RolloutCallback,
     VideoCallback,
     default_callbacks,
+    emit,
     log,
 )
 from tests.support.models import Agent, Supervised, losses, random_rollout
@@ -123,6 +126,53 @@ def test_a_second_fit_goes_on_counting_what_is_not_finite(quiet_trainer, memory_
     trainer.fit(module)
     assert [value for _, value in memory_logger.series("nonfinite/train/x")] == [1.0, 2.0]
     assert [value for _, value in memory_logger.series("nonfinite/rollout/return")] == [3.0 * n for n in range(1, 9)]
+
+
+def test_rollouts_of_a_second_fit_are_rows_of_their_own(quiet_trainer, memory_logger):
+    """The first of it ends where the last row of the first fit stands: it is in the row after it, with the next one."""
+
+    class Returns(Six):
+        def training_step(self, batch, batch_idx):
+            emit(self, "on_rollout_end", Rollout(episode_returns=torch.tensor([float(self.step)])))
+            return super().training_step(batch, batch_idx)
+
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(50), RolloutCallback()])
+    module = Returns()
+    trainer.fit(module)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module)
+    first, second = [(at, float(at)) for at in range(6)], [(7, 6.5), *((at, float(at)) for at in range(8, 12))]
+    assert memory_logger.series("train/reward") == [*first, *second]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory", "ignore:.*your dataloader is not resumable")
+def test_a_resume_has_the_learning_rate_of_the_step_before(quiet_trainer, tmp_path):
+    """Four batches are one step: those between a resume and its first step have the rate that the others had."""
+
+    class Anneals(Supervised):
+        def __init__(self):
+            super().__init__(losses(*range(24)))
+
+        def train_dataloader(self):
+            return range(12)
+
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+            return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def rates(**resume):
+        logger, keep = MemoryLogger(), ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+        callbacks = [MetricsCallback(2), keep]
+        arguments = {"enable_checkpointing": True, "max_epochs": 2, "accumulate_grad_batches": 4}
+        quiet_trainer(logger=logger, callbacks=callbacks, **arguments).fit(Anneals(), **resume)
+        return logger.series("train/learning_rate")
+
+    whole = rates()
+    assert [step for step, _ in whole] == [2, 4, 6]
+    for saved in (2, 3, 4, 5):
+        resumed = rates(ckpt_path=tmp_path / f"step={saved}.ckpt", weights_only=False)
+        assert resumed == [point for point in whole if point[0] >= resumed[0][0]], saved
 
 
 @pytest.mark.filterwarnings("ignore:.*your dataloader is not resumable")

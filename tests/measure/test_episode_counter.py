@@ -74,7 +74,16 @@ def test_a_checkpoint_keeps_unfinished_episodes(tmp_path):
     counter.finished(Rollout(rewards=rewards, dones=dones))
     torch.save(counter.state_dict(), tmp_path / "counter.pt")
     resumed.load_state_dict(torch.load(tmp_path / "counter.pt", weights_only=True))
-    assert resumed.finished(Rollout(rewards=rewards, dones=dones + 1))[0].tolist()[::3] == [4.0, 4.0]
+    returns, _ = resumed.finished(Rollout(rewards=rewards, dones=dones + 1))
+    assert returns.tolist() == [4.0, 4.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_episodes_are_in_the_order_of_their_ends():
+    dones = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 1, 1], [1, 0, 0]])
+    rewards = torch.tensor([[1.0, 10.0, 100.0]]).expand(4, 3)
+    returns, lengths = EpisodeCounter().finished(Rollout(rewards=rewards, dones=dones))
+    assert returns.tolist() == [10.0, 2.0, 20.0, 300.0, 2.0]
+    assert lengths.tolist() == [1, 2, 2, 3, 2]
 
 
 @pytest.mark.parametrize("fields", [{}, {"rewards": torch.ones(3, 2)}, {"dones": torch.ones(3, 2)}])

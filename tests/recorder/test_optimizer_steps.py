@@ -75,6 +75,13 @@ def test_many_optimizer_steps_in_one_training_step(quiet_trainer, memory_logger)
     assert steps(memory_logger, "weights/net.weight") == [10, *ends, 120]
 
 
+def test_the_noise_scale_of_training_steps_that_are_longer_than_the_interval(quiet_trainer, memory_logger):
+    module = Manual(lambda step: [("net", 1 + at % 2) for at in range(130)], batches=3)
+    fit(quiet_trainer, memory_logger, module, GradientCallback(50))
+    # gradients g and 2g in turn: |G|² is 2 g², and tr(Σ) the mean of g² and 4 g² less that
+    assert memory_logger.series("gradient_noise_scale") == [(x, pytest.approx(0.25)) for x in (130, 260, 390)]
+
+
 def test_two_optimizers_in_each_training_step(quiet_trainer, memory_logger):
     module = Manual(lambda step: [("critic", step), ("actor", 2 * step)], layers=("critic", "actor"))
     fit(quiet_trainer, memory_logger, module, GradientCallback(5))
@@ -455,9 +462,13 @@ def test_a_schedule_at_the_start_is_due_at_the_first_step():
     assert not schedule.is_due(step(2)) and schedule.is_due(step(10))
 
 
+@pytest.mark.parametrize("interval", [2, 5])
+@pytest.mark.parametrize("period", [3, 6])
 @pytest.mark.parametrize("first", [1, 2, 3])
-def test_an_own_clip_is_seen_at_an_optimizer_that_steps_only_sometimes(quiet_trainer, memory_logger, first):
-    """Every third step, so that it is measured at its first step after the interval; each gradient is clipped."""
+def test_an_own_clip_is_seen_at_an_optimizer_that_steps_only_sometimes(
+    quiet_trainer, memory_logger, first, period, interval
+):
+    """It is measured at its first step after the interval; each gradient is clipped."""
 
     class Delayed(pl.LightningModule):
         def __init__(self):
@@ -466,7 +477,7 @@ def test_an_own_clip_is_seen_at_an_optimizer_that_steps_only_sometimes(quiet_tra
             self.critic, self.actor = nn.Linear(2, 1), nn.Linear(2, 1)
 
         def training_step(self, batch, batch_idx):
-            steps = [0, 1] if batch_idx + 1 >= first and (batch_idx + 1 - first) % 3 == 0 else [0]
+            steps = [0, 1] if batch_idx + 1 >= first and (batch_idx + 1 - first) % period == 0 else [0]
             for at in steps:
                 optimizer, net = self.optimizers()[at], (self.critic, self.actor)[at]
                 optimizer.zero_grad()
@@ -482,7 +493,7 @@ def test_an_own_clip_is_seen_at_an_optimizer_that_steps_only_sometimes(quiet_tra
         def train_dataloader(self):
             return range(20)
 
-    fit(quiet_trainer, memory_logger, Delayed(), GradientCallback(5), HistogramCallback(5))
+    fit(quiet_trainer, memory_logger, Delayed(), GradientCallback(interval), HistogramCallback(interval))
     tags = {tag for tag in memory_logger.tags if tag.startswith("gradient")}
     assert "gradient_norm/clipped/actor" in tags and "gradients/clipped/actor.weight" in tags
     assert (

@@ -69,3 +69,19 @@ def test_a_checkpoint_without_names_goes_by_the_order():
     counters = resumed({"optimizer_steps": 5, "env_steps": None, "each_optimizer": [3, 5]}, *map(optimizer, MODULE))
     assert [counter.steps for counter in counters.optimizers.values()] == [3, 5]
     counters.unwatch()
+
+
+def test_rates_of_the_last_step_are_in_the_next_checkpoint_before_another_step():
+    layers = nn.ModuleList([nn.Linear(2, 1), nn.Linear(2, 1)])
+    groups = [{"params": layer.parameters(), "lr": torch.tensor(0.5) / (1 + at)} for at, layer in enumerate(layers)]
+    of_groups, counters = torch.optim.SGD(groups), Counters()
+    counters.watch(layers, [of_groups])
+    of_groups.step()
+    again = Counters()
+    again.load_state_dict(counters.state_dict())
+    again.watch(layers, [of_groups])
+    assert again.learning_rates == {"learning_rate": 0.5, "learning_rate/group_1": 0.25}
+    counters.watch(layers, [of_groups])
+    assert counters.learning_rates == {}, "another fit may begin with other rates"
+    counters.unwatch()
+    again.unwatch()
