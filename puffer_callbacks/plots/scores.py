@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -71,9 +72,11 @@ def hyperparameter(run: Run, name: str) -> object:
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: its file or folder, with as much of the path as makes the runs distinct."""
+    """A name for each run: its file or folder, with as much of the path as makes it distinct."""
     paths = [run.path.resolve() for run in runs]
     plain = [path.with_suffix("") if path.is_file() else path for path in paths]
+    if len(plain) == 1 and re.fullmatch(r"version_\d+", plain[0].name):  # Lightning's, which names nothing by itself
+        return ["/".join(plain[0].parts[-2:])]
     if len({path.name for path in plain}) == len(plain):
         return [path.name for path in plain]
     distinct = plain if len(set(plain)) == len(plain) else paths

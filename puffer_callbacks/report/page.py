@@ -66,7 +66,7 @@ def report(
     if not given:
         raise ValueError("report: expected at least one run, got none")
     if diagnoses is not None and len(diagnoses) != len(given):
-        raise ValueError(f"diagnoses: expected one for each of {len(given)} runs, got {len(diagnoses)}")
+        raise ValueError(f"diagnoses: expected one for each run, {len(given)} in all, got {len(diagnoses)}")
     path = Path(out).expanduser()
     page = render(given, diagnoses, tags)
     try:

@@ -14,6 +14,8 @@ from puffer_callbacks.values.durations import duration
 if TYPE_CHECKING:
     from puffer_callbacks.health import Diagnosis
 
+_SEVERITIES = {"critical": "critical finding", "warning": "warning", "info": "note"}
+
 
 def describe_run(outcome: Outcome, diagnosis: Diagnosis | None) -> str:
     """The outcome of one run as a paragraph."""
@@ -82,7 +84,7 @@ def _verdict(diagnoses: Sequence[Diagnosis] | None) -> list[str]:
     findings = [finding for diagnosis in diagnoses for finding in diagnosis.findings]
     if not findings:
         return [nothing_found(diagnoses)]
-    counts = {kind: sum(finding.severity == kind for finding in findings) for kind in ("critical", "warning", "info")}
-    listed = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    counts = {name: sum(finding.severity == kind for finding in findings) for kind, name in _SEVERITIES.items()}
+    listed = ", ".join(f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items() if count)
     rules = ", ".join(dict.fromkeys(finding.rule.replace("_", " ") for finding in findings))
-    return [f"Health rules found {listed}: {rules}."]
+    return [f"The health rules report {listed}: {rules}."]

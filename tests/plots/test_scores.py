@@ -50,6 +50,8 @@ def test_runs_are_grouped_by_a_hyperparameter_in_the_order_of_its_values():
 
 def test_names_tell_runs_apart():
     assert run_names([line(0, 10, name="logs/a"), line(0, 10, name="logs/b")]) == ["a", "b"]
+    assert run_names([line(0, 10, name="logs/exp1/version_0")]) == ["exp1/version_0"]
+    assert run_names([line(0, 10, name=f"logs/exp1/version_{at}") for at in (0, 1)]) == ["version_0", "version_1"]
     assert run_names([line(0, 10, name="logs/1/PPO"), line(0, 10, name="logs/2/PPO")]) == ["1/PPO", "2/PPO"]
 
 

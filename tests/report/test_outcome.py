@@ -49,8 +49,15 @@ def test_the_paragraph_of_a_run():
         "The run trained on CartPole-v1 for 1k environment steps in 50 s, at 20 steps per second. "
         "The mean return rose from 25 over the first tenth of the run to 475 over the last; "
         "the best was 500, at step 1k. Episodes took 200 steps at the end. "
-        "Health rules found 1 critical: entropy collapse."
+        "The health rules report 1 critical finding: entropy collapse."
     )
+
+
+def test_findings_are_counted_by_their_severity():
+    warnings = [finding(severity="warning", rule=rule) for rule in ("entropy_collapse", "kl_large")]
+    found = Diagnosis((finding(), *warnings))
+    report = "The health rules report 1 critical finding, 2 warnings: entropy collapse, kl large."
+    assert describe_run(outcome(learned(), "exp1"), found).endswith(report)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def test_the_paragraph_of_several_runs():
     outcomes = [outcome(learned(last), name) for last, name in ((500.0, "a"), (100.0, "b"))]
     assert describe_runs(outcomes, ["learning_rate"], [Diagnosis((finding(),)), Diagnosis()]) == (
         "2 runs on CartPole-v1, which differ in learning_rate. The mean return of the last tenth was highest in a "
-        "(475) and lowest in b (95). Health rules found 1 critical: entropy collapse."
+        "(475) and lowest in b (95). The health rules report 1 critical finding: entropy collapse."
     )
 
 

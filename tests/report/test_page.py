@@ -240,7 +240,7 @@ def test_bad_input_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"out: expected a file that can be written, got '.*file/report.html'"):
         report(run, tmp_path / "file" / "report.html")
-    with pytest.raises(ValueError, match=r"diagnoses: expected one for each of 1 runs, got 2"):
+    with pytest.raises(ValueError, match=r"diagnoses: expected one for each run, 1 in all, got 2"):
         report(run, tmp_path / "report.html", diagnoses=[FOUND, FOUND])
     with pytest.raises(ValueError, match=r"tags: expected one of \['train/reward'\], got 'train/rewrd'"):
         report(run, tmp_path / "report.html", tags=["train/rewrd"])
