@@ -1,5 +1,6 @@
 """``MeasuredCauses``: causes that measurements rule out, and those that they show."""
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -8,10 +9,12 @@ import numpy as np
 
 from puffer_callbacks.health.causes import CAUSES
 from puffer_callbacks.health.evidence import Evidence, NotJudged
+from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
-from puffer_callbacks.health.rules.exploration import EPSILON
+from puffer_callbacks.health.rules.exploration import EPSILONS
 from puffer_callbacks.health.rules.loss import composition
-from puffer_callbacks.health.rules.policy_update import weight_changes
+from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE, weight_changes
+from puffer_callbacks.health.rules.weights import NORM
 
 _WITHOUT_ADVANTAGES = {"ARS", "CROSSQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
 """Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
@@ -19,6 +22,10 @@ _LOOKS = 4
 _FIRST, _BY_FAR = 3, 0.3
 """Updates, and the share of the weights' norm by which one changes them: 0.01 to 0.1 in sound training, except for an
 output layer that begins near 0."""
+
+
+_NOTHING = 0.01
+"""The share of the weights' norm that a whole run has to change them by to learn anything."""
 
 
 class MeasuredCauses:
@@ -39,25 +46,45 @@ class MeasuredCauses:
     @cached_property
     def _ruled_out(self) -> set[str]:
         evidence, found = self._evidence, set()
-        if (evidence.facts.algorithm or "").upper() in _WITHOUT_ADVANTAGES or EPSILON in evidence.raw:
+        if (evidence.facts.algorithm or "").upper() in _WITHOUT_ADVANTAGES or _acts_by_values(evidence):
             found |= {name for name, cause in CAUSES.items() if cause.needs_advantages}
-        if _is_bonus(evidence):
+        if evidence.facts.entropy_coefficient == 0 or _is_bonus(evidence):
             found.add("entropy_sign")
         if _follows_advantages(evidence):
-            found.add("advantage_sign")
-        if self._shown:
+            found |= {"advantage_sign", "advantage_misaligned"}
+        if "learning_rate_high" in self._shown:
             found.add("learning_rate_low")
         return found
 
     @cached_property
     def _shown(self) -> set[str]:
+        if _weights_rest(self._evidence):
+            return {"learning_rate_low"}
         return {"learning_rate_high"} if _policy_jumps(self._evidence) else set()
+
+
+def _acts_by_values(evidence: Evidence) -> bool:
+    """Whether there is an exploration rate, or a critic with its target and no actor, as DQN has."""
+    roles = {role_of(name) for name in evidence.matching(NORM)}
+    return any(tag in evidence.raw for tag in EPSILONS) or roles == {"critic", "target"}
 
 
 def _policy_jumps(evidence: Evidence) -> bool:
     """Whether one of the first updates changed every layer of the policy by far."""
     largest = [float(change.values[:_FIRST].max()) for change in weight_changes(evidence)]
     return min(largest, default=0.0) > _BY_FAR
+
+
+def _weights_rest(evidence: Evidence) -> bool:
+    """Whether all updates of the run together, if they went one way, changed the weights by next to nothing."""
+    rollouts = evidence.find("diagnostics/repeated_rollout")
+    changes = {n: each for n, each in evidence.matching(WEIGHT_CHANGE).items() if role_of(n) != "target"}
+    norms = {name: evidence.median(NORM + name) or 0.0 for name in changes}
+    if rollouts is None or len(rollouts.steps) < _LOOKS or not any(norms.values()):
+        return False
+    updates = (evidence.last_step - rollouts.steps[0]) / max(1, int(np.diff(rollouts.steps).min()))
+    moves = [float(change.values.mean()) * norms[name] for name, change in changes.items()]
+    return bool(0 < math.hypot(*moves) * updates < _NOTHING * math.hypot(*norms.values()))
 
 
 def _is_bonus(evidence: Evidence) -> bool:

@@ -10,6 +10,9 @@ _RISE = 0.02
 """Of the return's size: less is neither a rise nor a fall."""
 _BY_FAR, _SHARE = 10, 0.1
 """Times its noise, and the part of its size, of a rise by far: where most returns are alike there is no noise."""
+_HALF = 0.5
+_STRETCHES, _UNEVEN = 50, 0.5
+"""Stretches of a run; and the spread of the gaps between evenly spaced points, over their mean, at most."""
 _WIDTH = 5
 """Points of which each smoothed value is the median; the first few of them are those of fewer."""
 _MIDDLE = 0.05
@@ -27,7 +30,7 @@ class Returns(NamedTuple):
         late: its level in the last quarter.
         best: the best smoothed value, of five points.
         noise: the spread of single points about the smoothed ones, as a standard deviation.
-        are_alike: whether it has been the same all along.
+        are_alike: whether it has been the same all along, but for the first episodes.
     """
 
     series: Series
@@ -41,6 +44,13 @@ class Returns(NamedTuple):
     def improved(self) -> bool:
         """Whether the run ends better than it began, beyond its noise."""
         return self.late - self.early > 2 * self.noise
+
+    @property
+    def may_have_risen(self) -> bool:
+        """Whether its levels have risen by more than their errors, or these would hide a rise by half of its size."""
+        count, rise = len(self.series.values), self.late - self.early
+        error = 1.25 * self.noise * (1 / max(3, count // 10) + 1 / max(3, count // 4)) ** 0.5  # of medians
+        return bool(rise > 2 * error > 0 or rise + 2 * error > _HALF * max(abs(self.early), abs(self.late)))
 
     @property
     def worsened(self) -> bool:
@@ -92,6 +102,7 @@ def returns_of(series: Series) -> Returns:
     Args:
         series: at least one point, all of them finite.
     """
+    series = _over_equal_steps(series)
     values, count = series.values, len(series.values)
     smoothed = series.smoothed(_WIDTH)
     late = median(values[-max(3, count // 4) :])
@@ -101,8 +112,26 @@ def returns_of(series: Series) -> Returns:
         late=late,
         best=float(smoothed.values[min(_WIDTH, count) - 1 :].max()),
         noise=_spread(values - smoothed.values),
-        are_alike=bool(np.ptp(values) <= 1e-9 * np.abs(values).max()),
+        are_alike=bool(np.ptp(values[1:]) <= 1e-9 * np.abs(values).max()) if count > 1 else True,
     )
+
+
+def _over_equal_steps(series: Series) -> Series:
+    """Means over equal stretches of the run, of many points of single episodes: unevenly spaced, or wins and losses.
+
+    A quarter of the episodes need not be a quarter of the run: bad ones may be short. And the middle one of wins and
+    losses shows no share of wins.
+    """
+    gaps = np.diff(series.steps)
+    is_even = len(gaps) < _STRETCHES or gaps.std() < _UNEVEN * gaps.mean()
+    if is_even and (len(gaps) < _STRETCHES or _spread(series.values) > 0):
+        return series
+    first, last = series.span
+    ends = np.linspace(first, last, _STRETCHES + 1)[1:]
+    stretch = np.searchsorted(ends, series.steps)
+    filled, counts = np.unique(stretch, return_counts=True)
+    sums = np.bincount(stretch, weights=series.values)
+    return Series(ends[filled].astype(np.int64), sums[filled] / counts)
 
 
 def _wandering(values: Floats) -> float:

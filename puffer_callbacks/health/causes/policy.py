@@ -94,6 +94,16 @@ POLICY: dict[str, Cause] = {
     "epsilon_stays": Cause(
         "the exploration rate does not fall", "check the exploration schedule: its final value and fraction of the run"
     ),
+    "not_sampled": Cause(
+        "actions are not drawn from the policy: the likeliest ones are taken (argmax), or at another temperature",
+        "draw actions in the rollout (distribution.sample()); take the likeliest ones in evaluations alone",
+        needs_advantages=True,
+    ),
+    "clip_range_small": Cause(
+        "the clip range in force is about 0",
+        "check the clip range and its schedule (0.1 to 0.3)",
+        needs_advantages=True,
+    ),
     "exploration_missing": Cause(
         "the policy explores too little", "raise the entropy coefficient, the action noise or the exploration rate"
     ),

@@ -90,7 +90,7 @@ def value_targets(evidence: Evidence) -> Verdict | None:
 )
 def advantage_unused(evidence: Evidence) -> Verdict | None:
     """Whether an update raises the probability of the actions with a high advantage, and not of others."""
-    alignment = evidence.get(ALIGNMENT, points=10)
+    alignment = evidence.get(ALIGNMENT, points=6)
     kl, returns = evidence.find(KL), evidence.returns
     if kl is None or median(kl.values) < 1e-6:
         raise NotJudged("needs a policy that moves")

@@ -9,6 +9,7 @@ from puffer_callbacks.health.series import Series, median
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
+NONZERO_REWARDS = "diagnostics/nonzero_reward_fraction"
 _SMALL_ERROR = 0.1
 _SHORT_ROLLOUT = 64
 """Steps of all environments together, within which returns vary too little for an explained variance."""
@@ -86,15 +87,20 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
     half = fit.after(evidence.total_steps * 0.4)
     if len(half.values) < 5 or median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None
-    if spread is not None and _is_gone(spread, half.steps[0]):
+    if (spread is not None and _is_gone(spread, half.steps[0])) or evidence.median(NONZERO_REWARDS) == 0:
         return None
-    facts = evidence.facts
-    is_short = (facts.rollout_steps or np.inf) * (facts.num_envs or 1) <= _SHORT_ROLLOUT
-    if critic_fits(evidence, limit=_UNTRAINED_ERROR if is_short else _SMALL_ERROR) or evidence.does_well:
+    if critic_fits(evidence) or evidence.does_well:
         return None
     message = f"The critic explains nothing of the returns (explained variance {median(half.values):.2f})."
-    causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero")
-    return Verdict(message, causes, half.span, [FIT, RETURN_STD, LOSS])
+    causes = ("critic_misfit", "reward_scale_large", "critic_detached", "value_coefficient_zero", "learning_rate_low")
+    tags = [FIT, RETURN_STD, ERROR, LOSS]
+    if critic_fits(evidence, limit=_UNTRAINED_ERROR):
+        facts = evidence.facts
+        if (facts.rollout_steps or np.inf) * (facts.num_envs or 1) <= _SHORT_ROLLOUT:
+            return None
+        message = f"{message[:-1]}, though its values have come near to their mean: the rest may be chance."
+        return Verdict(message, causes, half.span, tags, "info")
+    return Verdict(message, causes, half.span, tags)
 
 
 def _is_gone(spread: Series, step: float) -> bool:
@@ -119,8 +125,21 @@ def value_explodes(evidence: Evidence, threshold: float) -> Verdict | None:
     early = median(loss.values[: max(5, len(loss.values) // 10)])
     late = median(loss.values[-max(3, len(loss.values) // 10) :])
     is_small = tag == "train/loss" and late < _ANY_LOSS
-    if early <= 0 or is_small or late < threshold * early or evidence.does_well:
+    if early <= 0 or is_small or late < max(threshold * early, _largest_error(evidence)) or evidence.does_well:
         return None
     message = f"The {'loss' if tag == 'train/loss' else 'value loss'} explodes: from {early:.3g} to {late:.3g}."
     causes = ("learning_rate_high", "no_clipping", "reward_scale_large", "target_not_updated")
     return Verdict(message, causes, loss.span_since(loss.values > 30 * early), [tag])
+
+
+def _largest_error(evidence: Evidence) -> float:
+    """The squared error of values with the wrong sign, as large as rewards can make them; 0 where these are unknown.
+
+    A new critic's error grows with its values, as DQN's does from nearly 0, until they are as large as returns.
+    """
+    returns, lengths, gamma = evidence.find("train/reward"), evidence.find("train/episode_length"), evidence.facts.gamma
+    if returns is None or lengths is None or gamma is None:
+        return 0.0
+    rewards = np.abs(returns.values) / np.maximum(lengths.at(returns.steps), 1)
+    horizon = min(1 / max(1 - gamma, 1e-9), lengths.values.max()) if gamma < 1 else lengths.values.max()
+    return float(4 * np.nanmax([*(rewards * max(horizon, 1)), *np.abs(returns.values)]) ** 2)

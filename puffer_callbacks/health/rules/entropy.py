@@ -11,6 +11,7 @@ from puffer_callbacks.health.series import Series, median
 COMMON_COEFFICIENT = 0.02
 _ALIGNED, _SMALL_KL = 0.1, 1e-5
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
+SOFTMAXES = "diagnostics/softmaxes"
 
 
 def relative_entropy(evidence: Evidence) -> Series:
@@ -33,7 +34,13 @@ def relative_entropy(evidence: Evidence) -> Series:
     explains=SYMPTOMS,
 )
 def double_softmax(evidence: Evidence) -> Verdict | None:
-    """Probabilities that end at e / (e + n − 1), where those of two softmaxes in a row end."""
+    """Two softmaxes between the last layer and the probabilities, or ones that end at e / (e + n − 1), as theirs do."""
+    softmaxes = evidence.find(SOFTMAXES)
+    if softmaxes is not None:
+        if softmaxes.values.max() < 2:
+            return None
+        message = "Log-probabilities are those of a softmax of a softmax of the last layer's outputs."
+        return Verdict(message, ("double_softmax",), softmaxes.span, [SOFTMAXES])
     highest, actions = evidence.get(MAX_PROBABILITY, points=LOOKS), evidence.facts.num_actions
     if actions is None or actions < 2:
         raise NotJudged("needs the number of actions of a discrete action space")

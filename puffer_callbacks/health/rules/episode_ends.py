@@ -11,7 +11,7 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 LEAK, BOOTSTRAP = "diagnostics/leak_fraction", "diagnostics/bootstrap_leak_fraction"
-SHIFT = "diagnostics/mask_shift"
+SHIFT, UNREWARDED = "diagnostics/mask_shift", "diagnostics/unrewarded_end_fraction"
 _AT_ONCE = 0.1
 """The share of ends after which observations may seem to jump late, by chance."""
 
@@ -64,10 +64,24 @@ def _shifted(evidence: Evidence, spell: Series) -> Verdict | None:
     if shift < 0 and early is not None:
         message = "Rollout.dones mark the ends of episodes a step late; advantages end where observations do."
         return Verdict(message, ("dones_late",), spell.span, [SHIFT, EARLY], "info")
+    if shift < 0 and _marks_are_resets(evidence):
+        message = (
+            "Rollout.dones mark the step that resets (next-step autoreset), one after the step that ends an episode."
+        )
+        return Verdict(message, ("dones_late", "reset_steps_stored"), spell.span, [SHIFT, UNREWARDED], "info")
     message = f"Advantages end a step {'after' if shift > 0 else 'before'} the steps that are marked as episodes' ends."
     is_open = shift < 0 and evidence.find(DELAY) is None  # without observations, either may be late
     causes = ("done_mask_shifted", "dones_late") if is_open else ("done_mask_shifted",)
     return Verdict(message, causes, spell.span, [LEAK, SHIFT])
+
+
+def _marks_are_resets(evidence: Evidence) -> bool:
+    """Whether not one step that is marked as an end has a reward, as the steps of next-step autoreset that only reset.
+
+    CleanRL's flags mark the observation after an end, whose step such an autoreset takes.
+    """
+    unrewarded = evidence.find(UNREWARDED)
+    return unrewarded is not None and bool((unrewarded.values == 1).all())
 
 
 @rule(

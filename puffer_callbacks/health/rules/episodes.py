@@ -88,7 +88,7 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
     if returns.are_alike:
         causes = ("returns_alike", *causes[1:])
-    severity: Severity = "info" if rise > returns.noise else _severity(evidence)  # it may be rising
+    severity: Severity = "info" if rise > returns.noise or returns.may_have_risen else _severity(evidence)
     return Verdict(message, causes, series.span, ["train/reward"], severity)
 
 

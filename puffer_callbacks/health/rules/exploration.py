@@ -1,11 +1,38 @@
-"""Exploration of off-policy algorithms: epsilon and temperature."""
+"""Exploration: whether actions are drawn; epsilon and temperature of off-policy algorithms."""
+
+import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import median
 
-EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
+EPSILONS = ("rollout/exploration_rate", "train/exploration_rate", "train/epsilon")
+TEMPERATURE = "train/ent_coef"
+BIAS = "diagnostics/sampling_bias"
+_MANY, _LEAST_BIAS = 3, 0.05
+
+
+@rule(
+    "actions_not_sampled",
+    severity="critical",
+    source="invariant: the mean log-probability of actions that are drawn is minus the entropy",
+    explains=SYMPTOMS,
+)
+def actions_not_sampled(evidence: Evidence) -> Verdict | None:
+    """Actions that are likelier, or less likely, than draws from the policy are."""
+    bias, returns = evidence.get(BIAS, points=_MANY), evidence.returns
+    average = median(bias.values)
+    spell = bias.spell(bias.values * np.sign(average) > _LEAST_BIAS, points=_MANY, share=0.3)
+    if spell is None:
+        return None
+    than = "likelier" if average > 0 else "less likely"
+    message = f"The actions taken are {than} than draws from the policy: their mean log-probability is not −entropy."
+    causes = ("not_sampled", "log_prob_wrong_action", "exploration_missing")
+    if average < 0:
+        causes = ("log_prob_wrong_action", "sampler_drift", "not_sampled")
+    is_known = returns is not None and returns.rose_by_far
+    return Verdict(message, causes, spell.span, [BIAS, "train/entropy"], "info" if is_known else None)
 
 
 @rule(
@@ -17,7 +44,8 @@ EPSILON, TEMPERATURE = "rollout/exploration_rate", "train/ent_coef"
 )
 def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
     """An exploration rate above ``threshold`` in the second half of the run."""
-    rate = evidence.get(EPSILON, points=4)
+    tag = next((tag for tag in EPSILONS if tag in evidence.raw), EPSILONS[0])
+    rate = evidence.get(tag, points=4)
     late = rate.after(0.5 * evidence.total_steps).values
     if len(late) < 2:
         raise NotJudged("needs the second half of the run")
@@ -25,7 +53,7 @@ def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
     if median(late) <= threshold or (falls and evidence.facts.total_steps is None):
         return None
     message = f"The exploration rate is still {late[-1]:.2f}: actions are mostly random."
-    return Verdict(message, ("epsilon_stays",), rate.span, [EPSILON])
+    return Verdict(message, ("epsilon_stays",), rate.span, [tag])
 
 
 @rule(

@@ -13,7 +13,7 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Floats, median
 
 LOSS, POLICY, VALUE, ENTROPY = "train/loss", "train/policy_loss", "train/value_loss", "train/entropy"
-_POINTS = 12
+_POINTS = 6
 _FLOAT32 = 3e-7
 _REST = 0.02
 """What the terms may leave unexplained, over the entropy's own share: more may be a term that moves with it."""

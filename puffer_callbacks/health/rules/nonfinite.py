@@ -45,11 +45,12 @@ class _Found(NamedTuple):
 @rule("nonfinite_values", severity="critical", source="IEEE 754; Stable-Baselines3's VecCheckNan", explains=("*",))
 def nonfinite_values(evidence: Evidence) -> Verdict | None:
     """NaN and infinite values, the first one on the data's way named."""
-    if not evidence.raw:
-        raise NotJudged("needs a series, has none")
     found = [each for tag, series in evidence.raw.items() if (each := _nonfinite(tag, series, evidence))]
     if not found:
-        return _by_error(evidence)
+        by_error = _by_error(evidence)
+        if by_error is None and not evidence.raw:
+            raise NotJudged("needs a series, has none")
+        return by_error
     first, _, tag, what, cause, _ = _earliest(found, evidence)
     causes: tuple[str, ...] = (cause,)
     if cause not in _DATA:

@@ -7,7 +7,7 @@ from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.learning_rate import RATE, learning_rates
 from puffer_callbacks.health.rules.loss import ENTROPY
 from puffer_callbacks.health.rules.loss import POLICY as LOSS
-from puffer_callbacks.health.rules.policy_update import KL, weight_changes
+from puffer_callbacks.health.rules.policy_update import CLIP, DEFAULT_CLIP_RANGE, KL, weight_changes
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.series import median
 
@@ -22,6 +22,8 @@ _CERTAIN = 0.01
 _ZERO, _SHARE = 3e-7, 1e-3
 """A policy loss that is 0 but for rounding; and its share of what log-probabilities have moved by since, where it is a
 tenth by chance: advantages have a deviation of 1."""
+_MUCH = 0.1
+"""A clip fraction worth a look; and the part of the least KL below which no estimator of it lies by chance."""
 _SMALL = 1e-6
 """A learning rate with which a sound policy may rest."""
 
@@ -73,6 +75,27 @@ def policy_rests(evidence: Evidence) -> Verdict | None:
     if rates and max(rates) < _SMALL:
         causes = ("learning_rate_low", *(cause for cause in causes if cause != "learning_rate_low"))
     return Verdict(message, causes, change.span, [CHANGE, LOSS, RATE])
+
+
+@rule(
+    "clip_range_small",
+    severity="warning",
+    source="invariant: a ratio beyond 1 ± c has (r − 1) − log r of at least c − log(1 + c), so that the KL has a least",
+    explains=(*LEARNING, *POLICY),
+)
+def clip_range_small(evidence: Evidence) -> Verdict | None:
+    """A clip fraction that the KL forbids with the usual clip range, while the return does not rise."""
+    fraction, kl = evidence.get(CLIP, points=_MANY), evidence.get(KL, points=_MANY)
+    clip = evidence.facts.clip_range or DEFAULT_CLIP_RANGE
+    least = fraction.values * (clip - np.log1p(clip))
+    spell = fraction.spell((fraction.values > _MUCH) & (kl.at(fraction.steps) < _MUCH * least), points=_MANY, share=0.5)
+    if spell is None or evidence.does_well:
+        return None
+    message = (
+        f"{median(spell.values):.0%} of the ratios are clipped, though the policy hardly moves: the KL would be "
+        f"{median(least):.2g} at least with a clip range of {clip:.2g}."
+    )
+    return Verdict(message, ("clip_range_small", "clip_wrong"), spell.span, [CLIP, KL])
 
 
 def _weights_change(evidence: Evidence) -> bool:

@@ -1,4 +1,4 @@
-"""The probability ratio and the policy's move: KL and clip fraction."""
+"""The policy's move in an update: KL and clip fraction."""
 
 import numpy as np
 
@@ -12,90 +12,15 @@ from puffer_callbacks.health.series import Series, median
 
 KL, CLIP = "diagnostics/approx_kl", "diagnostics/clip_fraction"
 WEIGHT_CHANGE = "diagnostics/weight_change/"
-FIRST_KL, LOG_PROB_ERROR = "diagnostics/first_kl", "diagnostics/log_prob_error"
-FIRST_LOSS = "diagnostics/first_policy_loss"
 DEFAULT_CLIP_RANGE = 0.2
-_ERROR = 0.05
-"""Of the clip range: an error of log-probabilities that bfloat16, 0.02 of it, stays below."""
 _BY_FAR, _CERTAIN = 0.05, 0.95
 """A range of the entropy, over its size, that shows in a KL; and the share of one action above which it may not."""
 _ACTORS = ("actor", "other")
-_MANY, _ABOVE_0 = 8, 0.05
-"""Points, and a loss in deviations of advantages, that minibatches of a normalized rollout pass by chance at times."""
 
 
 def kl_scale(evidence: Evidence) -> float:
     """The KL, in nats, of a policy all of whose ratios lie at the clip range: clip² / 2."""
     return (evidence.facts.clip_range or DEFAULT_CLIP_RANGE) ** 2 / 2
-
-
-@rule(
-    "ratio_not_one",
-    severity="critical",
-    source="Huang et al. 2022, The 37 implementation details of PPO (debugging: ratio = 1 in the first minibatch)",
-    explains=(*SYMPTOMS, "clip_fraction_zero", "policy_loss_cancels"),
-)
-def ratio_not_one(evidence: Evidence) -> Verdict | None:
-    """The probability ratio on the first minibatch of a fresh rollout, which is 1 in a correct program."""
-    first, error = evidence.find(FIRST_KL), evidence.find(LOG_PROB_ERROR)
-    if first is None and error is None:
-        raise NotJudged(f"needs {FIRST_KL} or {LOG_PROB_ERROR}: a callback in the training loop")
-    scale = kl_scale(evidence)
-    by_kl = _spell(first, 1e-2 * scale)
-    by_error = _spell(error, _ERROR * (2 * scale) ** 0.5)
-    spans = [spell.span for spell in (by_kl, by_error) if spell is not None]
-    if not spans:
-        return None
-    begins, ends = zip(*spans, strict=True)
-    where = (
-        "differ from what the policy that collected them gives" if by_error else "have moved before the first update"
-    )
-    message = f"The probability ratio is not 1 on the first minibatch of a fresh rollout: log-probabilities {where}."
-    causes = _mismatch(evidence, stored=by_error is not None)
-    return Verdict(message, causes, (min(begins), max(ends)), [FIRST_KL, LOG_PROB_ERROR, KL])
-
-
-def _spell(series: Series | None, threshold: float) -> Series | None:
-    if series is None or len(series.values) < 4:
-        return None
-    return series.spell(series.smoothed(3).values > threshold, points=4)
-
-
-def _mismatch(evidence: Evidence, *, stored: bool) -> tuple[str, ...]:
-    """The causes, by what else is seen."""
-    causes: list[str] = ["train_eval_mismatch"] if evidence.facts.has_dropout else []
-    clip, kl = evidence.median(CLIP), evidence.median(KL)
-    first = evidence.median(FIRST_KL)
-    if stored:
-        drifts = clip == 0 and kl is not None and kl > kl_scale(evidence)
-        causes += ["sampler_drift", "log_prob_stale"] if drifts else ["log_prob_stale", "sampler_drift"]
-        causes += ["log_prob_wrong_action"]
-    else:
-        returns = evidence.returns
-        whole = kl is not None and first is not None and first > 0.7 * kl
-        wrong = whole and (returns is None or not returns.improved)
-        causes += ["log_prob_wrong_action", "data_stale"] if wrong else ["data_stale", "log_prob_wrong_action"]
-        causes += ["train_eval_mismatch"]
-    return tuple(dict.fromkeys(causes))
-
-
-@rule(
-    "surrogate_not_zero",
-    severity="critical",
-    source="Schulman et al. 2017, arXiv:1707.06347, equation 7: with a ratio of 1 the objective is the mean advantage",
-    explains=SYMPTOMS,
-)
-def surrogate_not_zero(evidence: Evidence) -> Verdict | None:
-    """A policy loss above 0 on the first minibatch, where the ratio is 1 and advantages have mean 0."""
-    loss, kl = evidence.get(FIRST_LOSS, points=_MANY), evidence.get(FIRST_KL, points=_MANY)
-    evidence.get(CLIP)
-    if not evidence.facts.normalizes_advantages or np.abs(kl.values).max() > 1e-2 * kl_scale(evidence):
-        raise NotJudged("needs advantages that are normalized, and a ratio of 1 on the first minibatch")
-    if np.mean(loss.values > _ABOVE_0) < 0.9:
-        return None
-    found = f"{median(loss.values):+.2g} on the first minibatch of a rollout"
-    message = f"The policy loss is {found}, where every ratio is 1 and the mean of the advantages 0."
-    return Verdict(message, ("clip_wrong",), loss.span, [FIRST_LOSS, FIRST_KL])
 
 
 @rule(
@@ -159,7 +84,7 @@ def kl_zero(evidence: Evidence) -> Verdict | None:
 
 def _ratio_of_1(evidence: Evidence, spell: Series) -> Verdict:
     """The policy changes, and the ratio does not: from the second step of an update on it should."""
-    if _steps_of_update(evidence) < 2 or not _moves_by_far(evidence, spell):
+    if steps_of_update(evidence) < 2 or not _moves_by_far(evidence, spell):
         raise NotJudged("the policy changes: with one step in an update the KL is measured before it")
     message = "The probability ratio is 1 at every step of an update, though the policy changes: it limits nothing."
     return Verdict(message, ("log_prob_recomputed",), spell.span, [KL, CLIP], "warning")
@@ -184,7 +109,7 @@ def _moves_by_far(evidence: Evidence, spell: Series) -> bool:
     return len(within) > 1 and bool(np.ptp(within) > _BY_FAR * np.abs(within).max())
 
 
-def _steps_of_update(evidence: Evidence) -> float:
+def steps_of_update(evidence: Evidence) -> float:
     """The optimizer steps between two rollouts, as few as there are; 0 where they are not known."""
     steps, rollouts = evidence.find("time/optimizer_steps"), evidence.find("diagnostics/repeated_rollout")
     if steps is None or rollouts is None:

@@ -15,6 +15,8 @@ _LEAST_TARGETS = 5
 _RISEN = 0.5
 """Growth of the return, over its size at first, from which on a run of few points has risen."""
 _RETURN = "train/reward"
+_OF_TRAINING_STEPS = "diagnostics/first_"
+_NOTHING = ("no_updates", "optimizer_missing")
 
 
 @rule(
@@ -37,7 +39,8 @@ def no_updates(evidence: Evidence) -> Verdict | None:
     if returns.healthy and not is_counted:  # a mean over a window of episodes may rise without them
         raise NotJudged("the return rises, by updates without a loss or a gradient that is known")
     message = "No loss and no gradient so far: the run does not learn."
-    return Verdict(message, ("no_updates", "optimizer_missing"), evidence.span)
+    reports = any(tag.startswith(_OF_TRAINING_STEPS) for tag in evidence.raw)
+    return Verdict(message, ("optimizer_missing", "no_updates") if reports else _NOTHING, evidence.span)
 
 
 @rule(

@@ -8,6 +8,10 @@ import numpy as np
 from puffer_callbacks.health.series import Floats
 from puffer_callbacks.health.statistics.sample import Sample
 
+_OPEN, _MIN_STEPS = 0.3, 64
+"""Nats of entropy from which on an action is open, and steps at which it has to be."""
+_ERRORS, _FLOAT32 = 5.0, 1e-6
+
 
 def action_statistics(sample: Sample, action_space: Any) -> dict[str, float]:
     """Use of the action space.
@@ -19,14 +23,16 @@ def action_statistics(sample: Sample, action_space: Any) -> dict[str, float]:
         deviation of the log-probability of one and the same action over observations, averaged over actions.
         Of bounded real actions ``diagnostics/saturated_action_fraction``, the share at a bound or beyond; and
         ``diagnostics/action_spread``, the standard deviation of the actions in units of half the range;
-        ``diagnostics/log_prob_spread``, see ``_spread``.
+        ``diagnostics/log_prob_spread``, see ``_spread``. And of choices ``diagnostics/sampling_bias``, see
+        ``sampling_bias``.
     """
     actions = sample.actions
     if actions is None or not actions.size or not np.isfinite(actions).all():
         return {}
     num_actions = getattr(action_space, "n", None)
     if num_actions is not None:
-        return _choices(actions, sample.log_probs, int(num_actions), int(getattr(action_space, "start", 0)))
+        choices = _choices(actions, sample.log_probs, int(num_actions), int(getattr(action_space, "start", 0)))
+        return choices | sampling_bias(sample.log_probs, sample.entropy)
     low, high = getattr(action_space, "low", None), getattr(action_space, "high", None)
     if low is None or high is None or not (np.isfinite(low).all() and np.isfinite(high).all()):
         return {}
@@ -47,6 +53,35 @@ def _choices(actions: Floats, log_probs: Floats | None, num_actions: int, start:
         spreads = [(log_probs[chosen == action].std(), (chosen == action).mean()) for action in np.unique(chosen)]
         values["diagnostics/log_prob_spread"] = float(sum(spread * share for spread, share in spreads))
     return values
+
+
+def sampling_bias(log_probs: Floats | None, entropy: Floats | None) -> dict[str, float]:
+    """Whether actions were drawn from the distribution that their log-probabilities are of.
+
+    Of a draw, log p has the mean −entropy, whatever the policy. Steps at which it is nearly certain are left out: there
+    rare draws decide.
+
+    Returns:
+        ``diagnostics/sampling_bias``, the mean of log p + entropy over that of the entropy; 0 where it lies within five
+        standard errors of 0.
+
+    Example:
+        >>> entropy = np.full((100, 1), np.log(2))
+        >>> sampling_bias(-entropy, entropy)
+        {'diagnostics/sampling_bias': 0.0}
+        >>> sampling_bias(np.zeros((100, 1)), entropy)
+        {'diagnostics/sampling_bias': 1.0}
+    """
+    if log_probs is None or entropy is None or not (np.isfinite(log_probs).all() and np.isfinite(entropy).all()):
+        return {}
+    open_steps = entropy > _OPEN
+    if open_steps.sum() < _MIN_STEPS:
+        return {}
+    surplus = (log_probs + entropy)[open_steps]
+    error = float(np.sqrt(np.square(surplus).mean() / len(surplus)))
+    bias = float(surplus.mean())
+    is_sure = abs(bias) > _ERRORS * error + _FLOAT32
+    return {"diagnostics/sampling_bias": bias / float(entropy[open_steps].mean()) if is_sure else 0.0}
 
 
 def _spread(actions: Floats, sample: Sample) -> dict[str, float]:

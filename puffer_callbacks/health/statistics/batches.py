@@ -30,7 +30,7 @@ class BatchTracker:
         >>> for _ in range(4):
         ...     tracker.add({"approx_kl": 0.0}, {"returns": torch.ones(8)})
         >>> tracker.pop(32)
-        {'diagnostics/first_kl': 0.0, 'diagnostics/batch_coverage': 0.25}
+        {'diagnostics/first_kl': 0.0, 'diagnostics/training_steps': 4.0, 'diagnostics/batch_coverage': 0.25}
     """
 
     def __init__(self) -> None:
@@ -70,11 +70,13 @@ class BatchTracker:
         Returns:
             ``diagnostics/first_{kl,clip_fraction,policy_loss}``, of the first minibatch,
             ``diagnostics/value_pairing`` of its value loss (see ``pairing``),
+            ``diagnostics/training_steps``, how many there were,
             ``diagnostics/largest_policy_loss``, the largest magnitude over two minibatches or more, and
             ``diagnostics/batch_coverage``, the size of all different batches over that of the rollout, at most 1.
         """
         found = {_FIRST[name]: float(value) for name, value in (self._first or {}).items()}
         found |= self._pairing(moments if self._steps == 1 else None)
+        found |= {"diagnostics/training_steps": float(self._steps)} if self._steps else {}
         if len(self._policy_losses) > 1:
             losses = to_host([torch.as_tensor(loss) for loss in self._policy_losses])
             found["diagnostics/largest_policy_loss"] = max(map(abs, losses))

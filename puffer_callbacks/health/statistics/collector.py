@@ -10,6 +10,7 @@ from puffer_callbacks.health.statistics.batches import BatchTracker
 from puffer_callbacks.health.statistics.log_probs import PolicySample, policy_log_probs
 from puffer_callbacks.health.statistics.marks import rollout_mark
 from puffer_callbacks.health.statistics.pairing import pair_moments
+from puffer_callbacks.health.statistics.policy import PolicyFinder
 from puffer_callbacks.health.statistics.rollout import rollout_statistics
 from puffer_callbacks.health.statistics.weights import WeightTracker
 from puffer_callbacks.rollout import Rollout
@@ -39,7 +40,7 @@ class Collector:
 
     def __init__(self, *, max_episode_steps: int | None = None) -> None:
         self.max_episode_steps = max_episode_steps
-        self._batches, self._weights = BatchTracker(), WeightTracker()
+        self._batches, self._weights, self._policy = BatchTracker(), WeightTracker(), PolicyFinder()
         self._before: PolicySample | None = None
         self._size = 0
         self._moments: Tensor | None = None
@@ -62,7 +63,10 @@ class Collector:
         values |= self._weights.update(parameters)
         values["diagnostics/repeated_rollout"] = float(self._is_repeated(rollout))
         current = PolicySample.of(rollout) if module is not None else None
-        values |= _compare(module, self._before, current)
+        policy = None if current is None else self._policy.find(module, current)
+        values |= _compare(policy, self._before, current)
+        if self._policy.softmaxes is not None:
+            values["diagnostics/softmaxes"] = float(self._policy.softmaxes)
         self._before, self._size = current, rollout.num_steps * rollout.num_envs
         self._moments = pair_moments(rollout.values, rollout.returns)
         return values
@@ -70,7 +74,8 @@ class Collector:
     def finish_update(self, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
         """Statistics of the update since ``add_rollout``, without a look at the rollout that has come meanwhile."""
         values = self._batches.pop(self._size, self._moments) | self._weights.update(parameters)
-        values |= _compare(module, self._before, None)
+        policy = None if self._before is None or module is None else self._policy.find(module, self._before)
+        values |= _compare(policy, self._before, None)
         self._weights.pause()
         self._before, self._size, self._moments = None, 0, None
         return values
@@ -93,7 +98,7 @@ class Collector:
         return repeated
 
 
-def _compare(module: Any, before: PolicySample | None, current: PolicySample | None) -> dict[str, float]:
+def _compare(policy: Any, before: PolicySample | None, current: PolicySample | None) -> dict[str, float]:
     """Log-probabilities as the policy gives them now, against those stored in the last rollout and in this one.
 
     Returns:
@@ -102,7 +107,7 @@ def _compare(module: Any, before: PolicySample | None, current: PolicySample | N
         their mean absolute error in this rollout.
     """
     samples = [sample for sample in (before, current) if sample is not None]
-    now = policy_log_probs(module, samples) if samples else None
+    now = policy_log_probs(policy, samples) if samples and policy is not None else None
     if now is None:
         return {}
     values: dict[str, float] = {}

@@ -35,8 +35,9 @@ def end_statistics(
         ``diagnostics/leak_fraction``, the share of ends over which the next advantage is carried;
         ``diagnostics/bootstrap_leak_fraction``, the share of those over which the next value is, and no advantage;
         ``diagnostics/plain_end_fraction``, the share at which there is neither; and ``diagnostics/mask_shift``, −1
-        where advantages end a step before episodes do, 1 where they end a step after, 0 in a correct program.
-        Nothing with fewer than three ends.
+        where advantages end a step before episodes do, 1 where they end a step after, 0 in a correct program;
+        ``diagnostics/unrewarded_end_fraction``, the share of ends with a reward of exactly 0, as steps that only reset
+        have. Nothing with fewer than three ends.
     """
     ends = dones[:-1]
     if ends.sum() < _MIN_ENDS:
@@ -53,6 +54,7 @@ def end_statistics(
         "diagnostics/bootstrap_leak_fraction": float(values[at_ends].mean()),
         "diagnostics/plain_end_fraction": float(plain[at_ends].mean()),
         "diagnostics/mask_shift": _shift(runs_on, is_cut, ends),
+        "diagnostics/unrewarded_end_fraction": float((columns[ends][:, 3] == 0).mean()),
     }
 
 

@@ -41,34 +41,39 @@ class PolicySample:
         return cls(**{name: sample.clone() for name, sample in samples.items()})
 
 
-def policy_log_probs(module: Any, samples: Sequence[PolicySample]) -> list[Tensor] | None:
+def policy_log_probs(policy: nn.Module, samples: Sequence[PolicySample]) -> list[Tensor] | None:
     """Log-probabilities [B] of each sample's actions, in one forward pass in eval mode and without gradients.
 
     Args:
-        module: one whose call returns (distribution, …), or one with ``evaluate_actions(observations, actions)`` that
-            returns (values, log_probs, …), as Stable-Baselines3's policies have it; or one whose ``policy`` is such.
+        policy: as ``log_probs_of`` takes it.
         samples: one or several.
-
-    Returns:
-        ``None`` where the module has neither, or masks actions: a rollout keeps no masks.
     """
     observations = torch.cat([sample.observations for sample in samples])
     actions = torch.cat([sample.actions for sample in samples])
-    for candidate in (getattr(module, "policy", None), module):
-        if isinstance(candidate, nn.Module):
-            found = _in_eval_mode(candidate, observations, actions)
-            if found is not None:
-                return list(torch.split(found.detach().flatten(), [len(sample.log_probs) for sample in samples]))
-    return None
+    found = log_probs_of(policy, observations, actions)
+    return None if found is None else list(torch.split(found, [len(sample.log_probs) for sample in samples]))
 
 
-def _in_eval_mode(policy: nn.Module, observations: Tensor, actions: Tensor) -> Tensor | None:
+def log_probs_of(policy: nn.Module, observations: Tensor, actions: Tensor) -> Tensor | None:
+    """Log-probabilities [B] of actions, in eval mode and without gradients.
+
+    Args:
+        policy: one whose call returns (distribution, …), or logits [B, n]; or one with
+            ``evaluate_actions(observations, actions)`` that returns (values, log_probs, …), as Stable-Baselines3's
+            policies have it.
+        observations: [B, *obs].
+        actions: [B, *act].
+
+    Returns:
+        ``None`` where the policy is none of these, or masks actions: a rollout keeps no masks.
+    """
     training = [part for part in policy.modules() if part.training]
     try:
         for part in training:
             part.training = False
         with torch.no_grad():
-            return _call(policy, observations, actions)
+            found = _call(policy, observations, actions)
+            return None if found is None else found.detach().flatten()
     finally:
         for part in training:
             part.training = True
@@ -87,4 +92,18 @@ def _call(policy: nn.Module, observations: Tensor, actions: Tensor) -> Tensor | 
         if callable(getattr(distribution, "log_prob", None)):
             log_probs: Tensor = distribution.log_prob(actions)
             return log_probs.sum(-1) if log_probs.ndim > 1 else log_probs
+        if isinstance(output, Tensor):
+            return taken(output, actions)
     return None
+
+
+def taken(logits: Tensor, actions: Tensor) -> Tensor:
+    """The log-probability [B] of each action [B], or [B, 1], among those of its logits [B, n].
+
+    Raises:
+        IndexError: if the logits are no such matrix.
+        RuntimeError: if an action has no logit.
+    """
+    if logits.ndim != 2 or logits.shape[-1] < 2 or actions.numel() != len(logits):
+        raise IndexError(f"logits: expected [{actions.numel()}, n], got {list(logits.shape)}")
+    return logits.log_softmax(-1).gather(-1, actions.long().reshape(-1, 1)).squeeze(-1)

@@ -6,6 +6,8 @@ import numpy.typing as npt
 from puffer_callbacks.health.series import Floats
 from puffer_callbacks.health.statistics.sample import Sample
 
+_MORE_COMMON = 3
+
 
 def observation_statistics(sample: Sample, *, are_bytes: bool = False) -> dict[str, float]:
     """Spread and scale of the observations of a rollout.
@@ -46,7 +48,8 @@ def reset_statistics(sample: Sample) -> dict[str, float]:
         ``diagnostics/reset_step_fraction``, the share of jumps that follow a reset step, and
         ``diagnostics/reset_delay_fraction``, the share of others that come late; or, where observations jump a step
         before most ends, ``diagnostics/reset_early_fraction`` alone, the share of jumps that do. Nothing where fewer
-        than three ends show a jump.
+        than three ends show a jump, or jumps are not far more common there than at other steps: between the states of
+        a table, one-hot or by number, all steps are alike.
     """
     observations, dones = sample.observations, sample.dones
     if observations is None or dones is None or len(observations) < 4 or not dones[:-2].any():
@@ -58,6 +61,8 @@ def reset_statistics(sample: Sample) -> dict[str, float]:
     if not ordinary.any():
         return {}
     threshold = 3 * np.median(changes[:-1][ordinary])
+    if not _mark_ends(changes > threshold, ends, ordinary):
+        return {}
     at_once, late = changes[:-1][ends], changes[1:][ends]
     is_early = _early_jumps(changes, ends, threshold)
     if len(is_early) >= 3 and is_early.mean() > 0.5:
@@ -71,6 +76,14 @@ def reset_statistics(sample: Sample) -> dict[str, float]:
         "diagnostics/reset_delay_fraction": float((is_late & ~is_reset).mean()),
         "diagnostics/reset_step_fraction": float(is_reset.mean()),
     }
+
+
+def _mark_ends(jumps: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_], ordinary: npt.NDArray[np.bool_]) -> bool:
+    """Whether jumps are far more common at ends, or a step beside one, than three ordinary steps give by chance."""
+    near = jumps[:-1] | jumps[1:]
+    near[1:] |= jumps[:-2]
+    by_chance = 1 - (1 - jumps[:-1][ordinary].mean()) ** 3
+    return bool(near[ends].mean() > _MORE_COMMON * by_chance) if ends.any() else False
 
 
 def _early_jumps(changes: Floats, ends: npt.NDArray[np.bool_], threshold: float) -> npt.NDArray[np.bool_]:

@@ -379,3 +379,32 @@ def test_weight_changes_are_those_of_modules_with_the_same_parameters() -> None:
     found = update(a_weight=weight + 1, a_bias=np.ones(5, np.float32), b_weight=weight)
     assert "diagnostics/weight_change/a" not in found and found["diagnostics/weight_change/b"] == 0.0
     assert tracker.update([]) == {}
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.SAME_STEP, AutoresetMode.NEXT_STEP])
+def test_states_of_a_table_jump_nowhere(mode: AutoresetMode) -> None:
+    """FrozenLake one-hot: a step to the next cell is as large as one to the first."""
+    envs = SyncVectorEnv([lambda: gymnasium.make("FrozenLake-v1")] * 8, autoreset_mode=mode)
+    envs.action_space.seed(1)
+    states, rewards, dones = [envs.reset(seed=1)[0]], [], []
+    for _ in range(256):
+        state, reward, terminated, truncated, _ = envs.step(envs.action_space.sample())
+        states.append(state)
+        rewards.append(torch.tensor(reward))
+        dones.append(torch.tensor(terminated | truncated))
+    observations = torch.nn.functional.one_hot(torch.tensor(np.stack(states[:-1])), 16).float()
+    statistics = rollout_statistics(Rollout(observations, rewards=torch.stack(rewards), dones=torch.stack(dones)))
+    assert not [tag for tag in statistics if tag.startswith("diagnostics/reset_")]
+
+
+def test_actions_that_are_drawn_and_the_likeliest_ones() -> None:
+    torch.manual_seed(1)
+    policy = torch.distributions.Categorical(logits=torch.randn(128, 4, 3))
+    for actions, is_biased in ((policy.sample(), False), (policy.probs.argmax(-1), True)):
+        rollout = Rollout(
+            actions=actions,
+            log_probs=policy.log_prob(actions),
+            entropy=policy.entropy(),
+            action_space=gymnasium.spaces.Discrete(3),
+        )
+        assert (rollout_statistics(rollout)["diagnostics/sampling_bias"] > 0.05) == is_biased
