@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -40,12 +39,11 @@ class HealthCallback(PufferCallback):
     With several ranks rank 0 judges by its own rollouts, and the policy is not evaluated.
 
     Args:
-        stop_on: ``"critical"`` or ``"warning"`` ends training with the first finding of this severity or a graver
-            one, as soon as the trainer's ``min_epochs`` and ``min_steps`` allow it; ``None`` never does.
+        stop_on: ``"critical"`` or ``"warning"``, which ends training with the first finding of this severity or a
+            graver one, once the trainer's ``min_epochs`` and ``min_steps`` allow it; ``None`` never does.
         rules: rule to ``False`` to switch it off.
         thresholds: rule to the threshold in place of its own, for those that have one.
-        every_n_rollouts: looks at every n-th rollout at most; as a run goes on it looks more rarely
-            (see ``puffer_callbacks.health.look_schedule``).
+        every_n_rollouts: at most every n-th one is looked at (see ``puffer_callbacks.health.look_schedule``).
         flight_recorder: whether to save what is needed to reproduce an update with NaN.
         max_bytes: of the file that is saved, and of the copy of the state in memory.
 
@@ -82,8 +80,7 @@ class HealthCallback(PufferCallback):
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs."""
-        self._monitor = Monitor(rules=self._rules, thresholds=self._thresholds)
-        self._looks = RolloutLooks(self._every)
+        self._monitor, self._looks = Monitor(rules=self._rules, thresholds=self._thresholds), RolloutLooks(self._every)
         self._flight = FlightRecorder(max_bytes=self._max_bytes)
         self._may_save = self._max_bytes > 0
         self._has_action_space = self._loss_is_nonfinite = False
@@ -161,14 +158,12 @@ class HealthCallback(PufferCallback):
     @guarded
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Judge the whole run."""
-        self._monitor.facts = replace(self._monitor.facts, in_progress=None)
-        self._judge(trainer)
+        self._judge_at_end(trainer)
 
     @guarded
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Judge the run that the exception ended."""
-        self._monitor.facts = replace(self._monitor.facts, error=format_error(exception), in_progress=None)
-        self._judge(trainer)
+        self._judge_at_end(trainer, error=format_error(exception))
 
     @guarded_state
     def state_dict(self) -> dict[str, Any]:
@@ -183,6 +178,11 @@ class HealthCallback(PufferCallback):
 
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"_run": None}
+
+    def _judge_at_end(self, trainer: Any, *, error: str | None = None) -> None:
+        run = Recorder.of(trainer).run
+        self._monitor.end(run.open_numbers, run.x, error=error)
+        self._judge(trainer)
 
     def _judge(self, trainer: Any) -> None:
         """Judge the run so far, and report what is new."""

@@ -30,6 +30,9 @@ class _Column:
     values: list[float] = field(default_factory=list)
 
     def add(self, step: int, value: float, *, max_points: int) -> None:
+        if self.steps and self.steps[-1] == step:  # a row that was judged before it was complete
+            self.values[-1] = value
+            return
         number, self.count = self.count, self.count + 1
         if number % self.stride and math.isfinite(value):
             return
@@ -75,7 +78,10 @@ class History:
         """The step of the latest row."""
 
     def log_values(self, values: Mapping[str, Any], step: int) -> None:
-        """Add a row; what is no number, or of no interest to a rule, is passed over."""
+        """Add a row, or more of the last one, whose values it replaces.
+
+        What is no number, or of no interest to a rule, is passed over.
+        """
         self.last_step = max(self.last_step, step)
         for tag, value in values.items():
             if isinstance(value, float):

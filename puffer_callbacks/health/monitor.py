@@ -1,6 +1,7 @@
 """A run in progress, judged again and again."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from puffer_callbacks.health.diagnosis import diagnose
@@ -52,6 +53,17 @@ class Monitor:
     def log_values(self, values: Mapping[str, Any], step: int) -> None:
         """Add a row under the tags of this package."""
         self._history.log_values(values, step)
+
+    def end(self, values: Mapping[str, Any], step: int, *, error: str | None = None) -> None:
+        """Before the last verdict: the run has ended.
+
+        Args:
+            values: the row that is not written yet.
+            step: where it stands.
+            error: what ended the run, if that was an error.
+        """
+        self.facts = replace(self.facts, error=error, in_progress=None)
+        self.log_values(values, step)
 
     def unseen(self, values: Mapping[str, float]) -> dict[str, float]:
         """Those of the values whose tags no row had, before a resume either."""

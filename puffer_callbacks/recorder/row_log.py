@@ -36,7 +36,7 @@ class RowLog:
         """Whether rows wait for ``start``: a checkpoint may still fail to load, and must not cost an earlier run."""
         self._axis = RowAxis(x_axis, backends.faults)
         self._stopwatch = stopwatch
-        self._row = OpenRow()
+        self.row = OpenRow()
         self._axes: Axes | None = None
         self.open_at, self.counts_env_steps = sys.maxsize, False
         """The x of the open row, and whether it counts environment steps."""
@@ -80,12 +80,12 @@ class RowLog:
             own_point: never replace a value: write the open row first if it has one of the tags.
         """
         self._follow_env_steps(axes)
-        if own_point and values.keys() & self._row.values.keys():
+        if own_point and values.keys() & self.row.values.keys():
             self.commit()
         axes = self.point(axes)
         if self._axes is not None and self.x(axes) > self.x(self._axes):
             self.commit()
-        self._row.record(values, count=count)
+        self.row.record(values, count=count)
         self._set_open_row(axes)
 
     def point(self, axes: Axes) -> Axes:
@@ -95,7 +95,7 @@ class RowLog:
     @property
     def latest(self) -> dict[str, float]:
         """The last number of each tag."""
-        return self._latest | self._row.numbers
+        return self._latest | self.row.numbers
 
     def advance(self, counters: Counters) -> None:
         """Write the open row if the x axis has moved on, or if it spans very many optimizer steps."""
@@ -113,8 +113,8 @@ class RowLog:
         """Write the open row."""
         if self._axes is None:
             return
-        self._latest.update(self._row.numbers)
-        axes, values = self._axes, self._row.pop()
+        self._latest.update(self.row.numbers)
+        axes, values = self._axes, self.row.pop()
         self._set_open_row(None)
         cost = {"logging/overhead_pct": 100 * self._stopwatch.overhead(self.backends.busy)}
         self.write(values | self._time.as_scalars(axes) | cost, axes)
@@ -148,7 +148,7 @@ class RowLog:
         return {
             "last_step": self._last,
             "x_axis": self._axis.state(),
-            "row": self._row.state_dict(),
+            "row": self.row.state_dict(),
             "axes": None if self._axes is None else [*astuple(self._axes)[:2], self.elapsed(self._axes)],
             "opened_at": self._opened_at,
             "latest": dict(self._latest),
@@ -167,8 +167,8 @@ class RowLog:
         self._axis.resumed = state["x_axis"]
         self._time.pause_at(elapsed)
         self._time.load_state_dict(state.get("time", {"throughput": None}))
-        self._row.load_state_dict(state["row"])
-        if self._row:
+        self.row.load_state_dict(state["row"])
+        if self.row:
             env_steps, optimizer_steps, recorded_at = state["axes"]
             axes = Axes(env_steps, optimizer_steps, 0.0)
             self._set_open_row(self._time.at(axes, elapsed=min(recorded_at, elapsed)))

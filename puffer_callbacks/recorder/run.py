@@ -120,6 +120,11 @@ class Run:
         """The x of the row that values recorded now would be in."""
         return 0 if self.row_log is None else self.row_log.x(self.row_log.point(self.counters.axes()))
 
+    @property
+    def open_numbers(self) -> dict[str, float]:
+        """The numbers of the row that is not written yet."""
+        return {} if self.row_log is None else self.row_log.row.numbers
+
     def stop(self) -> None:
         """Stop following training steps."""
         if self.steps is not None:

@@ -236,12 +236,19 @@ def test_an_exception_about_nan_is_judged(quiet_trainer):
     assert "got nan" in health.findings[0].message
 
 
+def test_the_last_row_is_judged_too(quiet_trainer):
+    health = HealthCallback(flight_recorder=False)
+    trainer = quiet_trainer(callbacks=[MetricsCallback(50), health])
+    trainer.fit(Supervised(losses(1.0, 2.0, math.nan)))
+    assert [finding.rule for finding in health.findings] == ["nonfinite_values"]
+
+
 def test_the_log_is_judged_as_the_run_was(quiet_trainer, tmp_path):
     health, logger = HealthCallback(), TensorBoardLogger(tmp_path, name="", version="")
     fit(quiet_trainer, PPO("CartPole-v1", total_timesteps=8192, gamma=0.45, **SMALL), health, logger=logger)
     read = diagnose_run(read_run(tmp_path))
     assert {f.rule for f in read.findings} == {f.rule for f in health.diagnosis.findings} >= {"gamma_low"}
-    assert set(read.judged) >= set(health.diagnosis.judged)  # the log has the last row too
+    assert set(read.judged) == set(health.diagnosis.judged)
     texts = [tag for tag in accumulator(tmp_path).Tags()["tensors"] if tag.startswith("health/")]
     assert "health/gamma_low/finding/text_summary" in texts
 

@@ -154,3 +154,11 @@ def test_rules_that_are_switched_off_are_found_at_no_time() -> None:
         monitor.log_values({"train/learning_rate": 0.1 * (step < 1000)}, step)
     monitor.judge()
     assert not monitor.finds_anew()
+
+
+def test_a_row_that_was_judged_before_it_was_complete_is_one_point():
+    history = History()
+    for values, step in (({"train/loss": 1.0}, 50), ({"train/loss": 2.0}, 60), ({"train/loss": 3.0}, 60)):
+        history.log_values(values, step)
+    steps, values = history.series["train/loss"]
+    assert (steps.tolist(), values.tolist()) == ([50, 60], [1.0, 3.0])

@@ -41,7 +41,7 @@ def action_dominates(evidence: Evidence, threshold: float) -> Verdict | None:
     spell, at_once = _spell(evidence, DOMINANT, threshold)
     if spell is None or evidence.returns_since_beginning.healthy:
         return None
-    message = f"One action is taken at {spell.values[-1]:.1%} of all steps, and the return does not rise."
+    message = f"One action is taken at {100 * spell.values[-1]:.3g}% of all steps, and the return does not rise."
     causes: tuple[str, ...] = ("action_saturated", "action_dominates")
     if not at_once:
         causes = ("entropy_sign", "advantage_sign", "learning_rate_high", "entropy_coefficient_low")

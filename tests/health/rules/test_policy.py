@@ -142,7 +142,7 @@ def test_the_share_of_an_action_that_is_named_is_above_the_threshold() -> None:
     fraction = np.where(np.arange(100) % 5 == 4, 0.875, 1.0)
     finding = found("action_dominates", diagnostics__dominant_action_fraction=fraction, train__reward=FLAT)
     assert finding is not None
-    assert "at 100.0% of all steps" in finding.message
+    assert "at 100% of all steps" in finding.message
     assert [(number.value, number.step) for number in finding.evidence] == [(1.0, 99_000)]
 
 
