@@ -37,6 +37,8 @@ class PufferCallback(Callback):
     """Whether ``on_step`` reads the ``metrics`` that it is given."""
     reads_every_step = False
     """Whether the recorder passes every step's outputs to ``update``."""
+    logs_earlier_points = False
+    """Whether ``on_step`` logs at earlier points, each in a row of its own: it is called after the others'."""
     gradient_schedule: OptimizerSchedule | None = None
     """When ``before_optimizer_step(trainer, pl_module, optimizer, step)`` is called, for callbacks that measure
     gradients; what it returns is called right after the step, if the step is taken."""

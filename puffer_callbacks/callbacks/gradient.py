@@ -4,7 +4,6 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,13 +11,14 @@ from torch import Tensor
 
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.guarded import guarded, guarded_state
+from puffer_callbacks.callbacks.step_measures import StepMeasures
 from puffer_callbacks.measure.gradients import NoiseScale, inner_products, module_norms, sample, update_ratio
 from puffer_callbacks.measure.norms import norms, total
 from puffer_callbacks.measure.parameter_names import optimized
 from puffer_callbacks.recorder.optimizer_schedule import OptimizerSchedule, OptimizerStep
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.schedule import Every
-from puffer_callbacks.values.scalars import Scalar, to_host
+from puffer_callbacks.values.scalars import Scalar
 
 _MAX_SAVED = 2**18
 """Gradients of the step before a measured one are saved in a checkpoint if there are at most so many."""
@@ -65,7 +65,7 @@ class GradientCallback(PufferCallback):
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs."""
         self._noise = NoiseScale()
-        self._measured: dict[int, _Measures] = {}
+        self._measured: dict[int, StepMeasures] = {}
         self._previous: dict[int, tuple[int, Tensor]] = {}
         self._parameters: dict[int, dict[str, Any]] = {}
 
@@ -84,22 +84,26 @@ class GradientCallback(PufferCallback):
         if not self.gradient_schedule.is_due(step):
             self._previous[step.index] = (step.count, sample(gradients.values())[0])
             return None
+        compare = self._compare(step, gradients.values())
         if measured is not None:
-            self._compare(measured, step, gradients.values())
-            return None
-        measures = _Measures(step.is_clipped)
+            return lambda: compare(measured)
+        measures = StepMeasures(step.is_clipped)
         measures.numbers["norms"] = dict(zip(gradients, norms(gradients.values()), strict=True))
         if step.has_old_gradients is not None and not step.is_clipped:  # else another may have replaced them
             followed = [name for name in gradients if parameters[name] is step.followed]
             measures.numbers["old"] = dict.fromkeys(followed, step.has_old_gradients)
-        self._compare(measures, step, gradients.values())
         stepped = {name: parameters[name] for name in gradients}
         before = sample(stepped.values())
-        return lambda: self._after_optimizer_step(measures, step, stepped, before)
+
+        def finish() -> None:
+            self._after_optimizer_step(measures, step, stepped, before)
+            compare(measures)
+
+        return finish
 
     @torch.no_grad()
     def _after_optimizer_step(
-        self, measures: "_Measures", step: OptimizerStep, parameters: dict[str, Any], before: tuple[Tensor, list[int]]
+        self, measures: StepMeasures, step: OptimizerStep, parameters: dict[str, Any], before: tuple[Tensor, list[int]]
     ) -> None:
         """Measure the clipped gradients, and what the step changed."""
         weights, sizes = before
@@ -142,32 +146,40 @@ class GradientCallback(PufferCallback):
         super().load_state_dict(state_dict)
         self._noise.load_state_dict(state_dict["noise"])
         self._previous = dict(state_dict.get("previous", {}))
-        self._measured = {index: _Measures.of(state) for index, state in state_dict.get("measured", {}).items()}
+        self._measured = {index: StepMeasures.of(state) for index, state in state_dict.get("measured", {}).items()}
         self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
-        """The optimizer's parameters by name; to look for names costs more than to measure a small model."""
+        """The optimizer's parameters by name, which takes longer to find than to measure a small model."""
         count = sum(len(group["params"]) for group in optimizer.param_groups)
         found = self._parameters.get(index, {})
         if len(found) != count:
             found = self._parameters[index] = optimized(module, optimizer)
         return found
 
-    def _compare(self, measures: "_Measures", step: OptimizerStep, gradients: Iterable[Tensor]) -> None:
-        """Compare this step's gradients with those of the optimizer's step before, for the noise scale."""
+    def _compare(self, step: OptimizerStep, gradients: Iterable[Tensor]) -> Callable[[StepMeasures], None]:
+        """Compare this step's gradients with those of the optimizer's step before, for the noise scale; what it returns
+        is called once the step is taken: a gradient scaler may skip it and announce it again."""
         kept, _ = sample(gradients)
-        count, previous = self._previous.pop(step.index, (-1, kept))
+        count, previous = self._previous.get(step.index, (-1, kept))
+        products: list[Tensor] = []
         if count == step.count - 1 and previous.shape == kept.shape and not step.is_clipped:
             products = inner_products(previous.to(kept.device), kept)
-            measures.numbers["products"] = dict(zip(("first", "second", "inner"), products, strict=True))
-        if self._every.n * self._every.multiplier == 1:
-            self._previous[step.index] = (step.count, kept)
 
-    def _values(self, measured: dict[int, "_Measures"], *, with_total: bool, batch_size: int) -> dict[str, float]:
+        def finish(measures: StepMeasures) -> None:
+            self._previous.pop(step.index, None)
+            if self.gradient_schedule.is_called(step):  # the next one is measured, too
+                self._previous[step.index] = (step.count, kept)
+            if products:
+                measures.numbers["products"] = dict(zip(("first", "second", "inner"), products, strict=True))
+
+        return finish
+
+    def _values(self, measured: dict[int, StepMeasures], *, with_total: bool, batch_size: int) -> dict[str, float]:
         found: dict[str, dict[str, float]] = defaultdict(dict)
         products: list[dict[str, float]] = []
         is_clipped = any(measures.is_clipped for measures in measured.values())
-        for numbers in map(_Measures.to_host, measured.values()):
+        for numbers in map(StepMeasures.to_host, measured.values()):
             products += [numbers.pop("products")] if "products" in numbers else []
             for kind, values in numbers.items():
                 found[kind] |= values
@@ -185,30 +197,3 @@ class GradientCallback(PufferCallback):
             noise = self._noise.update(**summed, batch_size=batch_size)
             values |= {} if noise is None or not math.isfinite(noise) else {"gradient_noise_scale": noise}
         return values
-
-
-@dataclass
-class _Measures:
-    """Numbers measured at one step, on the device: all of them reach the host together."""
-
-    is_clipped: bool
-    numbers: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    """Kind to name to number."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """The numbers, for a checkpoint."""
-        return {"is_clipped": self.is_clipped, "numbers": self.to_host()}
-
-    @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "_Measures":
-        """The numbers of a checkpoint."""
-        as_tensors = {
-            kind: {name: torch.tensor(number, dtype=torch.float64) for name, number in named.items()}
-            for kind, named in state["numbers"].items()
-        }
-        return cls(state["is_clipped"], as_tensors)
-
-    def to_host(self) -> dict[str, dict[str, float]]:
-        """The numbers as floats, by one transfer."""
-        numbers = iter(to_host([number for named in self.numbers.values() for number in named.values()]))
-        return {kind: {name: next(numbers) for name in named} for kind, named in self.numbers.items()}

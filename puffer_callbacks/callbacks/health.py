@@ -180,8 +180,7 @@ class HealthCallback(PufferCallback):
         return super().__getstate__() | {"_run": None}
 
     def _judge_at_end(self, trainer: Any, *, error: str | None = None) -> None:
-        run = Recorder.of(trainer).run
-        self._monitor.end(run.open_numbers, run.x, error=error)
+        self._monitor.end(*Recorder.of(trainer).run.open_row, error=error)
         self._judge(trainer)
 
     def _judge(self, trainer: Any) -> None:

@@ -117,12 +117,8 @@ class HistogramCallback(PufferCallback):
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
-        """Keep the rollout where the next firing is near, or log it where the last firing had none."""
-        recorder = Recorder.of(trainer)
-        at = recorder.counters.optimizer_steps
-        is_awaited = self._rollout.update(rollout, at=at, next_firing=self._every.next)
-        if is_awaited and trainer.world_size == 1:  # several ranks meet at firings, not at the ends of rollouts
-            recorder.record(self._of_rollout(trainer))
+        """Keep what the next firing shows of the rollout."""
+        self._rollout.update(rollout)
 
     def before_optimizer_step(
         self, trainer: Any, pl_module: Any, optimizer: Any, step: OptimizerStep
@@ -157,7 +153,6 @@ class HistogramCallback(PufferCallback):
         found: dict[str, Value] = {tag: each for named in gradients.values() for tag, each in named.items()}
         if self._every.fires(recorder.counters.optimizer_steps):
             found |= self._model_and_rollout(trainer, pl_module)
-            self._rollout.await_next()
         recorder.record(found)
 
     @guarded
@@ -165,7 +160,6 @@ class HistogramCallback(PufferCallback):
         """Log the weights that training ended with, and the last rollout."""
         recorder = Recorder.of(trainer)
         if recorder.counters.optimizer_steps != self._recorded_at:
-            self._rollout.recall()
             recorder.record(self._model_and_rollout(trainer, pl_module))
 
     @guarded_state

@@ -47,6 +47,7 @@ class RolloutCallback(PufferCallback):
     interval_unit = "rollouts"
     uses_collectives = True
     reads_metrics = False
+    logs_earlier_points = True
 
     def __init__(self) -> None:
         self._every = Every(1, at_start=True)  # the first after a resume is monitored, whatever the interval

@@ -13,6 +13,8 @@ from puffer_callbacks.recorder.learning_rates import rate_name, rates_in, rates_
 from puffer_callbacks.recorder.registered_optimizers import RegisteredOptimizer, first_parameter, registered_index
 from puffer_callbacks.values.scalars import Scalar, to_floats
 
+_UNKNOWN_GAP = sys.maxsize // 2  # of one that may step only sometimes
+
 
 class OptimizerCounter:
     """The steps of one optimizer.
@@ -32,8 +34,8 @@ class OptimizerCounter:
         """Whether the gradients of the step to come were measured before they were clipped."""
         self.step_seen = False
         """Whether they were measured as the step was announced, which in Lightning comes before the clip."""
-        self.expected_gap = 1
-        """The run's steps within which it is expected to step again: more than 1 for one that steps only sometimes."""
+        self.expected_gap = _UNKNOWN_GAP
+        """The run's steps within which it is expected to step again."""
         self.last_step: int | None = None
         """The run's optimizer steps after its last step in this fit."""
         self.after_step: Callable[[], None] | None = None
@@ -109,11 +111,6 @@ class Counters:
     def may_inspect(self) -> bool:
         """Whether an optimizer's next step may have to be inspected: one comparison for all of them, at every step."""
         return self.optimizer_steps + 1 >= self.inspected_from
-
-    @property
-    def _unknown_gap(self) -> int:
-        """The steps between an optimizer's first and second one: several optimizers need not step equally often."""
-        return 1 if len(self.optimizers) == 1 else sys.maxsize // 2
 
     def unwatch(self) -> None:
         """Release the module and the optimizers; the counts stay."""
@@ -201,7 +198,8 @@ class Counters:
             counter.steps = steps = counter.steps + 1
             self.optimizer_steps = max(self.optimizer_steps, steps)
             before, counter.last_step = counter.last_step, self.optimizer_steps
-            between = self._unknown_gap if before is None else self.optimizer_steps - before
+            unknown = 1 if len(self.optimizers) == 1 else _UNKNOWN_GAP  # several need not step equally often
+            between = unknown if before is None else self.optimizer_steps - before
             counter.expected_gap = 2 * between if between > 1 else 1
             try:
                 groups = optimizer.param_groups

@@ -48,3 +48,14 @@ def show_idle_hooks(callback: object) -> None:
     for hook in PER_BATCH_HOOKS:
         if vars(callback).get(hook, callback) is None:
             delattr(callback, hook)
+
+
+def has_own_hook(module: object, hook: str) -> bool:
+    """Whether a module has a hook other than the empty one of ``ModelHooks``, of which Lightning has two copies.
+
+    Example:
+        >>> from lightning.pytorch import LightningModule
+        >>> has_own_hook(LightningModule(), "on_fit_end")
+        False
+    """
+    return any(hook in vars(each) and each.__name__ != "ModelHooks" for each in type(module).__mro__)

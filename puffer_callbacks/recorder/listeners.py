@@ -11,7 +11,8 @@ class StepListeners:
     Between firings no callback is called, so a step costs the same however many callbacks wait for theirs.
 
     Args:
-        callbacks: the trainer's callbacks, in order.
+        callbacks: the trainer's callbacks, in order. Those with ``logs_earlier_points`` are called after the others:
+            they may begin rows of their own, and what others log belongs to the row of this step.
 
     Attributes:
         due_at: the optimizer step from which on a callback with a schedule is due.
@@ -21,7 +22,7 @@ class StepListeners:
     """
 
     def __init__(self, callbacks: Iterable[Any] = ()) -> None:
-        callbacks = list(callbacks)
+        callbacks = sorted(callbacks, key=lambda each: bool(getattr(each, "logs_earlier_points", False)))
         listeners = [callback for callback in callbacks if callable(getattr(callback, "on_step", None))]
         self.at_every_step = [callback for callback in listeners if not _has_schedule(callback)]
         self.readers = [callback for callback in callbacks if getattr(callback, "reads_every_step", False)]
@@ -30,7 +31,7 @@ class StepListeners:
         self.due_at = 0
 
     def due(self, optimizer_steps: int) -> list[Any]:
-        """The callbacks to call at this step, in the trainer's order."""
+        """The callbacks to call at this step, in order."""
         later = [callback for callback in self._scheduled if callback.next_step > optimizer_steps]
         return [callback for callback in self._listeners if callback not in later] if later else self._listeners
 

@@ -22,6 +22,7 @@ class OptimizerStep:
         followed: a parameter, of which ``has_old_gradients`` is known.
         has_old_gradients: whether its gradient was added to that of the optimizer's step before, a 0-d tensor;
             ``None`` where the backward passes between the two were not watched (see ``OldGradients``).
+        gap: the run's steps within which the optimizer is expected to step again.
     """
 
     index: int
@@ -30,6 +31,7 @@ class OptimizerStep:
     is_clipped: bool = False
     followed: Tensor | None = None
     has_old_gradients: Tensor | None = None
+    gap: int = 1
 
 
 class OptimizerSchedule:
@@ -37,7 +39,7 @@ class OptimizerSchedule:
 
     Args:
         every: the interval, in the run's optimizer steps.
-        lead_steps: how many steps before a firing the callback wants to be called already.
+        lead_steps: how many steps of the optimizer before a firing the callback wants to be called already.
     """
 
     def __init__(self, every: Every, *, lead_steps: int = 0) -> None:
@@ -59,14 +61,23 @@ class OptimizerSchedule:
         """Have the next ``resume_at`` continue from a checkpoint, or from none."""
         self._loaded = state
 
-    def called_from(self, index: int) -> int:
-        """The run's step from which on the callback is called for this optimizer."""
-        return self._every.next_after(self._last.get(index, self._start)) - self._lead_steps
+    def called_from(self, index: int, *, gap: int = 1) -> int:
+        """The run's step from which on the callback is called for this optimizer.
+
+        Args:
+            index: of the optimizer.
+            gap: the run's steps within which it is expected to step again.
+        """
+        return self._every.next_after(self._last.get(index, self._start)) - self._lead_steps * gap
 
     def inspected_from(self, index: int) -> int:
         """The run's step from which on this optimizer's steps are inspected: at least one before, to watch the next
         backward pass."""
         return self.called_from(index) - (self._lead_steps == 0)
+
+    def is_called(self, step: OptimizerStep) -> bool:
+        """Whether the callback is called at the step: it is due, or one of those before a firing."""
+        return step.optimizer_steps >= self.called_from(step.index, gap=step.gap)
 
     def is_due(self, step: OptimizerStep) -> bool:
         """Whether the step crosses the interval."""

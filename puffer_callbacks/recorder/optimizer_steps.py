@@ -117,10 +117,11 @@ class OptimizerSteps:
             is_clipped,
             followed=old.parameter,
             has_old_gradients=old.found,
+            gap=counter.expected_gap,
         )
         after = []
         for callback in self._callbacks:
-            if step.optimizer_steps >= callback.gradient_schedule.called_from(step.index):
+            if callback.gradient_schedule.is_called(step):
                 measure = lambda callback=callback: callback.before_optimizer_step(  # noqa: E731
                     *self._arguments, counter.optimizer, step
                 )

@@ -11,7 +11,7 @@ from puffer_callbacks.config.redact import Redactor
 from puffer_callbacks.faults import Faults, format_error
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.recorder.counters import Counters
-from puffer_callbacks.recorder.idle_hooks import HookWhenDue, hide_idle_hooks, show_idle_hooks
+from puffer_callbacks.recorder.idle_hooks import HookWhenDue, has_own_hook, hide_idle_hooks, show_idle_hooks
 from puffer_callbacks.recorder.run import Run
 from puffer_callbacks.values import Text, Value
 
@@ -147,8 +147,9 @@ class Recorder(Callback):
             self.run.steps.publish()
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Write the open row, and release the run."""
-        self.end()
+        """Write the open row, and release the run; a module's own ``on_fit_end`` comes after this, and may log."""
+        if not has_own_hook(pl_module, "on_fit_end"):
+            self.end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         """Write the exception and the open row."""
@@ -159,7 +160,7 @@ class Recorder(Callback):
             self.end()
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """Release the run."""
+        """Release the run, if it is open still."""
         self.end()
 
     def state_dict(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class RowLog:
         if self._axes is not None and self.x(axes) > self.x(self._axes):
             self.commit()
         self.row.record(values, count=count)
-        self._set_open_row(axes)
+        self._set_open_row(max(axes, self._axes or axes, key=lambda each: each.optimizer_steps))
 
     def point(self, axes: Axes) -> Axes:
         """Where values at these axes stand: in the open row, or after the rows that are written."""

@@ -39,8 +39,11 @@ class Run:
         """The rows, while the run is open."""
         self.steps: TrainingSteps | None = None
         """The training steps, while a fit runs."""
+        self.examples: int | None = None
+        """The examples in a batch, once one was given."""
         self._elapsed = 0.0
         self._ended: dict[str, Any] = {}
+        self._early: dict[str, Value] = {}  # to be published once Lightning has reset its metrics for training
         self._guards: dict[str, Guard] = {}
         self.logged_names: set[str] = set()
         """The tags that Lightning gives loggers by itself, as what modules log with ``self.log``."""
@@ -60,6 +63,7 @@ class Run:
     def open(self, loggers: Iterable[Any], *, x_axis: Literal["auto"] | XAxis) -> None:
         """Open the writers."""
         self.faults.reset()
+        self._early = {}
         backends = default_writer(loggers, self.faults, take_row=self._take_row, logged_names=self.logged_names)
         self.row_log = RowLog(backends, x_axis=x_axis, stopwatch=self.stopwatch)
         self._process = os.getpid()
@@ -78,12 +82,13 @@ class Run:
 
     def start(self, trainer: Any, pl_module: Any) -> None:
         """Start to record a fit: every checkpoint is loaded by now."""
-        if not self.counters.optimizer_steps and trainer.global_step:  # a checkpoint without our state
+        if not self.counters.optimizer_steps and trainer.global_step and not self._ended:  # not a state of ours
             self.counters.continue_at(trainer.global_step)
         self.stop()
         if self.row_log is not None:
             self.steps = TrainingSteps(self, self.row_log, trainer, pl_module)
             self.row_log.start(self.counters.axes(), elapsed=self._elapsed, ended_at=self._ended_at)
+            self.steps.publish_later(self._early)
         self.stopwatch.restart()  # what it costs to open a backend is no share of a step
         self.budget.restart()
 
@@ -109,6 +114,8 @@ class Run:
             self.row_log.record(values, at, count=count, own_point=axes is not None)
             if monitored and self.steps is not None:
                 self.steps.publish_later(values)
+            elif monitored:
+                self._early |= values
 
     @property
     def measures_gradients(self) -> bool:
@@ -121,9 +128,10 @@ class Run:
         return 0 if self.row_log is None else self.row_log.x(self.row_log.point(self.counters.axes()))
 
     @property
-    def open_numbers(self) -> dict[str, float]:
-        """The numbers of the row that is not written yet."""
-        return {} if self.row_log is None else self.row_log.row.numbers
+    def open_row(self) -> tuple[dict[str, float], int]:
+        """The numbers of the row that is not written yet, and its x."""
+        log = self.row_log
+        return ({}, 0) if log is None or not log.row else (log.row.numbers, log.open_at)
 
     def stop(self) -> None:
         """Stop following training steps."""
@@ -158,6 +166,7 @@ class Run:
             self.counters.load_state_dict(state["counters"])
             self.budget.load_state_dict(state.get("budget", {}))
             self.configured.load_state_dict(state.get("configured", []))
+            self.examples = state.get("examples")
             self._elapsed = state["elapsed"]
             self.row_log.load_state_dict(state["row_log"], elapsed=self._elapsed)
 
@@ -184,6 +193,7 @@ class Run:
             "elapsed": self._seconds(row_log),
             "budget": self.budget.state_dict(),
             "configured": self.configured.state_dict(),
+            "examples": self.examples,
         }
 
     @property

@@ -5,9 +5,6 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
-from torch import Tensor
-from torch.utils._pytree import tree_leaves
-
 from puffer_callbacks.overhead.budget import Budget
 from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.overhead.stopwatch import Stopwatch
@@ -19,7 +16,7 @@ from puffer_callbacks.recorder.logged_values import LoggedRows
 from puffer_callbacks.recorder.optimizer_steps import OptimizerSteps
 from puffer_callbacks.recorder.row_log import RowLog
 from puffer_callbacks.values import Value
-from puffer_callbacks.values.scalars import scalars_of
+from puffer_callbacks.values.scalars import examples_in, scalars_of
 
 
 class Recording(Protocol):
@@ -27,6 +24,7 @@ class Recording(Protocol):
 
     budget: Budget
     counters: Counters
+    examples: int | None
     logged_names: set[str]
     stopwatch: Stopwatch
 
@@ -87,10 +85,12 @@ class TrainingSteps:
     @property
     def batch_size(self) -> int:
         """Examples that the gradients of the step that was just taken are over: those of the accumulated batches of all
-        ranks, taken as equal; of a batch without a tensor, batches."""
-        sizes = [len(leaf) for leaf in tree_leaves(self._batch) if isinstance(leaf, Tensor) and leaf.ndim]
+        ranks, taken as equal; of a batch without a tensor, batches. Of a step that a loop did not report, as many as of
+        a batch that it gave before."""
+        if self._batch is not None:
+            self._run.examples = examples_in(self._batch)
         batches: int = self._trainer.accumulate_grad_batches * self._trainer.world_size
-        return (sizes[0] if sizes else 1) * batches
+        return (self._run.examples or 1) * batches
 
     def before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """An optimizer is about to step: measure its gradients where a callback is due."""
@@ -107,6 +107,8 @@ class TrainingSteps:
         """End a training step: add it up, and where anything is due, write the row and call the callbacks."""
         entered = perf_counter()
         self._batch, is_due, row_is_complete = batch, False, False
+        if self._run.examples is None and batch is not None:
+            self._run.examples = examples_in(batch)
         try:
             loss_scale = self._trainer.accumulate_grad_batches
             if loss_scale != 1 and not self._module.automatic_optimization:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 Scalar = float | Tensor
 """A number as a training step returns it: a float, or a 0-d tensor on any device."""
@@ -122,3 +123,14 @@ def _gather(outputs: Mapping[object, object], scalars: dict[str, Scalar], prefix
             scalars[f"{prefix}{name}"] = scalar
         elif depth and isinstance(value, Mapping):  # bounds a mapping that contains itself
             _gather(value, scalars, f"{prefix}{name}/", depth - 1)
+
+
+def examples_in(batch: object) -> int:
+    """The examples in a batch, by the first of its tensors that is no number; 1 where it has none.
+
+    Example:
+        >>> examples_in({"observations": torch.zeros(6, 4), "actions": torch.zeros(6)}), examples_in(3)
+        (6, 1)
+    """
+    sizes = (len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
+    return next(sizes, 1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from puffer_callbacks import Histogram, HistogramCallback
-from tests.support.models import Agent, losses
+from tests.support.models import Agent, losses, random_rollout
 from tests.support.reading import accumulator
 from tests.support.regression import Regression
 from tests.support.warned import warned
@@ -77,7 +77,7 @@ def test_the_fields_of_a_rollout(quiet_trainer, memory_logger):
     assert memory_logger.series("rollout/rewards")
 
 
-def test_a_rollout_is_released_while_no_firing_is_near(quiet_trainer, memory_logger):
+def test_a_rollout_is_released_but_for_what_is_logged(quiet_trainer, memory_logger):
     alive: list[weakref.ref] = []
     counts: list[int] = []
 
@@ -85,24 +85,33 @@ def test_a_rollout_is_released_while_no_firing_is_near(quiet_trainer, memory_log
         def training_step(self, batch, batch_idx):
             outputs = super().training_step(batch, batch_idx)
             if self.rollouts:
-                alive.append(weakref.ref(self.rollouts.pop()))
+                rollout = self.rollouts.pop()
+                alive.extend(map(weakref.ref, (rollout, rollout.observations, rollout.log_probs)))
+                del rollout
             counts.append(sum(ref() is not None for ref in alive))
             return outputs
 
     fit(quiet_trainer, memory_logger, Forgets(losses(*[0.0] * 40), updates=2), HistogramCallback(20))
-    assert counts[4:14] == [0] * 10
+    assert counts[4:] == [0] * 36
     assert memory_logger.series("rollout/rewards")[0][0] == memory_logger.series("weights/layer.weight")[0][0]
 
 
-def test_after_more_updates_than_before_the_next_rollout_is_logged(quiet_trainer, memory_logger):
+def test_the_last_rollout_is_logged_at_each_firing_and_at_the_end(quiet_trainer, memory_logger):
+    """Also where nothing else keeps a rollout that ended long before, and where updates become longer."""
+    sums: dict[int, float] = {}
+
     class Slows(Agent):
         def training_step(self, batch, batch_idx):
             self.updates = 2 if self.step < 12 else 12
-            return super().training_step(batch, batch_idx)
+            outputs = super().training_step(batch, batch_idx)
+            sums.update((each.env_steps, each.rewards.double().sum().item()) for each in self.rollouts)
+            self.rollouts.clear()
+            return outputs
 
-    fit(quiet_trainer, memory_logger, Slows(losses(*[0.0] * 36)), HistogramCallback(20))
-    # rollouts of 16 environment steps; the one before step 20 was not kept, and the eighth comes after 24 steps
-    assert steps(memory_logger, "rollout/rewards") == [16, 8 * 16]
+    module = Slows(losses(*[0.0] * 36), make=lambda _, env_steps: random_rollout(env_steps, env_steps))
+    fit(quiet_trainer, memory_logger, module, HistogramCallback(20))
+    points = memory_logger.series("rollout/rewards")
+    assert [(step, each.sum) for step, each in points] == [(at, pytest.approx(sums[at])) for at in (16, 112, 128)]
 
 
 def test_patterns_select_parameters(quiet_trainer, memory_logger):

@@ -10,9 +10,11 @@ import torch
 from lightning.pytorch import Callback
 
 from puffer_callbacks import (
+    GradientCallback,
     HistogramCallback,
     ImageCallback,
     MemoryLogger,
+    MetricsCallback,
     Recorder,
     Rollout,
     RolloutCallback,
@@ -380,3 +382,21 @@ def test_a_state_saved_before_the_start_is_the_one_that_was_loaded():
     state = first.state_dict()
     second.load_state_dict(state)
     assert second.state_dict()["pending"] == state["pending"]
+
+
+def test_rollouts_that_are_gathered_at_a_step_do_not_move_what_others_measure_at_it(quiet_trainer, memory_logger):
+    """Each of them is a point of its own, and the next step's number would take the place of one that was moved."""
+
+    class GathersTwo(RolloutCallback):
+        next_step = 0
+
+        def on_step(self, trainer, pl_module, metrics):
+            recorder = Recorder.of(trainer)
+            for reward in (1.0, 2.0) if recorder.counters.optimizer_steps % 4 == 0 else ():
+                recorder.record({"train/reward": reward}, axes=recorder.counters.axes())
+
+    callbacks = [GathersTwo(), GradientCallback(1), MetricsCallback(1)]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(losses(*range(12))))
+    assert memory_logger.series("train/reward") == [(4, 1.0), (5, 2.0), (8, 1.0), (9, 2.0), (12, 1.0), (13, 2.0)]
+    for tag in ("gradient_norm/total", "train/loss"):
+        assert [step for step, _ in memory_logger.series(tag)] == list(range(1, 13)), tag

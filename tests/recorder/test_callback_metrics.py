@@ -165,6 +165,27 @@ def test_what_is_logged_in_validation_is_monitored(quiet_trainer, tmp_path):
     assert trainer.current_epoch == 2
 
 
+def test_what_is_logged_before_training_is_monitored(quiet_trainer, tmp_path):
+    """Lightning resets its metrics after the sanity check."""
+    seen = []
+
+    class Early(EightBatches):
+        def on_fit_start(self):
+            log(self, {"own/start": 1.0, "own/twice": 1.0})
+
+        def validation_step(self, batch, batch_idx):
+            log(self, {"own/sanity": 2.0, "own/twice": 3.0})
+
+        def val_dataloader(self):
+            return range(1)
+
+        def on_train_batch_end(self, outputs, batch, batch_idx):
+            seen.append({tag: float(n) for tag, n in self.trainer.callback_metrics.items() if tag.startswith("own/")})
+
+    fit(quiet_trainer, Early(losses(*LOSSES)), MetricsCallback(4), num_sanity_val_steps=1, check_val_every_n_epoch=9)
+    assert seen == [{"own/start": 1.0, "own/sanity": 2.0, "own/twice": 2.0}] * 8
+
+
 def test_published_numbers_are_tensors_and_their_copies_plain_ones(quiet_trainer, tmp_path):
     trainer = fit(quiet_trainer, EightBatches(losses(*LOSSES)), MetricsCallback(4))
     loss = trainer.callback_metrics["train/loss"]

@@ -105,6 +105,28 @@ def test_a_delayed_actor_is_measured_at_its_first_step_after_the_crossing(quiet_
     assert factors == [(1, 1), (7, 7), (10, 10)]
 
 
+@pytest.mark.parametrize(("delay", "every"), [(2, 4), (3, 6), (4, 5), (3, 7)])
+def test_the_noise_scale_of_a_delayed_actor(quiet_trainer, memory_logger, delay, every):
+    """Its step before the measured one is ``delay`` steps of the critic away, not one."""
+
+    def updates(step):
+        return [("critic", step)] + ([("actor", step)] if step % delay == 0 else [])
+
+    module = Manual(updates, batches=40, layers=("critic", "actor"))
+    fit(quiet_trainer, memory_logger, module, GradientCallback(every))
+    noise, signal, expected = 0.0, 0.0, []
+    critic, actor = (steps(memory_logger, f"gradient_norm/{name}") for name in ("critic", "actor"))
+    for at in sorted({*critic, *actor}):
+        measured = [(at - gap, at) for gap, measured_at in ((1, critic), (delay, actor)) if at in measured_at]
+        if all(first > 0 for first, _ in measured):
+            inner = sum(3 * first * second for first, second in measured)
+            noise += 0.1 * (sum(3 * (first**2 + second**2) / 2 for first, second in measured) - inner - noise)
+            signal += 0.1 * (inner - signal)
+            expected.append((at, noise / signal))
+    assert len(expected) > 4
+    assert memory_logger.series("gradient_noise_scale") == approx(expected)
+
+
 def test_parameters_of_one_module_in_two_optimizers(quiet_trainer, memory_logger):
     class Split(Manual):
         def training_step(self, batch, batch_idx):
@@ -333,6 +355,34 @@ def test_a_clip_costs_the_noise_scale_no_step(memory_logger, clip, every, resume
     assert found == approx(expected)
 
 
+@pytest.mark.parametrize("resumed_at", [None, 8])
+def test_the_noise_scale_of_steps_that_are_not_reported_is_in_examples_too(memory_logger, resumed_at):
+    """A loop may report a whole update of several steps, with a batch of its own."""
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-6)
+    loop = Loop(memory_logger, [GradientCallback(5)])
+    loop.fit_start(net, {})
+    for step in range(1, 13):
+        optimizer.zero_grad()
+        (net(ONES).sum() * step).backward()
+        optimizer.step()
+        if step % 4 == 0:
+            loop.step({"loss": 1.0}, batch=torch.zeros(8, 2))
+        if step == resumed_at:
+            state = loop.state_dict()
+            loop.close()
+            loop = Loop(memory_logger, [GradientCallback(5)])
+            loop.load_state_dict(state)
+            loop.fit_start(net, {})
+    loop.close()
+    noise, signal, expected = 0.0, 0.0, []
+    for step in (5, 10):
+        noise = 0.9 * noise + 0.1 * 8 * 3 * ((step**2 + (step - 1) ** 2) / 2 - step * (step - 1))
+        signal = 0.9 * signal + 0.1 * 3 * step * (step - 1)
+        expected.append((step, noise / signal))
+    assert memory_logger.series("gradient_noise_scale") == approx(expected)
+
+
 @pytest.mark.parametrize("skips", [{4}, {4, 5}, {9}, {0, 4, 10}, {14, 17}])
 @pytest.mark.parametrize("every", [1, 5])
 def test_a_step_that_is_left_out_after_its_clip_is_not_measured(memory_logger, every, skips):
@@ -363,6 +413,40 @@ def test_what_a_scaler_divides_by_is_no_clip(memory_logger):
             scaler.update()
             loop.step({"loss": 1.0})
     assert memory_logger.series("gradient_norm/total") == approx([(2, 2 * NORM), (4, 4 * NORM)])
+
+
+@pytest.mark.parametrize("skips", [{3}, {4}, {3, 4}, {4, 5}, {1, 4, 5, 9}])
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_step_that_a_scaler_skips_costs_the_noise_scale_no_step(quiet_trainer, memory_logger, every, skips):
+    """Lightning announces it, and then the next one at the same count."""
+    gradients = []
+
+    class Overflows(pl.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(4, 2)
+
+        def training_step(self, batch, batch_idx):
+            return (self.net(batch) - 3).square().sum() * (math.inf if batch_idx in skips else 1.0)
+
+        def on_before_optimizer_step(self, optimizer):
+            gradient = torch.cat([parameter.grad.double().flatten() for parameter in self.parameters()])
+            if gradient.isfinite().all():
+                gradients.append(gradient.numpy())
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.0)
+
+        def train_dataloader(self):
+            return torch.rand(20 + len(skips), 1, 4)
+
+    plugin = MixedPrecision("16-mixed", "cpu", scaler=torch.amp.GradScaler("cpu", init_scale=1024.0))
+    fit(quiet_trainer, memory_logger, Overflows(), GradientCallback(every), plugins=[plugin])
+    assert len(gradients) == 20
+    expected = [(step, value) for step, value in noise_scales(gradients, every=every) if value > 0]
+    assert len(expected) >= 20 // every - 1
+    found = memory_logger.series("gradient_noise_scale")
+    assert found == [(step, pytest.approx(value, rel=1e-3)) for step, value in expected]
 
 
 def test_several_backward_passes_of_one_step_are_no_clip(memory_logger):

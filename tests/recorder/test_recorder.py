@@ -3,6 +3,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import MixedPrecision
 
 from puffer_callbacks import (
     HistogramCallback,
@@ -222,6 +223,44 @@ def test_fit_twice_with_one_trainer_goes_on(quiet_trainer, memory_logger):
         assert [step for step, _ in memory_logger.series(tag)] == [16, 32, 48, 64], tag
     assert [value for _, value in memory_logger.series("time/optimizer_steps")] == [4, 8, 12, 16]
     assert len(recorders(trainer)) == 1
+
+
+def test_what_a_module_logs_last_stands_in_the_last_row(quiet_trainer, memory_logger):
+    """Lightning calls its ``on_fit_end`` after those of callbacks; no point of a second fit makes room for it."""
+
+    class Ends(Agent):
+        def on_fit_end(self):
+            log(self, {"own/steps": float(self.step)})
+
+    trainer = quiet_trainer(logger=memory_logger, callbacks=default_callbacks(metrics=2))
+    module = Ends(losses(*range(16)))
+    module.train_dataloader = lambda: range(8)
+    trainer.fit(module)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module)
+    assert memory_logger.series("own/steps") == [(32, 8.0), (64, 16.0)]
+    assert [step for step, _ in memory_logger.series("time/env_steps")] == [16, 32, 48, 64]
+    assert trainer.callback_metrics["own/steps"] == 16.0
+
+
+def test_a_second_fit_begins_at_our_count_where_no_step_of_the_first_was_taken(quiet_trainer, memory_logger):
+    """Lightning counts the steps that a gradient scaler skips, too."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120, backoff_factor=0.99)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler=scaler)
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(1)], plugins=[plugin])
+
+    class Learns(Supervised):
+        def anchor(self):
+            return self.layer(torch.ones(1, 3)).sum()
+
+    module = Learns(losses(*range(8)))
+    module.train_dataloader = lambda: range(4)
+    trainer.fit(module)
+    assert trainer.global_step == 4
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 1.0})
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module)
+    assert [value for _, value in memory_logger.series("time/optimizer_steps")][-4:] == [1.0, 2.0, 3.0, 4.0]
 
 
 @pytest.mark.parametrize("evaluate", [["test"], ["validate"], ["test", "validate", "test"]])
