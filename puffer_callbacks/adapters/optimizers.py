@@ -76,7 +76,7 @@ class OptimizerWatch:
         self._foreign: WeakSet[Optimizer] = WeakSet()
         self._finds = False
         self._handles: list[Any] = []
-        self._stepped: set[Optimizer] = set()
+        self._stepped: dict[Optimizer, object] = {}  # the gradients that they stepped with
         self._clipped: set[Optimizer] = set()
         self._evaluated: set[Optimizer] = set()
 
@@ -138,6 +138,8 @@ class OptimizerWatch:
 
     def _on_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
+        if any(clipped & self._owned[each] and _gradients(each) == old for each, old in self._stepped.items()):
+            return  # after the step, for the norm alone
         self._end_step_before_clip(clipped)
         if self._hooks is None or self._hooks.before_clip is None:
             return
@@ -167,7 +169,7 @@ class OptimizerWatch:
         if kwargs and callable(kwargs.get("closure")):
             return args, {**kwargs, "closure": self._observed(kwargs["closure"], optimizer)}
         self._notify(optimizer)
-        self._stepped.add(optimizer)
+        self._stepped[optimizer] = _gradients(optimizer)
         return None
 
     def _observed(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
@@ -176,7 +178,7 @@ class OptimizerWatch:
             if optimizer not in self._evaluated:  # a line search calls it again
                 self._notify(optimizer)
                 self._evaluated.add(optimizer)
-                self._stepped.add(optimizer)
+                self._stepped[optimizer] = None
             return loss
 
         return run
@@ -200,3 +202,13 @@ class OptimizerWatch:
 
 def _parameters(optimizer: Optimizer) -> set[int]:
     return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+
+
+def _gradients(optimizer: Optimizer) -> object:
+    """What its first gradient is known by: another one, or more in it, is of another backward pass or a clip."""
+    for group in optimizer.param_groups:  # plain loops: this runs at every step
+        for parameter in group["params"]:
+            gradient = parameter.grad
+            if gradient is not None:
+                return id(gradient), gradient._version
+    return None

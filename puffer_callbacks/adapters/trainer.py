@@ -125,8 +125,9 @@ class TrainerAdapter(TrainerAttributes):
         """Read a rollout before the callbacks are given it: its steps, and its observations as the first batch."""
         Recorder.of(self).counters.see_rollout(rollout)
         self._rollouts_have_targets = rollout.values is not None and rollout.returns is not None
-        if isinstance(rollout.observations, Tensor):  # the first batch, unless one came already
-            self.first_batch({"observations": rollout.observations[0]})
+        observations = rollout.observations
+        if isinstance(observations, Tensor) and observations.numel():  # the first batch, unless one came already
+            self.first_batch({"observations": observations[0]})
 
     def first_batch(self, batch: Any) -> None:
         """Call ``on_train_batch_start`` with the first batch, for callbacks that probe the module with it."""

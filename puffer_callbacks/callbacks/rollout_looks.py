@@ -91,10 +91,11 @@ class RolloutLooks:
 
     def _units(self, rollout: Rollout, policy: Any) -> dict[str, float]:
         """Dormant and saturated units, by a forward pass over some observations, unless it failed before."""
-        if policy is None or self._cannot_pass or not isinstance(rollout.observations, Tensor):
+        given = rollout.observations
+        if policy is None or self._cannot_pass or not isinstance(given, Tensor) or not given.numel():
             return {}
         try:
-            observations = rollout.even_sample(rollout.observations, most=_OBSERVATIONS)
+            observations = rollout.even_sample(given, most=_OBSERVATIONS)
             return layer_plasticity(policy, observations, names=("dormant_ratio", "saturated_ratio"))
         except ValueError:  # a policy that takes something else
             self._cannot_pass = True

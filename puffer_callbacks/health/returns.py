@@ -120,7 +120,7 @@ def _over_equal_steps(series: Series) -> Series:
     """Means over equal stretches of the run, of many points of single episodes: unevenly spaced, or wins and losses.
 
     A quarter of the episodes need not be a quarter of the run: bad ones may be short. And the middle one of wins and
-    losses shows no share of wins.
+    losses shows no share of wins. Points that stand at few steps, as in a log whose step does not count, stay.
     """
     gaps = np.diff(series.steps)
     is_even = len(gaps) < _STRETCHES or gaps.std() < _UNEVEN * gaps.mean()
@@ -130,6 +130,8 @@ def _over_equal_steps(series: Series) -> Series:
     ends = np.linspace(first, last, _STRETCHES + 1)[1:]
     stretch = np.searchsorted(ends, series.steps)
     filled, counts = np.unique(stretch, return_counts=True)
+    if len(filled) < _STRETCHES / 2:
+        return series
     sums = np.bincount(stretch, weights=series.values)
     return Series(ends[filled].astype(np.int64), sums[filled] / counts)
 

@@ -131,6 +131,8 @@ def add_legend(ax: Axes, title: str | None = None, *, color: str | None = None) 
 def add_figure_legend(panels: Sequence[Axes]) -> None:
     """One legend below all panels, of whatever is in any of them, as wide as the figure allows."""
     drawn = {name: handle for ax in panels for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if not drawn:
+        return
     figure = figure_of(panels[0])
     width = figure.get_figwidth()
     names = [_shortened(name, int((width - _LEGEND_LINE) / _LEGEND_CHARACTER)) for name in drawn]

@@ -304,6 +304,18 @@ def test_steps_that_are_not_reported_still_count(memory_logger):
     assert [step for step, _ in memory_logger.series("gradients/0.weight")] == every_four
 
 
+def test_a_rollout_of_no_steps_or_no_environments_ends_no_loop(memory_logger):
+    module = network()
+    with Loop(memory_logger, default_callbacks(plasticity=1)) as loop:
+        loop.fit_start(module)
+        for shape in ((0, 4), (8, 0)):
+            zeros = torch.zeros(shape)
+            fields = dict.fromkeys(("actions", "rewards", "dones", "values", "log_probs", "advantages"), zeros)
+            loop.rollout_end(Rollout(observations=torch.zeros(*shape, 4), entropy=zeros, **fields))
+        loop.step({"loss": 1.0})
+    assert memory_logger.series("train/loss") == [(0, 1.0)]
+
+
 def test_a_loop_without_scalars_is_reported_in_its_own_words():
     module = network()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
@@ -328,6 +340,25 @@ def test_a_clip_of_what_another_optimizer_steps_next_is_within_the_training_step
             for optimizer in optimizers:
                 update(module, optimizer, clip=1.0)
     assert steps == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_a_norm_that_is_computed_by_a_clip_after_the_step_is_no_step(clip):
+    """With no limit, as for a log."""
+    module, steps = network(), []
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+
+    class Steps(GradientCallback):
+        def on_step(self, trainer, pl_module, metrics):
+            steps.append(metrics["at"])
+
+    with Loop(None, Steps(1)) as loop:
+        loop.fit_start(module)
+        for at in range(4):
+            update(module, optimizer, clip=clip)
+            nn.utils.clip_grad_norm_(module.parameters(), float("inf"))
+            loop.step({"at": at})
+    assert steps == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("reported_every", [1, 3])

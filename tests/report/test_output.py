@@ -1,5 +1,6 @@
 """Figures as files, and the live view in a real kernel."""
 
+import math
 from pathlib import Path
 
 import nbformat
@@ -44,6 +45,11 @@ def test_overlaid_runs_have_a_legend(tmp_path, monkeypatch):
     runs = [run_of({"train/loss": [(0, 1.0), (9, 2.0)]}, name=name) for name in "ab"]
     save_figures(runs, tmp_path)
     assert [[text.get_text() for text in figure.legends[0].get_texts()] for figure in drawn] == [["a", "b"]] * 2
+
+
+def test_a_curve_without_a_finite_value_in_any_of_several_runs_has_no_figure(tmp_path):
+    runs = [run_of({"train/loss": [(0, 1.0), (9, 2.0)], "x/y": [(0, math.nan), (9, math.nan)]}, name=n) for n in "ab"]
+    assert {file.stem for file in save_figures(runs, tmp_path)} == {"train_loss"}
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):

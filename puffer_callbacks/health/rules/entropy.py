@@ -10,6 +10,7 @@ from puffer_callbacks.health.series import Series, median
 
 COMMON_COEFFICIENT = 0.02
 _ALIGNED, _SMALL_KL = 0.1, 1e-5
+_LARGEST_EXPONENT = 700.0  # of a float
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
 SOFTMAXES = "diagnostics/softmaxes"
 
@@ -140,6 +141,7 @@ def entropy_grows(evidence: Evidence) -> Verdict | None:
     if growth < math.log(2) or returns.healthy:
         return None
     grown = entropy.values > early + 0.5 * dimensions * math.log(2)
-    message = f"The policy's standard deviation has grown {math.exp(growth):.3g}-fold, and the return does not rise."
+    times = math.exp(min(growth, _LARGEST_EXPONENT))
+    message = f"The policy's standard deviation has grown {times:.3g}-fold, and the return does not rise."
     causes = ("entropy_coefficient_high", "advantage_sign", "reward_scale_large")
     return Verdict(message, causes, entropy.span_since(grown), [ENTROPY])

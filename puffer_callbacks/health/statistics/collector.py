@@ -74,7 +74,7 @@ class Collector:
     def finish_update(self, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
         """Statistics of the update since ``add_rollout``, without a look at the rollout that has come meanwhile."""
         values = self._batches.pop(self._size, self._moments) | self._weights.update(parameters)
-        policy = None if self._before is None or module is None else self._policy.find(module, self._before)
+        policy = None if module is None else self._policy.found_in(module)
         values |= _compare(policy, self._before, None)
         self._weights.pause()
         self._before, self._size, self._moments = None, 0, None

@@ -49,7 +49,7 @@ def sample_of(rollout: Rollout, *, max_steps: int = MAX_STEPS) -> Sample:
     num_envs = max(1, min(rollout.num_envs, max_steps // max(1, rollout.num_steps)))
 
     def plain(tensor: Any) -> Floats | None:
-        return _to_numpy(tensor[:, :num_envs]) if isinstance(tensor, Tensor) else None
+        return _to_numpy(tensor[:, :num_envs]) if isinstance(tensor, Tensor) and tensor.numel() else None
 
     def flat(tensor: Any) -> Floats | None:
         array = plain(tensor)

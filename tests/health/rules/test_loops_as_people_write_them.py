@@ -138,6 +138,12 @@ def test_single_episodes_count_by_their_steps() -> None:
     assert returns_of(Series(np.arange(600), wins)).improved
 
 
+@pytest.mark.parametrize("steps", [np.zeros(60, int), np.r_[np.zeros(58, int), 10_000, 20_000]])
+def test_returns_of_a_log_whose_step_hardly_counts_are_judged_as_they_come(steps: np.ndarray) -> None:
+    series = {"train/reward": (steps, np.r_[np.linspace(1, 50, 30), np.linspace(5, 1, 30)])}
+    assert "return_fell" in [finding.rule for finding in diagnose(series).findings]
+
+
 def test_a_return_too_noisy_to_show_a_rise_is_a_note() -> None:
     rng = np.random.default_rng(2)
     noisy, quiet = (found("return_stalled", train__reward=20 + s * rng.normal(size=100)) for s in (40.0, 1.0))

@@ -92,6 +92,7 @@ def test_entropy_of_a_continuous_policy_may_change_its_sign() -> None:
     growing = found("entropy_grows", facts, train__entropy=np.linspace(1.4, 4, 100), train__reward=FLAT)
     assert growing is not None
     assert found("entropy_grows", facts, train__entropy=np.linspace(1.4, 4, 100), train__reward=RISING) is None
+    assert found("entropy_grows", facts, train__entropy=np.linspace(1.4, 1e9, 100), train__reward=FLAT) is not None
 
 
 def test_updates_against_the_advantages() -> None:

@@ -1,8 +1,11 @@
 """The policy in a module that need not be callable, found by the log-probabilities that it gives."""
 
+import pickle
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from puffer_callbacks import Rollout
 from puffer_callbacks.health.statistics import Collector
@@ -48,6 +51,70 @@ def test_log_probabilities_of_something_else_have_no_policy() -> None:
         is None
     )
     assert finder.softmaxes is None
+
+
+def test_a_tensor_of_logits_and_value_is_no_policy() -> None:
+    class Both(Agent):
+        def forward(self, observations: torch.Tensor) -> torch.Tensor:
+            return torch.cat([self.actor(observations), self.critic(observations)], dim=-1)
+
+    agent = Both()
+    assert PolicyFinder().find(agent, sample(agent)) is agent.actor
+
+
+def test_a_log_probability_that_is_not_finite_finds_no_policy() -> None:
+    agent, finder = Agent(), PolicyFinder()
+    steps = sample(agent)
+    steps.log_probs[3] = torch.nan
+    assert finder.find(agent, steps) is None
+
+
+@pytest.mark.parametrize("action", [-1.0, 0.5, 3.0])
+def test_an_action_without_a_logit_is_not_looked_up(action: float) -> None:
+    """On a GPU the lookup would end the process: real actions and hidden layers come here too."""
+    with pytest.raises(IndexError, match="expected whole numbers from 0 to 2"):
+        taken(torch.randn(2, 3), torch.tensor([0.0, action]))
+
+
+def test_layers_that_give_no_tensor_are_passed_over() -> None:
+    class WithMask(nn.Linear):
+        def forward(self, input: torch.Tensor) -> tuple[torch.Tensor, None]:  # type: ignore[override]
+            return super().forward(input), None
+
+    agent = Agent()
+    parts = nn.ModuleDict({"encoder": WithMask(4, 3), "actor": agent.actor})
+    assert PolicyFinder().find(parts, sample(agent)) is agent.actor
+
+
+def test_lazy_layers_keep_waiting_for_an_input_of_their_own() -> None:
+    agent = Agent()
+    agent.world_model = nn.Sequential(nn.LazyLinear(3))
+    PolicyFinder().find(agent, sample(agent, softmaxes=2))
+    assert is_lazy(agent.world_model[0].weight)
+
+
+def test_the_search_ends() -> None:
+    """Real actions have no softmax to find."""
+
+    class Gaussian(nn.Linear):
+        calls = 0
+
+        def forward(self, input: torch.Tensor) -> tuple[torch.distributions.Normal, None]:  # type: ignore[override]
+            self.calls += 1
+            return torch.distributions.Normal(super().forward(input), 1.0), None
+
+    agent, finder, actions = Gaussian(4, 1), PolicyFinder(), torch.randn(32, 1)
+    for _ in range(20):
+        assert finder.find(agent, PolicySample(torch.randn(32, 4), actions, torch.randn(32), torch.randn(32))) is agent
+    assert agent.calls == 8
+
+
+def test_the_module_is_not_kept() -> None:
+    """A callback is pickled, and lives longer than a run."""
+    agent, finder = Agent(), PolicyFinder()
+    finder.find(agent, sample(agent))
+    agent.activation = lambda x: x
+    assert pickle.loads(pickle.dumps(finder)).found_in(agent) is agent.actor
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
