@@ -37,7 +37,10 @@ pytestmark = [
     ),
 ]
 STEPS, EVERY = 30, 4
-LOOKS = ("diagnostics/first_kl", "diagnostics/weight_change/", "diagnostics/weight_norm/", "health/ratio_not_one")
+LOOKS = (
+    *("diagnostics/first_kl", "diagnostics/training_steps", "diagnostics/weight_change/", "diagnostics/weight_norm/"),
+    "health/ratio_not_one",
+)
 """Of an update that a look follows; one that a checkpoint cuts in two is given up."""
 
 
