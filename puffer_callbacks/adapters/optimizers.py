@@ -153,14 +153,13 @@ class OptimizerWatch:
         if self._stepped:
             waiting = set[int]().union(*(owned for each, owned in self._owned.items() if each not in self._stepped))
             if any(clipped & self._owned[each] - waiting for each in self._stepped):
-                self._stepped.clear()
-                self._step_end()
+                self._end_step()
 
     def _on_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if torch.compiler.is_compiling():
             return None
-        if self._stepped:
-            self._end_earlier_step(optimizer)
+        if optimizer in self._stepped:
+            self._end_step()
         if self._evaluated:
             self._evaluated.discard(optimizer)
         # a closure computes the gradients itself, so they are complete after its first call
@@ -194,10 +193,10 @@ class OptimizerWatch:
         if hooks.before_step is not None:
             hooks.before_step(optimizer)
 
-    def _end_earlier_step(self, optimizer: Optimizer) -> None:
-        if optimizer in self._stepped:
-            self._stepped.clear()
-            self._step_end()
+    def _end_step(self) -> None:
+        """End the training step before, which the loop has not reported."""
+        self._stepped.clear()
+        self._step_end()
 
 
 def _parameters(optimizer: Optimizer) -> set[int]:
