@@ -11,6 +11,7 @@ from puffer_callbacks.health.causes import CAUSES
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
+from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.exploration import EPSILONS
 from puffer_callbacks.health.rules.loss import composition
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE, weight_changes
@@ -77,7 +78,7 @@ def _policy_jumps(evidence: Evidence) -> bool:
 
 def _weights_rest(evidence: Evidence) -> bool:
     """Whether all updates of the run together, if they went one way, changed the weights by next to nothing."""
-    rollouts = evidence.find("diagnostics/repeated_rollout")
+    rollouts = evidence.find(REPEATED)
     changes = {n: each for n, each in evidence.matching(WEIGHT_CHANGE).items() if role_of(n) != "target"}
     norms = {name: evidence.median(NORM + name) or 0.0 for name in changes}
     if rollouts is None or len(rollouts.steps) < _LOOKS or not any(norms.values()):

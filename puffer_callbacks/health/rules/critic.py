@@ -4,12 +4,12 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.rewards import NONZERO
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
 ERROR, LOSS = "diagnostics/value_error", "losses/value"
-NONZERO_REWARDS = "diagnostics/nonzero_reward_fraction"
 _SMALL_ERROR = 0.1
 _SHORT_ROLLOUT = 64
 """Steps of all environments together, within which returns vary too little for an explained variance."""
@@ -87,7 +87,7 @@ def critic_misfit(evidence: Evidence, threshold: float) -> Verdict | None:
     half = fit.after(evidence.total_steps * 0.4)
     if len(half.values) < 5 or median(half.values) > threshold or np.quantile(half.values, 0.8) > 0.2:
         return None
-    if (spread is not None and _is_gone(spread, half.steps[0])) or evidence.median(NONZERO_REWARDS) == 0:
+    if (spread is not None and _is_gone(spread, half.steps[0])) or evidence.median(NONZERO) == 0:
         return None
     if critic_fits(evidence) or evidence.does_well:
         return None

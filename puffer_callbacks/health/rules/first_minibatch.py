@@ -4,6 +4,7 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.policy_update import CLIP, KL, kl_scale, steps_of_update
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series, median
@@ -95,7 +96,7 @@ def _mismatch(evidence: Evidence, *, stored: bool) -> tuple[str, ...]:
 
 def _differs_at_once(evidence: Evidence) -> bool:
     """Whether the ratio is not 1 on the first minibatch of the run's first rollout, whose policy is the only one."""
-    first, rollouts = evidence.find(FIRST_KL), evidence.find("diagnostics/repeated_rollout")
+    first, rollouts = evidence.find(FIRST_KL), evidence.find(REPEATED)
     if first is None or rollouts is None or len(rollouts.steps) < 2:
         return False
     return bool(first.steps[0] == rollouts.steps[1] and first.values[0] > _ROUNDED)

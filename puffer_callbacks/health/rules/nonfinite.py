@@ -7,6 +7,7 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.passing import ends_training, is_nonfinite, training_goes_on
 from puffer_callbacks.health.series import Series, median
 
@@ -91,7 +92,7 @@ def _earliest(found: list[_Found], evidence: Evidence) -> _Found:
 
 
 def _rollout_begin(evidence: Evidence, end: int) -> int:
-    rollouts = evidence.find("diagnostics/repeated_rollout")
+    rollouts = evidence.find(REPEATED)
     before: Any = [] if rollouts is None else rollouts.steps[rollouts.steps < end]
     return int(before[-1]) if len(before) else 0
 

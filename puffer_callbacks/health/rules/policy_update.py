@@ -6,6 +6,7 @@ from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.learning_rate import may_yet_begin
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import Series, median
@@ -111,7 +112,7 @@ def _moves_by_far(evidence: Evidence, spell: Series) -> bool:
 
 def steps_of_update(evidence: Evidence) -> float:
     """The optimizer steps between two rollouts, as few as there are; 0 where they are not known."""
-    steps, rollouts = evidence.find("time/optimizer_steps"), evidence.find("diagnostics/repeated_rollout")
+    steps, rollouts = evidence.find("time/optimizer_steps"), evidence.find(REPEATED)
     if steps is None or rollouts is None:
         return 0.0
     taken = np.diff(steps.at(rollouts.steps))
