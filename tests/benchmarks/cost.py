@@ -13,12 +13,14 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from puffer_callbacks import default_callbacks
+from puffer_callbacks import Recorder, default_callbacks
 from puffer_callbacks.ppo import PPO
 from tests.benchmarks.turns import compare, in_turns
 from tests.support.reading import tensorboard_scalars
@@ -28,17 +30,25 @@ OVERHEAD = "logging/overhead_pct"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
 
 
-def ppo(total: int, *, recorded: bool, logger: bool = True) -> tuple[float, float]:
-    """Seconds of our PPO, with all default callbacks or none; and what the recorder says it took, in percent."""
+Callbacks = Callable[[], list[Callback]]
+
+
+def empty_callbacks() -> list[Callback]:
+    """As many callbacks as the default ones with their recorder, which do nothing."""
+    return [Callback() for _ in (*default_callbacks(), Recorder())]
+
+
+def ppo(total: int, *, callbacks: Callbacks = default_callbacks, logger: bool = True) -> tuple[float, float]:
+    """Seconds of our PPO with some callbacks; and what the recorder says it took, in percent, where there is one."""
     module = PPO("CartPole-v1", total_timesteps=total, num_envs=ENVS, num_steps=STEPS, batch_size=BATCH, seed=1)
     with tempfile.TemporaryDirectory() as folder:
-        callbacks = default_callbacks() if recorded else []
         settings = {"max_epochs": -1, "accelerator": "cpu", **QUIET}
-        trainer = Trainer(logger=TensorBoardLogger(folder) if logger else False, callbacks=callbacks, **settings)
+        trainer = Trainer(logger=TensorBoardLogger(folder) if logger else False, callbacks=callbacks(), **settings)
         began = time.perf_counter()
         trainer.fit(module)
         seconds = time.perf_counter() - began
-        return seconds, tensorboard_scalars(trainer.logger.log_dir)[OVERHEAD][-1][1] if recorded else math.nan
+        logged = tensorboard_scalars(trainer.logger.log_dir) if logger else {}
+        return seconds, logged[OVERHEAD][-1][1] if OVERHEAD in logged else math.nan
 
 
 def stable_baselines(total: int) -> float:
@@ -58,27 +68,28 @@ def against_nothing(rounds: int, total: int) -> None:
     """Print what the default callbacks with TensorBoard cost beside no callbacks, with and without a logger."""
     print(f"\nPPO, {total:,} environment steps, {rounds} rounds, 1 torch thread, against no callbacks and logger=False")
     print("| run | wall time | each round | overhead_pct says |\n|---|---|---|---|")
-    kinds = {
-        "all default callbacks, TensorBoard": {"recorded": True, "logger": True},
-        "no callbacks, TensorBoard": {"recorded": False, "logger": True},
-        "no callbacks, logger=False: how far the same differs from itself": {"recorded": False, "logger": False},
+    kinds: dict[str, dict[str, Any]] = {
+        "all default callbacks, TensorBoard": {},
+        "as many callbacks that do nothing, logger=False": {"callbacks": empty_callbacks, "logger": False},
+        "no callbacks, TensorBoard": {"callbacks": list},
+        "no callbacks, logger=False: how far the same differs from itself": {"callbacks": list, "logger": False},
     }
     for name, kind in kinds.items():
         ratios, reported = zip(*(_pair(total, turn_about=at % 2, **kind) for at in range(rounds)), strict=True)
         each = " ".join(f"{ratio:.3f}" for ratio in ratios)
-        percent = f"{100 * statistics.median(reported):.1f} %" if kind["recorded"] else "–"
+        percent = "–" if math.isnan(reported[0]) else f"{100 * statistics.median(reported):.1f} %"
         print(f"| {name} | {statistics.fmean(ratios):.3f} times | {each} | {percent} |", flush=True)
 
 
-def _pair(total: int, *, recorded: bool, logger: bool, turn_about: int) -> tuple[float, float]:
+def _pair(total: int, *, turn_about: int, **kind: Any) -> tuple[float, float]:
     """A run against the bare one: the ratio of their times, and the share that the recorder tells of."""
     inside: list[float] = []
 
     def run() -> None:
-        elapsed, percent = ppo(total, recorded=recorded, logger=logger)
+        elapsed, percent = ppo(total, **kind)
         inside.append(elapsed * percent / (100 + percent))  # in which it waited for its turn too
 
-    fits = {"run": run, "bare": lambda: ppo(total, recorded=False, logger=False)}
+    fits = {"run": run, "bare": lambda: ppo(total, callbacks=list, logger=False)}
     names = sorted(fits, reverse=bool(turn_about))
     turns, beside = in_turns({name: fits[name] for name in names}, steps=STEPS * ENVS * EPOCHS // BATCH)
     took = sum(turns["run"])
@@ -89,7 +100,7 @@ def against_stable_baselines(rounds: int, total: int) -> None:
     """Print the speed of both, each with its TensorBoard log on."""
     ours, theirs = [], []
     for at in range(rounds + 1):
-        pair = ppo(total, recorded=True)[0], stable_baselines(total)
+        pair = ppo(total)[0], stable_baselines(total)
         if at:  # the first round warms up
             ours.append(pair[0])
             theirs.append(pair[1])
@@ -113,7 +124,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     torch.set_num_threads(1)
     total = options.total_timesteps
-    ppo(4096, recorded=True)
+    ppo(4096)
     if options.only in (None, "stable-baselines"):
         against_stable_baselines(options.rounds, total // 2)
     if options.only in (None, "nothing"):
