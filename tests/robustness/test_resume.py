@@ -96,6 +96,19 @@ def test_a_run_may_end_again_and_again(whole, tmp_path):
     assert csv_series(tmp_path) == in_csv
 
 
+def test_a_second_fit_is_cut_back_with_the_first(whole, tmp_path):
+    """It has an event file of its own."""
+    x_axis, in_tensorboard, in_csv = whole
+    trainer = fit(tmp_path, tensorboard(tmp_path), table(tmp_path), x_axis=x_axis)
+    trainer.fit_loop.max_epochs += 1
+    with warned():
+        trainer.fit(trainer.lightning_module)
+    assert tensorboard_series(tmp_path)["train/loss"][: len(in_tensorboard["train/loss"])] == in_tensorboard["train/loss"]
+    fit(tmp_path, tensorboard(tmp_path), table(tmp_path), x_axis=x_axis, resume=7)
+    assert tensorboard_series(tmp_path) == in_tensorboard
+    assert csv_series(tmp_path) == in_csv
+
+
 def test_a_run_that_begins_again_in_the_same_place_hides_the_one_before(tmp_path):
     for folder in (tmp_path / "once", tmp_path / "again"):
         fit(folder, tensorboard(folder), table(folder), ends_after=13 if folder.name == "again" else math.inf)

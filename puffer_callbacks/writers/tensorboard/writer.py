@@ -15,6 +15,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Histogram, Hyperparameters, Value
 from puffer_callbacks.writers.base import Writer
+from puffer_callbacks.writers.last_steps import last_step_of
 from puffer_callbacks.writers.tensorboard.cut_back import cut_back, link
 from puffer_callbacks.writers.tensorboard.descriptions import with_descriptions
 from puffer_callbacks.writers.tensorboard.histograms import encode_histograms
@@ -28,6 +29,8 @@ _BEGUN: set[str] = set()
 """Folders in which a run of this process has begun: their rows are no earlier process's."""
 _STARTED = int(time())
 """Since when this process has event files, in seconds since the epoch."""
+_LAST_FILES: dict[Hashable, str] = {}
+"""By destination, the event file that the present run wrote to last, over all of its fits."""
 
 
 class TensorBoardWriter(Writer):
@@ -106,6 +109,9 @@ class TensorBoardWriter(Writer):
     def begin(self, first_step: int) -> None:
         """Hide from ``first_step`` on what an earlier process has written to the same folder."""
         folder = str(self.logger.log_dir)
+        last_step = last_step_of(self.logger)
+        if last_step is None or last_step > first_step:  # the run before was another
+            _LAST_FILES[self.destination] = ""
         if folder not in _BEGUN and not all(map(_is_own, self._event_files())):
             self._start_session(first_step)
         self._ensure_last_file()
@@ -117,9 +123,11 @@ class TensorBoardWriter(Writer):
         _BEGUN.add(folder)
         self._file.flush()
         row_tag = self.tag("time/optimizer_steps")
-        if file and self._is_local and cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag):
+        is_there = file and self._is_local
+        is_cut = is_there and cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag)
+        _LAST_FILES[self.destination] = os.path.join(folder, file) if is_cut else ""
+        if is_cut:
             self._ensure_last_file()
-            append(self._file.event_writer, link(file, size))
         else:
             self._start_session(last_step + 1)
 
@@ -142,6 +150,14 @@ class TensorBoardWriter(Writer):
             self.logger.experiment.close()
             self.logger._experiment = None
             sleep(1.0)
+        self._link_to_last_file()
+
+    def _link_to_last_file(self) -> None:
+        """Where the run goes on in another file, name the one before: both are cut back to an earlier checkpoint."""
+        path, before = _path_of(self._file), _LAST_FILES.get(self.destination, "")
+        if before != path and os.path.isfile(before):
+            append(self._file.event_writer, link(os.path.basename(before), os.stat(before).st_size))
+        _LAST_FILES[self.destination] = path
 
     @property
     def _is_local(self) -> bool:

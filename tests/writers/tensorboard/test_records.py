@@ -182,3 +182,18 @@ def test_the_file_after_a_fault_is_read_after_the_one_before(tmp_path):
         writer.recover()
         writer.write({"train/loss": 0.25}, Axes(None, 2, 0.0))
         assert tensorboard_scalars(folder)["train/loss"] == [(1, 0.5), (2, 0.25)]
+
+
+def test_the_file_after_a_fault_is_cut_back_with_the_one_before(tmp_path):
+    writer = writer_for(TensorBoardLogger(tmp_path, name="", version=""))
+    writer.begin(0)
+    writer.write({"train/loss": 1.0}, Axes(None, 1, 0.0))
+    checkpoint = writer.state_dict()
+    for step in (2, 3):
+        writer.recover()
+        writer.write({"train/loss": 2.0}, Axes(None, step, 0.0))
+    resumed = writer_for(TensorBoardLogger(tmp_path, name="", version=""))
+    resumed.load_state_dict(checkpoint)
+    resumed.resume(1)
+    resumed.write({"train/loss": 3.0}, Axes(None, 2, 0.0))
+    assert tensorboard_scalars(tmp_path)["train/loss"] == [(1, 1.0), (2, 3.0)]
