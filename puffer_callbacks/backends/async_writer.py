@@ -16,8 +16,8 @@ from puffer_callbacks.writers import Writer
 
 MAX_WAITING = 1024
 """Jobs that wait for a slow logger; rows beyond are lost, and counted."""
-MAX_WAITING_WITH_MEDIA = 32
-"""Jobs that wait for a slow logger before pictures are left out: they are what takes the memory."""
+MAX_WAITING_WITH_PICTURES = 32
+"""Rows with pictures that wait for a slow logger; further pictures are left out, as they are what takes the memory."""
 
 
 class AsyncWriter(Writer):
@@ -76,7 +76,7 @@ class AsyncWriter(Writer):
         """Write the row soon; it is kept until it is durable."""
         self._report.rows += 1
         if self._accepts():
-            row = self.writer.unsaved.add(self._without_media(values), axes)
+            row = self.writer.unsaved.add(self._with_room_for_pictures(values), axes)
             self._enqueue_row(partial(self.writer.write_row, row))
         else:
             self._report.add_loss()
@@ -179,12 +179,16 @@ class AsyncWriter(Writer):
     def _stall(self) -> TimeoutError:
         return TimeoutError(f"it took more than {self.close_timeout:g} seconds for one row")
 
-    def _without_media(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
-        """A copy of the row, without pictures where too many jobs wait."""
-        if self._worker.waiting < MAX_WAITING_WITH_MEDIA:
+    def _with_room_for_pictures(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        """A copy of the row, without its pictures where too many rows with some wait."""
+        kept = values if self._worker.waiting < MAX_WAITING_WITH_PICTURES else without_pictures(values)
+        if len(kept) == len(values) or self._waiting_with_pictures() < MAX_WAITING_WITH_PICTURES:
             return dict(values)
-        kept = without_pictures(values)
-        if len(kept) < len(values):
-            self._report.add_loss()
-            self._report.add_fault(TimeoutError(f"it is {MAX_WAITING_WITH_MEDIA} rows behind; pictures are left out"))
+        self._report.add_loss()
+        reason = f"it is {MAX_WAITING_WITH_PICTURES} rows with pictures behind; pictures are left out"
+        self._report.add_fault(TimeoutError(reason))
         return kept
+
+    def _waiting_with_pictures(self) -> int:
+        waiting = [row.values for row in self.writer.unsaved.rows() if row.written is None]
+        return sum(len(without_pictures(values)) < len(values) for values in waiting)

@@ -126,13 +126,24 @@ def test_of_rows_beyond_those_that_can_wait_each_is_counted(blocked, monkeypatch
 
 
 def test_pictures_are_the_first_to_be_left_out(blocked, monkeypatch):
-    monkeypatch.setattr(module, "MAX_WAITING_WITH_MEDIA", 0)
-    blocked.write({"a": 1.0, "picture": PICTURE}, at(1))
+    monkeypatch.setattr(module, "MAX_WAITING_WITH_PICTURES", 1)
+    for step in (1, 2):
+        blocked.write({"a": 1.0, "picture": PICTURE}, at(step))
     blocked.writer.writer.released.set()
     reason, in_all = reports(blocked)
     assert "pictures are left out" in reason
-    assert in_all.endswith("1 of 2 rows of this run could not be recorded whole")
-    assert blocked.writer.writer.rows[-1] == (1, {"a": 1.0})
+    assert in_all.endswith("1 of 3 rows of this run could not be recorded whole")
+    assert blocked.writer.writer.rows[-2:] == [(1, {"a": 1.0, "picture": PICTURE}), (2, {"a": 1.0})]
+
+
+def test_rows_without_pictures_take_no_picture_s_place(blocked):
+    """W&B takes seconds for its first row, in which a fast run makes hundreds."""
+    for step in range(1, module.MAX_WAITING_WITH_PICTURES + 2):
+        blocked.write({"a": 1.0}, at(step))
+    blocked.write({"picture": PICTURE}, at(100))
+    blocked.writer.writer.released.set()
+    assert reports(blocked) == []
+    assert blocked.writer.writer.rows[-1] == (100, {"picture": PICTURE})
 
 
 def test_other_calls_come_after_the_rows_before_them():
