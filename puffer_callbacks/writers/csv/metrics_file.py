@@ -41,6 +41,8 @@ class MetricsFile:
         self._second_name = folder / ".metrics.csv"
         self._lock = Lock()
         self._columns: list[str] = []
+        self.lines = 0
+        """Lines after the header. Whoever rewrites the file, as Lightning's writer does, leaves their number as it is."""
         self._replaced: list[tuple[Any, Any]] = []
         self.hparams: dict[str, Any] = {}
         self.reopen()
@@ -76,11 +78,6 @@ class MetricsFile:
                 own.hparams = {**own.hparams, **self.hparams}
             logger._experiment = own
 
-    @property
-    def size(self) -> int:
-        """Bytes of the rows, without the header."""
-        return self._path.stat().st_size - len(to_lines([self._columns])) if self._columns else 0
-
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Append a row; tensors of one element become numbers."""
         columns = [" ".join(tag.splitlines()) for tag in metrics]  # the header is replaced as a line
@@ -88,7 +85,7 @@ class MetricsFile:
         row = {"step": step} | dict(zip(columns, numbers, strict=True)) | {"step": step}
         with self._lock:
             if not self._path.is_file():  # not yet there, or removed during the run
-                self._columns = []
+                self._columns, self.lines = [], 0
             self._add_columns(row)
             self._append(to_lines([[row.get(column, "") for column in self._columns]]))
 
@@ -109,26 +106,31 @@ class MetricsFile:
                     self._columns = next(csv.reader(file), [])
             return not self._columns
 
-    def resume(self, last_step: int, size: int | None = None, *, own: str = "step") -> None:
+    def count_lines(self) -> None:
+        """Count the lines of a file that others may have written to."""
+        self.lines = self._path.read_bytes().count(b"\n") - 1 if self._columns else 0
+
+    def resume(self, last_step: int, lines: int | None = None, *, own: str = "step") -> None:
         """Keep the rows up to ``last_step`` and drop later ones.
 
         Args:
             last_step: the last step that is kept.
-            size: the bytes of rows at the checkpoint; what came after them is dropped.
+            lines: those of rows at the checkpoint; what came after them is dropped.
             own: a column that only rows on this axis have. Rows of the module's own ``self.log`` count on another
-                axis; where ``size`` is known, it alone decides which of those are kept.
+                axis; where ``lines`` is known, it alone decides which of those are kept.
         """
         source = self._path if self._columns else self._second_name
         if not source.is_file():
             return
         header, _, body = source.read_bytes().partition(b"\n")
-        body = body[: body.rfind(b"\n") + 1] if size is None else body[:size]  # a crash may cut the last line short
+        whole = body.split(b"\n")[:-1]  # a crash may cut the last line short
         self._columns = next(to_rows(header), [])
         step = self._columns.index("step")
-        mark = self._columns.index(own) if own in self._columns and size is not None else step
-        rows = to_rows(body)
+        mark = self._columns.index(own) if own in self._columns and lines is not None else step
+        rows = to_rows(b"\n".join(whole[:lines]))
         kept = [row for row in rows if len(row) > step and (not any(row[mark:][:1]) or _up_to(row[step], last_step))]
         self._replace_rows(to_lines([self._columns, *kept]))
+        self.count_lines()
 
     def restore(self) -> None:
         """Bring back the earlier run's rows, which Lightning has removed, where this run wrote none."""
@@ -140,6 +142,7 @@ class MetricsFile:
         try:
             with self._path.open("ab") as file:
                 file.write(line)
+            self.lines += line.count(b"\n")
         except OSError:
             with suppress(OSError):  # half a line would spoil the next one
                 os.truncate(self._path, size)

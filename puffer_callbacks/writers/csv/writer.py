@@ -29,8 +29,9 @@ class CSVWriter(Writer):
         self._folder = Path(logger.log_dir).expanduser()  # as fsspec does for Lightning
         self._file = MetricsFile.of(self._folder)
         self._file.reopen()
-        self._size: int | None = None
+        self._lines: int | None = None
         self._file.stand_in_for(logger)
+        self._file.count_lines()
 
     @property
     def destination(self) -> Hashable:
@@ -55,7 +56,7 @@ class CSVWriter(Writer):
 
     def resume(self, last_step: int) -> None:
         """Keep the rows of the checkpoint, up to ``last_step``, and drop later ones."""
-        self._file.resume(last_step, self._size, own=self.tag("time/optimizer_steps"))
+        self._file.resume(last_step, self._lines, own=self.tag("time/optimizer_steps"))
 
     def close(self) -> None:
         """Leave an earlier run's rows where they were, if this run has not started, and the logger its own writer."""
@@ -64,12 +65,12 @@ class CSVWriter(Writer):
         self._file.give_back()
 
     def state_dict(self) -> dict[str, Any]:
-        """The size of the file: rows that others give the logger count on another axis."""
-        return {"size": self._file.size}
+        """The lines of the file: rows that others give the logger count on another axis."""
+        return {"lines": self._file.lines}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the size, for ``resume``."""
-        self._size = state_dict.get("size")
+        """Restore the lines, for ``resume``."""
+        self._lines = state_dict.get("lines")
 
     def _cells(self, tag: str, value: Value, step: int) -> dict[str, float | str]:
         """The columns that a value takes."""

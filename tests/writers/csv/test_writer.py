@@ -208,6 +208,31 @@ def test_a_resumed_run_keeps_its_history_without_gap_or_duplicate(quiet_trainer,
     assert [step for step, _ in column(tmp_path, "train/loss")] == [4, 8, 10, 12, 16, 20]
 
 
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
+def test_a_file_that_lightning_s_writer_rewrote_is_cut_back_by_whole_rows(quiet_trainer, tmp_path):
+    """It sorts the columns and ends lines in another way, so that no byte of the file is where it was."""
+
+    def run(max_steps, **arguments):
+        logger = CSVLogger(tmp_path, name="", version="")
+        trainer = quiet_trainer(logger=logger, callbacks=[MetricsCallback(1)], max_steps=max_steps, max_epochs=2)
+        module = Supervised(losses(*range(40)))
+        module.train_dataloader = lambda: range(10)
+        trainer.fit(module, **arguments)
+        return trainer, logger
+
+    trainer, logger = run(4)
+    trainer.save_checkpoint(checkpoint := tmp_path.parent / f"{tmp_path.name}.ckpt")
+    rows = read(tmp_path)
+    logger.log_metrics({"a_test": 7.0}, 9)
+    logger.finalize("success")
+    assert (tmp_path / "metrics.csv").read_bytes().count(b"\r\n") == 6
+    with pytest.warns(UserWarning, match="exists and is not empty"):
+        run(6, ckpt_path=checkpoint, weights_only=False)
+    kept = read(tmp_path)
+    assert [{tag: cell for tag, cell in row.items() if cell} for row in kept[:4]] == rows
+    assert [row["step"] for row in kept] == ["1", "2", "3", "4", "5", "6"]
+
+
 @pytest.mark.parametrize("hparams", [{"layers": (64, 64)}, {"kind": torch.float32}, {"time": Axes(1, 2, 3.0)}])
 def test_hyperparameters_that_lightning_logs_itself_end_nothing(quiet_trainer, logger, tmp_path, hparams):
     module = Supervised(losses(1.0, 2.0))
