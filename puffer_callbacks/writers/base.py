@@ -39,6 +39,9 @@ class Writer(ABC):
     excluded: Set[str] = frozenset()
     """Tags that the logger is given by others too: rows for it leave them out, so that each has one series."""
 
+    reserved: Set[str] = frozenset()
+    """Names that the backend has for itself; see ``without_reserved``."""
+
     busy = 0.0
     """CPU seconds spent so far on a thread of the writer's own."""
 
@@ -91,6 +94,14 @@ class Writer(ABC):
         if self.x_axis == "env_steps" and axes.env_steps is not None:
             return axes.env_steps
         return axes.optimizer_steps
+
+    def without_reserved(self, values: Mapping[str, Value]) -> Mapping[str, Value]:
+        """The row without the tags that are names of the backend's own, each of which is reported."""
+        taken = set() if self.tag("") else values.keys() & self.reserved
+        for tag in sorted(taken):
+            reason = f"expected another tag than {tag!r}, a name of its own; these values are left out"
+            self.faults.defer(f"{self.name}, {tag}", reason)
+        return {tag: value for tag, value in values.items() if tag not in taken} if taken else values
 
     def tag(self, tag: str) -> str:
         """The tag with the logger's own prefix, joined as Lightning's loggers do."""

@@ -42,7 +42,7 @@ class MetricsFile:
         self._lock = Lock()
         self._columns: list[str] = []
         self.lines = 0
-        """Lines after the header. Whoever rewrites the file, as Lightning's writer does, leaves their number as it is."""
+        """Lines after the header: their number stays where others rewrite the file, as Lightning's writer does."""
         self._replaced: list[tuple[Any, Any]] = []
         self.hparams: dict[str, Any] = {}
         self.reopen()

@@ -24,6 +24,8 @@ class CSVWriter(Writer):
         logger: a ``CSVLogger`` of either Lightning namespace, or Fabric's.
     """
 
+    reserved = frozenset({"step"})
+
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
         self._folder = Path(logger.log_dir).expanduser()  # as fsspec does for Lightning
@@ -41,7 +43,7 @@ class CSVWriter(Writer):
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Append the row."""
         cells: dict[str, float | str] = {}
-        for tag, value in values.items():
+        for tag, value in self.without_reserved(values).items():
             if isinstance(value, Hyperparameters):
                 if not self._file.hparams:  # Lightning's ``Trainer`` logs them itself where a module has some
                     self._file.log_hparams(dict(value.settings))

@@ -53,6 +53,8 @@ class WandbWriter(Writer):
         logger: a ``WandbLogger`` of either Lightning namespace.
     """
 
+    reserved = frozenset({"_step", "_runtime"})  # "_timestamp" W&B takes as given
+
     def __init__(self, logger: Any) -> None:
         super().__init__(logger)
         self._found: LoggedRow | None = None
@@ -82,7 +84,7 @@ class WandbWriter(Writer):
         row: dict[str, Any] = {}
         try:
             self._define_axes(run)
-            for tag, value in self._not_logged(values, step).items():
+            for tag, value in self._not_logged(self.without_reserved(values), step).items():
                 if isinstance(value, Hyperparameters):
                     self._hyperparameters(run, value)
                 else:

@@ -187,8 +187,11 @@ def test_fit_twice_with_one_logger_appends(quiet_trainer, logger, tmp_path):
     assert column(tmp_path, "train/loss") == [(4, 1.5), (8, 5.5), (12, 9.5), (16, 13.5)]
 
 
-def test_a_tag_of_the_name_of_the_step_leaves_the_step_alone(quiet_trainer, logger, tmp_path):
-    fit(quiet_trainer, logger, Says({"step": 77.0, "other": 1.0}))
+def test_a_tag_of_the_name_of_the_step_leaves_the_step_alone_and_is_reported(quiet_trainer, logger, tmp_path):
+    with warned() as reported:
+        fit(quiet_trainer, logger, Says({"step": 77.0, "other": 1.0}, {"step": 78.0}))
+    expected = "expected another tag than 'step', a name of its own; these values are left out"
+    assert reported == [f"CSVLogger, step: {expected}"]
     assert column(tmp_path, "other") == [(1, 1.0)]
 
 

@@ -19,9 +19,11 @@ from puffer_callbacks import (
     log,
 )
 from puffer_callbacks.writers.wandb import writer as wandb_writer
+from puffer_callbacks.writers.wandb.run_file import read_history
 from puffer_callbacks.writers.wandb.writer import WandbWriter
 from tests.support.models import Agent
 from tests.support.reading import wandb_config, wandb_records, wandb_rows, wandb_summary
+from tests.support.warned import warned
 
 wandb = pytest.importorskip("wandb")
 
@@ -239,3 +241,19 @@ def test_a_checkpoint_without_episodes_is_loaded(tmp_path, silent):
     writer = written(offline(tmp_path), state={}, resume=-1)
     assert writer.state_dict() == {"episodes": []}
     finished(tmp_path, 0)
+
+
+@pytest.mark.parametrize("prefix", ["", "agent"])
+def test_names_of_wandb_s_own_are_left_out_and_reported(tmp_path, silent, prefix):
+    writer = WandbWriter(WandbLogger(project="test", id="one", offline=True, save_dir=tmp_path, prefix=prefix))
+    for step in range(2):
+        writer.write({"_step": 50.0, "_runtime": -1.0, "time/optimizer_steps": float(step)}, Axes(None, step, 0.0))
+    wandb.finish()
+    with warned() as reported:
+        writer.faults.report_deferred()
+    (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    if prefix:
+        assert (reported, [row["agent-_step"] for row in read_history(path)]) == ([], ["50", "50"])
+    else:
+        assert [text.split(":")[0] for text in reported] == ["WandbLogger, _runtime", "WandbLogger, _step"]
+    assert [row["_step"] for row in read_history(path)] == ["0", "1"]
