@@ -248,7 +248,7 @@ def test_names_of_wandb_s_own_are_left_out_and_reported(tmp_path, silent, prefix
     writer = WandbWriter(WandbLogger(project="test", id="one", offline=True, save_dir=tmp_path, prefix=prefix))
     for step in range(2):
         writer.write({"_step": 50.0, "_runtime": -1.0, "time/optimizer_steps": float(step)}, Axes(None, step, 0.0))
-    wandb.finish()
+    finished(tmp_path, 0)
     with warned() as reported:
         writer.faults.report_deferred()
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
