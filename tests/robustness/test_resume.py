@@ -178,13 +178,15 @@ def test_wandb_goes_on_by_its_id(whole, tmp_path, monkeypatch, checkpoint, end):
     assert found["own/fifth"] == in_tensorboard["own/fifth"]
 
 
-def test_wandb_goes_on_in_one_process(tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore:There is a wandb run already in progress")
+@pytest.mark.parametrize("is_new", [False, True], ids=["the same logger", "a new logger of the run that is open"])
+def test_wandb_goes_on_in_one_process(tmp_path, monkeypatch, is_new):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
     fit(tmp_path / "whole", tensorboard(tmp_path / "whole"))
     logger = WandbLogger(save_dir=str(tmp_path), id="one", offline=True)
     fit(tmp_path, logger, ends_after=13)
-    fit(tmp_path, logger, resume=10)
+    fit(tmp_path, WandbLogger(save_dir=str(tmp_path), id="one", offline=True) if is_new else logger, resume=10)
     wandb.finish()
     wandb.teardown()
     (path,) = tmp_path.glob("wandb/offline-run-*-one/run-one.wandb")

@@ -73,7 +73,8 @@ class MetricsFile:
         self.reopen()
         while self._replaced:
             logger, own = self._replaced.pop()
-            own.metrics_keys = list(self._columns)
+            # it writes in the alphabet's order, and the header in it where a column is new to it, as "step" is here
+            own.metrics_keys = [column for column in self._columns if column != "step"]
             if self.hparams:
                 own.hparams = {**own.hparams, **self.hparams}
             logger._experiment = own

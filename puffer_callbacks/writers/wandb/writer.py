@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Alert, Histogram, Hyperparameters, Image, Text, Value, Video
@@ -31,7 +30,7 @@ MAX_EPISODES = 500
 
 @dataclass
 class _Logged:
-    """What a logger was given by all runs of this process."""
+    """What a run of W&B was given by this process."""
 
     row: LoggedRow | None = None
     """The last row."""
@@ -39,7 +38,8 @@ class _Logged:
     """The last evaluation episodes, those of a checkpoint included: step to caption."""
 
 
-_of_loggers: WeakKeyDictionary[Any, _Logged] = WeakKeyDictionary()
+_LOGGED: dict[Hashable, _Logged] = {}
+"""By the run's folder and the prefix of the tags: loggers made one after the other continue a run that is open."""
 
 
 class WandbWriter(Writer):
@@ -59,9 +59,6 @@ class WandbWriter(Writer):
         super().__init__(logger)
         self._found: LoggedRow | None = None
         """The last row that W&B has from before."""
-        self._logged = _Logged()
-        with suppress(TypeError):  # a logger that cannot be referenced weakly or hashed
-            self._logged = _of_loggers.setdefault(logger, self._logged)
         self._defined = self._service_died = False
 
     @property
@@ -106,7 +103,7 @@ class WandbWriter(Writer):
             return False
         import wandb  # noqa: PLC0415  # an optional extra
 
-        run = self.logger.experiment
+        run, logged = self.logger.experiment, self._logged
         with suppress(Exception):  # which tries to reach the dead process
             wandb.teardown()
         place = {name: getattr(run, name) or None for name in _PLACE}
@@ -114,6 +111,7 @@ class WandbWriter(Writer):
         self.logger._experiment = wandb.init(**{**self.logger._wandb_init, **place, "resume": "allow"})
         self._defined = self._service_died = False
         self._found = last_logged_row(self.logger.experiment, self._axis)
+        _LOGGED[self._place] = logged
         return True
 
     def close(self) -> None:
@@ -138,6 +136,14 @@ class WandbWriter(Writer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the episodes; those that this process has logged since stay, as their videos do."""
         self._logged.episodes = dict(state_dict.get("episodes", [])) | self._logged.episodes
+
+    @property
+    def _place(self) -> Hashable:
+        return self.logger.experiment.dir, self.tag("")
+
+    @property
+    def _logged(self) -> _Logged:
+        return _LOGGED.setdefault(self._place, _Logged())
 
     @property
     def _axis(self) -> str:

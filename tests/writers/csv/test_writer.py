@@ -267,6 +267,14 @@ def test_a_logger_has_its_own_writer_again_after_the_fit_and_its_rows_follow_our
     assert [step for step, _ in column(tmp_path, "train/loss")] == [4, 8, 9, 4, 8]
 
 
+def test_rows_of_lightning_s_writer_stand_below_their_columns_where_it_knows_them_all(quiet_trainer, logger, tmp_path):
+    """It takes for granted that the header is sorted."""
+    fit(quiet_trainer, logger, Says({"z": 1.0}, {"b": 2.0}), MetricsCallback(4))
+    logger.log_metrics({"b": 3.0, "z": 4.0}, 9)
+    logger.finalize("success")
+    assert (column(tmp_path, "z"), column(tmp_path, "b")) == ([(1, 1.0), (9, 4.0)], [(2, 2.0), (9, 3.0)])
+
+
 def test_two_loggers_of_one_folder_have_their_own_writers_again(quiet_trainer, tmp_path):
     loggers = [CSVLogger(tmp_path, name="", version="") for _ in range(2)]
     owns = [logger.experiment for logger in loggers]
