@@ -114,7 +114,8 @@ class TensorBoardWriter(Writer):
             _LAST_FILES[self.destination] = ""
         if folder not in _BEGUN and not all(map(_is_own, self._event_files())):
             self._start_session(first_step)
-        self._ensure_last_file()
+        else:
+            self._ensure_last_file()
         _BEGUN.add(folder)
 
     def resume(self, last_step: int) -> None:
@@ -123,12 +124,11 @@ class TensorBoardWriter(Writer):
         _BEGUN.add(folder)
         self._file.flush()
         row_tag = self.tag("time/optimizer_steps")
-        is_there = file and self._is_local
-        is_cut = is_there and cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag)
-        _LAST_FILES[self.destination] = os.path.join(folder, file) if is_cut else ""
-        if is_cut:
+        if file and self._is_local and cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag):
+            _LAST_FILES[self.destination] = os.path.join(folder, file)
             self._ensure_last_file()
         else:
+            _LAST_FILES[self.destination] = ""
             self._start_session(last_step + 1)
 
     def _start_session(self, step: int) -> None:
