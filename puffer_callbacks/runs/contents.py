@@ -2,7 +2,7 @@
 
 import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,12 @@ class Column:
         self.steps.append(step)
         self.values.append(value)
         self.wall_times.append(wall_time)
+
+    def extend(self, steps: Iterable[int], values: Iterable[float], wall_times: Iterable[float]) -> None:
+        """Add points, as many as each of the three has."""
+        self.steps.extend(steps)
+        self.values.extend(values)
+        self.wall_times.extend(wall_times)
 
     @property
     def appends(self) -> tuple[Append, Append, Append]:
@@ -71,7 +77,9 @@ class Contents:
 
     def column(self, tag: str) -> Column:
         """The points of a scalar tag, to add to."""
-        return self.scalars.setdefault(tag, Column())
+        if tag not in self.scalars:
+            self.scalars[tag] = Column()
+        return self.scalars[tag]
 
     def drop_from(self, step: int) -> None:
         """Drop everything at ``step`` and beyond: a resumed run writes it again."""

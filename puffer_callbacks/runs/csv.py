@@ -2,13 +2,18 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.media import read_picture
 from puffer_callbacks.runs.rows import RowReader, read_text
+
+Cell = float | str
+_AT_ONCE = 1 << 8
+"""Rows that are read together, column by column: so few that the garbage collector does not search them."""
 
 
 def read_csv(path: Path) -> Contents:
@@ -31,8 +36,9 @@ def read_csv(path: Path) -> Contents:
     header = next(rows, [])
     reader = RowReader(contents)
     parse = parse_cell if delimiter == "," else _parse_comma_decimal
-    for row in _whole_rows(rows, len(header), path.name, contents):
-        reader.add({tag: parse(cell) for tag, cell in zip(header, row, strict=False) if cell})
+    whole = _whole_rows(rows, len(header), path.name, contents)
+    while block := list(islice(whole, _AT_ONCE)):
+        reader.add_columns(_columns(header, block, parse), len(block))
     _find_pictures(contents, path.parent)
     return contents
 
@@ -64,19 +70,35 @@ def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Co
         yield row
 
 
+def _columns(header: list[str], rows: list[list[str]], parse: Callable[[str], Cell]) -> dict[str, list[Cell | None]]:
+    """The cells below each name; of columns of one name a row has the last cell that is not empty."""
+    columns: dict[str, Sequence[str]] = {}
+    for tag, cells in zip(header, zip_longest(*rows, fillvalue=""), strict=False):
+        earlier = columns.get(tag)
+        columns[tag] = cells if earlier is None else [own or other for own, other in zip(cells, earlier, strict=True)]
+    return {tag: _parsed(cells, parse) for tag, cells in columns.items()}
+
+
+def _parsed(cells: Sequence[str], parse: Callable[[str], Cell]) -> list[Cell | None]:
+    try:
+        return list(map(float, cells))  # nearly all columns are of numbers alone
+    except ValueError:
+        return [parse(cell) if cell else None for cell in cells]
+
+
 def _delimiter(text: str) -> str:
     """What separates the cells: commas, or what the header has in their place."""
     header = text.partition("\n")[0]
     return next((each for each in ",;\t" if each in header), ",")
 
 
-def _parse_comma_decimal(cell: str) -> float | str:
+def _parse_comma_decimal(cell: str) -> Cell:
     """A cell as a number where it is one with a decimal point or comma, else as its text."""
     number = parse_cell(cell.replace(",", ".", 1))
     return cell if isinstance(number, str) else number
 
 
-def parse_cell(cell: str) -> float | str:
+def parse_cell(cell: str) -> Cell:
     """A cell as a number where it is one, else as its text."""
     try:
         return float(cell)

@@ -94,7 +94,7 @@ class RowFollower:
         values = self._values(line.decode("utf-8-sig", errors="replace").replace("\0", ""))
         if values is None:
             return
-        flat = dict(flattened(values))
+        flat = flattened(values)
         step, _ = self._reader.place(flat)
         self._known += 1
         row = step, {tag: as_float(value) for tag, value in flat.items() if _is_number(value)}

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 from lightning.pytorch.loggers import CSVLogger
@@ -79,3 +81,29 @@ def test_bytes_that_are_no_text(tmp_path):
 def test_a_file_without_a_point(tmp_path, text):
     with pytest.raises(ValueError, match=r"expected a run with values at .*metrics\.csv, got none"):
         read_run(write(tmp_path, text))
+
+
+def test_a_row_costs_no_calls_of_python(tmp_path):
+    """A million rows were 17 million calls."""
+    rows = 3000
+    body = "".join(f"{8 * row},{row / 7},{-row},\n" for row in range(rows))
+    path = write(tmp_path, f"time/total_timesteps,rollout/ep_rew_mean,train/entropy_loss,train/value_loss\n{body}")
+    calls = 0
+
+    def count(_frame, event, _arg):
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        run = read_run(path)
+    finally:
+        sys.setprofile(before)
+    assert points(run, "train/entropy_loss")[-1] == (8 * (rows - 1), -(rows - 1))
+    assert calls < 2 * rows
+
+
+def test_columns_of_one_name_are_one(tmp_path):
+    run = read_run(write(tmp_path, "step,a,a\n1,0.5,\n2,0.5,1.5\n3,,2.5\n"))
+    assert points(run, "a") == [(1, 0.5), (2, 1.5), (3, 2.5)]

@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 
@@ -52,3 +53,27 @@ def test_nested_names_and_odd_values():
     assert points(contents, "flag") == [(1, 1.0)]
     assert points(contents, "huge") == [(1, float("inf"))]
     assert set(contents.scalars) == {"loss/value/mean", "flag", "huge"}
+
+
+CELLS = [None, 0.5, -3.0, math.nan, math.inf, 2.0**70, 1.7e9, "warm"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "names", [["x"], ["step", "x"], ["_step", "global_step", "x"], ["time", "_timestamp", "step", "x"]]
+)
+def test_columns_are_read_as_their_rows_are(names, seed):
+    """Steps that are missing for a while, or no steps, and columns that come up late, over several calls."""
+    choose = random.Random(seed)
+    rows = [{name: choose.choice(CELLS if seed % 2 or name == "x" else [64.0, 128.0]) for name in names} for _ in range(30)]
+    by_column = Contents()
+    reader = RowReader(by_column)
+    for first in range(0, len(rows), 7):
+        some = rows[first : first + 7]
+        reader.add_columns({name: [row[name] for row in some] for name in names}, len(some))
+    by_row = read(*rows)
+    assert by_column.text == by_row.text
+    assert list(by_column.scalars) == [name for name in names if name in by_row.scalars]
+    for tag, column in by_row.scalars.items():
+        for part in ("steps", "values", "wall_times"):
+            assert repr(getattr(by_column.scalars[tag], part)) == repr(getattr(column, part))
