@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +68,19 @@ def hyperparameter(run: Run, name: str) -> object:
     ending = [full for full in settings if full == name or full.endswith(f"/{name}")]
     if name in settings or len(ending) == 1:
         return settings[name if name in settings else ending[0]]
-    raise ValueError(f"hyperparameter: expected one of {near(name, ending or settings)}, got {name!r}")
+    raise unknown("hyperparameter", name, ending or settings, "hyperparameters")
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run: its file or folder, with as much of the path as makes it distinct."""
+    """A distinct name for each run: the one that its files hold, as W&B's do, else that of its file or folder."""
+    paths = _path_names(runs)
+    names = [" ".join(run.contents.name.split()) or path for run, path in zip(runs, paths, strict=True)]
+    times = Counter(names)
+    return [name if times[name] == 1 else f"{name} ({path})" for name, path in zip(names, paths, strict=True)]
+
+
+def _path_names(runs: Sequence[Run]) -> list[str]:
+    """The file or folder of each run, with as much of the path as makes it distinct."""
     paths = [run.path.resolve() for run in runs]
     plain = [path.with_suffix("") if path.is_file() else path for path in paths]
     if len(plain) == 1 and re.fullmatch(r"version_\d+", plain[0].name):  # Lightning's, which names nothing by itself
@@ -89,14 +97,25 @@ def run_names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def near(name: str, known: Sequence[str] | Mapping[str, object]) -> list[str]:
-    """Up to five known names that resemble ``name``, or the first five where none does.
+def unknown(argument: str, name: str, known: Collection[str], kind: str) -> ValueError:
+    """The error for a name that a run does not have: with known ones that resemble it, or the first five.
+
+    Args:
+        argument: what was given the name.
+        name: the name.
+        known: those that would do.
+        kind: what these are.
 
     Example:
-        >>> near("train/rewrd", ["train/reward", "time/elapsed"])
-        ['train/reward']
+        >>> str(unknown("tag", "train/rewrd", ["train/reward", "time/elapsed"], "curves"))
+        "tag: expected one of ['train/reward'], got 'train/rewrd'"
+        >>> str(unknown("tag", "train/rewrd", [], "curves"))
+        "tag: got 'train/rewrd', but there are no curves in the log"
     """
-    return difflib.get_close_matches(name, list(known), n=5, cutoff=0.6) or sorted(known)[:5]
+    if not known:
+        return ValueError(f"{argument}: got {name!r}, but there are no {kind} in the log")
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.6) or sorted(known)[:5]
+    return ValueError(f"{argument}: expected one of {near}, got {name!r}")
 
 
 def series(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -116,7 +135,7 @@ def curve(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     """
     known = {**run.canonical, **dict.fromkeys(run.tags)}
     if tag not in known:
-        raise ValueError(f"tag: expected one of {near(tag, known)}, got {tag!r}")
+        raise unknown("tag", tag, known, "curves")
     steps, values = ordered(run.canonical[tag] if tag in run.canonical else run.series(tag))
     finite = np.isfinite(values)
     if not finite.any():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def _curve_chart(chart: Chart, findings: Findings, max_points: int) -> dict[str,
         "counts": chart.tag.startswith("health/"),  # which hold until the next verdict
         "spread": _spans_magnitudes(chart),
         "curves": curves,
-        "marks": [mark for run in chart.series if run < len(findings) for mark in _marks(chart, findings[run])],
+        "marks": sorted(_marks(chart, findings), key=itemgetter("from")),
     }
 
 
@@ -115,13 +116,13 @@ def _spans_magnitudes(chart: Chart) -> bool:
     return bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > _LOG_SPREAD)
 
 
-def _marks(chart: Chart, findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The findings whose evidence is in the chart: from which step to which."""
-    return [
-        {"from": finding.first_step, "to": finding.last_step, "severity": finding.severity, "rule": finding.rule}
-        for finding in findings
-        if any(evidence.tag in chart.names for evidence in finding.evidence)
-    ]
+def _marks(chart: Chart, findings: Findings) -> Iterator[dict[str, Any]]:
+    """The findings whose evidence is in the chart: of which run, from which step to which."""
+    for run in chart.series:
+        for finding in findings[run] if findings else ():
+            if any(evidence.tag in chart.names for evidence in finding.evidence):
+                steps = {"from": finding.first_step, "to": finding.last_step}
+                yield {"run": run, **steps, "severity": finding.severity, "rule": finding.rule}
 
 
 def histogram_section(runs: Sequence[Run], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from puffer_callbacks.plots.scores import near
+from puffer_callbacks.plots.scores import unknown
 from puffer_callbacks.runs.order import ordered
 from puffer_callbacks.runs.sources import source_of
 from puffer_callbacks.values.tags import as_names
@@ -120,8 +120,7 @@ def sections(runs: Sequence[Run], tags: str | Sequence[str] | None = None) -> di
     patterns = as_names(tags)
     for pattern in patterns:
         if not any(_matches(chart.names, [pattern]) for chart in charts):
-            known = [name for chart in charts for name in chart.names]
-            raise ValueError(f"tags: expected one of {near(pattern, known)}, got {pattern!r}")
+            raise unknown("tags", pattern, [name for chart in charts for name in chart.names], "curves")
     shown = charts if tags is None else [chart for chart in charts if _matches(chart.names, patterns)]
     groups = Counter(_group(chart.tag) for chart in shown)
     titled = [(_title(chart.tag, groups), chart) for chart in shown]

@@ -60,6 +60,7 @@ class Contents:
         hyperparameters: name to value.
         problems: one line for each thing that could not be read.
         sessions: begin and end of each session of the run, in seconds since the epoch, where the format has them.
+        name: what the run is called, empty where its files hold no name.
     """
 
     scalars: dict[str, Column] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Contents:
     hyperparameters: dict[str, Setting] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     sessions: list[tuple[float, float]] = field(default_factory=list)
+    name: str = ""
 
     def __bool__(self) -> bool:
         """Whether there is any value."""

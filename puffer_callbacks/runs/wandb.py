@@ -58,6 +58,7 @@ class _HistoryReader:
         elif kind == "metric" and record.metric.glob_name == "*" and record.metric.step_metric:
             self._rows = RowReader(self._contents, record.metric.step_metric)
         elif kind in ("run", "config"):
+            self._contents.name = record.run.display_name or self._contents.name
             config = _nested((record.run.config if kind == "run" else record.config).update)
             config.pop("_wandb", None)
             self._contents.hyperparameters |= settings_of(config)

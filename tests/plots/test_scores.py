@@ -63,6 +63,24 @@ def test_unknown_names_are_answered_with_near_ones():
         hyperparameter(run, "learning_rte")
 
 
+def test_unknown_names_where_there_are_none_at_all():
+    run = run_of({"time/elapsed": [(0, 1.0)]})
+    with pytest.raises(ValueError, match=r"^tags: got 'X', but there are no curves in the log$"):
+        sections([run], "X")
+    with pytest.raises(ValueError, match=r"^hyperparameter: got 'lr', but there are no hyperparameters in the log$"):
+        hyperparameter(run, "lr")
+    with pytest.raises(ValueError, match=r"^tag: got 'X', but there are no curves in the log$"):
+        curves([run_of({})], "X")
+
+
+def test_the_name_that_the_files_hold_comes_before_the_folder_s():
+    runs = [line(0, 10, name=f"wandb/run-{place}") for place in "abcd"]
+    for run, name in zip(runs, ["brave\nppo", "a2c", "a2c", ""], strict=True):
+        run.contents.name = name
+    assert run_names(runs) == ["brave ppo", "a2c (run-b)", "a2c (run-c)", "run-d"]
+    assert run_names(runs[:1]) == ["brave ppo"]
+
+
 def test_a_name_that_stands_for_two_hyperparameters_is_not_guessed():
     run = line(0, 10, hyperparameters={"actor/lr": 0.1, "critic/lr": 0.2})
     with pytest.raises(ValueError, match=r"expected one of \['actor/lr', 'critic/lr'\], got 'lr'"):

@@ -159,10 +159,19 @@ def test_findings_are_shown_and_marked_where_their_evidence_is(ours, tmp_path):
     assert "Entropy fell &lt;fast&gt;." in page
     assert "Raise ent_coef." in page
     marks = charts_of(page)["train/entropy"]["marks"]
-    assert marks == [{"from": 128, "to": 256, "severity": "critical", "rule": "entropy_collapse"}]
+    assert marks == [{"run": 0, "from": 128, "to": 256, "severity": "critical", "rule": "entropy_collapse"}]
     assert charts_of(page)["train/reward"]["marks"] == []
     assert "needs &lt;more&gt; points" in page
     assert "health rules" not in written(tmp_path, ours).split("<script")[0].lower()
+
+
+def test_marks_of_several_runs_have_their_run_and_stand_in_the_order_of_their_steps(tmp_path):
+    scalars = {"train/entropy": [(0, 1.0), (128, 0.1), (256, 0.1)]}
+    early = finding(rule="entropy_rise", evidence=(number("train/entropy", 0.1, 0),), first_step=0, last_step=128)
+    diagnoses = [FOUND, Diagnosis((early,)), Diagnosis()]
+    page = written(tmp_path, [run_of(scalars, name=name) for name in "abc"], diagnoses=diagnoses)
+    marks = charts_of(page)["train/entropy"]["marks"]
+    assert [(mark["run"], mark["rule"]) for mark in marks] == [(1, "entropy_rise"), (0, "entropy_collapse")]
 
 
 def test_nothing_found_names_how_many_rules_were_applied(tmp_path):

@@ -14,8 +14,9 @@ def offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
 
-    def write(rows, run_id="abc123", axis=None, config=None):
-        run = wandb.init(project="p", dir=str(tmp_path), id=run_id, config=config or {}, reinit="finish_previous")
+    def write(rows, run_id="abc123", axis=None, config=None, name=None):
+        place = {"project": "p", "dir": str(tmp_path), "reinit": "finish_previous"}
+        run = wandb.init(**place, id=run_id, config=config or {}, name=name)
         if axis:
             run.define_metric(axis)
             run.define_metric("*", step_metric=axis, step_sync=True)
@@ -49,6 +50,7 @@ def test_everything_that_a_row_can_hold(offline, tmp_path):
     assert run.series("inf")[1][0] == -np.inf
     assert run.text == {"note": [(64, "hello")]}
     assert run.hyperparameters == {"lr": 1e-3, "net/hidden": 64, "sizes": "[1, 2]"}
+    assert run.contents.name == ""
     ((step, histogram),) = run.histograms["weights"]
     assert (step, histogram.count) == (64, 500)
     assert histogram.quantile(0.5) == pytest.approx(np.median(values), abs=np.ptp(values) / 64)
@@ -57,8 +59,9 @@ def test_everything_that_a_row_can_hold(offline, tmp_path):
 
 
 def test_cleanrl_s_global_step(offline, tmp_path):
-    offline([{"global_step": 100, "charts/SPS": 5.0, "losses/entropy": 0.6}, {"charts/SPS": 6.0}])
+    offline([{"global_step": 100, "charts/SPS": 5.0, "losses/entropy": 0.6}, {"charts/SPS": 6.0}], name="brave")
     run = read_run(tmp_path)
+    assert run.contents.name == "brave"
     assert run.source == "cleanrl"
     np.testing.assert_array_equal(run.canonical["throughput/sps"], ([100, 100], [5.0, 6.0]))
 

@@ -120,18 +120,27 @@ function nearest(u, series, at) {
   return at;
 }
 
-function shadeFindings(u, marks) {
+// the names of findings that overlap stand below each other, as many as there is room for
+function shadeFindings(u, marks, names) {
+  const { left: start, top, width, height } = u.bbox, unit = devicePixelRatio;
+  const ends = []; // of the last name in each row
   for (const mark of marks) {
     const left = u.valToPos(Math.max(mark.from, u.scales.x.min), "x", true);
     const right = u.valToPos(Math.min(mark.to, u.scales.x.max), "x", true);
-    if (right < u.bbox.left || left > u.bbox.left + u.bbox.width) continue;
+    if (right < start || left > start + width) continue;
     u.ctx.fillStyle = faded(color(`--${mark.severity}`), 0.13);
-    u.ctx.fillRect(left, u.bbox.top, Math.max(right - left, 2), u.bbox.height);
+    u.ctx.fillRect(left, top, Math.max(right - left, 2), height);
     u.ctx.fillStyle = color(`--${mark.severity}`);
-    u.ctx.fillRect(left, u.bbox.top, 2, u.bbox.height);
-    u.ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    u.ctx.fillRect(left, top, 2, height);
+    u.ctx.font = `${11 * unit}px system-ui, sans-serif`;
     u.ctx.textBaseline = "top";
-    u.ctx.fillText(mark.rule.replaceAll("_", " "), left + 6 * devicePixelRatio, u.bbox.top + 2);
+    const name = mark.rule.replaceAll("_", " ") + (names.length > 1 ? ` · ${names[mark.run]}` : "");
+    const room = u.ctx.measureText(name).width + 6 * unit;
+    const at = Math.max(start, Math.min(left, start + width - room)) + 6 * unit;
+    const row = [...ends, 0].findIndex((end) => end <= at);
+    if ((row + 1) * 13 * unit > height) continue;
+    ends[row] = at + room;
+    u.ctx.fillText(name, at, top + 2 + row * 13 * unit);
   }
 }
 

@@ -15,7 +15,7 @@ function drawCurves(plot, chart, curves, log, now) {
     data: columns(curves, log, chart.counts || chart.exact ? 0 : SMOOTHING.share),
     series: curveSeries(curves, chart.counts),
     bands: curves.map((curve, place) => ({ series: [3 * place + 2, 3 * place + 1], fill: () => faded(runColor(curve.run), 0.16) })),
-    behind: (u) => shadeFindings(u, chart.marks ?? []),
+    behind: (u) => shadeFindings(u, chart.marks ?? [], REPORT.runs),
     tip: curveTip(curves, REPORT.runs),
     unit: chart.unit,
     range: chart.counts ? countRange : valueRange,
