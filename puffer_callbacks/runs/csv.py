@@ -28,12 +28,14 @@ def read_csv(path: Path) -> Contents:
     """
     contents = Contents()
     text = read_text(path, contents).replace("\0", "")
+    if "\n" not in text:
+        text = text.replace("\r", "\n")  # as the first Macintosh ended its lines, and its Excel does
     if text and not text.endswith("\n"):
         text = text[: text.rfind("\n") + 1]
         contents.problems.append(f"{path.name}: the last line is cut short; it was left out")
     delimiter = _delimiter(text)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = next(rows, [])
+    header = names_of(next(rows, []))
     reader = RowReader(contents)
     parse = parse_cell if delimiter == "," else _parse_comma_decimal
     whole = _whole_rows(rows, len(header), path.name, contents)
@@ -70,12 +72,18 @@ def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Co
         yield row
 
 
+def names_of(header: list[str]) -> list[str]:
+    """The names of the columns, without the spaces that stand after the separators."""
+    return [name.strip() for name in header]
+
+
 def _columns(header: list[str], rows: list[list[str]], parse: Callable[[str], Cell]) -> dict[str, list[Cell | None]]:
     """The cells below each name; of columns of one name a row has the last cell that is not empty."""
     columns: dict[str, Sequence[str]] = {}
     for tag, cells in zip(header, zip_longest(*rows, fillvalue=""), strict=False):
         earlier = columns.get(tag)
         columns[tag] = cells if earlier is None else [own or other for own, other in zip(cells, earlier, strict=True)]
+    columns.pop("", None)  # the index of a pandas table
     return {tag: _parsed(cells, parse) for tag, cells in columns.items()}
 
 

@@ -57,7 +57,7 @@ def _runs_at(path: Path, formats: Sequence[str], seen: set[Path], nested: bool) 
     if (folder := path.resolve()) in seen:
         return []
     seen.add(folder)
-    here = _runs_in(path, formats)
+    here = runs_in(path, formats)
     if here and not (nested and here[0].format == "tensorboard"):
         return here
     wanted = ("tensorboard",) if here else formats
@@ -130,7 +130,7 @@ def _json_format(path: Path) -> str | None:
     return "json" if rows_of(log) is not None else "json-lines"
 
 
-def _runs_in(folder: Path, formats: Sequence[str]) -> list[RunFiles]:
+def runs_in(folder: Path, formats: Sequence[str]) -> list[RunFiles]:
     """The runs directly in the folder. Of several formats the richest is used."""
     files: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from puffer_callbacks.runs.contents import Contents
 from puffer_callbacks.runs.csv import read_csv
-from puffer_callbacks.runs.discovery import FORMATS, RunFiles, by_number, find_runs, is_log
+from puffer_callbacks.runs.discovery import FORMATS, RunFiles, by_number, find_runs, is_log, runs_in
 from puffer_callbacks.runs.hyperparameters import add_hyperparameters
 from puffer_callbacks.runs.json import read_json, read_json_lines
 from puffer_callbacks.runs.run import Run
@@ -102,6 +102,9 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
 def _read(run: RunFiles) -> Run:
     contents = _READERS[run.format](*run.files)
     if not contents:
+        poorer = FORMATS[FORMATS.index(run.format) + 1 :]
+        if run.path.is_dir() and len(others := runs_in(run.path, poorer)) == 1:
+            return _read(others[0])  # event files may be empty for minutes beside a full CSV
         reason = contents.problems[0] if contents.problems else "it holds no value yet"
         raise ValueError(f"expected a run with values at {run.path}, got none: {reason}")
     if not contents.hyperparameters:

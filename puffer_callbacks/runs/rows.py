@@ -1,5 +1,6 @@
 """Rows of named values, as CSV, JSON and W&B have them: which name is the step, which the time, and what is a point."""
 
+import codecs
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -134,11 +135,15 @@ def _entries(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def read_text(path: Path, contents: Contents) -> str:
-    """The text of a file; bytes that are not UTF-8 become replacement characters, and a problem."""
+    """The text of a file in UTF-8, or in UTF-16 as spreadsheets and PowerShell write it.
+
+    Bytes that are not of that encoding become replacement characters, and a problem.
+    """
     data = path.read_bytes()
-    text = data.decode("utf-8-sig", errors="replace")
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if is_wide else "utf-8-sig", errors="replace")
     if "\ufffd" in text and b"\xef\xbf\xbd" not in data:
-        contents.problems.append(f"{path.name}: some bytes are not UTF-8; they were replaced")
+        contents.problems.append(f"{path.name}: some bytes are not UTF-{16 if is_wide else 8}; they were replaced")
     return text
 
 

@@ -83,6 +83,28 @@ def test_a_file_without_a_point(tmp_path, text):
         read_run(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_encodings_that_begin_with_their_mark(tmp_path, encoding):
+    path = tmp_path / "metrics.csv"
+    path.write_bytes("step,Verlust/größe\n10,0.5\n20,0.25\n".encode(encoding))
+    run = read_run(path)
+    assert points(run, "Verlust/größe") == [(10, 0.5), (20, 0.25)]
+    assert run.problems == []
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_ends_of_lines_of_other_systems(tmp_path, end):
+    run = read_run(write(tmp_path, end.join(["step,a", "1,0.5", "2,0.25", ""])))
+    assert points(run, "a") == [(1, 0.5), (2, 0.25)]
+    assert run.problems == []
+
+
+def test_spaces_around_names_and_the_index_of_a_pandas_table(tmp_path):
+    run = read_run(write(tmp_path, ",step , train/reward\n0,10, 0.5\n1,20, 0.25\n"))
+    assert run.tags == ["train/reward"]
+    assert points(run, "train/reward") == [(10, 0.5), (20, 0.25)]
+
+
 def test_a_row_costs_no_calls_of_python(tmp_path):
     """A million rows were 17 million calls."""
     rows = 3000

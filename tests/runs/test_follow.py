@@ -40,6 +40,13 @@ def test_stable_baselines3_rewrites_its_file_for_a_new_column(tmp_path):
     ]
 
 
+def test_a_line_that_is_no_csv_and_spaces_in_the_header(tmp_path):
+    path = tmp_path / "progress.csv"
+    path.write_text(f",step, loss\n0,1, 0.5\n1,2\r3, 0.5\n2,{'9' * 200_000},\n3,4,0.25\n", newline="")
+    rows = list(RowFollower(path).new_rows())
+    assert rows == [(1, {"step": 1.0, "loss": 0.5}), (4, {"step": 4.0, "loss": 0.25})]
+
+
 def lines(*steps):
     return "".join(json.dumps({"agent_steps": step}) + "\n" for step in steps)
 

@@ -259,3 +259,17 @@ def test_json_that_is_nested_too_deeply_is_a_problem(tmp_path):
     (tmp_path / "run.json").write_text(f'{{"agent_steps": {deep}}}')
     with pytest.raises(ValueError, match="nested too deeply"):
         read_run(tmp_path / "run.json")
+
+
+def test_a_format_that_holds_nothing_yet_hides_no_other(tmp_path):
+    """torch's writer keeps its first rows for two minutes."""
+    SummaryWriter(str(tmp_path)).close()
+    with pytest.raises(ValueError, match="it holds no value yet"):
+        read_run(tmp_path)
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "progress.csv").write_text("step,a\n1,7\n")
+    with pytest.raises(ValueError, match="it holds no value yet"):
+        read_run(tmp_path)
+    (tmp_path / "progress.csv").write_text("step,a\n1,2\n")
+    assert points(read_run(tmp_path), "a") == [(1, 2.0)]
+    assert [run.format for run in read_runs(tmp_path)] == ["csv"]
