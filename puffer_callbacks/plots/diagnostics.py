@@ -74,7 +74,8 @@ def draw_panel(ax: Axes, runs: Sequence[Run], tag: str) -> None:
         if _has(run, tag):
             steps, values = curve(run, tag)
             (line,) = ax.plot(steps, values, linewidth=1.2, **curve_style(place, name, ax))
-            line.set(marker="o", markersize=4, markevery=_alone(values))
+            if (alone := _alone(values)).size:  # no dots in the legends of others
+                line.set(marker="o", markersize=4, markevery=alone)
     first, last = steps_range(runs)
     margin = 0.03 * (last - first)
     ax.set_xlim(first - margin, last + margin)  # of the runs: all panels have one axis

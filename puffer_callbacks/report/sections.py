@@ -163,7 +163,7 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
             continue
         twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])
         ours = tag if tag in run.canonical else next(iter(source.translate({tag: named[tag]})), tag)
-        first = next((twin for twin in twins if _SAME.get(ours) == twin or _is_copy(ours, twin, values)), None)
+        first = next((twin for twin in twins if twin in (ours, _SAME.get(ours)) or _is_copy(ours, twin, values)), None)
         if first is None:
             twins.append(tag)
             found[tag] = (steps, values), []

@@ -29,7 +29,6 @@ class SeedCurve:
 
     Args:
         name: what distinguishes the group, and the number of its runs.
-        first_run: the place of its first run, whose color it has.
         steps: [S], those that all its runs cover.
         mean: [S].
         low: [S], the lower bound of the bootstrap interval.
@@ -37,7 +36,6 @@ class SeedCurve:
     """
 
     name: str
-    first_run: int
     steps: Array
     mean: Array
     low: Array
@@ -89,4 +87,4 @@ def seed_curves(runs: Sequence[Run], tag: str) -> Iterator[SeedCurve]:
             steps, scores = curves(members, tag)
             low, high = bootstrap_interval(interquartile_mean, scores)
             label = f"{name} ({len(members)})"
-            yield SeedCurve(label, runs.index(members[0]), steps, interquartile_mean(scores), low, high)
+            yield SeedCurve(label, steps, interquartile_mean(scores), low, high)

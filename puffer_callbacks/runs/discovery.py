@@ -75,15 +75,17 @@ def _links_last(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (path.is_symlink(), by_number(path)))
 
 
-def by_number(path: Path) -> list[tuple[bool, int, str]]:
+def by_number(path: Path) -> list[tuple[int, float, str]]:
     """A key by which paths are sorted as people number them.
 
     Example:
         >>> [path.name for path in sorted([Path("seed_10"), Path("seed_2")], key=by_number)]
         ['seed_2', 'seed_10']
+        >>> [path.name for path in sorted([Path("lr=0.01"), Path("lr=0.002")], key=by_number)]
+        ['lr=0.002', 'lr=0.01']
     """
-    parts = re.split(r"(\d+)", str(path))
-    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+    parts = re.split(r"(\d+(?:\.\d+)?)", str(path))  # every second part is a number
+    return [(at % 2, float(part) if at % 2 else 0.0, part) for at, part in enumerate(parts)]
 
 
 def format_of(path: Path) -> str | None:

@@ -340,6 +340,12 @@ def test_a_value_between_two_gaps_is_a_dot_and_a_single_step_has_room():
     assert all(label.get_text().isdigit() for label in single.get_xticklabels())
 
 
+def test_a_line_without_gaps_has_no_dots_in_the_legend():
+    whole, gappy = [(0, 1.0), (1, 2.0), (2, 3.0)], [(0, 1.0), (1, float("nan")), (2, 3.0)]
+    figure = plots.diagnostics([run_of({"train/reward": points}, name=name) for name, points in (("a", whole), ("b", gappy))])
+    assert [line.get_marker() for line in figure.axes[0].lines] == ["None", "o"]
+
+
 def test_numbers_beyond_the_prefixes_are_powers_of_ten():
     assert [short_number(value) for value in (9.99e14, -9.996e14, 1e15, 1.162e31)] == [
         "999T",

@@ -89,11 +89,11 @@ def pufferlib(tmp_path):
     return read_run(path)
 
 
-def browse(page, tmp_path, *, height=20_000, script=""):
+def browse(page, tmp_path, *, width=1280, height=20_000, script=""):
     """The document after its scripts, and one more, ran in a headless browser without a network."""
     page.write_text(page.read_text("utf-8").replace("</body>", f"<script>{{ {script} }}</script></body>"), "utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", f"--window-size=1280,{height}"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", f"--window-size={width},{height}"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -353,6 +353,29 @@ def test_numbers_and_ticks_in_the_browser(tmp_path):
     assert found[3] == ["img", "train/reward over steps, last 2 reward"]
     assert found[4] == [True, True]
     assert found[5] == [0, 1, 2]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
+def test_long_names_fit_a_narrow_screen_and_marks_have_the_name_of_their_run(tmp_path):
+    names = [f"ppo_{place}_" + 6 * "learning_rate_0.0003_" for place in (1, 2)]
+    runs = [run_of({"train/entropy": [(0, 1.0), (300, 0.1)], "train/reward": [(0, 1.0)]}, name=name) for name in names]
+    script = """
+      CanvasRenderingContext2D.prototype.fillText = function (text, x, y) { if (text.includes("ppo")) drawn.push([text, y]); };
+      const drawn = [], first = document.querySelector("tbody tr").children;
+      for (const made of document.querySelectorAll(".chart")) { made.show(); made.rebuild(); }
+      setTimeout(() => {
+        const { clientWidth, scrollWidth } = document.documentElement;
+        document.title = JSON.stringify([clientWidth, scrollWidth, first[1].getBoundingClientRect().right, drawn]);
+      }, 500);
+    """
+    page = report(runs, tmp_path / "report.html", diagnoses=[FOUND, FOUND])
+    document, errors = browse(page, tmp_path, width=500, script=script)
+    assert not errors
+    room, needed, first_number, drawn = json.loads(re.search(r"<title>(.*)</title>", document).group(1))
+    assert needed <= room
+    assert first_number <= room
+    assert {text for text, _ in drawn} == {f"entropy collapse · {name}" for name in names}
+    assert len({height for _, height in drawn}) == 2
 
 
 def test_a_picture_has_room_for_its_width_and_a_text_in_its_place(tmp_path):

@@ -53,6 +53,15 @@ def test_series_without_a_number_are_no_copies_of_each_other():
     assert [chart.copies for charts in sections([run]).values() for chart in charts] == [[]] * 4
 
 
+def test_a_constant_of_another_library_is_no_second_chart():
+    rates = {"train/clip_fraction": [(0, 0.1), (64, 0.1)], "train/entropy_loss": [(0, -0.5), (64, -0.5)]}
+    charts = [chart for each in sections([run_of(rates)]).values() for chart in each]
+    assert {chart.tag: chart.copies for chart in charts} == {
+        "train/entropy": ["train/entropy_loss"],
+        "diagnostics/clip_fraction": ["train/clip_fraction"],
+    }
+
+
 def test_names_of_one_number_are_one_chart_where_it_is_constant_or_missing():
     constant, gone = [(0, 200.0), (64, 200.0)], [(0, float("nan")), (64, float("nan"))]
     run = run_of(

@@ -63,7 +63,7 @@ def test_whole_numbers_are_named_as_such():
 
 def test_a_curve_is_the_interquartile_mean_with_its_interval():
     curve = list(seed_curves(RUNS, "train/reward"))[1]
-    assert (curve.name, curve.first_run) == ("lr = 0.2 (5)", 5)
+    assert curve.name == "lr = 0.2 (5)"
     scores = np.array([[20 + seed + curve.steps / 10 * seed] for seed in (1, 2, 3, 5, 9)])
     np.testing.assert_allclose(curve.mean, interquartile_mean(scores))
     np.testing.assert_allclose([curve.low, curve.high], bootstrap_interval(interquartile_mean, scores))
@@ -80,6 +80,7 @@ def test_the_page_begins_with_the_seeds(tmp_path):
     chart = charts_of(page)["train/reward over seeds"]
     curve = next(seed_curves(RUNS, "train/reward"))
     assert [each["name"] for each in chart["curves"]] == ["lr = 0.1 (5)", "lr = 0.2 (5)"]
+    assert [each["run"] for each in chart["curves"]] == [0, 1]  # the first colors: those of runs 0 and 5 are two blues
     np.testing.assert_allclose(decoded(chart["curves"][0]["high"], "<f4"), curve.high, rtol=1e-6)
     assert "95 % bootstrap interval" in chart["about"]
     for runs, tags in (
@@ -96,7 +97,7 @@ def test_a_browser_names_the_groups_beside_their_curves(tmp_path):
     document, errors = browse(report(RUNS, tmp_path / "report.html"), tmp_path, script=script)
     assert not errors
     legend = document.split('class="groups"')[1].split("</p>")[0]
-    assert re.findall(r'data-run="(\d)"[^>]*></span>([^<]+)', legend) == [("0", "lr = 0.1 (5)"), ("5", "lr = 0.2 (5)")]
+    assert re.findall(r'data-run="(\d)"[^>]*></span>([^<]+)', legend) == [("0", "lr = 0.1 (5)"), ("1", "lr = 0.2 (5)")]
     assert 'aria-label="train/reward over seeds over steps"' in document
     assert "<title>exact</title>" in document  # paper without backgrounds has the colors that curves are found by
 

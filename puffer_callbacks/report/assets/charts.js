@@ -120,27 +120,34 @@ function nearest(u, series, at) {
   return at;
 }
 
-// the names of findings that overlap stand below each other, as many as there is room for
 function shadeFindings(u, marks, names) {
-  const { left: start, top, width, height } = u.bbox, unit = devicePixelRatio;
-  const ends = []; // of the last name in each row
-  for (const mark of marks) {
-    const left = u.valToPos(Math.max(mark.from, u.scales.x.min), "x", true);
-    const right = u.valToPos(Math.min(mark.to, u.scales.x.max), "x", true);
-    if (right < start || left > start + width) continue;
-    u.ctx.fillStyle = faded(color(`--${mark.severity}`), 0.13);
-    u.ctx.fillRect(left, top, Math.max(right - left, 2), height);
-    u.ctx.fillStyle = color(`--${mark.severity}`);
+  const { left: start, top, width, height } = u.bbox, place = (step) => u.valToPos(step, "x", true);
+  const seen = marks.filter(({ from, to }) => place(to) >= start && place(from) <= start + width);
+  for (const { from, to, severity } of seen) {
+    const left = Math.max(place(from), start), hue = color(`--${severity}`);
+    u.ctx.fillStyle = faded(hue, 0.13);
+    u.ctx.fillRect(left, top, Math.max(Math.min(place(to), start + width) - left, 2), height);
+    u.ctx.fillStyle = hue;
     u.ctx.fillRect(left, top, 2, height);
-    u.ctx.font = `${11 * unit}px system-ui, sans-serif`;
-    u.ctx.textBaseline = "top";
-    const name = mark.rule.replaceAll("_", " ") + (names.length > 1 ? ` · ${names[mark.run]}` : "");
-    const room = u.ctx.measureText(name).width + 6 * unit;
-    const at = Math.max(start, Math.min(left, start + width - room)) + 6 * unit;
-    const row = [...ends, 0].findIndex((end) => end <= at);
-    if ((row + 1) * 13 * unit > height) continue;
-    ends[row] = at + room;
-    u.ctx.fillText(name, at, top + 2 + row * 13 * unit);
+  }
+  nameFindings(u, seen, place, names);
+}
+
+// those that overlap stand below each other, as many as there is room for
+function nameFindings(u, marks, place, runs) {
+  const { left: start, top, width, height } = u.bbox, gap = 6 * devicePixelRatio, line = 13 * devicePixelRatio;
+  const ends = []; // of the last name in each row
+  u.ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+  u.ctx.textBaseline = "top";
+  for (const { from, severity, rule, run } of marks) {
+    const name = rule.replaceAll("_", " ") + (runs.length > 1 ? ` · ${runs[run]}` : "");
+    const room = u.ctx.measureText(name).width + gap;
+    const left = Math.max(start, Math.min(place(from), start + width - room)) + gap;
+    const row = [...ends, 0].findIndex((end) => end <= left);
+    if ((row + 1) * line > height) continue;
+    ends[row] = left + room;
+    u.ctx.fillStyle = color(`--${severity}`);
+    u.ctx.fillText(name, left, top + 2 + row * line);
   }
 }
 
