@@ -43,9 +43,8 @@ class Column:
     def drop_from(self, step: int) -> None:
         """Drop the points at ``step`` and beyond."""
         kept = np.array(self.steps) < step
-        self.steps[:] = array("q", np.array(self.steps)[kept].tobytes())
-        self.values[:] = array("d", np.array(self.values)[kept].tobytes())
-        self.wall_times[:] = array("d", np.array(self.wall_times)[kept].tobytes())
+        for part in (self.steps, self.values, self.wall_times):
+            part[:] = array(part.typecode, np.array(part)[kept].tobytes())
 
 
 @dataclass

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import islice, zip_longest
+from itertools import count, islice, zip_longest
 from pathlib import Path
 
 from puffer_callbacks.runs.contents import Contents
@@ -54,9 +54,7 @@ def _find_pictures(contents: Contents, folder: Path) -> None:
 
 
 def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Contents) -> Iterator[list[str]]:
-    number = 1
-    while True:
-        number += 1
+    for number in count(2):
         try:
             row = next(rows)
         except StopIteration:

@@ -50,7 +50,7 @@ class RowReader:
 
     def __init__(self, contents: Contents, step_name: str | None = None) -> None:
         self._contents = contents
-        self._appends = cache(lambda tag: contents.column(tag).appends)
+        self._column = cache(contents.column)
         self._names: tuple[str, ...] = STEP_NAMES if step_name is None else (step_name, *STEP_NAMES)
         self._rows = 0
         self._step: int | None = None
@@ -63,19 +63,16 @@ class RowReader:
             if tag in _NOT_SERIES:
                 continue
             if isinstance(value, _NUMBER):
-                add_step, add_value, add_wall_time = self._appends(tag)
-                add_step(step)
-                add_value(as_float(value))
-                add_wall_time(wall_time)
+                self._column(tag).add(step, as_float(value), wall_time)
             elif isinstance(value, str):
                 self._contents.text.setdefault(tag, []).append((step, value))
         return step
 
-    def add_columns(self, columns: Mapping[str, Sequence[float | str | None]], rows: int) -> None:
-        """Add rows of a table column by column, in a fifth of the time that ``add`` takes.
+    def add_columns(self, columns: Mapping[str, Sequence[Any]], rows: int) -> None:
+        """Add rows of a table column by column, without a call of Python for each value.
 
         Args:
-            columns: name to the entries of all rows, ``None`` where a row has none.
+            columns: name to the entries of all rows: floats, strings, and ``None`` where a row has none.
             rows: how many these are, at least 1.
         """
         steps, wall_times = self._place_all(columns, rows)
@@ -83,7 +80,7 @@ class RowReader:
             kinds = set(map(type, values)) if tag not in _NOT_SERIES else set()
             if float in kinds:
                 is_number = [isinstance(value, float) for value in values]
-                self._contents.column(tag).extend(*(compress(each, is_number) for each in (steps, values, wall_times)))
+                self._column(tag).extend(*(compress(each, is_number) for each in (steps, values, wall_times)))
             if str in kinds:
                 texts = self._contents.text.setdefault(tag, [])
                 texts += [(step, value) for step, value in zip(steps, values, strict=True) if isinstance(value, str)]

@@ -342,7 +342,9 @@ def test_a_value_between_two_gaps_is_a_dot_and_a_single_step_has_room():
 
 def test_a_line_without_gaps_has_no_dots_in_the_legend():
     whole, gappy = [(0, 1.0), (1, 2.0), (2, 3.0)], [(0, 1.0), (1, float("nan")), (2, 3.0)]
-    figure = plots.diagnostics([run_of({"train/reward": points}, name=name) for name, points in (("a", whole), ("b", gappy))])
+    figure = plots.diagnostics(
+        [run_of({"train/reward": points}, name=name) for name, points in (("a", whole), ("b", gappy))]
+    )
     assert [line.get_marker() for line in figure.axes[0].lines] == ["None", "o"]
 
 

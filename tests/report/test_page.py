@@ -93,7 +93,11 @@ def browse(page, tmp_path, *, width=1280, height=20_000, script=""):
     """The document after its scripts, and one more, ran in a headless browser without a network."""
     page.write_text(page.read_text("utf-8").replace("</body>", f"<script>{{ {script} }}</script></body>"), "utf-8")
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000", f"--window-size={width},{height}"]
+    command += [
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--virtual-time-budget=5000",
+        f"--window-size={width},{height}",
+    ]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
@@ -360,7 +364,8 @@ def test_long_names_fit_a_narrow_screen_and_marks_have_the_name_of_their_run(tmp
     names = [f"ppo_{place}_" + 6 * "learning_rate_0.0003_" for place in (1, 2)]
     runs = [run_of({"train/entropy": [(0, 1.0), (300, 0.1)], "train/reward": [(0, 1.0)]}, name=name) for name in names]
     script = """
-      CanvasRenderingContext2D.prototype.fillText = function (text, x, y) { if (text.includes("ppo")) drawn.push([text, y]); };
+      const keep = (text, x, y) => { if (text.includes("ppo")) drawn.push([text, y]); };
+      CanvasRenderingContext2D.prototype.fillText = keep;
       const drawn = [], first = document.querySelector("tbody tr").children;
       for (const made of document.querySelectorAll(".chart")) { made.show(); made.rebuild(); }
       setTimeout(() => {

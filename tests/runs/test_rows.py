@@ -65,7 +65,9 @@ CELLS = [None, 0.5, -3.0, math.nan, math.inf, 2.0**70, 1.7e9, "warm"]
 def test_columns_are_read_as_their_rows_are(names, seed):
     """Steps that are missing for a while, or no steps, and columns that come up late, over several calls."""
     choose = random.Random(seed)
-    rows = [{name: choose.choice(CELLS if seed % 2 or name == "x" else [64.0, 128.0]) for name in names} for _ in range(30)]
+    rows = [
+        {name: choose.choice(CELLS if seed % 2 or name == "x" else [64.0, 128.0]) for name in names} for _ in range(30)
+    ]
     by_column = Contents()
     reader = RowReader(by_column)
     for first in range(0, len(rows), 7):
