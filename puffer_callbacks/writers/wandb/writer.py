@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from puffer_callbacks.axes import Axes
 from puffer_callbacks.values import Alert, Histogram, Hyperparameters, Image, Text, Value, Video
@@ -38,8 +39,8 @@ class _Logged:
     """The last evaluation episodes, those of a checkpoint included: step to caption."""
 
 
-_LOGGED: dict[Hashable, _Logged] = {}
-"""By the run's folder and the prefix of the tags: loggers made one after the other continue a run that is open."""
+_LOGGED: WeakKeyDictionary[Any, dict[str, _Logged]] = WeakKeyDictionary()
+"""By W&B's run and the prefix of the tags: loggers made one after the other continue a run that is open."""
 
 
 class WandbWriter(Writer):
@@ -111,7 +112,7 @@ class WandbWriter(Writer):
         self.logger._experiment = wandb.init(**{**self.logger._wandb_init, **place, "resume": "allow"})
         self._defined = self._service_died = False
         self._found = last_logged_row(self.logger.experiment, self._axis)
-        _LOGGED[self._place] = logged
+        self._of_run[self.tag("")] = logged
         return True
 
     def close(self) -> None:
@@ -138,12 +139,12 @@ class WandbWriter(Writer):
         self._logged.episodes = dict(state_dict.get("episodes", [])) | self._logged.episodes
 
     @property
-    def _place(self) -> Hashable:
-        return self.logger.experiment.dir, self.tag("")
+    def _of_run(self) -> dict[str, _Logged]:
+        return _LOGGED.setdefault(self.logger.experiment, {})
 
     @property
     def _logged(self) -> _Logged:
-        return _LOGGED.setdefault(self._place, _Logged())
+        return self._of_run.setdefault(self.tag(""), _Logged())
 
     @property
     def _axis(self) -> str:
