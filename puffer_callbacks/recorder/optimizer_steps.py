@@ -15,8 +15,6 @@ from puffer_callbacks.recorder.counters import Counters, OptimizerCounter
 from puffer_callbacks.recorder.old_gradients import OldGradients
 from puffer_callbacks.recorder.optimizer_schedule import OptimizerStep
 
-AfterStep = Callable[[], None]
-
 
 class OptimizerSteps:
     """Calls ``before_optimizer_step`` of the callbacks that are due, and what it returns right after the step.
@@ -39,7 +37,8 @@ class OptimizerSteps:
         run_guarded: Callable[[Any, Callable[[], Any]], Any],
         on_measured: Callable[[], None],
     ) -> None:
-        self._callbacks = [each for each in callbacks if getattr(each, "gradient_schedule", None) is not None]
+        self.callbacks = [each for each in callbacks if getattr(each, "gradient_schedule", None) is not None]
+        """Those that measure gradients."""
         self._counters, self._run_guarded, self._on_measured = counters, run_guarded, on_measured
         guarded = partial(run_guarded, self)
         self._backward_norms = BackwardNorms(guarded, after_backward=self._after_backward)
@@ -47,15 +46,10 @@ class OptimizerSteps:
         self._old_gradients: dict[int, OldGradients] = defaultdict(partial(OldGradients, guarded))
         self._arguments: tuple[Any, Any] = (None, None)
 
-    @property
-    def has_listeners(self) -> bool:
-        """Whether a callback measures gradients."""
-        return bool(self._callbacks)
-
     def open(self, trainer: Any, pl_module: Any) -> None:
         """Begin a fit: watch for gradients that are clipped before the optimizer's own hooks."""
         self._arguments = (trainer, pl_module)
-        if self._callbacks:
+        if self.callbacks:
             call_before_clip(self._before_clip, is_wanted=self._counters.may_inspect, after_unscale=self._after_unscale)
             self._backward_norms.watch(pl_module.parameters())
             for counter in self._counters.optimizers.values():
@@ -120,7 +114,7 @@ class OptimizerSteps:
             gap=counter.expected_gap,
         )
         after = []
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             if callback.gradient_schedule.is_called(step):
                 measure = lambda callback=callback: callback.before_optimizer_step(  # noqa: E731
                     *self._arguments, counter.optimizer, step
@@ -131,7 +125,7 @@ class OptimizerSteps:
         counter.after_step = lambda: self._after_step(counter, after)
         self._refresh(counter)
 
-    def _after_step(self, counter: OptimizerCounter, after: list[tuple[Any, AfterStep]]) -> None:
+    def _after_step(self, counter: OptimizerCounter, after: list[tuple[Any, Callable[[], None]]]) -> None:
         counter.clip_seen = counter.step_seen = False
         for callback, finish in after:
             self._run_guarded(callback, finish)
@@ -142,7 +136,7 @@ class OptimizerSteps:
 
     def _refresh(self, counter: OptimizerCounter) -> None:
         """Set the step from which on this optimizer is inspected: earlier for one that steps only sometimes."""
-        wanted = [callback.gradient_schedule.inspected_from(counter.index) for callback in self._callbacks]
+        wanted = [callback.gradient_schedule.inspected_from(counter.index) for callback in self.callbacks]
         counter.inspected_from = min(wanted, default=sys.maxsize) - counter.expected_gap + 1
         each = [other.inspected_from for other in self._counters.optimizers.values()]
         self._counters.inspected_from = min(each, default=0)

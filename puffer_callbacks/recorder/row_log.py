@@ -129,10 +129,6 @@ class RowLog:
             self._open(axes)
             self.backends.write(values, axes)
 
-    def flush(self) -> None:
-        """Flush the backends."""
-        self.backends.flush()
-
     def close(self) -> None:
         """Write the last row and close the backends. A run that never started leaves nothing."""
         if self.on_hold:

@@ -157,7 +157,7 @@ class Run:
         """The counters and the open row, for a checkpoint; all that it counts as written is flushed."""
         if self.row_log is None:
             return self._ended
-        self.row_log.flush()
+        self.row_log.backends.flush()
         return self._state(self.row_log)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -55,7 +55,8 @@ class TrainingSteps:
         self._listeners = StepListeners(self._callbacks)
         self._due_at = 0
         self._is_first, self._is_between_epochs = True, False
-        self._batch: Any = None
+        self.batch: Any = None
+        """The batch that was just trained on."""
         self._unpublished: dict[str, float] = {}
         record = partial(run.record, monitored=False)
         self.logged_rows = LoggedRows(trainer, self._callbacks, record=record, names=run.logged_names)
@@ -75,38 +76,29 @@ class TrainingSteps:
     @property
     def measures_gradients(self) -> bool:
         """Whether a callback measures gradients at optimizer steps."""
-        return self._optimizer_steps.has_listeners
-
-    @property
-    def batch(self) -> Any:
-        """The batch that was just trained on."""
-        return self._batch
+        return bool(self._optimizer_steps.callbacks)
 
     @property
     def batch_size(self) -> int:
         """Examples that the gradients of the step that was just taken are over: those of the accumulated batches of all
         ranks, taken as equal; of a batch without a tensor, batches. Of a step that a loop did not report, as many as of
         a batch that it gave before."""
-        if self._batch is not None:
-            self._run.examples = examples_in(self._batch)
+        if self.batch is not None:
+            self._run.examples = examples_in(self.batch)
         batches: int = self._trainer.accumulate_grad_batches * self._trainer.world_size
         return (self._run.examples or 1) * batches
 
     def before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         """An optimizer is about to step: measure its gradients where a callback is due."""
-        try:
+        with self._guard:
             counter = self._counters.of(optimizer)
             if counter is not None and self._counters.steps_with(counter) >= counter.inspected_from:
-                with self._guard:
-                    self._optimizer_steps.before_step(counter)
-        except Exception as error:
-            if not self._guard.handle(error):
-                raise
+                self._optimizer_steps.before_step(counter)
 
     def step_end(self, outputs: Any, batch: Any) -> None:
         """End a training step: add it up, and where anything is due, write the row and call the callbacks."""
         entered = perf_counter()
-        self._batch, is_due, row_is_complete = batch, False, False
+        self.batch, is_due, row_is_complete = batch, False, False
         if self._run.examples is None and batch is not None:
             self._run.examples = examples_in(batch)
         try:
@@ -128,7 +120,7 @@ class TrainingSteps:
         elif self._listeners.at_every_step:
             self._call(self._listeners.at_every_step, outputs, loss_scale)
             self.publish()
-        self._batch = None
+        self.batch = None
 
     def epoch_start(self) -> None:
         """An epoch of training begins."""
