@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -20,11 +21,12 @@ class BackwardNorms:
     each, so they are there only while a step to come is measured.
 
     Args:
-        run_guarded: calls a function within the backward pass, which must not end with one of its faults.
+        guard: a block within the backward pass, which must not end with one of its faults.
         after_backward: called at the end of a backward pass with the parameters that it reached.
 
     Example:
-        >>> weight, norms = torch.nn.Parameter(torch.ones(2)), BackwardNorms(lambda function: function())
+        >>> from contextlib import nullcontext
+        >>> weight, norms = torch.nn.Parameter(torch.ones(2)), BackwardNorms(nullcontext())
         >>> norms.watch([weight])
         >>> (3 * weight).sum().backward()
         >>> norms.have_changed([weight])
@@ -36,11 +38,11 @@ class BackwardNorms:
 
     def __init__(
         self,
-        run_guarded: Callable[[Callable[[], Any]], Any],
+        guard: AbstractContextManager[Any],
         *,
         after_backward: Callable[[list[Tensor]], None] = lambda _: None,
     ) -> None:
-        self._run_guarded, self._call_after_backward = run_guarded, after_backward
+        self._guard, self._call_after_backward = guard, after_backward
         self._norms: dict[int, Tensor] = {}
         self._reached: list[Tensor] = []
         self._handles: list[Any] = []
@@ -73,13 +75,16 @@ class BackwardNorms:
 
     def _after_accumulation(self, parameter: Tensor) -> None:
         if not self._reached:  # by now DDP has not queued its copying of averaged gradients: ours comes after it
-            self._run_guarded(lambda: _at_end_of_backward(lambda: _at_end_of_backward(self._end_of_backward)))
+            with self._guard:
+                _at_end_of_backward(lambda: _at_end_of_backward(self._end_of_backward))
         self._reached.append(parameter)
 
     def _end_of_backward(self) -> None:
         reached, self._reached = self._reached, []
-        self._run_guarded(lambda: self.keep(reached))
-        self._run_guarded(lambda: self._call_after_backward(reached))
+        with self._guard:
+            self.keep(reached)
+        with self._guard:
+            self._call_after_backward(reached)
 
 
 def _at_end_of_backward(function: Callable[[], None]) -> None:

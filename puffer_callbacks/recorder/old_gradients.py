@@ -1,6 +1,7 @@
 """``OldGradients``: whether the gradients of a step are added to those of the step before, which were not zeroed."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -16,10 +17,11 @@ class OldGradients:
     are zeroed before the optimizer's own. Values are compared, as ``p.grad.data.zero_()`` leaves no other trace.
 
     Args:
-        run_guarded: calls a function within the backward pass, which must not end with one of its faults.
+        guard: a block within the backward pass, which must not end with one of its faults.
 
     Example:
-        >>> weight, old = torch.nn.Parameter(torch.ones(2)), OldGradients(lambda function: function())
+        >>> from contextlib import nullcontext
+        >>> weight, old = torch.nn.Parameter(torch.ones(2)), OldGradients(nullcontext())
         >>> for _ in range(2):
         ...     (3 * weight).sum().backward()
         ...     print(old.found)
@@ -28,8 +30,8 @@ class OldGradients:
         tensor(True)
     """
 
-    def __init__(self, run_guarded: Callable[[Callable[[], Any]], Any]) -> None:
-        self._run_guarded = run_guarded
+    def __init__(self, guard: AbstractContextManager[Any]) -> None:
+        self._guard = guard
         self.parameter: Tensor | None = None
         """The one that is followed."""
         self.found: Tensor | None = None
@@ -50,10 +52,8 @@ class OldGradients:
         chosen = min(candidates, key=lambda each: (each.grad is None, each.numel()), default=None)
         if chosen is not None:
             self.parameter, self._stepped_with = chosen, _copy(chosen.grad)
-            before = chosen.register_hook(lambda _: self._run_guarded(self._keep))  # type: ignore[no-untyped-call]
-            after = chosen.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
-                lambda parameter: self._run_guarded(lambda: self._compare(parameter))
-            )
+            before = chosen.register_hook(self._keep)  # type: ignore[no-untyped-call]
+            after = chosen.register_post_accumulate_grad_hook(self._compare)  # type: ignore[no-untyped-call]
             self._handles = [before, after]
 
     def release(self) -> None:
@@ -62,20 +62,22 @@ class OldGradients:
             self._handles.pop().remove()
         self.parameter = self.found = self._stepped_with = self._before = None
 
-    def _keep(self) -> None:
+    def _keep(self, _: Tensor) -> None:
         """Before the accumulation, or before ``torch.autograd.grad`` returns a gradient that is added to none."""
-        self._before = None if self.parameter is None else _copy(self.parameter.grad)
+        with self._guard:
+            self._before = None if self.parameter is None else _copy(self.parameter.grad)
 
     @torch.no_grad()
     def _compare(self, parameter: Tensor) -> None:
         """After the accumulation."""
-        before, self._before = self._before, None
-        if before is None or self._stepped_with is None:
-            self.found = torch.zeros((), dtype=torch.bool, device=parameter.device)
-        elif self.found is None:
-            self.found = (before == self._stepped_with).all() & before.any()
-        else:
-            self.found = self.found & before.any()
+        with self._guard:
+            before, self._before = self._before, None
+            if before is None or self._stepped_with is None:
+                self.found = torch.zeros((), dtype=torch.bool, device=parameter.device)
+            elif self.found is None:
+                self.found = (before == self._stepped_with).all() & before.any()
+            else:
+                self.found = self.found & before.any()
 
 
 def _may_be_followed(parameter: Tensor) -> bool:

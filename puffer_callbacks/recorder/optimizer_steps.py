@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import LBFGS
 
+from puffer_callbacks.overhead.guard import Guard
 from puffer_callbacks.recorder.backward_norms import BackwardNorms
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 from puffer_callbacks.recorder.counters import Counters, OptimizerCounter
@@ -25,7 +26,7 @@ class OptimizerSteps:
     Args:
         callbacks: the trainer's callbacks; those with ``before_optimizer_step`` and ``gradient_schedule`` are called.
         counters: the run's counters.
-        run_guarded: calls a function for a callback, with its time and its faults on the callback's account.
+        guard: returns a block whose time and faults are those of the callback of this name.
         on_measured: called after a step of which something was measured.
     """
 
@@ -34,16 +35,16 @@ class OptimizerSteps:
         callbacks: Iterable[Any],
         counters: Counters,
         *,
-        run_guarded: Callable[[Any, Callable[[], Any]], Any],
+        guard: Callable[[str], Guard],
         on_measured: Callable[[], None],
     ) -> None:
         self.callbacks = [each for each in callbacks if getattr(each, "gradient_schedule", None) is not None]
         """Those that measure gradients."""
-        self._counters, self._run_guarded, self._on_measured = counters, run_guarded, on_measured
-        guarded = partial(run_guarded, self)
-        self._backward_norms = BackwardNorms(guarded, after_backward=self._after_backward)
+        self._counters, self._guard_of, self._on_measured = counters, guard, on_measured
+        self._guard = guard(type(self).__name__)
+        self._backward_norms = BackwardNorms(self._guard, after_backward=self._after_backward)
         self._watched: set[int] = set()
-        self._old_gradients: dict[int, OldGradients] = defaultdict(partial(OldGradients, guarded))
+        self._old_gradients: dict[int, OldGradients] = defaultdict(partial(OldGradients, self._guard))
         self._arguments: tuple[Any, Any] = (None, None)
 
     def open(self, trainer: Any, pl_module: Any) -> None:
@@ -76,7 +77,8 @@ class OptimizerSteps:
 
     def _before_clip(self, parameters: list[Tensor]) -> None:
         if any(map(self._is_inspected, self._counters.optimizers.values())):
-            self._run_guarded(self, lambda: self._measure_before_clip(parameters))
+            with self._guard:
+                self._measure_before_clip(parameters)
 
     def _is_inspected(self, counter: OptimizerCounter) -> bool:
         is_seen = counter.clip_seen or counter.step_seen or _evaluates_again(counter)
@@ -86,7 +88,8 @@ class OptimizerSteps:
         """Dividing gradients by the scale of the loss is no clip, and comes before any."""
         if (counter := self._counters.of(optimizer)) is not None:
             counter.clip_seen = False
-        self._run_guarded(self, lambda: self._backward_norms.keep(_parameters(optimizer)))
+        with self._guard:
+            self._backward_norms.keep(_parameters(optimizer))
 
     def _after_backward(self, parameters: Iterable[Tensor]) -> None:
         """Forget a clip after which no step was taken: these are the gradients of another one."""
@@ -116,10 +119,9 @@ class OptimizerSteps:
         after = []
         for callback in self.callbacks:
             if callback.gradient_schedule.is_called(step):
-                measure = lambda callback=callback: callback.before_optimizer_step(  # noqa: E731
-                    *self._arguments, counter.optimizer, step
-                )
-                finish = self._run_guarded(callback, measure)
+                finish = None
+                with self._guard_of(type(callback).__name__):
+                    finish = callback.before_optimizer_step(*self._arguments, counter.optimizer, step)
                 if finish is not None:
                     after.append((callback, finish))
         counter.after_step = lambda: self._after_step(counter, after)
@@ -128,7 +130,8 @@ class OptimizerSteps:
     def _after_step(self, counter: OptimizerCounter, after: list[tuple[Any, Callable[[], None]]]) -> None:
         counter.clip_seen = counter.step_seen = False
         for callback, finish in after:
-            self._run_guarded(callback, finish)
+            with self._guard_of(type(callback).__name__):
+                finish()
         self._refresh(counter)
         self._watch_next_backward(counter)
         if after:

@@ -1,6 +1,6 @@
 """``TrainingSteps``: adds up each training step of a fit, and calls the callbacks that are due."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
@@ -65,9 +65,7 @@ class TrainingSteps:
             if callable(getattr(callback, "resume_at", None)):
                 with run.guard(type(callback).__name__):
                     callback.resume_at(self._counters.optimizer_steps)
-        self._optimizer_steps = OptimizerSteps(
-            self._callbacks, self._counters, run_guarded=self._run_guarded, on_measured=self.wake
-        )
+        self._optimizer_steps = OptimizerSteps(self._callbacks, self._counters, guard=run.guard, on_measured=self.wake)
         self._optimizer_steps.open(trainer, pl_module)
         for callback in self._callbacks:
             if callable(getattr(callback, "resume_at", None)):
@@ -200,7 +198,3 @@ class TrainingSteps:
                 metrics = scalars_of(outputs, loss_scale=loss_scale)
         for callback in callbacks:
             callback.on_step(self._trainer, self._module, metrics)
-
-    def _run_guarded(self, callback: Any, function: Callable[[], Any]) -> Any:
-        with self._run.guard(type(callback).__name__):
-            return function()
