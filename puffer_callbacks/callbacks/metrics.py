@@ -58,7 +58,8 @@ class MetricsCallback(PufferCallback):
         self._sums, self._logged = StepSums(), LoggedValues()
         self._world_size, self._is_first_rank, self._waits_for_scalars = 1, True, False
         self._nonfinite, self._latest = Counter[str](), dict[str, float]()
-        self._saw_scalars = self._saw_no_scalars = self._last_step_had_scalars = self._reported = False
+        self._last_step_had_scalars: bool | None = None  # before the first step
+        self._saw_scalars = self._reported = False
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs."""
@@ -86,7 +87,6 @@ class MetricsCallback(PufferCallback):
         had_scalars = self._sums.add_returned(outputs, learning_rates, loss_scale=loss_scale)
         self._last_step_had_scalars = had_scalars
         self._saw_scalars |= had_scalars
-        self._saw_no_scalars |= not had_scalars
         return self._waits_for_scalars and had_scalars
 
     @property
@@ -213,7 +213,8 @@ class MetricsCallback(PufferCallback):
         recorder.record(tagged)
 
     def _report_if_nothing(self, recorder: Recorder) -> None:
-        if self._saw_no_scalars and not self._saw_scalars and not self._reported:
+        has_stepped = self._last_step_had_scalars is not None
+        if has_stepped and not self._saw_scalars and not self._reported:
             self._reported = True
             in_lightning = "training_step to return a dict of scalars such as {'loss': …}, or to call self.log"
             expected = in_lightning if self._logged.is_lightning else "steps with scalars, as loop.step({'loss': …})"

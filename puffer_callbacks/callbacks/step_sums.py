@@ -38,10 +38,7 @@ class StepSums:
     def add_returned(self, outputs: object, rates: Mapping[str, Scalar] | None = None, *, loss_scale: int = 1) -> bool:
         """Add what a step returned, and the learning rates; see ``IntervalSums.add``."""
         had_scalars = self._returned.add(outputs, rates, loss_scale=loss_scale)
-        if not had_scalars:
-            self._rates = dict(rates or {})
-        elif self._rates:
-            self._rates = {}
+        self._rates = {} if had_scalars else dict(rates or {})
         return had_scalars
 
     def add_logged(self, values: Mapping[str, Scalar]) -> None:
