@@ -3,7 +3,7 @@
 import math
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -81,12 +81,13 @@ class GradientCallback(PufferCallback):
         gradients = {name: p.grad for name, p in parameters.items() if p.grad is not None}
         if not gradients:
             return None
+        kept, _ = sample(gradients.values())
         if not self.gradient_schedule.is_due(step):
-            self._previous[step.index] = (step.count, sample(gradients.values())[0])
+            self._previous[step.index] = (step.count, kept)
             return None
-        compare = self._compare(step, gradients.values())
+        products = self._products(step, kept)
         if measured is not None:
-            return lambda: compare(measured)
+            return lambda: self._keep(measured, step, kept, products)
         measures = StepMeasures(step.is_clipped)
         measures.numbers["norms"] = dict(zip(gradients, norms(gradients.values()), strict=True))
         if step.has_old_gradients is not None and not step.is_clipped:  # else another may have replaced them
@@ -96,13 +97,13 @@ class GradientCallback(PufferCallback):
         before = sample(stepped.values())
 
         def finish() -> None:
-            self._after_optimizer_step(measures, step, stepped, before)
-            compare(measures)
+            self._measure_update(measures, step, stepped, before)
+            self._keep(measures, step, kept, products)
 
         return finish
 
     @torch.no_grad()
-    def _after_optimizer_step(
+    def _measure_update(
         self, measures: StepMeasures, step: OptimizerStep, parameters: dict[str, Any], before: tuple[Tensor, list[int]]
     ) -> None:
         """Measure the clipped gradients, and what the step changed."""
@@ -157,23 +158,23 @@ class GradientCallback(PufferCallback):
             found = self._parameters[index] = optimized(module, optimizer)
         return found
 
-    def _compare(self, step: OptimizerStep, gradients: Iterable[Tensor]) -> Callable[[StepMeasures], None]:
-        """Compare this step's gradients with those of the optimizer's step before, for the noise scale; what it returns
-        is called once the step is taken: a gradient scaler may skip it and announce it again."""
-        kept, _ = sample(gradients)
-        count, previous = self._previous.get(step.index, (-1, kept))
-        products: list[Tensor] = []
-        if count == step.count - 1 and previous.shape == kept.shape and not step.is_clipped:
-            products = inner_products(previous.to(kept.device), kept)
+    def _products(self, step: OptimizerStep, gradients: Tensor) -> dict[str, Tensor]:
+        """Of this step's gradients with those of the optimizer's step before, for the noise scale."""
+        count, previous = self._previous.get(step.index, (-1, gradients))
+        if count != step.count - 1 or previous.shape != gradients.shape or step.is_clipped:
+            return {}
+        products = inner_products(previous.to(gradients.device), gradients)
+        return dict(zip(("first", "second", "inner"), products, strict=True))
 
-        def finish(measures: StepMeasures) -> None:
-            self._previous.pop(step.index, None)
-            if self.gradient_schedule.is_called(step):  # the next one is measured, too
-                self._previous[step.index] = (step.count, kept)
-            if products:
-                measures.numbers["products"] = dict(zip(("first", "second", "inner"), products, strict=True))
-
-        return finish
+    def _keep(
+        self, measures: StepMeasures, step: OptimizerStep, gradients: Tensor, products: dict[str, Tensor]
+    ) -> None:
+        """Keep them once the step is taken: a gradient scaler may skip it and announce it again."""
+        self._previous.pop(step.index, None)
+        if self.gradient_schedule.is_called(step):  # the next one is measured, too
+            self._previous[step.index] = (step.count, gradients)
+        if products:
+            measures.numbers["products"] = products
 
     def _values(self, measured: dict[int, StepMeasures], *, with_total: bool, batch_size: int) -> dict[str, float]:
         found: dict[str, dict[str, float]] = defaultdict(dict)
