@@ -7,7 +7,7 @@ takes larger ones, as each operation there has a price of its own. Nothing here 
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,26 +28,6 @@ TOTALS = 5
 """Minimum, maximum, sum, sum of squares, and how many numbers are zero."""
 
 
-class Counter(Protocol):
-    """Counts chunks of numbers."""
-
-    bins: ClassVar[int]
-    first_bin: ClassVar[int]
-
-    def __init__(self, size: int, device: torch.device) -> None: ...
-
-    def add(self, chunk: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Count a chunk.
-
-        Args:
-            chunk: flat and contiguous, of at most ``size`` numbers.
-
-        Returns:
-            Counts by top bits, [bins], and the totals, each 0-d.
-        """
-        ...
-
-
 class Float32Counter:
     """Counts numbers that are exact in float32, at the speed of memory.
 
@@ -63,7 +43,14 @@ class Float32Counter:
         self._buffers = [torch.empty(size, dtype=kind, device=device) for kind in kinds]
 
     def add(self, chunk: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Count a chunk."""
+        """Count a chunk.
+
+        Args:
+            chunk: flat and contiguous, of at most ``size`` numbers.
+
+        Returns:
+            Counts by top bits, [bins], and the totals, each 0-d.
+        """
         single, bits, double = (buffer[: len(chunk)] for buffer in self._buffers)
         if chunk.dtype != torch.float32:
             chunk = single.copy_(chunk)
@@ -79,10 +66,10 @@ class Float64Counter:
     first_bin: ClassVar[int] = FIRST_BIN_OF_FLOAT64
 
     def __init__(self, size: int, device: torch.device) -> None:
-        pass
+        """There are no buffers to allocate."""
 
     def add(self, chunk: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Count a chunk."""
+        """Count a chunk, as ``Float32Counter.add``."""
         double = as_float64(chunk)
         counts = count((double.view(torch.int64) >> 49).bitwise_and_(self.bins - 1), self.bins)
         if _is_host(chunk) and not counts.view(2, -1)[:, -PER_OCTAVE:].any():  # all are finite
@@ -91,6 +78,9 @@ class Float64Counter:
         low, high = torch.where(finite, double, torch.inf).min(), torch.where(finite, double, -torch.inf).max()
         kept = torch.where(finite, double, 0.0)
         return counts, [low, high, kept.sum(), _squares(kept), _zeros(double, counts)]
+
+
+Counter = Float32Counter | Float64Counter
 
 
 def _squares(double: Tensor) -> Tensor:
