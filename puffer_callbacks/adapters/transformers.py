@@ -12,7 +12,7 @@ from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.method_locals import locals_of
 from puffer_callbacks.adapters.module_view import as_lightning_module
 from puffer_callbacks.recorder.recorder import Recorder
-from puffer_callbacks.values.scalars import Scalar, as_scalar, to_floats
+from puffer_callbacks.values.scalars import Scalar, scalars_of, to_floats
 
 try:
     from transformers import TrainerCallback
@@ -160,14 +160,13 @@ def split_logs(logs: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, Sc
     """
     metrics: dict[str, Scalar] = {}
     evaluated: dict[str, Scalar] = {}
-    for name, value in logs.items():
-        scalar = as_scalar(value)
-        if scalar is None or name in _SKIPPED or name.endswith(_TIMINGS):
+    for name, value in scalars_of(logs).items():
+        if name in _SKIPPED or name.endswith(_TIMINGS):
             continue
         if name.startswith("eval_"):
-            evaluated[f"eval/{name.removeprefix('eval_')}"] = scalar
+            evaluated[f"eval/{name.removeprefix('eval_')}"] = value
         else:
-            metrics[_SHARED.get(name, name)] = scalar
+            metrics[_SHARED.get(name, name)] = value
     return metrics, evaluated
 
 

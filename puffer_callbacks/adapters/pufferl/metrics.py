@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from puffer_callbacks.values.scalars import Scalar, as_scalar
+from puffer_callbacks.values.scalars import Scalar, scalars_of
 
 _SHARED = {"clipfrac": "clip_fraction"}
 _OWN = ("environment/", "performance/")
@@ -16,8 +16,7 @@ def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
         >>> update_metrics({"policy_loss": 0.5, "clipfrac": 0.1})
         {'policy_loss': 0.5, 'clip_fraction': 0.1}
     """
-    scalars = {_SHARED.get(name, name): as_scalar(value) for name, value in losses.items()}
-    return {name: value for name, value in scalars.items() if value is not None}
+    return {_SHARED.get(name, name): value for name, value in scalars_of(losses).items()}
 
 
 def unlogged_scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,5 +26,4 @@ def unlogged_scalars(logs: Mapping[str, Any]) -> dict[str, Any]:
         >>> unlogged_scalars({"environment/score": 0.5, "losses/policy_loss": 0.1, "SPS": 1000})
         {'environment/score': 0.5}
     """
-    own = {tag: as_scalar(value) for tag, value in logs.items() if tag.startswith(_OWN)}
-    return {tag: value for tag, value in own.items() if value is not None}
+    return {tag: value for tag, value in scalars_of(logs).items() if tag.startswith(_OWN)}

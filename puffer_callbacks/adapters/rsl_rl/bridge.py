@@ -12,7 +12,7 @@ from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.rsl_rl.rollouts import StorageRollouts
 from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
-from puffer_callbacks.values.scalars import Scalar, as_scalar
+from puffer_callbacks.values.scalars import Scalar, scalars_of
 
 _NEEDED = ("alg", "env", "cfg", "learn", "current_learning_iteration")
 _MODULES = ("actor", "critic", "policy", "student", "rnd")
@@ -171,8 +171,7 @@ def update_metrics(losses: Mapping[str, Any]) -> dict[str, Scalar]:
         >>> update_metrics({"surrogate": -0.01, "value": 0.5, "rnd": 0.2})
         {'policy_loss': -0.01, 'value_loss': 0.5, 'rnd_loss': 0.2}
     """
-    scalars = {_SHARED.get(name, f"{name}_loss"): as_scalar(value) for name, value in losses.items()}
-    return {name: value for name, value in scalars.items() if value is not None}
+    return {_SHARED.get(name, f"{name}_loss"): value for name, value in scalars_of(losses).items()}
 
 
 def _episode_lengths(env: Any) -> list[int] | None:

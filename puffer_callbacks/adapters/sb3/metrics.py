@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from puffer_callbacks.values.scalars import Scalar, as_scalar
+from puffer_callbacks.values.scalars import Scalar, scalars_of
 
 _SHARED = {
     "policy_gradient_loss": ("policy_loss", 1.0),
@@ -21,9 +21,8 @@ def unlogged_scalars(logged: Mapping[str, Any]) -> dict[str, Scalar]:
         >>> unlogged_scalars({"train/loss": 1.0, "time/fps": 100, "rollout/ep_rew_mean": 9.5, "mine": 2.0})
         {'rollout/ep_rew_mean': 9.5, 'mine': 2.0}
     """
-    scalars = {tag: as_scalar(value) for tag, value in logged.items()}
     logged_anyway = ("train/", "time/", "rollout/success_rate")
-    return {tag: value for tag, value in scalars.items() if value is not None and not tag.startswith(logged_anyway)}
+    return {tag: value for tag, value in scalars_of(logged).items() if not tag.startswith(logged_anyway)}
 
 
 def train_metrics(logged: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -34,11 +33,11 @@ def train_metrics(logged: Mapping[str, Any]) -> dict[str, Scalar]:
         {'entropy_loss': -0.5, 'entropy': 0.5}
     """
     metrics: dict[str, Scalar] = {}
-    for tag, value in logged.items():
-        name, scalar = tag.removeprefix("train/"), as_scalar(value)
-        if tag.startswith("train/") and scalar is not None and name != "n_updates":
-            metrics[name] = scalar
+    for tag, value in scalars_of(logged).items():
+        name = tag.removeprefix("train/")
+        if tag.startswith("train/") and name != "n_updates":
+            metrics[name] = value
             if name in _SHARED:
                 shared, sign = _SHARED[name]
-                metrics[shared] = sign * scalar
+                metrics[shared] = sign * value
     return metrics
