@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from puffer_callbacks.adapters.hook_calls import OptimizerHooks
+from puffer_callbacks.adapters.hook_calls import BeforeStep, OptimizerHooks
 from puffer_callbacks.adapters.module_group import ModuleGroup
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 
@@ -71,7 +71,9 @@ class OptimizerWatch:
         self._module = module
         self._parameters = {id(parameter) for parameter in module.parameters()}
         self._found, self._step_end = found, step_end
-        self._hooks: OptimizerHooks | None = None
+        self._follows_steps = False
+        self._before_step: BeforeStep | None = None
+        self._before_clip: BeforeStep | None = None
         self._owned: dict[Optimizer, set[int]] = {}  # the identities of its parameters
         self._foreign: WeakSet[Optimizer] = WeakSet()
         self._finds = False
@@ -93,12 +95,13 @@ class OptimizerWatch:
             hooks: what to call at each step; ``None`` where no callback follows steps.
             find: whether to find other optimizers at their first step.
         """
-        self._hooks, self._finds = hooks, find
+        self._follows_steps, self._finds = hooks is not None, find
         for optimizer in optimizers:
             self._add(optimizer)
         if find:
             self._handles.append(register_optimizer_step_pre_hook(self._on_any_step))
         if hooks is not None and (hooks.before_step or hooks.before_clip):
+            self._before_step, self._before_clip = hooks.before_step, hooks.before_clip
             may_measure = hooks.may_measure if hooks.before_clip is None else lambda: True
             call_before_clip(self._on_clip, is_wanted=may_measure)
 
@@ -118,13 +121,13 @@ class OptimizerWatch:
 
     def _add(self, optimizer: Optimizer) -> None:
         self._owned[optimizer] = _parameters(optimizer)
-        if self._hooks is not None and not self._finds:
+        if self._follows_steps and not self._finds:
             self._handles.append(optimizer.register_step_pre_hook(self._on_step))
 
     def _on_any_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if optimizer not in self._owned and optimizer not in self._foreign:
             self._on_new_optimizer(optimizer)
-        follows = self._hooks is not None and optimizer in self._owned
+        follows = self._follows_steps and optimizer in self._owned
         return self._on_step(optimizer, args, kwargs) if follows else None
 
     def _on_new_optimizer(self, optimizer: Optimizer) -> None:
@@ -141,11 +144,11 @@ class OptimizerWatch:
         if any(clipped & self._owned[each] and _gradients(each) == old for each, old in self._stepped.items()):
             return  # after the step, for the norm alone
         self._end_step_before_clip(clipped)
-        if self._hooks is None or self._hooks.before_clip is None:
+        if self._before_clip is None:
             return
         for optimizer, owned in self._owned.items():
             if optimizer not in self._clipped and optimizer not in self._evaluated and clipped & owned:
-                self._hooks.before_clip(optimizer)
+                self._before_clip(optimizer)
                 self._clipped.add(optimizer)  # a second clip is of other parameters, or an inner function's
 
     def _end_step_before_clip(self, clipped: set[int]) -> None:
@@ -183,15 +186,12 @@ class OptimizerWatch:
         return run
 
     def _notify(self, optimizer: Optimizer) -> None:
-        hooks = self._hooks
-        if hooks is None:
-            return
-        if self._clipped and optimizer in self._clipped:
+        if optimizer in self._clipped:
             self._clipped.remove(optimizer)
-        elif hooks.before_clip is not None:
-            hooks.before_clip(optimizer)
-        if hooks.before_step is not None:
-            hooks.before_step(optimizer)
+        elif self._before_clip is not None:
+            self._before_clip(optimizer)
+        if self._before_step is not None:
+            self._before_step(optimizer)
 
     def _end_step(self) -> None:
         """End the training step before, which the loop has not reported."""
