@@ -1,6 +1,6 @@
 """``ImageCallback``: observations as pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from puffer_callbacks.callbacks.base import PufferCallback
@@ -12,6 +12,7 @@ from puffer_callbacks.pictures.transitions import Transitions
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every, check_counts, check_flags
+from puffer_callbacks.values import Image
 from puffer_callbacks.values.shrink import shrink_to_bytes
 from puffer_callbacks.values.tags import as_names
 
@@ -78,14 +79,13 @@ class ImageCallback(PufferCallback):
                 picture = observation_image(
                     leaf, transitions, title=tag, names=self.names, num_samples=self.num_samples
                 )
-                recorder.record({tag: shrink_to_bytes(picture, max_bytes=self.max_bytes)})
+                self._record(recorder, {tag: picture})
         if self.figures:
             with recorder.guard("ImageCallback, figures"):
-                drawn = {
-                    "rollout/reward_components": reward_figure(rollout),
-                    "rollout/action_distribution": action_figure(rollout),
-                }
-                pictures = {tag: picture for tag, picture in drawn.items() if picture is not None}
-                recorder.record(
-                    {tag: shrink_to_bytes(picture, max_bytes=self.max_bytes) for tag, picture in pictures.items()}
-                )
+                rewards, actions = reward_figure(rollout), action_figure(rollout)
+                self._record(recorder, {"rollout/reward_components": rewards, "rollout/action_distribution": actions})
+
+    def _record(self, recorder: Recorder, pictures: Mapping[str, Image | None]) -> None:
+        """Log the pictures that there are."""
+        drawn = ((tag, picture) for tag, picture in pictures.items() if picture is not None)
+        recorder.record({tag: shrink_to_bytes(picture, max_bytes=self.max_bytes) for tag, picture in drawn})

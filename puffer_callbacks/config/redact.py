@@ -85,18 +85,17 @@ class Redactor:
         is_count = isinstance(value, bool) or "tokens" in name.rpartition("/")[2].lower()
         return REDACTED if self._is_secret(name) and not is_count else value
 
-    def redact_all(self, config: Any, name: str = "") -> Any:
+    def redact_all(self, config: Any) -> Any:
         """A nested configuration with every secret in it replaced; each part without a secret is the same object.
 
         Args:
             config: a value, or a mapping, ``Namespace``, dataclass, list or tuple of values.
-            name: of ``config``.
 
         Example:
             >>> Redactor().redact_all({"gamma": 0.99, "wandb": {"api_key": "abc"}})
             {'gamma': 0.99, 'wandb': {'api_key': '<redacted>'}}
         """
-        return self._redact_all(config, name, DEEPEST)
+        return self._redact_all(config, "", DEEPEST)
 
     def _redact_all(self, config: Any, name: str, depth: int) -> Any:
         if isinstance(config, str | int | float):
