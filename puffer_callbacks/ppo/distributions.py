@@ -6,26 +6,9 @@ Noise is drawn for a whole rollout at once and a sample is a function of it: the
 
 import math
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
-
-
-class ActionDistribution(Protocol):
-    """The interface of a policy's distribution over actions."""
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """Actions [B, *act] for noise of the distribution's own kind."""
-
-    def mode(self) -> Tensor:
-        """The likeliest actions [B, *act]."""
-
-    def log_prob(self, actions: Tensor) -> Tensor:
-        """Log probability (or density) [B] of the actions [B, *act]."""
-
-    def entropy(self) -> Tensor:
-        """Entropy [B] in nats."""
 
 
 def gumbel_noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -137,3 +120,6 @@ class DiagonalGaussian:
         """Entropy [B] in nats."""
         entropy = self.log_std.sum() + 0.5 * len(self.log_std) * math.log(2 * math.pi * math.e)
         return entropy.expand(len(self.mean))
+
+
+ActionDistribution = Categorical | MultiCategorical | DiagonalGaussian

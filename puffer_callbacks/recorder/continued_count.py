@@ -36,13 +36,11 @@ class ContinuedCount:
         if self._saved is not None:
             if count == self._start:
                 return self._saved
-            self._offset, self._saved = self._offset_at(count, self._saved), None
+            self._offset = 0 if self._is_restored(count, self._saved) else self._saved - (self._start or 0)
+            self._saved = None
         if self.first_rise is None and count != self._start:
             self.first_rise = count - (self._start or 0)
         return count + self._offset
-
-    def _offset_at(self, count: int, saved: int) -> int:
-        return 0 if self._is_restored(count, saved) else saved - (self._start or 0)
 
     def _is_restored(self, count: int, saved: int) -> bool:
         """Whether what counts has the checkpoint's count, which it may have taken after the start."""

@@ -100,14 +100,8 @@ class Run:
         count: int | None = None,
         monitored: bool = True,
     ) -> None:
-        """Add values to the row at this point of the run (see ``Recorder.record``).
-
-        Args:
-            values: tag to value.
-            axes: another, earlier point of the run.
-            count: over how many steps the values are means, if they are.
-            monitored: whether Lightning's callbacks see them, in ``trainer.callback_metrics``.
-        """
+        """Add values to the row at this point of the run, see ``Recorder.record``; of monitored values Lightning's
+        callbacks see the numbers, in ``trainer.callback_metrics``."""
         if self.row_log is not None and values:
             values = {sanitize_tag(str(tag)): value for tag, value in values.items()}
             at = self.counters.axes() if axes is None else axes
