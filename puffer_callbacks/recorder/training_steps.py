@@ -65,7 +65,9 @@ class TrainingSteps:
             if callable(getattr(callback, "resume_at", None)):
                 with run.guard(type(callback).__name__):
                     callback.resume_at(self._counters.optimizer_steps)
-        self._optimizer_steps = OptimizerSteps(self._callbacks, self._counters, guard=run.guard, on_measured=self.wake)
+        self._optimizer_steps = OptimizerSteps(
+            self._callbacks, self._counters, guard=run.guard, on_measured=self.check_at_step_end
+        )
         self._optimizer_steps.open(trainer, pl_module)
         for callback in self._callbacks:
             if callable(getattr(callback, "resume_at", None)):
@@ -105,7 +107,7 @@ class TrainingSteps:
                 loss_scale = 1
             for reader in self._listeners.readers:
                 if reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale):
-                    self.wake()
+                    self.check_at_step_end()
             row_log, counters = self._row_log, self._counters
             is_due = counters.optimizer_steps >= self._due_at
             row_is_complete = row_log.position(counters) > row_log.open_at
@@ -128,14 +130,14 @@ class TrainingSteps:
         """An epoch of training is over: publish the means of open intervals, for ``EarlyStopping`` and its kind."""
         self._is_between_epochs = True
         self.publish(with_open_intervals=True)
-        self.wake()
+        self.check_at_step_end()
 
     def publish_later(self, values: Mapping[str, Value]) -> None:
         """Publish numbers to Lightning's callbacks: at the end of this training batch, at once between batches."""
         self._unpublished |= {tag: value for tag, value in values.items() if isinstance(value, float)}
         if self._is_between_epochs or not self._trainer.training:  # in validation
             self.publish()
-        self.wake()
+        self.check_at_step_end()
 
     def publish(self, *, with_open_intervals: bool = False) -> None:
         """Publish what was logged to Lightning's callbacks.
@@ -161,7 +163,7 @@ class TrainingSteps:
         for callback in self._callbacks:
             show_idle_hooks(callback)
 
-    def wake(self) -> None:
+    def check_at_step_end(self) -> None:
         """Check which callbacks are due at the end of this training batch, whatever step they declared."""
         self._due_at = 0
 
