@@ -1,7 +1,6 @@
 """``Loop``: the callbacks in a hand-written loop."""
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any, Self
 
 from puffer_callbacks.adapters.hook_calls import is_callback
@@ -177,9 +176,7 @@ class Loop(TrainerAdapter):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self.end()
         else:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -111,9 +110,7 @@ class TransformersCallback(TrainerCallback):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._finish_step()
         self.loop.__exit__(kind, error, trace)
 

@@ -1,7 +1,5 @@
 """``Guard``: a block whose time counts as overhead and whose exceptions do not end the run."""
 
-from types import TracebackType
-
 from puffer_callbacks.faults import Faults, PufferWarning, format_error
 from puffer_callbacks.overhead.stopwatch import Stopwatch
 
@@ -35,12 +33,10 @@ class Guard:
         if self._own is not None:
             self._own.__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        self._stopwatch.__exit__(kind, error, trace)
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self._stopwatch.__exit__()
         if self._own is not None:
-            self._own.__exit__(kind, error, trace)
+            self._own.__exit__()
         return error is not None and self.handle(error)
 
     def handle(self, error: BaseException) -> bool:

@@ -1,7 +1,6 @@
 """``Stopwatch``: the share of a run's time that recording takes."""
 
 from time import perf_counter
-from types import TracebackType
 
 
 class Stopwatch:
@@ -29,9 +28,7 @@ class Stopwatch:
             self.entered = perf_counter()
         self.depth += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.depth -= 1
         if self.depth == 0:
             self.inside += perf_counter() - self.entered

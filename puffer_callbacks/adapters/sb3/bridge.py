@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
-from types import TracebackType
 from typing import Any, Self
 
 from torch.optim import Optimizer
@@ -94,9 +93,7 @@ class SB3Bridge(BaseCallback):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._finish()
         self.loop.__exit__(kind, error, trace)
 
