@@ -97,13 +97,13 @@ class GradientCallback(PufferCallback):
         before = sample(stepped.values())
 
         def finish() -> None:
-            self._measure_update(measures, step, stepped, before)
+            self._after_optimizer_step(measures, step, stepped, before)
             self._keep(measures, step, kept, products)
 
         return finish
 
     @torch.no_grad()
-    def _measure_update(
+    def _after_optimizer_step(
         self, measures: StepMeasures, step: OptimizerStep, parameters: dict[str, Any], before: tuple[Tensor, list[int]]
     ) -> None:
         """Measure the clipped gradients, and what the step changed."""

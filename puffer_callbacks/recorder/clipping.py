@@ -7,12 +7,13 @@ its global name. Any other clip is found afterwards, by ``BackwardNorms``, which
 """
 
 from collections.abc import Callable, Iterable
-from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad
+
+from puffer_callbacks.recorder.wrapped_methods import wrap_method
 
 # the inner function that ``clip_grad_norm_`` calls, by whichever name that was imported
 _BY_NORM = (
@@ -33,7 +34,7 @@ class _Conditions(NamedTuple):
 
 
 _callbacks: dict[BeforeClip, _Conditions] = {}
-_originals: list[tuple[Any, str, Callable[..., Any]]] = []
+_restores: list[Callable[[], None]] = []
 
 
 def call_before_clip(
@@ -47,9 +48,8 @@ def call_before_clip(
         after_unscale: called with the optimizer whenever a ``GradScaler`` has unscaled its gradients.
     """
     if not _callbacks:
-        for module, name in _CLIPS:
-            _replace(module, name, _clip)
-        _replace(torch.amp.GradScaler, "unscale_", _unscale)
+        _restores.extend(wrap_method(module, name, _clip) for module, name in _CLIPS)
+        _restores.append(wrap_method(torch.amp.GradScaler, "unscale_", _unscale))
     _callbacks[callback] = _Conditions(is_wanted, after_unscale)
 
 
@@ -59,41 +59,24 @@ def stop_calling(callback: BeforeClip) -> None:
         return
     del _callbacks[callback]
     if not _callbacks:
-        for owner, name, original in _originals:
-            if getattr(getattr(owner, name), "__wrapped__", None) is original:  # else ours was wrapped in turn
-                setattr(owner, name, original)
-        _originals.clear()
+        while _restores:
+            _restores.pop()()
 
 
-def _replace(owner: Any, name: str, wrap: Callable[..., Any]) -> None:
-    original = getattr(owner, name, None)
-    if original is not None:
-        _originals.append((owner, name, original))
-        setattr(owner, name, wrap(original))
-
-
-def _clip(clip: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(clip)
-    def before_clip(parameters: Tensor | Iterable[Tensor], *args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling():  # which would compile again whenever a count below has changed
-            return clip(parameters, *args, **kwargs)
-        # the latest first: an adapter ends the training step before, and then the recorder measures this one
-        wanted = [callback for callback, conditions in reversed(_callbacks.items()) if conditions.is_wanted()]
-        if wanted:
-            parameters = parameters if isinstance(parameters, Tensor) else list(parameters)
-            for callback in wanted:
-                callback([parameters] if isinstance(parameters, Tensor) else parameters)
+def _clip(clip: Callable[..., Any], parameters: Tensor | Iterable[Tensor], *args: Any, **kwargs: Any) -> Any:
+    if torch.compiler.is_compiling():  # which would compile again whenever a count below has changed
         return clip(parameters, *args, **kwargs)
+    # the latest first: an adapter ends the training step before, and then the recorder measures this one
+    wanted = [callback for callback, conditions in reversed(_callbacks.items()) if conditions.is_wanted()]
+    if wanted:
+        parameters = parameters if isinstance(parameters, Tensor) else list(parameters)
+        for callback in wanted:
+            callback([parameters] if isinstance(parameters, Tensor) else parameters)
+    return clip(parameters, *args, **kwargs)
 
-    return before_clip
 
-
-def _unscale(unscale: Callable[..., None]) -> Callable[..., None]:
-    @wraps(unscale)
-    def after_unscale(scaler: Any, optimizer: Any) -> None:
-        unscale(scaler, optimizer)
-        for conditions in list(_callbacks.values()):
-            if conditions.after_unscale is not None:
-                conditions.after_unscale(optimizer)
-
-    return after_unscale
+def _unscale(unscale: Callable[..., None], scaler: Any, optimizer: Any) -> None:
+    unscale(scaler, optimizer)
+    for conditions in list(_callbacks.values()):
+        if conditions.after_unscale is not None:
+            conditions.after_unscale(optimizer)

@@ -12,8 +12,8 @@ from puffer_callbacks.adapters.method_locals import locals_of
 from puffer_callbacks.adapters.pufferl import rollouts
 from puffer_callbacks.adapters.pufferl.interrupt import before_exit
 from puffer_callbacks.adapters.pufferl.metrics import unlogged_scalars, update_metrics
-from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.recorder.wrapped_methods import wrap_method
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values.scalars import to_floats
 

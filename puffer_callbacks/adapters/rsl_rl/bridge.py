@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from puffer_callbacks.adapters.loop import Loop
 from puffer_callbacks.adapters.rsl_rl.rollouts import StorageRollouts
-from puffer_callbacks.adapters.wrapped_methods import wrap_method
 from puffer_callbacks.recorder.recorder import Recorder
+from puffer_callbacks.recorder.wrapped_methods import wrap_method
 from puffer_callbacks.values.scalars import Scalar, scalars_of
 
 _NEEDED = ("alg", "env", "cfg", "learn", "current_learning_iteration")

@@ -1,22 +1,20 @@
-"""Methods of a library's object, wrapped while it is recorded."""
+"""Functions and methods of a library, wrapped while a run is recorded."""
 
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-Around = Callable[..., Any]
 
-
-def wrap_method(owner: Any, name: str, around: Around) -> Callable[[], None]:
-    """Replace a method of an object.
+def wrap_method(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
+    """Replace a method of an object or class, or a function of a module.
 
     Args:
-        owner: the object; its class stays as it is.
-        name: the method's name.
-        around: called with the method and its arguments.
+        owner: where it is replaced; an object's class stays as it is.
+        name: its name.
+        around: called with what was there and the arguments.
 
     Returns:
-        A function that restores what was there, a method of the object's class or one set on the object.
+        A function that restores what was there, unless that was replaced once more.
 
     Example:
         >>> class Trainer:
