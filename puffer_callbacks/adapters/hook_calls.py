@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from puffer_callbacks.recorder.recorder import Recorder
 
-Hook = Callable[..., Any]
 BeforeStep = Callable[[Optimizer], None]
 
 _BASES = {"lightning.pytorch.callbacks.callback", "pytorch_lightning.callbacks.callback"}
@@ -31,7 +30,7 @@ def is_callback(candidate: object) -> bool:
     return callable(getattr(candidate, "setup", None)) and not isinstance(candidate, nn.Module)
 
 
-def overriding(callbacks: Iterable[Any], hook: str) -> list[Hook]:
+def overriding(callbacks: Iterable[Any], hook: str) -> list[Callable[..., Any]]:
     """The bound hooks of those callbacks that have one of their own, in order.
 
     Example:

@@ -13,6 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from puffer_callbacks.adapters.hook_calls import BeforeStep, OptimizerHooks
 from puffer_callbacks.adapters.module_group import ModuleGroup
 from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
+from puffer_callbacks.recorder.registered_optimizers import parameter_ids
 
 
 def optimizers_of(module: nn.Module) -> list[Optimizer]:
@@ -30,8 +31,8 @@ def optimizers_of(module: nn.Module) -> list[Optimizer]:
     order = {id(parameter): at for at, parameter in enumerate(listed)}
     alive = [each for each in gc.get_objects() if issubclass(type(each), Optimizer)]
     # Fabric's wrapper has no parameter groups of its own
-    found = [each for each in alive if "param_groups" in vars(each) and _parameters(each) & order.keys()]
-    return sorted(found, key=lambda each: sorted(order[held] for held in _parameters(each) & order.keys()))
+    found = [each for each in alive if "param_groups" in vars(each) and parameter_ids(each) & order.keys()]
+    return sorted(found, key=lambda each: sorted(order[held] for held in parameter_ids(each) & order.keys()))
 
 
 def unwrap_optimizers(optimizers: Any) -> list[Optimizer]:
@@ -120,7 +121,7 @@ class OptimizerWatch:
             steps.clear()
 
     def _add(self, optimizer: Optimizer) -> None:
-        self._owned[optimizer] = _parameters(optimizer)
+        self._owned[optimizer] = parameter_ids(optimizer)
         if self._follows_steps and not self._finds:
             self._handles.append(optimizer.register_step_pre_hook(self._on_step))
 
@@ -131,7 +132,7 @@ class OptimizerWatch:
         return self._on_step(optimizer, args, kwargs) if follows else None
 
     def _on_new_optimizer(self, optimizer: Optimizer) -> None:
-        if _parameters(optimizer) & self._parameters:
+        if parameter_ids(optimizer) & self._parameters:
             for each in optimizers_of(self._module):
                 if each not in self._owned:
                     self._add(each)
@@ -197,10 +198,6 @@ class OptimizerWatch:
         """End the training step before, which the loop has not reported."""
         self._stepped.clear()
         self._step_end()
-
-
-def _parameters(optimizer: Optimizer) -> set[int]:
-    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
 
 
 def _gradients(optimizer: Optimizer) -> object:

@@ -15,6 +15,7 @@ from puffer_callbacks.recorder.clipping import call_before_clip, stop_calling
 from puffer_callbacks.recorder.counters import Counters, OptimizerCounter
 from puffer_callbacks.recorder.old_gradients import OldGradients
 from puffer_callbacks.recorder.optimizer_schedule import OptimizerStep
+from puffer_callbacks.recorder.registered_optimizers import parameter_ids
 
 
 class OptimizerSteps:
@@ -95,13 +96,13 @@ class OptimizerSteps:
         """Forget a clip after which no step was taken: these are the gradients of another one."""
         reached = {id(parameter) for parameter in parameters}
         for counter in self._counters.optimizers.values():
-            if counter.clip_seen and reached & {id(each) for each in _parameters(counter.optimizer)}:
+            if counter.clip_seen and reached & parameter_ids(counter.optimizer):
                 counter.clip_seen = False
 
     def _measure_before_clip(self, parameters: list[Tensor]) -> None:
         clipped = {id(parameter) for parameter in parameters}
         for counter in self._counters.optimizers.values():
-            if self._is_inspected(counter) and clipped & {id(each) for each in _parameters(counter.optimizer)}:
+            if self._is_inspected(counter) and clipped & parameter_ids(counter.optimizer):
                 counter.clip_seen = True
                 self._measure(counter, is_clipped=False)
 

@@ -31,8 +31,13 @@ def first_parameter(optimizer: Optimizer, module: Any) -> str | None:
     """
     if not isinstance(module, nn.Module):
         return None
-    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    held = parameter_ids(optimizer)
     return next((name for name, each in module.named_parameters() if id(each) in held), None)
+
+
+def parameter_ids(optimizer: Any) -> set[int]:
+    """The identities of the parameters that an optimizer holds."""
+    return {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
 
 
 def registered_index(
