@@ -112,7 +112,7 @@ def returns_of(series: Series) -> Returns:
         late=late,
         best=float(smoothed.values[min(_WIDTH, count) - 1 :].max()),
         noise=_spread(values - smoothed.values),
-        are_alike=bool(np.ptp(values[1:]) <= 1e-9 * np.abs(values).max()) if count > 1 else True,
+        are_alike=bool(np.ptp(values[int(count > 2) :]) <= 1e-9 * np.abs(values).max()),
     )
 
 

@@ -13,6 +13,8 @@ PLAIN = "diagnostics/plain_end_fraction"
 LENGTH = "train/episode_length"
 _LEAST_SHARE = 0.5
 """The share of a run before which a return that stands still is no news."""
+_LEAST_LOSS = 0.1
+"""Of the return's size: means over a long part of the run differ by less without a cause."""
 
 
 @rule(
@@ -50,7 +52,7 @@ def episodes_never_end(evidence: Evidence) -> Verdict | None:
     explains=("episodes_at_limit",),
 )
 def return_fell(evidence: Evidence) -> Verdict | None:
-    """A return that ends below where it began, or that has lost most of what it had won."""
+    """A return that ends below where it began, or has lost most of what it had won; a note where that is little."""
     returns = evidence.required_returns
     series = returns.series
     evidence.require_share(_LEAST_SHARE, series)
@@ -58,12 +60,14 @@ def return_fell(evidence: Evidence) -> Verdict | None:
         return None
     span, tags = series.span_since(series.values == returns.best), ["train/reward"]
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
-    if returns.worsened:
-        causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
-        return Verdict(message, causes, span, tags, _severity(evidence))
-    causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
-    # to lose a part of it is what returns do
-    return Verdict(message, causes, span, tags, "info" if returns.improved else _severity(evidence))
+    causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
+    if not returns.worsened:
+        causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
+    lost = (returns.early if returns.worsened else returns.best) - returns.late
+    is_little = lost < _LEAST_LOSS * max(abs(returns.early), abs(returns.late))
+    # to lose a part of what was won is what returns do
+    severity: Severity = "info" if returns.improved or is_little else _severity(evidence)
+    return Verdict(message, causes, span, tags, severity)
 
 
 @rule(

@@ -155,3 +155,14 @@ def test_first_episodes_that_are_a_step_longer() -> None:
     alike = np.r_[-201.0, np.full(99, -200.0)]
     assert returns_of(Series(np.arange(100), alike)).are_alike
     assert not returns_of(Series(np.arange(100), np.r_[alike[:50], -180.0, alike[51:]])).are_alike
+
+
+@pytest.mark.parametrize(("values", "alike"), [([5.0], True), ([5.0, 5.0], True), ([1.0, 5.0], False)])
+def test_two_returns_are_alike_where_they_are_equal(values: list[float], alike: bool) -> None:
+    assert returns_of(Series(np.arange(len(values)), np.array(values))).are_alike is alike
+
+
+def test_a_return_that_loses_a_twentieth_is_a_note() -> None:
+    little, much = (found("return_fell", train__reward=500 - np.linspace(0, lost, 100)) for lost in (30.0, 200.0))
+    assert little is not None and little.severity == "info"
+    assert much is not None and much.severity == "warning"

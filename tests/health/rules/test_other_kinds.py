@@ -19,7 +19,7 @@ def window_means(seed: int, width: int) -> Any:
     return np.convolve(returns, np.ones(width) / width, "valid")
 
 
-@pytest.mark.parametrize(("width", "most"), [(5, 1), (20, 2)])
+@pytest.mark.parametrize(("width", "most"), [(5, 1), (20, 2), (50, 2), (100, 0)])
 def test_a_mean_over_a_window_wanders_and_has_not_fallen(width: int, most: int) -> None:
     findings = [found("return_fell", PLANNED, train__reward=window_means(seed, width)) for seed in range(30)]
     assert sum(each is not None and each.severity == "warning" for each in findings) <= most
