@@ -29,9 +29,10 @@ class HealthCallback(PufferCallback):
     """Diagnoses a run: what is wrong, with likely causes and what to change (see ``puffer_callbacks.health``).
 
     Statistics of rollouts and updates are logged as ``diagnostics/…``, and rules judge them together with all other
-    series of the run. A finding is printed once, and its end once. It is logged as the text
-    ``health/<rule>/finding``, which W&B notifies of; ``health/<rule>`` is 1 while it lasts and 0 after, and
-    ``health/findings`` counts those that last.
+    series of the run. What a critic with a target network learns is judged where a step's batch is a mapping with its
+    ``values``, ``returns`` (their targets), ``rewards`` and ``terminated``, [B] each. A finding is printed once, and
+    its end once. It is logged as the text ``health/<rule>/finding``, which W&B notifies of; ``health/<rule>`` is 1 while it
+    lasts and 0 after, and ``health/findings`` counts those that last.
 
     When values become NaN or infinite, the batch and the state before the update (before an earlier one where the
     budget is exceeded) are saved in ``flight_recorder/nonfinite_step_<step>.pt`` beside the logs, once in a run.
@@ -118,10 +119,9 @@ class HealthCallback(PufferCallback):
         """Check the loss of a training step, and follow an update. The recorder calls it at every step."""
         if self._run is None or self._run.steps is None:  # on other ranks
             return False
-        if self._may_save and self._flight.add_loss(outputs):
-            self._loss_is_nonfinite = True
+        self._loss_is_nonfinite |= self._may_save and self._flight.add_loss(outputs)
         if self._looks.is_following:
-            self._looks.add_step(outputs if isinstance(outputs, Mapping) else {}, self._run.steps.batch)
+            self._looks.add_step(outputs, self._run.steps.batch, updates=self._run.counters.optimizer_steps)
         return self._loss_is_nonfinite
 
     @guarded

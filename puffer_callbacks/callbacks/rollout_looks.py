@@ -40,7 +40,7 @@ class RolloutLooks:
         self.rollouts = 0
         """The number of rollouts so far."""
         self._candidates = self._followed = 0
-        self._is_open = self._cannot_pass = False
+        self._is_open = self._cannot_pass = self._has_advantages = False
         self.is_following = False
         """Whether training steps are wanted."""
         self.verdict_is_due = False
@@ -55,11 +55,11 @@ class RolloutLooks:
     def max_episode_steps(self, limit: int | None) -> None:
         self._collector.max_episode_steps = limit
 
-    def add_step(self, metrics: Mapping[str, Any], batch: Any) -> None:
-        """Add a training step of the update."""
-        self._collector.add_step(metrics, batch)
+    def add_step(self, outputs: object, batch: Any, *, updates: int) -> None:
+        """Add a training step of the update, after which there were so many optimizer steps."""
+        self._collector.add_step(outputs if isinstance(outputs, Mapping) else {}, batch, updates=updates)
         self._followed += 1
-        self.is_following = self._followed < _MAX_FOLLOWED
+        self.is_following = self._collector.follows_targets or (self._has_advantages and self._followed < _MAX_FOLLOWED)
 
     def add_rollout(self, rollout: Rollout, module: Any, *, evaluates_policy: bool = True) -> dict[str, float]:
         """Add a rollout, whether it is looked at or not.
@@ -85,7 +85,8 @@ class RolloutLooks:
             else:
                 values = self._collector.finish_update(module=policy, parameters=parameters)
         self._is_open, self._followed = is_due, 0
-        self.is_following = is_due and rollout.advantages is not None
+        self._has_advantages = rollout.advantages is not None
+        self.is_following = (is_due and self._has_advantages) or self._collector.follows_targets
         self.verdict_is_due = is_due and self._schedule.verdict_is_due
         return values
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import gymnasium
+import numpy as np
 from torch import nn
 
 from puffer_callbacks.callbacks.hyperparameters import run_settings
@@ -18,10 +19,12 @@ def facts_of_run(trainer: Any, pl_module: Any) -> Facts:
     settings = run_settings(trainer, pl_module)
     dropout = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in pl_module.modules())
     embedding = any(isinstance(part, nn.Embedding) for part in pl_module.modules())
+    scales = [each for name, each in pl_module.named_buffers() if name.endswith("action_scale")]  # as in CleanRL
     return Facts.of(
         settings,
         has_dropout=dropout,
         has_embedding=embedding or None,
+        max_action_entropy=_max_entropy(2 * scales[0].double().cpu().numpy()) if scales else None,
         max_episode_steps=_time_limit(settings),
         in_progress=True,
     )
@@ -38,7 +41,8 @@ def with_action_space(facts: Facts, rollout: Rollout) -> Facts:
     if isinstance(space, gymnasium.spaces.Discrete):
         return replace(facts, num_actions=int(space.n))
     if isinstance(space, gymnasium.spaces.Box):
-        return replace(facts, action_dimensions=int(space.low.size))
+        entropy = _max_entropy(space.high.astype(float) - space.low)
+        return replace(facts, action_dimensions=int(space.low.size), max_action_entropy=entropy)
     return facts
 
 
@@ -46,6 +50,12 @@ def as_scalars(facts: Facts) -> dict[str, float]:
     """The facts that no configuration has, as ``diagnostics/<name>``: a log of the run can then be judged alike."""
     found = {name: getattr(facts, name) for name in AS_SERIES}
     return {f"diagnostics/{name}": float(value) for name, value in found.items() if value is not None}
+
+
+def _max_entropy(ranges: Any) -> float | None:
+    """Of actions in these ranges, or in [-1, 1] where that is wider: some take log-probabilities before scaling."""
+    entropy = float(np.log(np.maximum(ranges, 2.0)).sum())
+    return entropy if np.isfinite(entropy) else None
 
 
 def _time_limit(settings: Mapping[str, Any]) -> int | None:

@@ -27,7 +27,10 @@ _FLAGS: dict[str, tuple[str, ...]] = {
     "normalizes_advantages": ("norm_adv", "normalize_advantage", "normalize_advantages"),
 }
 """The same of fields that are true or false."""
-AS_SERIES = ("num_actions", "action_dimensions", "max_episode_steps", "has_dropout", "has_embedding")
+AS_SERIES = (
+    *("num_actions", "action_dimensions", "max_action_entropy"),
+    *("max_episode_steps", "has_dropout", "has_embedding"),
+)
 """Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
 _OTHERS = re.compile(r"sched[^/]*/(gamma|total_steps|num_steps|n_steps)$")
 """Settings that have the name of a fact and are none, as the factor of PyTorch's ``StepLR``."""
@@ -42,6 +45,7 @@ class Facts:
         algorithm: its name, such as ``"PPO"``.
         num_actions: n of a discrete action space.
         action_dimensions: of a continuous one.
+        max_action_entropy: of a continuous one with bounds, in nats: that of actions which are all as likely.
         max_episode_steps: the environment's time limit.
         anneal_learning_rate: whether the learning rate is meant to fall.
         normalizes_observations: whether the policy sees normalized ones.
@@ -67,6 +71,7 @@ class Facts:
     algorithm: str | None = None
     num_actions: int | None = None
     action_dimensions: int | None = None
+    max_action_entropy: float | None = None
     max_episode_steps: int | None = None
     anneal_learning_rate: bool | None = None
     normalizes_observations: bool | None = None
@@ -122,11 +127,13 @@ class Facts:
             4
         """
         logged = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
+        entropies = logged.pop("max_action_entropy", ())
         known: dict[str, Any] = {
             name: int(values[-1])
             for name, values in logged.items()
             if len(values) and (0 if name.startswith("has_") else 1) <= values[-1] <= _LARGEST
         }
+        known |= {"max_action_entropy": float(entropies[-1])} if len(entropies) else {}
         return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
 
     @property

@@ -29,6 +29,18 @@ NETWORKS: dict[str, Cause] = {
     "target_not_updated": Cause(
         "the target network is never updated", "update it every few hundred to thousand steps, or with tau > 0"
     ),
+    "target_copied": Cause(
+        "the target network is copied from the trained one after every step, and holds no target still",
+        "copy it every few hundred to thousand steps, or follow with a tau of 0.005 to 0.01",
+    ),
+    "td_target_wrong": Cause(
+        "the critic's targets, or the values held against them, are wrong: no mask at ends, another dimension or shape",
+        "let q(s).gather(1, action) learn r + gamma (1 − terminated) q_target(s').max(1), both of shape [N]",
+    ),
+    "value_index_wrong": Cause(
+        "max or gather takes the wrong dimension of the critic's outputs [N, actions]",
+        "take the next value by max(dim=1), and the value of the action by gather(1, action.unsqueeze(1))",
+    ),
     "target_update_late": Cause(
         "the target network is updated too rarely for the length of the run (target_update_interval)",
         "update it every few hundred to thousand steps; train for many times its interval",

@@ -45,6 +45,10 @@ POLICY: dict[str, Cause] = {
         "index actions and log-probabilities alike; check shapes, order and squashing",
         needs_advantages=True,
     ),
+    "log_prob_not_squashed": Cause(
+        "log-probabilities of squashed actions lack tanh's correction, or are summed over the batch",
+        "subtract log(scale (1 − tanh(u)²) + 1e-6) from those of the normal distribution; sum over dimensions (dim=1)",
+    ),
     "log_prob_stale": Cause(
         "the rollout's log-probabilities are those of an earlier policy",
         "compute log-probabilities with the policy that acts, when it acts",

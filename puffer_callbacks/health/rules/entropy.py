@@ -5,10 +5,13 @@ import math
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.returns import Returns
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.exploration import TEMPERATURES
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 COMMON_COEFFICIENT = 0.02
+_ABOVE, _LASTING = 0.5, 5
+"""Nats above the largest entropy of actions within bounds, and points, that no estimate of it strays by."""
 _ALIGNED, _SMALL_KL = 0.1, 1e-5
 _LARGEST_EXPONENT = 700.0  # of a float
 ENTROPY, MAX_PROBABILITY = "train/entropy", "diagnostics/max_probability"
@@ -52,6 +55,25 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
         return None
     message = f"No action ever gets a probability above {bound:.3f}, the limit of two softmaxes in a row."
     return Verdict(message, ("double_softmax",), spell.span, [MAX_PROBABILITY, ENTROPY])
+
+
+@rule(
+    "entropy_impossible",
+    severity="critical",
+    source="Haarnoja et al. 2018, arXiv:1812.05905, appendix C (log-probabilities of squashed actions)",
+    explains=SYMPTOMS,
+)
+def entropy_impossible(evidence: Evidence) -> Verdict | None:
+    """An entropy above that of actions which are all as likely, of a policy with a temperature: SAC's has bounds."""
+    limit = evidence.facts.max_action_entropy
+    if limit is None or not any(tag in evidence.raw for tag in TEMPERATURES):
+        raise NotJudged("needs the bounds of the actions, and a temperature")
+    entropy = evidence.get(ENTROPY, points=_LASTING)
+    spell = entropy.spell(entropy.values > limit + _ABOVE, points=_LASTING)
+    if spell is None:
+        return None
+    message = f"The entropy is {median(spell.values):.3g}, where actions within their bounds have {limit:.3g} at most."
+    return Verdict(message, ("log_prob_not_squashed",), spell.span, [ENTROPY])
 
 
 @rule(

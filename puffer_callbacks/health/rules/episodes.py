@@ -60,7 +60,7 @@ def return_fell(evidence: Evidence) -> Verdict | None:
         return None
     span, tags = series.span_since(series.values == returns.best), ["train/reward"]
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
-    causes: tuple[str, ...] = ("advantage_sign", "learning_rate_high", "exploration_unlucky")
+    causes: tuple[str, ...] = ("advantage_sign", "td_target_wrong", "learning_rate_high", "exploration_unlucky")
     if not returns.worsened:
         causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
     lost = (returns.early if returns.worsened else returns.best) - returns.late
@@ -89,9 +89,8 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     rise = returns.late - returns.early
     beyond = f" beyond its noise (±{2 * returns.noise:.3g})" if rise > 0 else ""
     message = f"The return has not risen{beyond}: {returns.early:.4g} at the start, {returns.late:.4g} now."
-    causes = ("exploration_unlucky", "learning_rate_low", "exploration_missing", "advantage_misaligned")
-    if returns.are_alike:
-        causes = ("returns_alike", *causes[1:])
+    first = "returns_alike" if returns.are_alike else "exploration_unlucky"
+    causes = (first, "learning_rate_low", "td_target_wrong", "exploration_missing", "advantage_misaligned")
     severity: Severity = "info" if rise > returns.noise or returns.may_have_risen else _severity(evidence)
     return Verdict(message, causes, series.span, ["train/reward"], severity)
 

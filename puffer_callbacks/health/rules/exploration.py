@@ -8,9 +8,11 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.series import median
 
 EPSILONS = ("rollout/exploration_rate", "train/exploration_rate", "train/epsilon")
-TEMPERATURE = "train/ent_coef"
-BIAS = "diagnostics/sampling_bias"
+TEMPERATURES = ("train/ent_coef", "train/alpha", "train/temperature")
+BIAS, SCALE = "diagnostics/sampling_bias", "diagnostics/reward_scale"
 _MANY, _LEAST_BIAS = 3, 0.05
+_LEARNED = 1.0
+"""Where a temperature that is learned begins."""
 
 
 @rule(
@@ -64,18 +66,28 @@ def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
 )
 def temperature_high(evidence: Evidence) -> Verdict | None:
     """A temperature that makes a nat of entropy worth more than the rewards, while the return does not rise."""
-    temperature, returns = evidence.get(TEMPERATURE, points=5), evidence.returns
-    reward = evidence.median("diagnostics/reward_scale")
-    if returns is None or reward is None:
-        raise NotJudged("needs train/reward and the scale of the rewards")
-    dimensions = evidence.facts.action_dimensions or 1
+    tag = next((tag for tag in TEMPERATURES if tag in evidence.raw), TEMPERATURES[0])
+    temperature, returns, reward = evidence.get(tag, points=5), evidence.returns, evidence.median(SCALE)
+    if returns is None:
+        raise NotJudged("needs train/reward")
+    late = median(temperature.values[-max(3, len(temperature.values) // 4) :])
+    if reward is None and late > _LEARNED:  # single episodes may have few rewards and far larger ones
+        reward = _reward_of_a_step(evidence)
+    if reward is None:
+        raise NotJudged("needs the scale of the rewards")
     if temperature.values[-1] < temperature.values[0]:  # one that is learned begins at 1, and is on its way
         evidence.require_share(0.5, temperature)
-    late = median(temperature.values[-max(3, len(temperature.values) // 4) :])
-    if late * dimensions < max(reward, 1e-12) or returns.healthy:
+    if late * (evidence.facts.action_dimensions or 1) < max(reward, 1e-12) or returns.healthy:
         return None
     message = (
         f"The temperature is {late:.3g}, so that a nat of entropy counts more than rewards of {reward:.3g} a step."
     )
-    return Verdict(message, ("temperature_high", "reward_scale_large"), temperature.span,
-                   [TEMPERATURE, "diagnostics/reward_scale"])  # fmt: skip
+    return Verdict(message, ("temperature_high", "reward_scale_large"), temperature.span, [tag, SCALE])
+
+
+def _reward_of_a_step(evidence: Evidence) -> float | None:
+    """The mean size of what a step adds to the return, of a loop that logs episodes alone."""
+    returns, lengths = evidence.find("train/reward"), evidence.find("train/episode_length")
+    if returns is None or lengths is None or not lengths.values.any():
+        return None
+    return float(np.abs(returns.values).mean() / lengths.values.mean())

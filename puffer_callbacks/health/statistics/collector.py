@@ -12,6 +12,7 @@ from puffer_callbacks.health.statistics.marks import rollout_mark
 from puffer_callbacks.health.statistics.pairing import pair_moments
 from puffer_callbacks.health.statistics.policy import PolicyFinder
 from puffer_callbacks.health.statistics.rollout import rollout_statistics
+from puffer_callbacks.health.statistics.targets import TargetTracker
 from puffer_callbacks.health.statistics.weights import WeightTracker
 from puffer_callbacks.rollout import Rollout
 
@@ -40,15 +41,25 @@ class Collector:
 
     def __init__(self, *, max_episode_steps: int | None = None) -> None:
         self.max_episode_steps = max_episode_steps
-        self._batches, self._weights, self._policy = BatchTracker(), WeightTracker(), PolicyFinder()
+        self._batches, self._targets = BatchTracker(), TargetTracker()
+        self._weights, self._policy = WeightTracker(), PolicyFinder()
         self._before: PolicySample | None = None
         self._size = 0
         self._moments: Tensor | None = None
         self._seen: deque[tuple[float, ...]] = deque(maxlen=_REMEMBERED)
 
-    def add_step(self, metrics: Mapping[str, Any], batch: Any = None) -> None:
-        """Add a training step: its metrics (``approx_kl``, ``clip_fraction``) and, where it is known, its batch."""
-        self._batches.add(metrics, batch)
+    @property
+    def follows_targets(self) -> bool:
+        """Whether it waits for training steps of an algorithm with a target network."""
+        return self._targets.is_following
+
+    def add_step(self, metrics: Mapping[str, Any], batch: Any = None, *, updates: int = 0) -> None:
+        """Add a training step: its metrics (``approx_kl``, ``clip_fraction``), its batch where it is known, and the
+        optimizer steps so far."""
+        if self._targets.is_following:
+            self._targets.add_step(metrics, batch, updates=updates)
+        else:
+            self._batches.add(metrics, batch)
 
     def add_rollout(self, rollout: Rollout, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:
         """Statistics of a rollout and of the update before it.
@@ -58,9 +69,10 @@ class Collector:
             module: whose policy it is, where log-probabilities shall be recomputed.
             parameters: names and tensors of the weights to follow.
         """
-        values = self._batches.pop(self._size, self._moments)
+        weights = list(parameters)
+        values = self._batches.pop(self._size, self._moments) | self._targets.pop()
         values |= rollout_statistics(rollout, max_episode_steps=self.max_episode_steps)
-        values |= self._weights.update(parameters)
+        values |= self._weights.update(weights)
         values["diagnostics/repeated_rollout"] = float(self._is_repeated(rollout))
         current = PolicySample.of(rollout) if module is not None else None
         policy = None if current is None else self._policy.find(module, current)
@@ -69,6 +81,7 @@ class Collector:
             values["diagnostics/softmaxes"] = float(self._policy.softmaxes)
         self._before, self._size = current, rollout.num_steps * rollout.num_envs
         self._moments = pair_moments(rollout.values, rollout.returns)
+        self._targets.start(weights if rollout.advantages is None else ())
         return values
 
     def finish_update(self, *, module: Any = None, parameters: Parameters = ()) -> dict[str, float]:

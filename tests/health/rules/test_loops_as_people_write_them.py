@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from puffer_callbacks.health import Facts, diagnose
+from puffer_callbacks.health.causes import CAUSES
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.series import Series
 from tests.health.runs import FLAT, RISING, constant, found, judged, step_at
@@ -119,6 +120,38 @@ def test_an_epsilon_of_the_users_own_and_causes_of_dqn() -> None:
     advice = "the sign of the advantages, or of the policy loss, is wrong"
     assert advice in found("return_fell", **falling).causes
     assert advice not in found("return_fell", **falling, **parts).causes
+
+
+def test_what_a_critic_learns_is_a_cause_in_loops_with_a_target_network() -> None:
+    """Stable-Baselines3's is right, and PPO's critic has no target network."""
+    names = ("q_network", "target_network")
+    parts = {f"diagnostics__weight_norm__{name}_dot_0": constant(1.0) for name in names}
+    falling = {"train__reward": np.linspace(20, 9, 100)}
+    targets = CAUSES["td_target_wrong"].text
+    assert found("return_fell", **falling, **parts).causes[0] == targets
+    assert targets in found("return_stalled", train__reward=FLAT, **parts).causes
+    assert targets not in found("return_fell", Facts(algorithm="DQN"), **falling, **parts).causes
+    assert targets not in found("return_fell", **falling, **parts, **diagnostics(advantage_std=1.0)).causes
+    assert targets not in found("return_fell", **falling).causes
+
+
+def test_a_temperature_of_20_in_a_loop_that_logs_episodes_alone() -> None:
+    """Of single episodes the mean reward of a step is known: one of 0.1 may hide a reward of 100 at the goal."""
+    pendulum = {"train__reward": FLAT - 1200, "train__episode_length": constant(200)}
+    high = found("temperature_high", **pendulum, train__alpha=constant(20.0))
+    assert high is not None and high.causes[0] == CAUSES["temperature_high"].text
+    assert found("temperature_high", **pendulum, train__alpha=constant(2.0)) is None
+    rare = {"train__reward": FLAT - 50, "train__episode_length": constant(999)}
+    assert "temperature_high" in judged(**rare, train__alpha=constant(0.2)).not_judged
+
+
+def test_an_entropy_that_actions_within_bounds_cannot_have() -> None:
+    bounds, temperature = Facts(action_dimensions=1, max_action_entropy=np.log(4.0)), {"train__alpha": constant(0.2)}
+    high = found("entropy_impossible", bounds, train__entropy=constant(3.42), **temperature)
+    assert high is not None and high.causes == (CAUSES["log_prob_not_squashed"].text,)
+    assert found("entropy_impossible", bounds, train__entropy=constant(1.38), **temperature) is None
+    gaussian = judged(bounds, train__entropy=constant(3.42))
+    assert "entropy_impossible" in gaussian.not_judged, "PPO's normal distribution has no bounds"
 
 
 def test_an_entropy_bonus_of_0_has_no_sign() -> None:

@@ -1,0 +1,56 @@
+"""A critic with a target network: what it learns, with which outputs, and how still its targets hold."""
+
+from puffer_callbacks.health.evidence import LOOKS, Evidence
+from puffer_callbacks.health.finding import Severity
+from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.series import median
+
+BOOTSTRAP, SPREAD = "diagnostics/terminal_bootstrap", "diagnostics/next_value_spread"
+COPIED, UNTRAINED = "diagnostics/target_copied", "diagnostics/untrained_outputs"
+BELLMAN = "Mnih et al. 2015, Human-level control through deep reinforcement learning, algorithm 1"
+_MANY = 3
+_CARRIED, _INVERTED = 0.5, 1.5
+"""Of the size of next values in a batch: what those at ends exceed where the mask is missing, and where it leaves them
+alone."""
+_ALIKE = 1e-5
+
+
+@rule("td_targets", severity="critical", source=BELLMAN, explains=SYMPTOMS)
+def td_targets(evidence: Evidence) -> Verdict | None:
+    """Targets of a critic that add a next value where episodes end, or the same one to every reward."""
+    carried = evidence.find(BOOTSTRAP) or evidence.get(SPREAD, points=_MANY).before(0)
+    spell = carried.spell(carried.values > _CARRIED, points=_MANY, share=0.5)
+    if spell is not None:
+        message = "The critic's targets add a next value to the last reward of episodes that ended."
+        mask = ("bootstrap_mask_missing", "done_mask_inverted")
+        causes = mask if median(spell.values) < _INVERTED else mask[::-1]
+        return Verdict(message, causes, spell.span, [BOOTSTRAP])
+    spread = evidence.get(SPREAD, points=_MANY)
+    spell = spread.spell(spread.values < _ALIKE, points=_MANY, share=0.5)
+    if spell is None:
+        return None
+    message = "The critic's targets add the same next value to every reward of a batch."
+    return Verdict(message, ("value_index_wrong", "observation_constant"), spell.span, [SPREAD])
+
+
+@rule("outputs_untrained", severity="warning", source=BELLMAN, explains=SYMPTOMS)
+def outputs_untrained(evidence: Evidence) -> Verdict | None:
+    """Outputs of the critic that no update has changed; a note where the run does well, as without some actions."""
+    untrained = evidence.get(UNTRAINED, points=LOOKS)
+    if untrained.values[-1] == 0:
+        return None
+    message = f"{untrained.values[-1]:.0%} of the critic's outputs have not been changed by any update."
+    severity: Severity = "info" if evidence.does_well else "warning"
+    return Verdict(message, ("value_index_wrong", "action_dominates"), untrained.span, [UNTRAINED], severity)
+
+
+@rule("target_copied", severity="warning", source=BELLMAN, explains=SYMPTOMS)
+def target_copied(evidence: Evidence) -> Verdict | None:
+    """A target network that equals the trained one after every step; a note where the run does well."""
+    copied = evidence.get(COPIED, points=_MANY)
+    if not copied.values.all():
+        return None
+    message = "Each step makes the target network equal to the trained one, so that targets move with every update."
+    severity: Severity = "info" if evidence.does_well else "warning"
+    return Verdict(message, ("target_copied",), copied.span, [COPIED], severity)
