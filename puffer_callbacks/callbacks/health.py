@@ -30,9 +30,9 @@ class HealthCallback(PufferCallback):
 
     Statistics of rollouts and updates are logged as ``diagnostics/…``, and rules judge them together with all other
     series of the run. What a critic with a target network learns is judged where a step's batch is a mapping with its
-    ``values``, ``returns`` (their targets), ``rewards`` and ``terminated``, [B] each. A finding is printed once, and
-    its end once. It is logged as the text ``health/<rule>/finding``, which W&B notifies of; ``health/<rule>`` is 1 while it
-    lasts and 0 after, and ``health/findings`` counts those that last.
+    ``values``, ``returns`` (their targets), ``rewards`` (as in these) and ``terminated``, [B] each. A finding is
+    printed once, and its end once. It is logged as the text ``health/<rule>/finding``, which W&B notifies of;
+    ``health/<rule>`` is 1 while it lasts and 0 after, and ``health/findings`` counts those that last.
 
     When values become NaN or infinite, the batch and the state before the update (before an earlier one where the
     budget is exceeded) are saved in ``flight_recorder/nonfinite_step_<step>.pt`` beside the logs, once in a run.

@@ -112,9 +112,9 @@ def batch_statistics(batch: Mapping[str, Any], loss: float | None = None) -> dic
     """What the targets of a replay batch, ``r + γ (1 − terminated) max Q``, are made of.
 
     Args:
-        batch: ``"values"`` of the actions taken, ``"returns"``, which are their targets, ``"rewards"``,
-            ``"terminated"``, where an episode ended other than by a time limit: [B] or [B, 1]; what needs one that is
-            missing is left out.
+        batch: ``"values"`` of the actions taken, ``"returns"``, which are their targets, ``"rewards"`` as
+            these have them, and ``"terminated"``, where an episode ended other than by a time limit: [B] or [B, 1];
+            what needs one that is missing is left out.
         loss: the critic's.
 
     Returns:
