@@ -15,11 +15,11 @@ from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.exploration import EPSILONS
 from puffer_callbacks.health.rules.loss import composition
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE, weight_changes
+from puffer_callbacks.health.rules.targets import learns_from_targets
 from puffer_callbacks.health.rules.weights import NORM
 
 _WITHOUT_ADVANTAGES = {"ARS", "CROSSQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
 """Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
-ADVANTAGES = "diagnostics/advantage_std"
 _LOOKS = 4
 _FIRST, _BY_FAR = 3, 0.3
 """Updates, and the share of the weights' norm by which one changes them: 0.01 to 0.1 in sound training, except for an
@@ -49,10 +49,10 @@ class MeasuredCauses:
     def _ruled_out(self) -> set[str]:
         evidence, found = self._evidence, set()
         is_library = (evidence.facts.algorithm or "").upper() in _WITHOUT_ADVANTAGES
-        learns_from_targets = _learns_from_targets(evidence)
-        if is_library or learns_from_targets or any(tag in evidence.raw for tag in EPSILONS):
+        has_targets = learns_from_targets(evidence)
+        if is_library or has_targets or any(tag in evidence.raw for tag in EPSILONS):
             found |= {name for name, cause in CAUSES.items() if cause.needs_advantages}
-        if is_library or not learns_from_targets:
+        if is_library or not has_targets:
             found.add("td_target_wrong")
         if evidence.facts.entropy_coefficient == 0 or _is_bonus(evidence):
             found.add("entropy_sign")
@@ -67,12 +67,6 @@ class MeasuredCauses:
         if _weights_rest(self._evidence):
             return {"learning_rate_low"}
         return {"learning_rate_high"} if _policy_jumps(self._evidence) else set()
-
-
-def _learns_from_targets(evidence: Evidence) -> bool:
-    """Whether there is a critic with its target network and no advantage, as in DQN and SAC."""
-    roles = {role_of(name) for name in evidence.matching(NORM)}
-    return {"critic", "target"} <= roles and evidence.find(ADVANTAGES) is None
 
 
 def _policy_jumps(evidence: Evidence) -> bool:

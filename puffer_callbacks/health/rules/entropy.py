@@ -7,6 +7,7 @@ from puffer_callbacks.health.returns import Returns
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.exploration import TEMPERATURES
 from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
+from puffer_callbacks.health.rules.targets import learns_from_targets
 from puffer_callbacks.health.series import Series, median
 
 COMMON_COEFFICIENT = 0.02
@@ -64,10 +65,11 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
     explains=SYMPTOMS,
 )
 def entropy_impossible(evidence: Evidence) -> Verdict | None:
-    """An entropy above that of actions which are all as likely, of a policy with a temperature: SAC's has bounds."""
-    limit = evidence.facts.max_action_entropy
-    if limit is None or not any(tag in evidence.raw for tag in TEMPERATURES):
-        raise NotJudged("needs the bounds of the actions, and a temperature")
+    """An entropy above that of actions which are all as likely, of SAC's policy, whose actions have bounds: one with a
+    temperature and a target network. The normal distribution of a PPO has none."""
+    limit, has_temperature = evidence.facts.max_action_entropy, any(tag in evidence.raw for tag in TEMPERATURES)
+    if limit is None or not has_temperature or not learns_from_targets(evidence):
+        raise NotJudged("needs the bounds of the actions, a temperature and a target network")
     entropy = evidence.get(ENTROPY, points=_LASTING)
     spell = entropy.spell(entropy.values > limit + _ABOVE, points=_LASTING)
     if spell is None:

@@ -2,8 +2,10 @@
 
 from puffer_callbacks.health.evidence import LOOKS, Evidence
 from puffer_callbacks.health.finding import Severity
+from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.rules.weights import NORM
 from puffer_callbacks.health.series import median
 
 BOOTSTRAP, SPREAD = "diagnostics/terminal_bootstrap", "diagnostics/next_value_spread"
@@ -14,6 +16,12 @@ _CARRIED, _INVERTED = 0.5, 1.5
 """Of the size of next values in a batch: what those at ends exceed where the mask is missing, and where it leaves them
 alone."""
 _ALIKE = 1e-5
+
+
+def learns_from_targets(evidence: Evidence) -> bool:
+    """Whether there is a critic with its target network and no advantage, as in DQN and SAC."""
+    roles = {role_of(name) for name in evidence.matching(NORM)}
+    return {"critic", "target"} <= roles and evidence.find("diagnostics/advantage_std") is None
 
 
 @rule("td_targets", severity="critical", source=BELLMAN, explains=SYMPTOMS)
