@@ -15,6 +15,8 @@ ALIGNMENT = "diagnostics/advantage_alignment"
 _SAME_GAMMA = 2e-3
 """Within which two discount factors are one: estimates are exact to 1e-4."""
 _SAME_WEIGHT = 0.05
+_UNRELATED = 10
+"""Updates below which a correlation about 0 is no news."""
 GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
 
 
@@ -101,7 +103,7 @@ def advantage_unused(evidence: Evidence) -> Verdict | None:
     if mean < -3 * error and np.mean(alignment.values < 0) > 0.8:
         message = f"Updates make good actions rarer: log-probabilities move against the advantages ({mean:+.2f})."
         return Verdict(message, ("advantage_sign", "advantage_misaligned"), alignment.span, tags)
-    if returns is not None and returns.rose_by_far:
+    if len(alignment.values) < _UNRELATED or (returns is not None and returns.rose_by_far):
         return None
     if typical > 0.05 and abs(mean) < max(0.25 * typical, 2 * error) and np.mean(alignment.values > 0) < 0.7:
         message = f"Updates move the policy without regard to the advantages (correlation {mean:+.2f})."

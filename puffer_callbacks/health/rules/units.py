@@ -49,7 +49,7 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
 def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their activations saturated in time, while the return does not rise."""
     layers, returns = _layers(evidence, SATURATED), evidence.returns_since_beginning  # a good policy may well saturate
-    later = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
+    later = {n: s for n, s in layers.items() if median(s.values[-max(5, len(s.values) // 3) :]) > threshold}
     if critic_fits(evidence):
         later = {n: s for n, s in later.items() if role_of(n) != "critic"}
     if returns.healthy or not later:

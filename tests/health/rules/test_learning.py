@@ -161,6 +161,7 @@ def test_saturated_units_from_the_start_and_later() -> None:
     assert finding is not None
     assert finding.first_step == 50_000
     assert found("units_saturated", **{tag: later}, train__reward=RISING) is None
+    assert found("units_saturated", **{tag: step_at(90_000, 0, 0.99)}, train__reward=FLAT) is None, "soon over, perhaps"
 
 
 def test_dormant_units_are_never_a_finding_alone() -> None:

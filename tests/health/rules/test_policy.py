@@ -1,8 +1,9 @@
 """The policy's update, its entropy and its actions."""
 
 import numpy as np
+import pytest
 
-from puffer_callbacks.health import Diagnosis, Facts
+from puffer_callbacks.health import Diagnosis, Facts, diagnose
 from tests.health.runs import FLAT, RISING, STEPS, constant, found, judged, step_at
 
 TWO = Facts(num_actions=2, clip_range=0.2)
@@ -113,6 +114,18 @@ def test_updates_without_regard_to_the_advantages() -> None:
     assert (
         found("advantage_unused", diagnostics__advantage_alignment=small, diagnostics__approx_kl=constant(0.01)) is None
     )
+
+
+@pytest.mark.parametrize(("looks", "is_news"), [(6, False), (10, True)])
+def test_a_correlation_about_0_over_a_few_updates_is_no_news(looks: int, is_news: bool) -> None:
+    """As in the first updates on MountainCar; one that is clearly below 0 is news after six."""
+    steps, swings = np.arange(looks) * 1000, np.tile([0.3, -0.3], looks)[:looks]
+    kl, rewards = (steps, np.full(looks, 0.01)), (STEPS, FLAT)
+    logged = {"diagnostics/approx_kl": kl, "train/reward": rewards}
+    unrelated = diagnose(logged | {"diagnostics/advantage_alignment": (steps, swings)})
+    assert ("advantage_unused" in {finding.rule for finding in unrelated.findings}) == is_news
+    against = diagnose(logged | {"diagnostics/advantage_alignment": (steps, 0.1 * swings - 0.15)})
+    assert "advantage_unused" in {finding.rule for finding in against.findings}
 
 
 def test_policy_that_is_blind() -> None:
