@@ -51,7 +51,7 @@ class AttentionCallback(PufferCallback):
         self.num_samples = num_samples
         self.max_bytes = max_bytes
         self._given_probe = probe
-        self.reset(None)
+        AttentionCallback.reset(self, None)  # not that of a subclass, which may read the trainer
 
     def reset(self, trainer: Any) -> None:
         """Forget the first batch and the failure of earlier runs."""

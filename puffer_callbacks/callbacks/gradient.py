@@ -60,7 +60,7 @@ class GradientCallback(PufferCallback):
         self.every_n_steps = every_n_steps
         # a step is compared with the one before
         self.gradient_schedule: OptimizerSchedule = OptimizerSchedule(self._every, lead_steps=1)
-        self.reset(None)
+        GradientCallback.reset(self, None)  # not that of a subclass, which may read the trainer
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs."""

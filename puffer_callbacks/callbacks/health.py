@@ -77,7 +77,7 @@ class HealthCallback(PufferCallback):
         self.stop_on, self.every_n_rollouts, self._every = stop_on, every_n_rollouts, Every(every_n_rollouts)
         self._rules, self._thresholds = selected_rules(rules or {}, thresholds or {}), dict(thresholds or {})
         self._max_bytes = max_bytes if flight_recorder else 0
-        self.reset(None)
+        HealthCallback.reset(self, None)  # not that of a subclass, which may read the trainer
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs."""

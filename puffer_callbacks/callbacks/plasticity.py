@@ -47,7 +47,7 @@ class PlasticityCallback(PufferCallback):
         check_counts(num_samples=num_samples)
         self._every = Every(every_n_steps)
         self.every_n_steps, self.num_samples = every_n_steps, num_samples
-        self.reset(None)
+        PlasticityCallback.reset(self, None)  # not that of a subclass, which may read the trainer
 
     def reset(self, trainer: Any) -> None:
         """Forget earlier runs."""

@@ -33,11 +33,10 @@ def read_csv(path: Path) -> Contents:
     if text and not text.endswith("\n"):
         text = text[: text.rfind("\n") + 1]
         contents.problems.append(f"{path.name}: the last line is cut short; it was left out")
-    delimiter = _delimiter(text)
+    delimiter, parse = dialect_of(text)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     header = names_of(next(rows, []))
     reader = RowReader(contents)
-    parse = parse_cell if delimiter == "," else _parse_comma_decimal
     whole = _whole_rows(rows, len(header), path.name, contents)
     while block := list(islice(whole, _AT_ONCE)):
         reader.add_columns(_columns(header, block, parse), len(block))
@@ -92,19 +91,24 @@ def _parsed(cells: Sequence[str], parse: Callable[[str], Cell]) -> list[Cell | N
         return [parse(cell) if cell else None for cell in cells]
 
 
-def _delimiter(text: str) -> str:
-    """What separates the cells: commas, or what the header has in their place."""
+def dialect_of(text: str) -> tuple[str, Callable[[str], Cell]]:
+    """What separates the cells, commas or what the header has in their place; and what reads a cell.
+
+    Args:
+        text: of the file, or its first line.
+    """
     header = text.partition("\n")[0]
-    return next((each for each in ",;\t" if each in header), ",")
+    delimiter = next((each for each in ",;\t" if each in header), ",")
+    return delimiter, _parse_cell if delimiter == "," else _parse_comma_decimal
 
 
 def _parse_comma_decimal(cell: str) -> Cell:
     """A cell as a number where it is one with a decimal point or comma, else as its text."""
-    number = parse_cell(cell.replace(",", ".", 1))
+    number = _parse_cell(cell.replace(",", ".", 1))
     return cell if isinstance(number, str) else number
 
 
-def parse_cell(cell: str) -> Cell:
+def _parse_cell(cell: str) -> Cell:
     """A cell as a number where it is one, else as its text."""
     try:
         return float(cell)

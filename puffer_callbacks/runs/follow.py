@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.csv import names_of, parse_cell
+from puffer_callbacks.runs.csv import dialect_of, names_of
 from puffer_callbacks.runs.discovery import find_runs
 from puffer_callbacks.runs.rows import RowReader, flattened, parse_json
 from puffer_callbacks.values.scalars import as_float
@@ -119,13 +119,15 @@ class RowFollower:
 
     def _cells(self, text: str) -> dict[str, float | str] | None:
         """The cells of a line of CSV by their names; the first line has the names."""
-        cells = next(csv.reader([text]), [])
+        if not self._header:
+            self._delimiter, self._parse_cell = dialect_of(text)
+        cells = next(csv.reader([text], delimiter=self._delimiter), [])
         if not self._header:
             self._header = names_of(cells)
             return None
         if len(cells) > len(self._header):
             return None
-        return {tag: parse_cell(cell) for tag, cell in zip(self._header, cells, strict=False) if tag and cell}
+        return {tag: self._parse_cell(cell) for tag, cell in zip(self._header, cells, strict=False) if tag and cell}
 
 
 def _is_number(value: object) -> bool:

@@ -28,6 +28,7 @@ from tests.support.models import Agent, Supervised, losses, random_rollout
 from tests.support.warned import warned
 
 NAN = float("nan")
+EVERY = dict.fromkeys(("images", "attention", "plasticity"), True)
 
 
 def steps(logger, tag):
@@ -325,3 +326,15 @@ def test_a_module_with_an_attribute_callbacks_is_no_trainer(quiet_trainer, memor
 
     quiet_trainer(logger=memory_logger).fit(Confusing())  # without a callback of ours
     assert memory_logger.series("own") == [(0, 1.0), (1, 1.0)]
+
+
+@pytest.mark.parametrize("kind", [type(callback) for callback in default_callbacks(**EVERY)])
+def test_a_subclass_may_read_the_trainer_where_a_run_begins(quiet_trainer, kind):
+    class Own(kind):
+        def reset(self, trainer):
+            super().reset(trainer)
+            self.ranks = trainer.world_size
+
+    callback = Own()
+    quiet_trainer(callbacks=[callback], logger=MemoryLogger()).fit(Supervised(losses(1)))
+    assert callback.ranks == 1

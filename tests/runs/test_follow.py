@@ -47,6 +47,15 @@ def test_a_line_that_is_no_csv_and_spaces_in_the_header(tmp_path):
     assert rows == [(1, {"step": 1.0, "loss": 0.5}), (4, {"step": 4.0, "loss": 0.25})]
 
 
+def test_semicolons_and_decimal_commas_as_when_the_whole_file_is_read(tmp_path):
+    path = tmp_path / "progress.csv"
+    path.write_text("step;loss\n1;0,5\n")
+    follower = RowFollower(path)
+    assert list(follower.new_rows()) == [(1, {"step": 1.0, "loss": 0.5})]
+    append(path, "2;0.25\n")
+    assert list(follower.new_rows()) == [(2, {"step": 2.0, "loss": 0.25})]
+
+
 def lines(*steps):
     return "".join(json.dumps({"agent_steps": step}) + "\n" for step in steps)
 

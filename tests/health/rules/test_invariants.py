@@ -18,6 +18,8 @@ def test_first_nonfinite_value_on_the_way_is_named() -> None:
     assert (finding.first_step, finding.severity) == (50_000, "critical")
     assert "an observation" in finding.message
     assert finding.causes[0].startswith("the environment returned an observation")
+    (number,) = finding.evidence
+    assert (number.tag, number.value, number.step) == ("nonfinite/rollout/observations", 1.0, 50_000)
 
 
 def test_nonfinite_loss_without_a_nonfinite_observation_is_the_loss() -> None:
