@@ -19,12 +19,13 @@ def facts_of_run(trainer: Any, pl_module: Any) -> Facts:
     settings = run_settings(trainer, pl_module)
     dropout = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in pl_module.modules())
     embedding = any(isinstance(part, nn.Embedding) for part in pl_module.modules())
-    scales = [each for name, each in pl_module.named_buffers() if name.endswith("action_scale")]  # as in CleanRL
+    buffers = pl_module.named_buffers()  # as in CleanRL; a scalar may be that of several dimensions
+    scales = [each for name, each in buffers if name.endswith("action_scale") and each.ndim]
     return Facts.of(
         settings,
         has_dropout=dropout,
         has_embedding=embedding or None,
-        max_action_entropy=_max_entropy(2 * scales[0].double().cpu().numpy()) if scales else None,
+        max_action_entropy=_max_entropy(2 * scales[0].cpu().double().numpy()) if scales else None,
         max_episode_steps=_time_limit(settings),
         in_progress=True,
     )

@@ -92,6 +92,7 @@ class RowReader:
             steps = [int(step) for step in columns[axes[0]] if isinstance(step, float) and abs(step) < _MOST_STEPS]
             if len(steps) == rows:
                 self._rows, self._step = self._rows + rows, steps[-1]
+                self._names = self._names[: self._names.index(axes[0]) + 1]  # as ``place`` does
                 return steps, [math.nan] * rows
         entries = zip(*(columns[name] for name in axes), strict=True) if axes else repeat((), rows)
         placed = [self.place(dict(zip(axes, row, strict=True))) for row in entries]

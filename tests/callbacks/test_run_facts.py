@@ -35,3 +35,13 @@ def test_a_loop_of_episodes_has_the_bounds_of_an_actor_that_scales_by_them() -> 
     assert entropy == pytest.approx(math.log(4))
     read = Facts().completed({"diagnostics/max_action_entropy": (np.array([step]), np.array([entropy]))})
     assert read.max_action_entropy == pytest.approx(math.log(4))
+
+
+def test_a_scale_without_dimensions_is_no_bound_of_all_actions() -> None:
+    """As of ``max_action``, one number for however many dimensions."""
+    actor, logger = nn.Linear(3, 6), MemoryLogger()
+    actor.register_buffer("action_scale", torch.tensor(2.0))
+    with Loop(logger, HealthCallback()) as loop:
+        loop.fit_start({"actor": actor})
+        loop.episodes(1.0, 10)
+    assert "diagnostics/max_action_entropy" not in logger.tags

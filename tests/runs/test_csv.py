@@ -129,3 +129,10 @@ def test_a_row_costs_no_calls_of_python(tmp_path):
 def test_columns_of_one_name_are_one(tmp_path):
     run = read_run(write(tmp_path, "step,a,a\n1,0.5,\n2,0.5,1.5\n3,,2.5\n"))
     assert points(run, "a") == [(1, 0.5), (2, 1.5), (3, 2.5)]
+
+
+def test_steps_are_of_one_column_though_the_rows_are_read_in_parts(tmp_path):
+    """Columns that came up late: the rows before are short, and the first 256 have no column of steps but one."""
+    early = "".join(f"{step},0.5\n" for step in range(256))
+    run = read_run(write(tmp_path, f"global_step,loss,_step\n{early},0.25,7\n"))
+    assert points(run, "loss")[-2:] == [(255, 0.5), (255, 0.25)]

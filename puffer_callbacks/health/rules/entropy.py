@@ -3,6 +3,7 @@
 import math
 
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
+from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.returns import Returns
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.exploration import TEMPERATURES
@@ -66,7 +67,8 @@ def double_softmax(evidence: Evidence) -> Verdict | None:
 )
 def entropy_impossible(evidence: Evidence) -> Verdict | None:
     """An entropy above that of actions which are all as likely, of SAC's policy, whose actions have bounds: one with a
-    temperature and a target network. The normal distribution of a PPO has none."""
+    temperature and a target network. The normal distribution of a PPO has none, nor that before the squashing, whose
+    entropy some log: a note where the run does well."""
     limit, has_temperature = evidence.facts.max_action_entropy, any(tag in evidence.raw for tag in TEMPERATURES)
     if limit is None or not has_temperature or not learns_from_targets(evidence):
         raise NotJudged("needs the bounds of the actions, a temperature and a target network")
@@ -75,7 +77,8 @@ def entropy_impossible(evidence: Evidence) -> Verdict | None:
     if spell is None:
         return None
     message = f"The entropy is {median(spell.values):.3g}, where actions within their bounds have {limit:.3g} at most."
-    return Verdict(message, ("log_prob_not_squashed",), spell.span, [ENTROPY])
+    severity: Severity = "info" if evidence.does_well else "critical"
+    return Verdict(message, ("log_prob_not_squashed",), spell.span, [ENTROPY], severity)
 
 
 @rule(

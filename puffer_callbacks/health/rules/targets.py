@@ -1,5 +1,7 @@
 """A critic with a target network: what it learns, with which outputs, and how still its targets hold."""
 
+import numpy as np
+
 from puffer_callbacks.health.evidence import LOOKS, Evidence
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import role_of
@@ -46,7 +48,7 @@ def td_targets(evidence: Evidence) -> Verdict | None:
 def outputs_untrained(evidence: Evidence) -> Verdict | None:
     """Outputs of the critic that no update has changed; a note where the run does well, as without some actions."""
     untrained = evidence.get(UNTRAINED, points=LOOKS)
-    if untrained.values[-1] == 0:
+    if untrained.values[-1] == 0 or np.ptp(untrained.values[-LOOKS:]) > 0:  # of many actions few come in each batch
         return None
     message = f"{untrained.values[-1]:.0%} of the critic's outputs have not been changed by any update."
     severity: Severity = "info" if evidence.does_well else "warning"

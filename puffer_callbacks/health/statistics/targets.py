@@ -5,16 +5,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from puffer_callbacks.health.modules import role_of
 from puffer_callbacks.health.statistics.pairing import pair_moments, pairing
 from puffer_callbacks.histogram.local_tensor import where_float64_is
-from puffer_callbacks.values.scalars import to_host
+from puffer_callbacks.values.scalars import as_scalar, to_host
 
 _STEPS = 5
 """Training steps in a row that are followed."""
 _LOSSES = ("value_loss", "critic_loss", "qf_loss", "td_loss", "loss")
 """What loops call the critic's loss."""
+_ROUNDING = 1e-6
+"""Of the targets' size: what is less is the rounding of float32, as where γ is 0."""
 
 
 class TargetTracker:
@@ -50,9 +53,10 @@ class TargetTracker:
         Args:
             parameters: names and tensors of all weights; none of an algorithm that is not to be followed.
         """
-        named = list(parameters)
-        self._targets = [each for name, each in named if role_of(name) == "target"]
+        named = [(name, each) for name, each in parameters if not is_lazy(each) and each.is_floating_point()]
         self._trained = [each for name, each in named if role_of(name) != "target"]
+        # without the trained ones, as where these are sharded, there is nothing to compare
+        self._targets = [each for name, each in named if role_of(name) == "target"] if self._trained else []
         layers = [each for name, each in named if role_of(name) == "critic" and each.ndim == 2]
         if self._targets and layers and 1 < len(layers[-1]) < layers[-1].shape[1]:  # as many as actions, of many units
             self._see_outputs(layers[-1].detach())
@@ -73,7 +77,7 @@ class TargetTracker:
         """
         self._steps += 1
         if not self._found and isinstance(batch, Mapping):
-            loss = next((metrics[name] for name in _LOSSES if name in metrics), None)
+            loss = next((as_scalar(metrics[name]) for name in _LOSSES if name in metrics), None)
             self._found = batch_statistics(batch, None if loss is None else float(loss))
         norms = to_host([*torch._foreach_norm(self._targets), *torch._foreach_norm(self._trained)])
         target, trained = set(norms[: len(self._targets)]) - {0.0}, set(norms[len(self._targets) :])
@@ -137,7 +141,7 @@ def batch_statistics(batch: Mapping[str, Any], loss: float | None = None) -> dic
     if targets is None or rewards is None or ended is None or not len(targets) == len(rewards) == len(ended):
         return found
     added, is_open = targets - rewards, ended == 0
-    if not is_open.any() or not _size(added) > 0:
+    if not is_open.any() or not _size(added) > _ROUNDING * _size(targets):
         return found
     if not is_open.all():
         found["diagnostics/terminal_bootstrap"] = _size(added[~is_open]) / _size(added)

@@ -148,11 +148,30 @@ def test_a_temperature_of_20_in_a_loop_that_logs_episodes_alone() -> None:
     assert "temperature_high" in judged(**rare, train__alpha=constant(0.2)).not_judged
 
 
+def test_an_alpha_of_another_algorithm_is_no_temperature() -> None:
+    """That of a prioritized replay beside an exploration rate, and the temperature of a sampler with advantages."""
+    small = {"train__reward": FLAT} | diagnostics(reward_scale=0.01)
+    replay, sampler = {"train__alpha": constant(0.6)}, {"train__temperature": constant(1.0)}
+    for temperature in (replay, sampler):
+        assert found("temperature_high", **small, **temperature) is not None
+    assert "temperature_high" in judged(**small, **replay, train__epsilon=constant(0.05)).not_judged
+    assert "temperature_high" in judged(**small, **sampler, **diagnostics(advantage_std=1.0)).not_judged
+
+
+def test_outputs_of_many_actions_are_trained_one_after_the_other() -> None:
+    shares = np.linspace(0.9, 0.2, 100)
+    assert found("outputs_untrained", train__reward=FLAT, diagnostics__untrained_outputs=shares) is None
+    stuck = found("outputs_untrained", train__reward=FLAT, diagnostics__untrained_outputs=constant(0.2))
+    assert stuck is not None and stuck.severity == "warning"
+
+
 def test_an_entropy_that_actions_within_bounds_cannot_have() -> None:
     bounds = Facts(action_dimensions=1, max_action_entropy=np.log(4.0))
     temperature = {"train__alpha": constant(0.2)} | CRITIC_AND_TARGET
     high = found("entropy_impossible", bounds, train__entropy=constant(3.42), **temperature)
     assert high is not None and high.causes == (CAUSES["log_prob_not_squashed"].text,)
+    logged_alone = found("entropy_impossible", bounds, train__entropy=constant(3.42), train__reward=RISING, **temperature)
+    assert (high.severity, logged_alone.severity) == ("critical", "info"), "it may be that of the normal distribution"
     assert found("entropy_impossible", bounds, train__entropy=constant(1.38), **temperature) is None
     normal = judged(bounds, train__entropy=constant(3.42), train__ent_coef=constant(0.01))
     assert "entropy_impossible" in normal.not_judged, "PPO's normal distribution has no bounds"
