@@ -105,9 +105,7 @@ class TrainingSteps:
             loss_scale = self._trainer.accumulate_grad_batches
             if loss_scale != 1 and not self._module.automatic_optimization:
                 loss_scale = 1
-            for reader in self._listeners.readers:
-                if reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale):
-                    self.check_at_step_end()
+            self._add_up(outputs, loss_scale)
             row_log, counters = self._row_log, self._counters
             is_due = counters.optimizer_steps >= self._due_at
             row_is_complete = row_log.position(counters) > row_log.open_at
@@ -121,6 +119,16 @@ class TrainingSteps:
             self._call(self._listeners.at_every_step, outputs, loss_scale)
             self.publish()
         self.batch = None
+
+    def _add_up(self, outputs: Any, loss_scale: int) -> None:
+        """Give the step to all that read every step: what one cannot read the others still have."""
+        for reader in self._listeners.readers:
+            try:
+                if reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale):
+                    self.check_at_step_end()
+            except Exception as error:  # a block costs nothing where there is none
+                if not self._guard.handle(error):
+                    raise
 
     def epoch_start(self) -> None:
         """An epoch of training begins."""

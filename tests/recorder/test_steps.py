@@ -110,6 +110,17 @@ def test_an_interval_that_fails_leaves_others_whole(quiet_trainer, memory_logger
     assert [step for step, _ in memory_logger.series("train/kl")][:3] == [16, 32, 48]
 
 
+def test_a_step_that_one_callback_cannot_read_the_others_have(quiet_trainer, memory_logger):
+    class Fails(MetricsCallback):
+        def update(self, outputs, learning_rates, *, loss_scale=1):
+            raise OSError("nothing there")
+
+    callbacks = [Fails(10), MetricsCallback(16)]
+    with pytest.warns(UserWarning, match="nothing there"):
+        quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Supervised(SCRIPT))
+    assert [step for step, _ in memory_logger.series("train/kl")] == [16, 32, 48, 64]
+
+
 def test_a_callback_may_have_methods_of_other_names(quiet_trainer, memory_logger):
     class Updates(GradientCallback):
         def update(self, leader):

@@ -170,8 +170,9 @@ def test_an_entropy_that_actions_within_bounds_cannot_have() -> None:
     temperature = {"train__alpha": constant(0.2)} | CRITIC_AND_TARGET
     high = found("entropy_impossible", bounds, train__entropy=constant(3.42), **temperature)
     assert high is not None and high.causes == (CAUSES["log_prob_not_squashed"].text,)
-    logged_alone = found("entropy_impossible", bounds, train__entropy=constant(3.42), train__reward=RISING, **temperature)
-    assert (high.severity, logged_alone.severity) == ("critical", "info"), "it may be that of the normal distribution"
+    learns = found("entropy_impossible", bounds, train__entropy=constant(3.42), train__reward=RISING, **temperature)
+    assert learns is not None
+    assert (high.severity, learns.severity) == ("critical", "info"), "it may be that of the normal distribution"
     assert found("entropy_impossible", bounds, train__entropy=constant(1.38), **temperature) is None
     normal = judged(bounds, train__entropy=constant(3.42), train__ent_coef=constant(0.01))
     assert "entropy_impossible" in normal.not_judged, "PPO's normal distribution has no bounds"
