@@ -126,7 +126,7 @@ class TrainingSteps:
             try:
                 if reader.update(outputs, self._counters.learning_rates, loss_scale=loss_scale):
                     self.check_at_step_end()
-            except Exception as error:  # a block costs nothing where there is none
+            except Exception as error:  # a try costs nothing where nothing is raised
                 if not self._guard.handle(error):
                     raise
 
