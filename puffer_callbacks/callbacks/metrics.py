@@ -105,8 +105,7 @@ class MetricsCallback(PufferCallback):
         can_end = self._last_step_had_scalars or self._sums.has_logged or self._world_size > 1  # ranks end it together
         self._waits_for_scalars = not (can_end or self._logged.is_lightning) and self._every.is_due(steps)
         if can_end and self._every.fires(steps):
-            self._record(recorder, sum_over_ranks(self._sums.pop(), self._world_size))
-            self._record_metrics(recorder)
+            self._record_interval(recorder)
             if self._logged.names:  # not monitored: the names of checkpoints have an epoch of their own
                 recorder.run.record({"epoch": float(trainer.current_epoch)}, monitored=False)
 
@@ -135,8 +134,7 @@ class MetricsCallback(PufferCallback):
         """Log the last interval, however short."""
         recorder = Recorder.of(trainer)
         self._logged.stop()
-        self._record(recorder, sum_over_ranks(self._sums.pop(), self._world_size))
-        self._record_metrics(recorder)
+        self._record_interval(recorder)
         self._report_if_nothing(recorder)
 
     @guarded
@@ -205,8 +203,9 @@ class MetricsCallback(PufferCallback):
         for count, values in rows.items():
             recorder.record(values, count=count)
 
-    def _record_metrics(self, recorder: Recorder) -> None:
-        """Log the torchmetrics objects that steps returned, as torchmetrics computes them: on all ranks together."""
+    def _record_interval(self, recorder: Recorder) -> None:
+        """Log the means over ranks, and the torchmetrics objects of the steps, computed on all ranks together."""
+        self._record(recorder, sum_over_ranks(self._sums.pop(), self._world_size))
         values = self._sums.pop_metrics(world_size=self._world_size)
         tagged = {tag: sign * value for name, value in values.items() for tag, sign in tags(name)}
         self._latest |= tagged

@@ -28,8 +28,12 @@ _FLAGS: dict[str, tuple[str, ...]] = {
 }
 """The same of fields that are true or false."""
 AS_SERIES = (
-    *("num_actions", "action_dimensions", "max_action_entropy"),
-    *("max_episode_steps", "has_dropout", "has_embedding"),
+    "num_actions",
+    "action_dimensions",
+    "max_action_entropy",
+    "max_episode_steps",
+    "has_dropout",
+    "has_embedding",
 )
 """Facts that no configuration has; a live run logs them as ``diagnostics/<name>``, so that its log can be judged."""
 _OTHERS = re.compile(r"sched[^/]*/(gamma|total_steps|num_steps|n_steps)$")
@@ -127,13 +131,7 @@ class Facts:
             4
         """
         logged = {name: series[f"diagnostics/{name}"][1] for name in AS_SERIES if f"diagnostics/{name}" in series}
-        entropies = logged.pop("max_action_entropy", ())
-        known: dict[str, Any] = {
-            name: int(values[-1])
-            for name, values in logged.items()
-            if len(values) and (0 if name.startswith("has_") else 1) <= values[-1] <= _LARGEST
-        }
-        known |= {"max_action_entropy": float(entropies[-1])} if len(entropies) else {}
+        known: dict[str, Any] = {name: _logged(name, values[-1]) for name, values in logged.items() if len(values)}
         return replace(self, **{name: value for name, value in known.items() if getattr(self, name) is None})
 
     @property
@@ -144,6 +142,13 @@ class Facts:
     def to_dict(self) -> dict[str, Any]:
         """The fields that are known."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+
+
+def _logged(name: str, value: float) -> float | None:
+    """A fact as it was logged; ``None`` for what it cannot be."""
+    if name == "max_action_entropy":
+        return float(value)
+    return int(value) if (0 if name.startswith("has_") else 1) <= value <= _LARGEST else None
 
 
 def _number(value: Any) -> float | None:

@@ -5,6 +5,7 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
+from puffer_callbacks.health.rules.targets import ADVANTAGES
 from puffer_callbacks.health.series import median
 
 EPSILONS = ("rollout/exploration_rate", "train/exploration_rate", "train/epsilon")
@@ -12,7 +13,6 @@ TEMPERATURES = ("train/ent_coef", "train/alpha", "train/temperature")
 BIAS, SCALE = "diagnostics/sampling_bias", "diagnostics/reward_scale"
 _OTHERS_TOO = TEMPERATURES[1:]
 """Names that a prioritized replay and the sampling of a language model have for numbers of their own."""
-_ADVANTAGES = "diagnostics/advantage_std"
 _MANY, _LEAST_BIAS = 3, 0.05
 _LEARNED = 1.0
 """Where a temperature that is learned begins."""
@@ -73,7 +73,7 @@ def temperature_high(evidence: Evidence) -> Verdict | None:
     temperature, returns, reward = evidence.get(tag, points=5), evidence.returns, evidence.median(SCALE)
     if returns is None:
         raise NotJudged("needs train/reward")
-    if tag in _OTHERS_TOO and (evidence.find(_ADVANTAGES) or any(each in evidence.raw for each in EPSILONS)):
+    if tag in _OTHERS_TOO and (evidence.find(ADVANTAGES) or any(each in evidence.raw for each in EPSILONS)):
         raise NotJudged(f"needs an algorithm whose {tag} weighs the entropy")
     late = median(temperature.values[-max(3, len(temperature.values) // 4) :])
     if reward is None and late > _LEARNED:  # single episodes may have few rewards and far larger ones

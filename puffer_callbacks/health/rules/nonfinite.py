@@ -8,10 +8,9 @@ import numpy as np
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.data import REPEATED
-from puffer_callbacks.health.rules.passing import ends_training, is_nonfinite, training_goes_on
+from puffer_callbacks.health.rules.passing import COUNT, ends_training, is_nonfinite, training_goes_on
 from puffer_callbacks.health.series import Series, median
 
-_COUNT = "nonfinite/"
 _STAGES: tuple[tuple[str, str, str], ...] = (
     ("nonfinite/rollout/observations", "an observation", "nonfinite_observation"),
     ("nonfinite/rollout/rewards", "a reward", "nonfinite_reward"),
@@ -59,7 +58,7 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
         unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation",)
         causes = (cause, *unseen, "learning_rate_high", "no_clipping")
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
-    counts = [tag] if tag.startswith(_COUNT) else []
+    counts = [tag] if tag.startswith(COUNT) else []
     return Verdict(message, causes, (first, max(each.last_step for each in found)), counts, seen_at=first)
 
 
@@ -72,14 +71,14 @@ def _nonfinite(tag: str, series: Series, evidence: Evidence) -> _Found | None:
     stage, what, cause = next(stages, (0, "", ""))
     if not cause or (tag.startswith(_OF_UPDATES) and _is_harmless(tag, first, evidence)):
         return None
-    if cause == "nonfinite_loss" and not _LOSS.search(tag.removeprefix(_COUNT)):
+    if cause == "nonfinite_loss" and not _LOSS.search(tag.removeprefix(COUNT)):
         what = "a number of the update"
     return _Found(first, stage, tag, what, cause, last)
 
 
 def _is_harmless(tag: str, first: int, evidence: Evidence) -> bool:
     """Whether training goes on finite; of a number that need be no part of it, unless training ends with it."""
-    name = tag.removeprefix(_COUNT)
+    name = tag.removeprefix(COUNT)
     is_metric = name in evidence.raw and not _LOSS.search(name)
     return not ends_training(evidence, first) if is_metric else training_goes_on(evidence, first)
 

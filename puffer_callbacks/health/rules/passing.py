@@ -6,6 +6,8 @@ import numpy.typing as npt
 from puffer_callbacks.health.evidence import Evidence
 from puffer_callbacks.health.series import Series
 
+COUNT = "nonfinite/"
+"""What the tags of counts of such values begin with."""
 _TRAINING = ("train/loss", "gradient_norm/total", "diagnostics/weight_norm/")
 """What an update with NaN spoils from then on."""
 _POINTS = 3
@@ -16,7 +18,7 @@ Flags = npt.NDArray[np.bool_]
 
 def is_nonfinite(tag: str, series: Series) -> Flags:
     """Of each point of a series, or of a count of such values."""
-    flags: Flags = series.values > 0 if tag.startswith("nonfinite/") else ~np.isfinite(series.values)
+    flags: Flags = series.values > 0 if tag.startswith(COUNT) else ~np.isfinite(series.values)
     return flags
 
 
@@ -43,7 +45,7 @@ def _since(evidence: Evidence, step: int) -> list[Flags]:
 
 
 def _points(evidence: Evidence, tag: str, step: int) -> Flags:
-    series, counts = evidence.raw[tag].after(step), evidence.raw.get(f"nonfinite/{tag}")
+    series, counts = evidence.raw[tag].after(step), evidence.raw.get(f"{COUNT}{tag}")
     flags = is_nonfinite(tag, series)
     if counts is None:
         return flags

@@ -10,6 +10,7 @@ from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.rules.weights import NORM
 from puffer_callbacks.health.series import median
 
+ADVANTAGES = "diagnostics/advantage_std"
 BOOTSTRAP, SPREAD = "diagnostics/terminal_bootstrap", "diagnostics/next_value_spread"
 COPIED, UNTRAINED = "diagnostics/target_copied", "diagnostics/untrained_outputs"
 BELLMAN = "Mnih et al. 2015, Human-level control through deep reinforcement learning, algorithm 1"
@@ -23,14 +24,14 @@ _ALIKE = 1e-5
 def learns_from_targets(evidence: Evidence) -> bool:
     """Whether there is a critic with its target network and no advantage, as in DQN and SAC."""
     roles = {role_of(name) for name in evidence.matching(NORM)}
-    return {"critic", "target"} <= roles and evidence.find("diagnostics/advantage_std") is None
+    return {"critic", "target"} <= roles and evidence.find(ADVANTAGES) is None
 
 
 @rule("td_targets", severity="critical", source=BELLMAN, explains=SYMPTOMS)
 def td_targets(evidence: Evidence) -> Verdict | None:
     """Targets of a critic that add a next value where episodes end, or the same one to every reward."""
-    carried = evidence.find(BOOTSTRAP) or evidence.get(SPREAD, points=_MANY).before(0)
-    spell = carried.spell(carried.values > _CARRIED, points=_MANY, share=0.5)
+    carried = evidence.find(BOOTSTRAP)
+    spell = None if carried is None else carried.spell(carried.values > _CARRIED, points=_MANY, share=0.5)
     if spell is not None:
         message = "The critic's targets add a next value to the last reward of episodes that ended."
         mask = ("bootstrap_mask_missing", "done_mask_inverted")
