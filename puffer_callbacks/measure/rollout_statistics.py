@@ -13,6 +13,8 @@ from puffer_callbacks.rollout import Rollout
 
 _QUANTILES = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
 _SUCCESS = ("success", "is_success")
+_ROUNDING = 1e-7
+"""Of float32: targets that spread by no more of their mean, or of the errors, are one number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +77,9 @@ class RolloutStatistics:
             found["nonfinite/rollout/return"] = float(left_out)
         if left_out := self.lengths.size - lengths.size:
             found["nonfinite/rollout/episode_length"] = float(left_out)
-        if self.critic[0] > 0 and self.critic[2] > 0:
-            found["diagnostics/explained_variance"] = float(1 - self.critic[5] / self.critic[2])
+        count, mean, squares, _, _, errors = self.critic
+        if squares > _ROUNDING**2 * (count * mean**2 + errors):
+            found["diagnostics/explained_variance"] = float(1 - errors / squares)
         return found | info_statistics(self.infos)
 
 

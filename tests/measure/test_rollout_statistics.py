@@ -52,6 +52,14 @@ def test_explained_variance_of_a_perfect_and_a_constant_critic_and_of_constant_r
     assert explained_variance(returns, torch.ones(3)) is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_targets_that_differ_by_rounding_alone_have_no_variance_to_explain(dtype):
+    values = torch.randn(1000, dtype=dtype)
+    for target in (0.1, 0.3, 1.0, -7.7):
+        assert explained_variance(values, torch.full_like(values, target)) is None
+        assert explained_variance(values, (target - values) + values) is None, "advantages + values"
+
+
 def test_explained_variance_is_exact_with_a_large_mean():
     returns = torch.tensor([1e6, 1e6 + 1, 1e6 + 2])
     assert explained_variance(returns + 0.5, returns) == pytest.approx(1.0)
