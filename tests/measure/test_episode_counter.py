@@ -91,6 +91,16 @@ def test_without_rewards_and_dones_there_are_no_episodes(fields):
     assert [len(each) for each in EpisodeCounter().finished(Rollout(**fields))] == [0, 0]
 
 
+def test_rewards_of_no_environment_and_those_of_a_graph_are_counted():
+    none = Rollout(rewards=torch.ones(3, 0), dones=torch.ones(3, 0))
+    assert [len(each) for each in EpisodeCounter().finished(none)] == [0, 0]
+    differentiable = torch.ones(2, 1, requires_grad=True)
+    negative = torch.tensor([[1 + 2j], [1 + 3j]]).conj().imag
+    for rewards, total in ((differentiable, 2.0), (negative, -5.0)):
+        returns, _ = EpisodeCounter().finished(Rollout(rewards=rewards, dones=torch.tensor([[0], [1]])))
+        assert returns.tolist() == [total]
+
+
 def test_given_episodes_come_before_counted_ones():
     steps = {"rewards": torch.ones(3, 2), "dones": torch.ones(3, 2)}
     given_returns = Rollout(**steps, episode_returns=torch.tensor([7.0]))

@@ -54,6 +54,13 @@ def test_complex_numbers_are_sampled_by_both_parts():
     assert [each.item() for each in inner_products(kept, kept)] == [27.0] * 3
 
 
+def test_of_sparse_gradients_the_stored_numbers_are_sampled():
+    numbers = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    embedding = torch.sparse_coo_tensor(torch.tensor([[1, 4, 1]]), numbers, (9, 2), check_invariants=True)
+    kept, sizes = sample([torch.zeros(1), embedding])
+    assert (kept.tolist(), sizes) == ([0.0, 6.0, 8.0, 3.0, 4.0], [1, 4])
+
+
 def test_a_sample_is_a_copy_of_every_nth_element():
     tensors = [nn.Parameter(torch.arange(6.0).reshape(2, 3)), torch.arange(4.0)]
     copied, sizes = sample(tensors)

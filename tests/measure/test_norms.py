@@ -24,6 +24,7 @@ STRIDES = {
     "transposed": torch.t,
     "channels last": lambda tensor: tensor.view(16, 64, 128, 128).to(memory_format=torch.channels_last),
     "with gaps": lambda tensor: tensor[:, ::2],
+    "one number in a row": lambda tensor: torch.zeros_like(tensor).index_fill_(1, torch.tensor(0), 0.1),
 }
 
 
@@ -31,6 +32,17 @@ STRIDES = {
 def test_norms_of_large_tensors_are_exact(strides: str) -> None:
     tensor = STRIDES[strides](torch.rand(1 << 12, 1 << 12))
     assert norms([tensor])[0].item() == pytest.approx(float(tensor.double().square().sum().sqrt()), rel=1e-7)
+
+
+@pytest.mark.parametrize("size", [8192, 12288])
+def test_norms_of_numbers_that_are_all_alike(size: int) -> None:
+    """Their rounding errors all go one way."""
+    tensor = torch.full((size,), 0.1)
+    assert norms([tensor])[0].item() == pytest.approx(tensor[0].item() * size**0.5, rel=1e-5)
+
+
+def test_without_tensors_there_are_no_norms() -> None:
+    assert norms([]) == []
 
 
 def test_bfloat16_does_not_overflow() -> None:

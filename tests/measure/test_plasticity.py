@@ -40,6 +40,14 @@ def test_effective_rank_is_kumars_definition(rank: int) -> None:
     assert effective_rank(torch.from_numpy(features)) == int(np.argmax(shares >= 0.99)) + 1
 
 
+def test_of_two_hundred_equal_directions_two_may_be_left_out() -> None:
+    assert effective_rank(torch.eye(200)) == 198
+
+
+def test_activations_of_half_precision_do_not_overflow() -> None:
+    assert dormant_ratio(torch.tensor([[100.0, 100.0, 1.0]]).half().expand(1000, 3)) == pytest.approx(1 / 3)
+
+
 def test_effective_rank_of_nothing() -> None:
     assert effective_rank(torch.zeros(5, 3)) == 0
 

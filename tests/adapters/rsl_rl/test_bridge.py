@@ -82,6 +82,7 @@ def test_histograms_and_gradients_have_the_names_of_both_networks(memory_logger)
     for tag in ("weights/actor.mlp.0.weight", "gradients/critic.mlp.0.weight", "rollout/advantages"):
         assert steps(memory_logger, tag) == [ENVS * STEPS, 2 * ENVS * STEPS], tag
     before, after = (dict(memory_logger.series(f"gradient_norm/{name}")) for name in ("total", "clipped"))
+    assert before.keys() == after.keys() != set()
     assert all(before[step] > 2e-3 > after[step] for step in before), "before the clip of each network"
 
 

@@ -188,7 +188,9 @@ def test_a_prefix_stands_before_every_tag(quiet_trainer, tmp_path):
     logger = TensorBoardLogger(tmp_path, name="", version="", prefix="mine")
     fit(quiet_trainer, logger, *default_callbacks(metrics=4, histograms=4))
     tags = accumulator(tmp_path).Tags()
-    assert all(tag.startswith("mine-") for kind in ("scalars", "histograms") for tag in tags[kind])
+    for kind, known in (("scalars", "train/loss"), ("histograms", "weights/layer.weight")):
+        assert f"mine-{known}" in tags[kind]
+        assert all(tag.startswith("mine-") for tag in tags[kind])
 
 
 def test_what_the_module_logs_itself_is_kept(quiet_trainer, logger, tmp_path):
