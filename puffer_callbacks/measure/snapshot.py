@@ -43,10 +43,10 @@ class Snapshot:
         if count == self._count:
             if self._tensors:
                 torch._foreach_copy_(self._copies, self._tensors)
+                self._states["optimizers"] = _states_of(optimizers)  # learning rates are numbers
             return
         self._count = count  # an optimizer makes its state at its first step
-        optimizer_states = [optimizer.state_dict() for optimizer in optimizers]
-        self._states = {"module": module.state_dict(), "optimizers": optimizer_states}
+        self._states = {"module": module.state_dict(), "optimizers": _states_of(optimizers)}
         self._tensors = [leaf for leaf in tree_leaves(self._states) if isinstance(leaf, Tensor)]
         if num_bytes(self._states) > self.max_bytes:
             self._states, self._tensors = {}, []
@@ -56,6 +56,10 @@ class Snapshot:
         """``module`` and ``optimizers`` as their ``state_dict`` at the last ``take``; nothing where it is too large."""
         copies = {id(tensor): copy for tensor, copy in zip(self._tensors, self._copies, strict=True)}
         return {name: tree_map(lambda leaf: copies.get(id(leaf), leaf), state) for name, state in self._states.items()}
+
+
+def _states_of(optimizers: Iterable[Any]) -> list[dict[str, Any]]:
+    return [optimizer.state_dict() for optimizer in optimizers]
 
 
 def num_bytes(tree: Any) -> int:
