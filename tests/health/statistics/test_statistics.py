@@ -164,6 +164,40 @@ def test_actions() -> None:
     assert bounded["diagnostics/saturated_action_fraction"] == 1.0
 
 
+def test_bounded_actions_by_hand() -> None:
+    """In units of half the range about its middle the first is −1, 1, 0, 0, and the second lies at or beyond 1."""
+    actions = torch.tensor([[[0.0, 1.0], [4.0, 1.5]], [[2.0, 1.0], [2.0, 9.0]]])
+    box = spaces.Box(np.float32([0, -1]), np.float32([4, 1]))
+    found = rollout_statistics(Rollout(actions=actions, action_space=box))
+    assert found["diagnostics/saturated_action_fraction"] == 6 / 8
+    assert found["diagnostics/action_spread"] == pytest.approx((math.sqrt(0.5) + 0) / 2)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, np.inf), (-np.inf, 0.0)])
+def test_actions_with_one_bound_are_no_shares_of_a_range(low: float, high: float) -> None:
+    box = spaces.Box(np.float32([low, -1]), np.float32([high, 1]))
+    assert rollout_statistics(Rollout(actions=torch.zeros(8, 1, 2), action_space=box)) == {}
+
+
+@pytest.mark.parametrize("handed_on", [0, 5])
+def test_choices_are_counted_from_the_space_s_start_or_from_0(handed_on: int) -> None:
+    """Some policies count from 0 and shift what they hand on."""
+    actions = torch.tensor([[0, 1], [1, 1]]) + handed_on
+    found = rollout_statistics(Rollout(actions=actions, action_space=spaces.Discrete(4, start=5)))
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75)) / math.log(4)
+    assert found == {
+        "diagnostics/dominant_action_fraction": 0.75,
+        "diagnostics/action_entropy": pytest.approx(entropy),
+    }
+
+
+def test_a_single_choice_has_no_entropy_and_impossible_ones_no_probability() -> None:
+    log_probs = torch.full((64, 2), -math.inf)
+    rollout = Rollout(actions=torch.zeros(64, 2), log_probs=log_probs, entropy=torch.ones(64, 2))
+    found = rollout_statistics(dataclasses.replace(rollout, action_space=spaces.Discrete(1)))
+    assert found == {"diagnostics/dominant_action_fraction": 1.0, "nonfinite/rollout/log_probs": 128.0}
+
+
 def test_nonfinite_values_are_counted_field_by_field() -> None:
     observations = torch.randn(T, N, 3)
     observations[3, 1, 2] = torch.nan
