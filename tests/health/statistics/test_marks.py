@@ -48,3 +48,10 @@ def test_a_path_alone_tells_nothing() -> None:
     constant = dataclasses.replace(path, log_probs=torch.zeros(T, N))
     unknown = dataclasses.replace(path, values=torch.full((T, N), torch.nan))
     assert _repeats(path, path) == _repeats(constant, constant) == _repeats(unknown, unknown) == [0.0, 0.0]
+
+
+def test_a_checkpoint_keeps_the_rollouts_before_it() -> None:
+    rollout, collector, resumed = Rollout(_cues(0), values=torch.rand(T, N)), Collector(), Collector()
+    collector.add_rollout(rollout)
+    resumed.load_state_dict(collector.state_dict())
+    assert resumed.add_rollout(rollout)["diagnostics/repeated_rollout"] == 1.0

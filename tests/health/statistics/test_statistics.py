@@ -235,6 +235,17 @@ def test_collector_compares_log_probabilities_before_and_after_an_update() -> No
     assert second["diagnostics/repeated_rollout"] == 0.0
 
 
+def test_a_policy_is_asked_in_eval_mode_and_each_part_of_it_left_in_its_own() -> None:
+    rollout, policy = _rollout(), nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.BatchNorm1d(3), nn.Linear(3, 3))
+    policy[2].eval()  # as where a part is frozen
+    with torch.no_grad():
+        logits = nn.Sequential(policy[0], policy[2], policy[3])(rollout.observations.reshape(-1, 3))  # type: ignore[union-attr]
+    log_probs = logits.log_softmax(-1).gather(-1, rollout.actions.reshape(-1, 1)).view(T, N)  # type: ignore[union-attr]
+    found = Collector().add_rollout(dataclasses.replace(rollout, log_probs=log_probs), module=policy)
+    assert found["diagnostics/log_prob_error"] == pytest.approx(0.0, abs=1e-6)
+    assert [part.training for part in policy] == [True, True, False, True]
+
+
 class _MaskedPolicy(_Policy):
     def evaluate_actions(
         self, observations: Tensor, actions: Tensor, action_masks: Tensor | None = None
@@ -305,9 +316,15 @@ def test_collector_sees_how_far_an_update_moved_the_policy_and_its_largest_loss(
     found = collector.finish_update(module=module)
     assert found["diagnostics/log_prob_change"] == pytest.approx(float((module.at_1() - before).abs()))
     assert found["diagnostics/largest_policy_loss"] == 0.25
-    collector.add_rollout(rollout, module=module)
-    collector.add_step({"policy_loss": 1.0})  # at the first minibatch it may be 0
-    assert "diagnostics/largest_policy_loss" not in collector.finish_update()
+    largest = []
+    for losses in ([], [1.0], [1.0, -2.0]):  # at the first minibatch it may be 0
+        collector.add_rollout(rollout, module=module)
+        for loss in losses:
+            collector.add_step({"policy_loss": loss})
+        found = collector.finish_update()
+        assert found.get("diagnostics/training_steps") == (len(losses) or None)
+        largest.append(found.get("diagnostics/largest_policy_loss"))
+    assert largest == [None, None, 2.0]
 
 
 class _Gaussian(nn.Module):
@@ -378,6 +395,25 @@ def test_a_rollout_of_any_fields_gives_what_they_allow() -> None:
             without = dataclasses.replace(full, **{field.name: None})
             assert rollout_statistics(without).keys() < rollout_statistics(full).keys(), field.name
     assert rollout_statistics(Rollout(episode_returns=torch.ones(2))) == {}
+
+
+def test_a_rollout_of_one_step_gives_what_it_allows() -> None:
+    full = _rollout()
+    one = {field.name: getattr(full, field.name) for field in dataclasses.fields(full)}
+    one = {name: value[:1] if isinstance(value, Tensor) else value for name, value in one.items()}
+    found = rollout_statistics(Rollout(**one))
+    assert found["diagnostics/reward_scale"] == pytest.approx(float(one["rewards"].square().mean().sqrt()))
+    assert not [tag for tag in found if "observation" in tag or "advantage_" in tag and tag[-4:] != "_std"]
+
+
+def test_one_number_that_is_not_finite_leaves_the_recurrence_unjudged() -> None:
+    """The first advantage is only explained, the last one only explains."""
+    for row in (0, T - 1):
+        rollout = _rollout()
+        assert rollout.advantages is not None
+        rollout.advantages[row, 0] = torch.nan
+        found = rollout_statistics(rollout)
+        assert "diagnostics/advantage_fit" not in found and "diagnostics/value_error" in found
 
 
 @pytest.mark.parametrize("largest", [1e160, 1e300, -1.7e308, 1e-310, math.inf])
