@@ -27,7 +27,7 @@ def action_statistics(sample: Sample, action_space: Any) -> dict[str, float]:
         ``sampling_bias``.
     """
     actions = sample.actions
-    if actions is None or not actions.size or not np.isfinite(actions).all():
+    if actions is None or not np.isfinite(actions).all():
         return {}
     num_actions = getattr(action_space, "n", None)
     if num_actions is not None:

@@ -49,7 +49,7 @@ def nonfinite_counts(rollout: Rollout) -> dict[str, float]:
 def reward_statistics(sample: Sample) -> dict[str, float]:
     """``diagnostics/reward_scale`` (root mean square) and ``diagnostics/nonzero_reward_fraction``."""
     rewards = sample.rewards
-    if rewards is None or not rewards.size or not np.isfinite(rewards).all():
+    if rewards is None or not np.isfinite(rewards).all():
         return {}
     return {
         "diagnostics/reward_scale": float(np.sqrt(np.square(rewards).mean())),

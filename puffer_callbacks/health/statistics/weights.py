@@ -26,6 +26,8 @@ class WeightTracker:
         self._previous: dict[str, Tensor] = {}
         self._before_pause: dict[str, Tensor] = {}
         self._norms: dict[str, float] = {}
+        self._scales: dict[str, float] = {}
+        """Of each parameter, what the norm of its sample is multiplied by."""
 
     def pause(self) -> None:
         """Leave out what happens until the next call."""
@@ -45,13 +47,16 @@ class WeightTracker:
             ``diagnostics/weight_norm/<module>`` and, from the second call on, ``diagnostics/weight_change/<module>``,
             0 where not one weight of the sample has changed; none for a module that has other parameters than before.
         """
-        current = _sample(dict(parameters))
+        weights = dict(parameters)
+        current = _sample(weights)
         if not current:
             return {}
+        self._scales = {n: math.sqrt(weights[n].numel() / max(len(part), 1)) for n, part in current.items()}
         known = [name for name, part in current.items() if _is_same_size(part, self._previous.get(name))]
         moved = torch._foreach_sub([current[n] for n in known], [self._previous[n] for n in known]) if known else ()
         lengths = torch.stack(torch._foreach_norm([*current.values(), *moved])).tolist()  # brought to the host together
-        norms, moves = _norms(current, lengths[: len(current)]), _norms(known, lengths[len(current) :])
+        norms = self._by_module(current, lengths[: len(current)])
+        moves = self._by_module(known, lengths[len(current) :])
         moves |= self._moves_since_pause(current, {module for module, move in moves.items() if move == 0})
         new = by_module({name: None for name in current if name not in known})
         changes = {m: move / max(self._norms[m], 1e-12) for m, move in moves.items() if m not in new}
@@ -71,7 +76,12 @@ class WeightTracker:
         if not same:
             return {}
         moved = torch._foreach_sub([current[n] for n in same], [self._before_pause[n] for n in same])
-        return _norms(same, torch.stack(torch._foreach_norm(moved)).tolist())
+        return self._by_module(same, torch.stack(torch._foreach_norm(moved)).tolist())
+
+    def _by_module(self, names: Iterable[str], norms: Iterable[float]) -> dict[str, float]:
+        """The norm of each module's own parameters, from the norm of each one's sample."""
+        parts = by_module({name: self._scales[name] * norm for name, norm in zip(names, norms, strict=True)})
+        return {module: math.hypot(*each) for module, each in parts.items()}
 
 
 def _sample(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -86,9 +96,3 @@ def _sample(parameters: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _is_same_size(part: Tensor, before: Tensor | None) -> bool:
     return before is not None and before.shape == part.shape
-
-
-def _norms(names: Iterable[str], norms: Iterable[float]) -> dict[str, float]:
-    """The norm of each module's own parameters, from the norm of each."""
-    parts = by_module(dict(zip(names, norms, strict=True)))
-    return {module: math.hypot(*each) for module, each in parts.items()}

@@ -35,6 +35,7 @@ def test_the_part_that_gives_the_log_probabilities_is_the_policy() -> None:
     agent, finder = Agent(), PolicyFinder()
     assert finder.find(agent, sample(agent)) is agent.actor
     assert finder.softmaxes == 1
+    assert not any(part._forward_hooks for part in agent.modules())
 
 
 def test_two_softmaxes_show_at_the_first_rollout() -> None:

@@ -164,6 +164,27 @@ def test_actions() -> None:
     assert bounded["diagnostics/saturated_action_fraction"] == 1.0
 
 
+def test_scales_spreads_and_shares_agree_with_numpy() -> None:
+    rollout = dataclasses.replace(_rollout(), episode_lengths=torch.tensor([10, 20, 21, 5]))
+    rollout = dataclasses.replace(rollout, rewards=rollout.rewards * (torch.arange(T)[:, None] % 4 == 0))  # type: ignore[operator]
+    rewards, values, returns, advantages, dones = (
+        getattr(rollout, name).double().numpy() for name in ("rewards", "values", "returns", "advantages", "dones")
+    )
+    expected = {
+        "reward_scale": np.sqrt((rewards**2).mean()),
+        "nonzero_reward_fraction": 0.25,
+        "return_std": returns.std(),
+        "value_std": values.std(),
+        "advantage_std": advantages.std(),
+        "value_error": np.sqrt(((returns - values) ** 2).mean() / (returns**2).mean()),
+        "done_fraction": dones.mean(),
+        "time_limit_fraction": 0.5,
+    }
+    found = rollout_statistics(rollout, max_episode_steps=20)
+    assert {name: found[f"diagnostics/{name}"] for name in expected} == pytest.approx(expected)
+    assert "diagnostics/time_limit_fraction" not in rollout_statistics(rollout)
+
+
 def test_bounded_actions_by_hand() -> None:
     """In units of half the range about its middle the first is −1, 1, 0, 0, and the second lies at or beyond 1."""
     actions = torch.tensor([[[0.0, 1.0], [4.0, 1.5]], [[2.0, 1.0], [2.0, 9.0]]])
@@ -403,7 +424,7 @@ def test_a_rollout_of_one_step_gives_what_it_allows() -> None:
     one = {name: value[:1] if isinstance(value, Tensor) else value for name, value in one.items()}
     found = rollout_statistics(Rollout(**one))
     assert found["diagnostics/reward_scale"] == pytest.approx(float(one["rewards"].square().mean().sqrt()))
-    assert not [tag for tag in found if "observation" in tag or "advantage_" in tag and tag[-4:] != "_std"]
+    assert not [tag for tag in found if "observation" in tag or ("advantage_" in tag and tag[-4:] != "_std")]
 
 
 def test_one_number_that_is_not_finite_leaves_the_recurrence_unjudged() -> None:

@@ -40,3 +40,55 @@ def test_what_rounding_adds_to_rewards_is_no_next_value():
     rewards = torch.linspace(-1, 1, 64, dtype=torch.float64)
     ends = (torch.arange(64) % 4 == 0).float()
     assert batch_statistics({"returns": rewards.float(), "rewards": rewards, "terminated": ends}) == {}
+
+
+def hard(target, now, before, step):
+    return now
+
+
+def late(target, now, before, step):
+    """As where the copy comes first in a training step."""
+    return before
+
+
+def at_every_other_step(target, now, before, step):
+    return now if step % 2 else target
+
+
+def averaged(target, now, before, step):
+    return target + 0.5 * (now - target)
+
+
+@pytest.mark.parametrize(
+    ("rule", "updates_a_step", "copied"),
+    [(hard, 1, 1.0), (late, 1, 1.0), (at_every_other_step, 1, 0.0), (averaged, 1, 0.0), (hard, 2, 0.0)],
+)
+def test_a_target_network_is_copied_where_it_has_the_trained_weights_after_each_update(rule, updates_a_step, copied):
+    tracker, trained, target = TargetTracker(), torch.rand(3, 2), torch.rand(3, 2)
+    tracker.start([("q.weight", trained), ("q_target.weight", target)])
+    for step in range(5):
+        assert tracker.is_following and tracker.pop() == {}
+        before = trained.clone()
+        trained += 1
+        target.copy_(rule(target, trained, before, step))
+        tracker.add_step({}, None, updates=step * updates_a_step)
+    assert not tracker.is_following
+    assert tracker.pop() == {"diagnostics/target_copied": copied}
+
+
+def test_outputs_are_trained_where_their_weights_have_ever_changed():
+    tracker, hidden, outputs = TargetTracker(), torch.rand(8, 8), torch.rand(4, 8)
+    weights = [
+        ("q.0.weight", hidden),
+        ("q.2.weight", outputs),
+        ("q.2.bias", outputs[:, 0]),
+        ("q_target.weight", hidden),
+    ]
+    shares = []
+    for changed in ([], [0, 1], [], [1, 3]):
+        outputs[changed] += 1
+        tracker.start(weights)
+        shares.append(tracker.pop().get("diagnostics/untrained_outputs"))
+    assert shares == [None, 0.5, 0.5, 0.25]
+    tracker.start([*weights[:1], ("q.2.weight", torch.rand(3, 8)), *weights[2:]])
+    assert tracker.pop() == {}
