@@ -184,6 +184,6 @@ def parse_setting(text: str) -> Setting:
 
 
 def _finite(value: object) -> float | None:
-    if value is None or not isinstance(value, _NUMBER) or isinstance(value, bool):
+    if not isinstance(value, _NUMBER) or isinstance(value, bool):
         return None
     return value if math.isfinite(value) else None

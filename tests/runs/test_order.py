@@ -17,6 +17,7 @@ from puffer_callbacks.runs.order import in_order, restarts
         ([0, 1, 1, 2], [0, 1, 2, 3], []),  # several episodes of one step
         ([0, 10, 20, 10, 20, 30], [0, 3, 4, 5], [(20, 10)]),
         ([0, 10, 20, 0], [3], [(20, 0)]),
+        ([0, 10, 20, 10, 20, 10, 20], [0, 1, 3, 5, 2, 4, 6], []),  # too often for so few points: several writers
         ([*range(50), *range(40, 60), *range(20, 70)], [*range(20), *range(70, 120)], [(49, 40), (59, 20)]),
     ],
 )

@@ -27,6 +27,11 @@ def test_the_step_is_found_by_its_name(name):
     assert points(read({name: 64, "x": 1.0}), "x") == [(64, 1.0)]
 
 
+@pytest.mark.parametrize("step", [True, math.nan, math.inf, None, "64", 2.0**63])
+def test_what_is_no_number_of_steps_is_no_step(step):
+    assert points(read({"x": 1.0}, {"step": step, "x": 2.0}), "x") == [(0, 1.0), (1, 2.0)]
+
+
 def test_a_step_column_that_comes_later_beats_the_count_of_rows():
     contents = read({"_step": 0, "x": 1}, {"_step": 1, "global_step": 500, "x": 2}, {"_step": 2, "x": 3})
     assert points(contents, "x") == [(0, 1), (500, 2), (500, 3)]

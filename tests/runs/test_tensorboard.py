@@ -135,6 +135,13 @@ def test_a_scalar_with_a_description_and_values_without_order(tmp_path):
     assert scalars_of(read_run(tmp_path)) == {"kl": [(-5, 2.0), (0, 2.0)], "loss": [(-5, 1.0)]}
 
 
+def test_values_of_one_row_have_its_time(tmp_path):
+    rows = [Summary(value=[Summary.Value(tag=tag, simple_value=step) for tag in "ab"]) for step in range(3)]
+    write_events(tmp_path, *(Event(step=at, wall_time=100.0 + at, summary=row) for at, row in enumerate(rows)))
+    found = read_run(tmp_path).scalars[["tag", "step", "wall_time"]]
+    assert sorted(found.itertuples(index=False, name=None)) == [(t, at, 100.0 + at) for t in "ab" for at in range(3)]
+
+
 def test_a_session_that_starts_hides_what_was_beyond(tmp_path):
     def point(step, value):
         return Event(step=step, summary=Summary(value=[Summary.Value(tag="loss", simple_value=value)]))
