@@ -109,7 +109,7 @@ class IntervalSums:
         metrics = metric_objects(outputs)
         self.metrics.update(metrics)
         found = scalars_of(outputs)
-        scalars = {**{name: rate for name, rate in rates.items() if name not in found}, **found} if found else {}
+        scalars = {**rates, **found} if found else {}
         on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not value.is_cpu}
         if on_device:
             rows = self._on_device[tuple(on_device)]

@@ -26,6 +26,12 @@ def test_json_lines_come_once_each_when_they_end(tmp_path):
     assert follower.rows == 2
 
 
+def test_lines_of_json_that_are_no_rows_and_what_is_no_number(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_text('[1, 2]\n3\n"text"\n{"step": 5, "loss": 1, "done": true, "name": "x", "none": null}\n')
+    assert list(RowFollower(path).new_rows()) == [(5, {"step": 5.0, "loss": 1.0})]
+
+
 def test_stable_baselines3_rewrites_its_file_for_a_new_column(tmp_path):
     writer = CSVOutputFormat(str(tmp_path / "progress.csv"))
     follower = RowFollower(tmp_path)

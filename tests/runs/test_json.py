@@ -34,6 +34,15 @@ def test_pufferlib_lines(tmp_path):
     assert read_run(path).series("SPS")[1].tolist() == [1.5e6, 1.6e6]
 
 
+def test_settings_that_cannot_be_read_cost_no_value(tmp_path):
+    write_lines(tmp_path / "17.jsonl", PUFFER_ROWS)
+    (tmp_path / "17.ini").write_text("[base\nenv_name = breakout\n")
+    run = read_run(tmp_path)
+    assert (run.last_step, run.hyperparameters) == (8192, {})
+    (problem,) = run.problems
+    assert problem.startswith("17.ini: cannot be read: File contains no section headers")
+
+
 def test_pufferlib_4(tmp_path):
     metrics = {"agent_steps": [100, 200], "loss/explained_variance": [0.1, 0.5], "loss/clipfrac": [0.2]}
     config = {"env_name": "breakout", "train": {"gamma": 0.995}, "policy": None, "vec": {"sizes": [1, 2]}}

@@ -89,6 +89,9 @@ def test_runs_are_ordered_by_the_numbers_in_their_paths(tmp_path):
         write_run(tmp_path / name)
     assert [run.path.relative_to(tmp_path).as_posix() for run in read_runs(tmp_path)] == names
     assert [run.path.name for run in read_runs(tmp_path / "run_*")] == names[:3]
+    assert [run.path.name for run in read_runs(tmp_path / "**" / "seed_1*")] == ["seed_10", "seed_1"]
+    write_run(tmp_path / "of" / "several" / "seed_1")
+    assert len(read_runs(tmp_path / "**" / "seed_1")) == 2
 
 
 def test_runs_in_folders_below_a_run_are_runs_too_as_tensorboard_shows_them(tmp_path):

@@ -33,6 +33,35 @@ def test_tags_and_last_step(run):
     assert Run(Path(), "csv", Contents()).last_step == 0
 
 
+def test_first_and_last_step_are_those_of_everything_that_is_shown():
+    contents = Contents()
+    for step in (20, 30, 40, 20, 25):  # the second session ends before the first did
+        contents.column("loss").add(step, 0.5)
+    run = Run(Path(), "csv", contents)
+    assert (run.first_step, run.last_step) == (20, 25)
+    contents.text["note"] = [(7, "early"), (28, "late")]
+    run = Run(Path(), "csv", contents)
+    assert (run.first_step, run.last_step) == (7, 28)
+
+
+def test_restarts_are_those_of_the_tag_with_the_most_points():
+    contents = Contents()
+    assert Run(Path(), "csv", contents).restarts == []
+    for tag, steps in (("a", [9, 8]), ("loss", [10, 20, 30, 15]), ("z", [5])):
+        for step in steps:
+            contents.column(tag).add(step, 0.5)
+    assert Run(Path(), "csv", contents).restarts == [(30, 15)]
+
+
+@pytest.mark.parametrize("axis", ["env_steps", "optimizer_steps"])
+def test_the_x_axis_is_the_count_that_the_steps_are(axis):
+    contents = Contents()
+    for step in (8, 16):
+        for name in ("env_steps", "optimizer_steps"):
+            contents.column(f"time/{name}").add(step, step if name == axis else step / 4)
+    assert Run(Path(), "csv", contents).x_axis == axis
+
+
 def test_scalars(run):
     table = run.scalars
     assert table.columns.tolist() == ["tag", "step", "value", "wall_time"]
