@@ -92,3 +92,19 @@ def test_outputs_are_trained_where_their_weights_have_ever_changed():
     assert shares == [None, 0.5, 0.5, 0.25]
     tracker.start([*weights[:1], ("q.2.weight", torch.rand(3, 8)), *weights[2:]])
     assert tracker.pop() == {}
+
+
+def test_the_critic_s_loss_is_held_against_its_batch_and_following_begins_anew():
+    trained, values, returns = torch.ones(2, 2), torch.arange(4.0), torch.tensor([0.0, 2.0, 2.0, 4.0])
+    tracker, batch = TargetTracker(), {"values": values, "returns": returns}
+    for _ in range(2):
+        tracker.start([("q.weight", trained), ("q_target.weight", torch.zeros(2, 2))])
+        steps = 0
+        while tracker.is_following:
+            tracker.add_step({"loss": (values - returns).square().mean()}, batch, updates=steps)
+            steps += 1
+        assert steps == 5
+        assert tracker.pop() == {
+            "diagnostics/target_copied": 0.0,
+            "diagnostics/value_pairing": pytest.approx(1.0),
+        }
