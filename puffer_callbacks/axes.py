@@ -1,10 +1,18 @@
 """``Axes``: a point of the run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic, time
 from typing import Literal
 
 XAxis = Literal["env_steps", "optimizer_steps"]
 """What the loggers' step stands for."""
+
+_BEGAN = time() - monotonic()
+
+
+def now() -> float:
+    """Seconds since the epoch, by a clock that runs evenly: no change of the system's own makes training longer."""
+    return _BEGAN + monotonic()
 
 
 @dataclass(frozen=True)
@@ -34,3 +42,7 @@ class Axes:
         """
         scalars = {} if self.env_steps is None else {"time/env_steps": float(self.env_steps)}
         return scalars | {"time/optimizer_steps": float(self.optimizer_steps), "time/elapsed": elapsed}
+
+    def by_system_clock(self) -> "Axes":
+        """This point with its time as the system's clock has it by now, for backends that show it."""
+        return replace(self, wall_time=self.wall_time + (time() - now()))

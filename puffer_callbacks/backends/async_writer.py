@@ -68,6 +68,11 @@ class AsyncWriter(Writer):
         return max(0.0, self._worker.busy - self._busy_opening)
 
     @property
+    def place(self) -> Any:
+        """What earlier rows of this process were given to."""
+        return self.writer.place
+
+    @property
     def is_in_call(self) -> bool:
         """Whether this thread is in a call of the logger: one of its methods calls another."""
         return self.writer.is_in_call

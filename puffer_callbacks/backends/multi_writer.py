@@ -105,7 +105,7 @@ class MultiWriter(Writer):
                 writer.load_state_dict(states.pop(at))
 
     def _report_later_rows(self, first_step: int) -> None:
-        last_steps = {writer.name: last_step_of(writer.logger) or 0 for writer in self.writers}
+        last_steps = {writer.name: last_step_of(writer.place) or 0 for writer in self.writers}
         names = [name for name, step in last_steps.items() if step > first_step]
         if names:
             have = f"expected no rows after step {first_step}, where this run begins, got rows up to step"

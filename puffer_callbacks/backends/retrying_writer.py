@@ -9,7 +9,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.loss_report import LossReport
-from puffer_callbacks.backends.unsaved_rows import UnsavedRow, UnsavedRows
+from puffer_callbacks.backends.unsaved_rows import MAX_UNSAVED, UnsavedRow, UnsavedRows
 from puffer_callbacks.backends.worker import Worker
 from puffer_callbacks.faults import Faults
 from puffer_callbacks.values import Value
@@ -18,6 +18,8 @@ from puffer_callbacks.writers.last_steps import keep_last_step
 
 FLUSH_SECONDS = 2.0
 """A row is flushed about so many seconds after it was written."""
+_MIN_FLUSH_SECONDS = 0.1
+"""Seconds between flushes where very many rows are written in that time."""
 
 
 class RetryingWriter(Writer):
@@ -59,6 +61,11 @@ class RetryingWriter(Writer):
         self.writer.x_axis = x_axis
 
     @property
+    def place(self) -> Any:
+        """What earlier rows of this process were given to."""
+        return self.writer.place
+
+    @property
     def is_in_call(self) -> bool:
         """Whether this thread is in a call of the logger: one of its methods calls another."""
         return getattr(self._calls, "depth", 0) > 0
@@ -84,8 +91,10 @@ class RetryingWriter(Writer):
             self._is_failing = bool(failed)
         row.lost, row.written = bool(failed), monotonic()
         self.report.add_loss(rows=int(row.lost))
-        keep_last_step(self.logger, self.writer.step(row.axes))
+        keep_last_step(self.place, self.writer.step(row.axes))
         self._has_new_rows = True
+        if self.unsaved.are_many and monotonic() - self._flushed_at > _MIN_FLUSH_SECONDS:
+            self.flush()
 
     def call(self, action: Callable[[], Any], *, is_row: bool = False) -> Any:
         """Have the logger do something now; returns what it returns, or ``None`` where it fails.
@@ -113,6 +122,9 @@ class RetryingWriter(Writer):
         self._flushed_at = monotonic()
         self._has_new_rows = self.writer.durability_delay > 0
         self._is_failing |= not self.attempt(partial(self._mark_durable, self._flushed_at))
+        if self.unsaved.forgotten:
+            have = f"expected at most {MAX_UNSAVED} rows that are not yet safe from a crash, got more"
+            self.faults.defer(f"{self.name}, rows", f"{have}; a crash could lose the oldest of them: log less often")
 
     def flush_new(self) -> None:
         """Flush the writer if there is anything new."""

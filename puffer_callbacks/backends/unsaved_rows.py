@@ -11,7 +11,7 @@ from puffer_callbacks.values import Image, Value, Video
 from puffer_callbacks.values.checkpointing import from_states, to_states
 
 MAX_UNSAVED = 4096
-"""Rows that are kept; of more, the oldest are forgotten."""
+"""Rows that are kept; of more, the oldest are forgotten, and counted."""
 
 
 @dataclass(eq=False, slots=True)
@@ -53,6 +53,8 @@ class UnsavedRows:
         self._step = step
         self.writer_state: dict[str, Any] = {}
         """The writer's ``state_dict`` at that step."""
+        self.forgotten = 0
+        """Rows that were not known to be durable, and were too many to be kept."""
         self._rows: deque[UnsavedRow] = deque(maxlen=MAX_UNSAVED)
         self._lock = Lock()  # the run's thread adds rows and reads the state while the writer's writes
 
@@ -60,6 +62,11 @@ class UnsavedRows:
     def end(self) -> int:
         """The step after which rows are unsaved; -1 where none is durable."""
         return -1 if self.durable_step is None else self.durable_step
+
+    @property
+    def are_many(self) -> bool:
+        """Whether half as many are kept as can be: a flush is due."""
+        return 2 * len(self._rows) > MAX_UNSAVED
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue a checkpoint's part: its rows are to be written again."""
@@ -72,6 +79,7 @@ class UnsavedRows:
         """Keep a row that is to be written."""
         row = UnsavedRow(values, axes)
         with self._lock:
+            self.forgotten += len(self._rows) == self._rows.maxlen
             self._rows.append(row)
         return row
 

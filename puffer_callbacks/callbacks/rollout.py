@@ -4,13 +4,12 @@ import math
 import sys
 from collections import Counter, deque
 from dataclasses import astuple, replace
-from time import time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from puffer_callbacks.axes import Axes
+from puffer_callbacks.axes import Axes, now
 from puffer_callbacks.callbacks.base import PufferCallback
 from puffer_callbacks.callbacks.gather_schedule import GatherSchedule
 from puffer_callbacks.callbacks.guarded import guarded, guarded_state
@@ -74,7 +73,7 @@ class RolloutCallback(PufferCallback):
     def resume_at(self, optimizer_steps: int) -> None:
         """Begin to gather at the first training step; rollouts of a checkpoint ended so long before this moment."""
         self._gathers.resume_at(optimizer_steps)
-        self._pending = [(_later(axes, time()) if axes.wall_time <= 0 else axes, each) for axes, each in self._pending]
+        self._pending = [(_later(axes, now()) if axes.wall_time <= 0 else axes, each) for axes, each in self._pending]
 
     @guarded
     def on_rollout_end(self, trainer: Any, pl_module: Any, rollout: Rollout) -> None:
@@ -116,13 +115,13 @@ class RolloutCallback(PufferCallback):
             "nonfinite": dict(self._nonfinite),
             "unfinished": self._unfinished.state_dict(),
             "at_one_x": [x, [rollout.to_json() for rollout in rollouts]],
-            "pending": self._pending_as_json(since=time()),
+            "pending": self._pending_as_json(since=now()),
             "last_returns": list(self._last_returns),
         }
 
     def gather_state(self, state: dict[str, Any]) -> None:
         """Add the rollouts and the unfinished episodes of all ranks."""
-        ranks = gather_json([self._pending_as_json(since=time()), self._unfinished.state_dict()])
+        ranks = gather_json([self._pending_as_json(since=now()), self._unfinished.state_dict()])
         if ranks is not None:
             state["pending"] = [rollout for pending, _ in ranks for rollout in pending]
             state["unfinished"] = [unfinished for _, unfinished in ranks]

@@ -1,6 +1,14 @@
 """Metrics as lines of text."""
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
+
+_COUNTS = re.compile(
+    r"epoch|.+_steps|nonfinite/.+|health/.+|old_gradients/.+|logging/every_n_steps/.+|plasticity/effective_rank/.+"
+    r"|diagnostics/(num_actions|action_dimensions|softmaxes|mask_shift|target_copied|repeated_rollout|has_\w+)"
+)
+"""Tags whose values are whole by nature: steps, numbers of things, and 1 where something holds."""
 
 
 def metric_lines(values: Mapping[str, float]) -> list[str]:
@@ -25,13 +33,18 @@ def metric_lines(values: Mapping[str, float]) -> list[str]:
 
 
 def is_count(tag: str, value: float) -> bool:
-    """Whether a value is a count: steps so far, or values that are not finite so far.
+    """Whether a value is a whole number by nature; a mean that happens to be whole is none.
 
     Example:
         >>> is_count("time/optimizer_steps", 16.0), is_count("train/episode_length", 16.0)
         (True, False)
     """
-    return (tag.endswith("_steps") or tag.startswith("nonfinite/")) and float(value).is_integer()
+    return float(value).is_integer() and _is_of_counts(tag)
+
+
+@lru_cache(maxsize=4096)
+def _is_of_counts(tag: str) -> bool:
+    return _COUNTS.fullmatch(tag) is not None
 
 
 def _number(tag: str, value: float) -> str:

@@ -2,12 +2,11 @@
 
 import sys
 from collections.abc import Callable, Iterable
-from time import time
 from typing import Any
 
 from torch.optim import Optimizer
 
-from puffer_callbacks.axes import Axes
+from puffer_callbacks.axes import Axes, now
 from puffer_callbacks.recorder.continued_count import ContinuedCount
 from puffer_callbacks.recorder.learning_rates import rate_name, rates_in, rates_of
 from puffer_callbacks.recorder.registered_optimizers import RegisteredOptimizer, first_parameter, registered_index
@@ -131,7 +130,7 @@ class Counters:
 
     def axes(self) -> Axes:
         """This point of the run."""
-        return Axes(self.env_steps, self.optimizer_steps, time())
+        return Axes(self.env_steps, self.optimizer_steps, now())
 
     def state_dict(self) -> dict[str, Any]:
         """The counts, for a checkpoint."""

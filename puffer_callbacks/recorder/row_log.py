@@ -40,7 +40,7 @@ class RowLog:
         self._axes: Axes | None = None
         self.open_at, self.counts_env_steps = sys.maxsize, False
         """The x of the open row, and whether it counts environment steps."""
-        self._opened_at = 0
+        self._opened_at = self._started_at = 0
         self._last: int | None = None
         self._resume_after: int | None = None
         self._time = TrainingTime()
@@ -52,6 +52,7 @@ class RowLog:
         before = 0.0 if self._axes is None else self.elapsed(self._axes)
         if self._resume_after is None and ended_at and self.x(axes) < self.x(ended_at):  # a count that begins anew
             self._last = None
+        self._started_at = max(self.x(axes), self._last or 0)
         self._time.start(self._axis.after(self._last, axes), elapsed=elapsed)
         if self._axes is not None:  # a checkpoint's row keeps its seconds of training
             self._set_open_row(self._time.at(self._axes, elapsed=before))
@@ -122,6 +123,7 @@ class RowLog:
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write values at once, outside the rows; before the first step, as soon as the x axis is known."""
+        axes = axes.by_system_clock()
         undecided = self._axis.chosen is None and self._axis.wanted == "auto" and not axes.env_steps
         if self.on_hold or (undecided and axes.optimizer_steps == 0):  # the first rollout may bring environment steps
             self._buffer.append((values, axes))
@@ -176,9 +178,8 @@ class RowLog:
         if self._axis.chosen is None:
             axis = self.backends.x_axis = self._axis.of(axes)
             self._axis.choose(axis)
-            first = self._buffer[0][1] if self._buffer else axes
             if self._resume_after is None:
-                self.backends.begin(max(self.x(first), self._last or 0))
+                self.backends.begin(self._started_at)
             else:
                 self.backends.resume(self._resume_after)
             buffered, self._buffer = self._buffer, []

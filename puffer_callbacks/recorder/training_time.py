@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from time import time
 from typing import Any
 
-from puffer_callbacks.axes import Axes
+from puffer_callbacks.axes import Axes, now
 
 
 class TrainingTime:
@@ -28,7 +27,7 @@ class TrainingTime:
 
     def pause_at(self, elapsed: float) -> None:
         """Pause at so many seconds of training until the start."""
-        self._is_running, self._paused_at, self._started_at = False, elapsed, time() - elapsed
+        self._is_running, self._paused_at, self._started_at = False, elapsed, now() - elapsed
 
     def start(self, axes: Axes, *, elapsed: float) -> None:
         """Begin to train, after ``elapsed`` seconds of training."""

@@ -57,6 +57,11 @@ class Writer(ABC):
         """Where rows go: of several writers with one destination only the first is given rows."""
         return id(self.logger)
 
+    @property
+    def place(self) -> Any:
+        """What earlier rows of this process were given to, for ``last_step_of``: the logger, or what several share."""
+        return self.logger
+
     @abstractmethod
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write one row: all values of the run at one point of its axes."""
@@ -77,7 +82,7 @@ class Writer(ABC):
         return False
 
     def begin(self, first_step: int) -> None:
-        """Begin a run at ``first_step`` that is not resumed; an earlier run may have left rows in the same place."""
+        """Begin a run that is not resumed at ``first_step``; an earlier run may have left rows in the same place."""
 
     def resume(self, last_step: int) -> None:
         """Continue after ``last_step``, the last durable row of the checkpoint, and drop later rows."""

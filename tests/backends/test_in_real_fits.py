@@ -3,6 +3,7 @@
 import copy
 import csv
 import pickle
+import shutil
 import sqlite3
 import threading
 from pathlib import Path
@@ -14,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.tuner import Tuner
 
 from puffer_callbacks import MemoryLogger, MetricsCallback, Recorder, Writer, default_callbacks, writer_for
-from tests.support.models import Supervised, losses
+from tests.support.models import Agent, Supervised, losses
 from tests.support.reading import tensorboard_scalars, wandb_rows
 from tests.support.warned import warned
 
@@ -316,11 +317,41 @@ class TestASecondRunOnOneLogger:
             with warned() as reported:
                 fit(quiet_trainer, [tensorboard, table, memory])
             assert len(reported) == run - 1
-        assert reported[0].startswith("TensorBoardLogger, CSVLogger, MemoryLogger: expected no rows after step 2")
+        assert reported[0].startswith("TensorBoardLogger, CSVLogger, MemoryLogger: expected no rows after step 0")
         assert reported[0].endswith("give each run a logger, or a version, of its own")
         assert [step for step, _ in tensorboard_scalars(tensorboard.log_dir)["train/loss"]] == [2, 4, 2, 4]
         assert steps_in(table.log_dir, "train/loss") == [2, 4, 2, 4]
         assert [step for step, _ in memory.series("train/loss")] == [2, 4, 2, 4]
+
+    def test_is_no_continuation_where_the_earlier_run_ended_lower(self, quiet_trainer, tmp_path):
+        logger = TensorBoardLogger(tmp_path, name="", version="")
+        fit(quiet_trainer, logger, steps=2)
+        with warned() as reported:
+            fit(quiet_trainer, logger, callbacks=[MetricsCallback(4)], steps=8)
+        (warning,) = reported
+        assert "expected no rows after step 0, where this run begins, got rows up to step 2" in warning
+        assert [step for step, _ in tensorboard_scalars(tmp_path)["train/loss"]] == [2, 4, 8]
+        assert not any(b"puffer_callbacks continues" in file.read_bytes() for file in tmp_path.glob("events*"))
+
+    def test_on_another_logger_of_one_folder_is_warned_of(self, quiet_trainer, tmp_path):
+        """Not once the folder is empty again."""
+        for run, earlier in enumerate((0, 1, 0)):
+            if run == 2:
+                shutil.rmtree(tmp_path)
+            with warned() as reported:
+                fit(quiet_trainer, TensorBoardLogger(tmp_path, name="", version=""))
+            assert len(reported) == earlier, run
+
+    def test_goes_on_where_its_environment_steps_do(self, quiet_trainer, tmp_path):
+        """A module that is trained on by another trainer."""
+        logger = TensorBoardLogger(tmp_path, name="", version="")
+        module = Agent(losses(*map(float, range(8))))
+        with warned() as reported:
+            for _ in range(2):
+                module.step = 0
+                quiet_trainer(logger=logger, callbacks=default_callbacks(metrics=4)).fit(module)
+        assert reported == []
+        assert [step for step, _ in tensorboard_scalars(tmp_path)["train/loss"]] == [16, 32, 48, 64]
 
     def test_a_second_fit_of_one_trainer_goes_on_without_a_warning(self, quiet_trainer, tmp_path):
         logger = TensorBoardLogger(tmp_path, name="", version="")
@@ -370,5 +401,12 @@ class TestWandbInOneProcess:
         for run in (1, 2):
             with warned() as reported:
                 fit(quiet_trainer, logger)
+            assert len(reported) == run - 1
+        assert self.rows(tmp_path) == [2, 4, 2, 4]
+
+    def test_a_second_run_on_another_logger_of_the_open_run_loses_nothing(self, quiet_trainer, tmp_path):
+        for run in (1, 2):
+            with warned() as reported:
+                fit(quiet_trainer, WandbLogger(save_dir=str(tmp_path), offline=True))
             assert len(reported) == run - 1
         assert self.rows(tmp_path) == [2, 4, 2, 4]

@@ -1,9 +1,11 @@
+import itertools
 from types import SimpleNamespace
 
 import pytest
 
 from puffer_callbacks import Text, Writer
 from puffer_callbacks.backends import retrying_writer as module
+from puffer_callbacks.backends import unsaved_rows
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.faults import Faults
 from tests.backends.fakes import Recording, at
@@ -135,6 +137,39 @@ def test_without_a_thread_rows_are_flushed_from_time_to_time(monkeypatch):
         writer.write({"a": 1.0}, at(step))
     assert "flush" in writer.writer.calls
     assert len(writer.unsaved.rows()) < 4
+
+
+def fast(writer, *, rows):
+    """The writer after so many rows."""
+    for step in range(rows):
+        writer.write({"a": 1.0}, at(step))
+    return writer
+
+
+@pytest.fixture
+def eight_unsaved(monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(module, "monotonic", lambda: next(clock) / 15)
+    monkeypatch.setattr(unsaved_rows, "MAX_UNSAVED", 8)
+
+
+def test_very_many_rows_are_flushed_before_one_is_forgotten(eight_unsaved):
+    writer = fast(RetryingWriter(Recording()), rows=40)
+    assert len(writer.unsaved.rows()) < 8
+    assert writer.unsaved.forgotten == 0
+    assert reports(writer) == []
+
+
+def test_rows_that_a_crash_could_lose_are_reported_once(eight_unsaved):
+    class Buffers(Recording):
+        durability_delay = 1e9
+
+    writer = fast(RetryingWriter(Buffers()), rows=40)
+    assert len(writer.writer.rows) == 40
+    assert len(writer.unsaved.rows()) == 8
+    assert writer.unsaved.forgotten == 32
+    (warning,) = reports(writer)
+    assert "a crash could lose the oldest of them: log less often" in warning
 
 
 def test_an_exception_that_is_none_of_the_logger_s_gets_through():

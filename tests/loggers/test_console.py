@@ -14,6 +14,7 @@ from puffer_callbacks import (
     default_callbacks,
     log,
 )
+from puffer_callbacks.values.vocabulary import VOCABULARY
 from tests.support.models import Agent, Supervised, losses
 
 
@@ -57,6 +58,16 @@ def test_prefix_and_stream_can_be_given(stream):
 def test_numbers_have_four_decimals_or_an_exponent(stream, value, shown):
     ConsoleLogger(every_n_steps=1, stream=stream).log_metrics({"train/x": value}, step=1)
     assert lines(stream) == [f"[TRAIN] Step 1: train/x = {shown}"]
+
+
+_WHOLE = ("1 w", "Number", "How many", "Actions of", "Softmaxes", "Training steps", "Interval")
+_COUNTS = [tag for tag, description in VOCABULARY.items() if description.meaning.startswith(_WHOLE)]
+
+
+@pytest.mark.parametrize("tag", [*_COUNTS, "epoch", "plasticity/effective_rank/<layer>"])
+def test_numbers_that_are_whole_by_nature_have_no_decimals(stream, tag):
+    ConsoleLogger(every_n_steps=1, stream=stream).log_metrics({tag: 2.0}, step=1)
+    assert lines(stream)[0].removesuffix(" }").endswith(("=2", "= 2"))
 
 
 def test_all_metrics_of_a_step_are_printed_across_several_calls(stream):

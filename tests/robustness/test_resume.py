@@ -126,7 +126,9 @@ def test_another_run_in_the_folder_keeps_its_rows(tmp_path):
     rows, folder = {}, tmp_path / "tensorboard"
     for name in ("first", "second"):
         before = set(folder.glob("events*"))
-        fit(tmp_path / name, tensorboard(tmp_path), ends_after=13)
+        with warned() as reported:
+            fit(tmp_path / name, tensorboard(tmp_path), ends_after=13)
+        assert len(reported) == len(rows)  # the second is warned of the first
         (rows[name],) = set(folder.glob("events*")) - before
     for name, other in (("first", "second"), ("second", "first")):
         sizes = {each: path.stat().st_size for each, path in rows.items()}

@@ -4,7 +4,7 @@ import os
 import socket
 from collections.abc import Hashable, Mapping, Set
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from tempfile import TemporaryFile
 from time import sleep, time
 from typing import Any
@@ -29,8 +29,18 @@ _BEGUN: set[str] = set()
 """Folders in which a run of this process has begun: their rows are no earlier process's."""
 _STARTED = int(time())
 """Since when this process has event files, in seconds since the epoch."""
-_LAST_FILES: dict[Hashable, str] = {}
-"""By destination, the event file that the present run wrote to last, over all of its fits."""
+
+
+@dataclass(eq=False)
+class _Place:
+    """What this process has written to one destination."""
+
+    last_file: str = ""
+    """The event file that the present run wrote to last, over all of its fits."""
+
+
+_PLACES: dict[Hashable, _Place] = {}
+"""By destination: loggers made one after the other share it."""
 
 
 class TensorBoardWriter(Writer):
@@ -51,6 +61,14 @@ class TensorBoardWriter(Writer):
         """The folder, and the prefix of the tags."""
         folder = str(self.logger.log_dir)
         return "TensorBoard", os.path.abspath(folder) if self._is_local else folder, self.tag("")
+
+    @property
+    def place(self) -> _Place:
+        """What was written to the destination; nothing, once its files are removed."""
+        place = _PLACES.setdefault(self.destination, _Place())
+        if self._is_local and place.last_file and not os.path.isfile(place.last_file):
+            place = _PLACES[self.destination] = _Place()
+        return place
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Write the row as one event; the operating system has it on return."""
@@ -109,9 +127,9 @@ class TensorBoardWriter(Writer):
     def begin(self, first_step: int) -> None:
         """Hide from ``first_step`` on what an earlier process has written to the same folder."""
         folder = str(self.logger.log_dir)
-        last_step = last_step_of(self.logger)
+        last_step = last_step_of(self.place)
         if last_step is None or last_step > first_step:  # the run before was another
-            _LAST_FILES[self.destination] = ""
+            self.place.last_file = ""
         if folder not in _BEGUN and not all(map(_is_own, self._event_files())):
             self._start_session(first_step)
         else:
@@ -125,10 +143,10 @@ class TensorBoardWriter(Writer):
         self._file.flush()
         row_tag = self.tag("time/optimizer_steps")
         if file and self._is_local and cut_back(folder, file=file, size=size, last_step=last_step, row_tag=row_tag):
-            _LAST_FILES[self.destination] = os.path.join(folder, file)
+            self.place.last_file = os.path.join(folder, file)
             self._ensure_last_file()
         else:
-            _LAST_FILES[self.destination] = ""
+            self.place.last_file = ""
             self._start_session(last_step + 1)
 
     def _start_session(self, step: int) -> None:
@@ -154,10 +172,10 @@ class TensorBoardWriter(Writer):
 
     def _link_to_last_file(self) -> None:
         """Where the run goes on in another file, name the one before: both are cut back to an earlier checkpoint."""
-        path, before = _path_of(self._file), _LAST_FILES.get(self.destination, "")
+        path, before = _path_of(self._file), self.place.last_file
         if before != path and os.path.isfile(before):
             append(self._file.event_writer, link(os.path.basename(before), os.stat(before).st_size))
-        _LAST_FILES[self.destination] = path
+        self.place.last_file = path
 
     @property
     def _is_local(self) -> bool:

@@ -29,7 +29,7 @@ MAX_EPISODES = 500
 """Rows of the table of episodes, the last ones: it is logged anew with each, and checkpoints carry it."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Logged:
     """What a run of W&B was given by this process."""
 
@@ -72,6 +72,11 @@ class WandbWriter(Writer):
     def destination(self) -> Hashable:
         """The run, and the prefix of the tags."""
         return "W&B", self.logger.experiment.id, self.tag("")
+
+    @property
+    def place(self) -> Any:
+        """The run, for tags of this prefix: loggers made one after the other share it."""
+        return self._logged
 
     def write(self, values: Mapping[str, Value], axes: Axes) -> None:
         """Log the row; hyperparameters go to the run's config and summary."""
