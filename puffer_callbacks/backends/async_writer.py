@@ -69,7 +69,7 @@ class AsyncWriter(Writer):
 
     @property
     def place(self) -> Any:
-        """What earlier rows of this process were given to."""
+        """The writer's."""
         return self.writer.place
 
     @property

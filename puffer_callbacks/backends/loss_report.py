@@ -48,6 +48,11 @@ class LossReport:
         with self._lock:
             self.lost += rows
 
+    def warn_of_crash(self, most: int) -> None:
+        """Report that more rows wait to be durable than are kept for a resume."""
+        have = f"expected at most {most} rows that are not yet safe from a crash, got more"
+        self.faults.defer(f"{self.name}, rows", f"{have}; a crash could lose the oldest of them: log less often")
+
     def summarize(self) -> None:
         """Report the sum, if there was any fault."""
         if self._has_faults and not self.faults.strict:  # which has raised already

@@ -9,6 +9,7 @@ from typing import Any
 
 from puffer_callbacks.axes import Axes, XAxis
 from puffer_callbacks.backends.loss_report import LossReport
+from puffer_callbacks.backends.refused_rows import RefusedRows
 from puffer_callbacks.backends.unsaved_rows import MAX_UNSAVED, UnsavedRow, UnsavedRows
 from puffer_callbacks.backends.worker import Worker
 from puffer_callbacks.faults import Faults
@@ -26,7 +27,8 @@ class RetryingWriter(Writer):
     """Writes rows to another writer, whole or as far as it takes them, and raises nothing.
 
     A row that fails is tried again, then part by part, so that one value costs no other; where every part fails,
-    ``Writer.recover`` is called and the row is tried once more. Rows are kept until they are durable.
+    ``Writer.recover`` is called and the row is tried once more, and again with each later row until the backend takes
+    rows. Rows are kept until they are durable.
 
     Args:
         writer: the logger's writer.
@@ -46,6 +48,7 @@ class RetryingWriter(Writer):
         self.faults = writer.faults = faults or self.faults
         self.report = LossReport(self.name, self.faults)
         self.unsaved = UnsavedRows(writer.step)
+        self._refused = RefusedRows(self._is_written, self.report)
         self._is_failing = self._has_new_rows = False
         self._flushed_at = monotonic()
         self._calls = local()
@@ -62,7 +65,7 @@ class RetryingWriter(Writer):
 
     @property
     def place(self) -> Any:
-        """What earlier rows of this process were given to."""
+        """The writer's."""
         return self.writer.place
 
     @property
@@ -79,18 +82,14 @@ class RetryingWriter(Writer):
 
     def write_row(self, row: UnsavedRow) -> None:
         """Write a row of ``unsaved``: whole, or without the values that fail, or to a reopened backend."""
-        failed = [row.values]
-        if not self._is_failing:
-            failed = self._failed_parts(failed, row.axes)
-            if failed:
-                parts = _split(row.values)
-                failed = self._failed_parts(parts, row.axes)
-                self._is_failing = len(failed) == len(parts)
-        if self._is_failing and self.attempt(self._reopen):
-            failed = self._failed_parts([row.values], row.axes)
-            self._is_failing = bool(failed)
-        row.lost, row.written = bool(failed), monotonic()
-        self.report.add_loss(rows=int(row.lost))
+        failed = row.parts if self._is_failing else self._failed_parts(row)
+        self._is_failing = bool(failed) and len(failed) == len(row.parts)
+        if self._is_failing:
+            self._refused.add(row)
+            self._is_failing = not (self.attempt(self._reopen) and self._refused.write_again())
+        else:
+            row.written, row.lost = monotonic(), bool(failed)
+            self._refused.add_rest(row, failed) if failed else self._refused.drain()
         keep_last_step(self.place, self.writer.step(row.axes))
         self._has_new_rows = True
         if self.unsaved.are_many and monotonic() - self._flushed_at > _MIN_FLUSH_SECONDS:
@@ -123,8 +122,7 @@ class RetryingWriter(Writer):
         self._has_new_rows = self.writer.durability_delay > 0
         self._is_failing |= not self.attempt(partial(self._mark_durable, self._flushed_at))
         if self.unsaved.forgotten:
-            have = f"expected at most {MAX_UNSAVED} rows that are not yet safe from a crash, got more"
-            self.faults.defer(f"{self.name}, rows", f"{have}; a crash could lose the oldest of them: log less often")
+            self.report.warn_of_crash(MAX_UNSAVED)
 
     def flush_new(self) -> None:
         """Flush the writer if there is anything new."""
@@ -133,8 +131,9 @@ class RetryingWriter(Writer):
 
     def close(self) -> None:
         """Close the writer, and report in one line what was lost if anything failed."""
-        if self._is_failing:
-            self.attempt(self._reopen)
+        if not self.faults.strict and (not self._is_failing or self.attempt(self._reopen)):
+            self._refused.write_again()
+        self._refused.give_up()
         self.attempt(self.writer.close)
         self.report.summarize()
 
@@ -198,14 +197,16 @@ class RetryingWriter(Writer):
     def _can_go_back(self) -> bool:
         return type(self.writer).resume is not Writer.resume
 
-    def _failed_parts(self, parts: list[Mapping[str, Value]], axes: Axes) -> list[Mapping[str, Value]]:
-        """The parts that fail twice: a backend may fail only sometimes."""
-        failed = []
-        for part in parts:
-            write = partial(self.writer.write, part, axes)
-            if not (self.attempt(write) or self.attempt(write)):
-                failed.append(part)
-        return failed
+    def _failed_parts(self, row: UnsavedRow) -> list[Mapping[str, Value]]:
+        """The parts of a row that fail, where it cannot be written whole."""
+        if self._is_written(row.values, row.axes):
+            return []
+        return [part for part in row.parts if not self._is_written(part, row.axes)]
+
+    def _is_written(self, values: Mapping[str, Value], axes: Axes) -> bool:
+        """Try twice, as a backend may fail only sometimes."""
+        write = partial(self.writer.write, values, axes)
+        return self.attempt(write) or self.attempt(write)
 
     def _reopen(self) -> None:
         if self.writer.recover():
@@ -217,10 +218,3 @@ class RetryingWriter(Writer):
         self.writer.flush()
         durable = now - self.writer.durability_delay
         self.unsaved.mark_durable(written_by=durable, writer_state=self.writer.state_dict())
-
-
-def _split(values: Mapping[str, Value]) -> list[Mapping[str, Value]]:
-    """The numbers of a row, and each of its other values by itself."""
-    numbers = {tag: value for tag, value in values.items() if isinstance(value, float)}
-    others: list[Mapping[str, Value]] = [{tag: value} for tag, value in values.items() if tag not in numbers]
-    return [numbers, *others] if numbers else others

@@ -30,6 +30,13 @@ class UnsavedRow:
     written: float | None = None
     lost: bool = False
 
+    @property
+    def parts(self) -> list[Mapping[str, Value]]:
+        """The numbers of the row, and each of its other values by itself."""
+        numbers = {tag: value for tag, value in self.values.items() if isinstance(value, float)}
+        others: list[Mapping[str, Value]] = [{tag: value} for tag, value in self.values.items() if tag not in numbers]
+        return [numbers, *others] if numbers else others
+
 
 class UnsavedRows:
     """The rows that were given to a writer and are not yet durable.

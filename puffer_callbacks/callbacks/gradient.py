@@ -34,7 +34,8 @@ class GradientCallback(PufferCallback):
     batch has tensors, else in batches, those that are accumulated and of other ranks included (see
     ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the estimator has no answer.
     ``old_gradients/<parameter>``, of one parameter of each optimizer, is 1 where the gradients of the step before were
-    not zeroed.
+    not zeroed. All of them are of the module's parameters: a bare tensor that an optimizer holds, such as SAC's
+    ``log_ent_coef``, has no name; as an ``nn.Parameter`` it is one of them.
 
     Each number belongs to one step of one optimizer: the step that crosses the interval, or the optimizer's first one
     after it. Steps that a gradient scaler skips are left out. With several optimizers ``total`` and ``clipped`` are

@@ -1,6 +1,6 @@
 """Plasticity of every layer of a module, by one forward pass."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
@@ -18,6 +18,9 @@ _BOUNDS: dict[type[nn.Module], tuple[float, float]] = {
     **dict.fromkeys((nn.Tanh, nn.Softsign), (-1.0, 1.0)),
     **dict.fromkeys((nn.Sigmoid, nn.Hardsigmoid), (0.0, 1.0)),
 }
+_CONVOLUTIONS = (nn.Conv1d, nn.ConvTranspose1d)
+_MIXING = (nn.Linear, *_CONVOLUTIONS)
+"""Layers after which other units follow: in three dimensions the last are units, after a convolution the second."""
 _MAX_UNITS = 4096
 """Units of a layer up to which its rank is measured: the time of a decomposition grows with their cube."""
 
@@ -49,12 +52,29 @@ def layer_plasticity(module: nn.Module, batch: Any, *, names: Collection[str] = 
     if not isinstance(policy, nn.Module):
         policy, prefix = module, ""
     values: dict[str, dict[str, float]] = {}
-    bounds = {plain_name(name): _bounds(part) for name, part in policy.named_modules()}
-    for layer, output in activations(policy, batch, of=lambda part: type(part).__module__ == _ACTIVATIONS).items():
-        for name, value in _of_layer(output, names, bounds[layer]).items():
+    parts = {plain_name(name): part for name, part in policy.named_modules()}
+    outputs = activations(policy, batch, of=lambda part: _is_activation(part) or isinstance(part, _MIXING))
+    for layer, output in _with_channels_apart(outputs, parts):
+        for name, value in _of_layer(output, names, _bounds(parts[layer])).items():
             values.setdefault(name, {})[prefix + layer] = value
     means = {f"plasticity/{name}": fmean(each.values()) for name, each in values.items()}
     return means | {f"plasticity/{name}/{layer}": v for name, each in values.items() for layer, v in each.items()}
+
+
+def _with_channels_apart(outputs: Mapping[str, Tensor], parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, Tensor]]:
+    """The outputs of activation layers, [B, C, L, 1] where a one-dimensional convolution comes before: as pictures."""
+    channels: tuple[int, ...] = ()
+    for layer, output in outputs.items():
+        if not _is_activation(parts[layer]):
+            is_convolution = isinstance(parts[layer], _CONVOLUTIONS) and output.ndim == 3
+            channels = tuple(output.shape[:2]) if is_convolution else ()
+        else:
+            has_channels = output.ndim == 3 and output.shape[:2] == channels
+            yield layer, output.unsqueeze(-1) if has_channels else output
+
+
+def _is_activation(part: nn.Module) -> bool:
+    return type(part).__module__ == _ACTIVATIONS
 
 
 def _bounds(part: nn.Module) -> tuple[float, float] | None:

@@ -1,11 +1,12 @@
 import itertools
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from puffer_callbacks import Text, Writer
+from puffer_callbacks import Image, Text, Writer
+from puffer_callbacks.backends import refused_rows, unsaved_rows
 from puffer_callbacks.backends import retrying_writer as module
-from puffer_callbacks.backends import unsaved_rows
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.faults import Faults
 from tests.backends.fakes import Recording, at
@@ -103,9 +104,30 @@ def test_a_writer_that_failed_is_reopened_before_each_row_until_it_works():
         writer.write({"a": 1.0}, at(step))
     assert writer.writer.calls == ["recover"] * 3
     writer.writer.fails = lambda values: False
+    assert [row[0] for row in writer.unsaved.state_dict()["rows"]] == [{"a": 1.0}] * 3, "a checkpoint has them"
     writer.write({"a": 1.0}, at(4))
-    assert writer.writer.rows == [(4, {"a": 1.0})]
-    assert (writer.report.rows, writer.report.lost) == (4, 3)
+    assert writer.writer.rows == [(step, {"a": 1.0}) for step in (1, 2, 3, 4)]
+    assert reports(writer)[-1].endswith("all 4 rows of this run were recorded all the same")
+
+
+def test_a_row_that_no_backend_takes_keeps_no_later_one_waiting():
+    writer = RetryingWriter(Failing(lambda values: "bad" in values))
+    for step, tag in enumerate(("a", "bad", "b", "bad", "bad", "c")):
+        writer.write({tag: 1.0}, at(step))
+    assert writer.writer.rows == [(0, {"a": 1.0}), (2, {"b": 1.0}), (5, {"c": 1.0})]
+    assert reports(writer)[-1].endswith("3 of 6 rows of this run could not be recorded whole")
+
+
+def test_of_very_many_refused_rows_the_oldest_are_lost_and_the_pictures_of_the_last(monkeypatch):
+    monkeypatch.setattr(refused_rows, "MAX_UNSAVED", 3)
+    monkeypatch.setattr(refused_rows, "MAX_WITH_PICTURES", 2)
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    writer = RetryingWriter(Failing(lambda values: True))
+    for step in range(4):
+        writer.write({"a": 1.0, "picture": Image(pixels)}, at(step))
+    writer.writer.fails = lambda values: False
+    assert reports(writer)[-1].endswith("3 of 4 rows of this run could not be recorded whole")
+    assert [(step, [*values]) for step, values in writer.writer.rows] == [(1, ["a", "picture"]), (2, ["a"]), (3, ["a"])]
 
 
 def test_a_failing_flush_leaves_rows_unsaved():

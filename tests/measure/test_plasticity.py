@@ -95,3 +95,33 @@ def test_weights_that_have_no_norm_cost_no_other() -> None:
     nn.init.constant_(module.weight, 1.0)
     found = weight_norms(nn.Sequential(module))
     assert found["plasticity/weight_norm/0"] == pytest.approx(math.sqrt(4 + 9 * 4 + 10_000 * 25))
+
+
+class Transposes(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.transpose(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("layers", "units"),
+    [
+        ((nn.Conv1d(2, 8, 3), nn.ReLU()), 1),
+        ((nn.Conv1d(2, 8, 3), nn.BatchNorm1d(8), nn.MaxPool1d(2), nn.ReLU()), 1),
+        ((nn.ConvTranspose1d(2, 8, 3), nn.ReLU()), 1),
+        ((nn.Conv1d(2, 8, 3), Transposes(), nn.ReLU()), 2),  # [B, L, C]
+        ((nn.Conv1d(2, 4, 3), Transposes(), nn.Linear(4, 8), nn.ReLU()), 2),
+        ((Transposes(), nn.Linear(2, 8), nn.ReLU()), 2),
+    ],
+)
+def test_the_units_of_a_one_dimensional_convolution_are_its_channels(layers: tuple[nn.Module, ...], units: int) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(*layers).eval()
+    with torch.no_grad():
+        bias = next(part for part in reversed(layers) if hasattr(part, "bias")).bias
+        bias[:3], bias[3:] = -100.0, 1.0  # three dead units
+    batch = torch.randn(16, 2, 12)
+    output = np.moveaxis(net(batch).detach().numpy().astype(np.float64), units, -1)
+    mean_abs = np.abs(output).reshape(-1, 8).mean(0)
+    expected = (mean_abs / mean_abs.mean() <= 0.025).mean()
+    assert expected == 3 / 8
+    assert layer_plasticity(net, batch)["plasticity/dormant_ratio"] == expected
