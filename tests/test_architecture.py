@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "runs": {"health", "values"},
     "callbacks": LEAVES | {"config", "evaluation", "health", "histogram", "measure", "pictures", "recorder", "values"},
     "adapters": LEAVES | {"callbacks", "config", "measure", "recorder", "values"},
-    "ppo": LEAVES | {"callbacks", "config", "recorder"},
+    "ppo": LEAVES | {"callbacks", "config", "measure", "recorder"},
     "plots": {"runs", "values"},
     "report": {"health", "loggers", "plots", "runs", "values"},
 }

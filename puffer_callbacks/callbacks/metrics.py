@@ -23,8 +23,8 @@ class MetricsCallback(PufferCallback):
 
     ``train/<name>`` for each of them, and ``losses/{policy,value,entropy}`` besides; PPO's diagnostics are
     ``diagnostics/{approx_kl,old_approx_kl,clip_fraction,explained_variance}`` alone. ``train/learning_rate`` comes
-    from the optimizer where the module does not return it. Steps with a NaN or infinite value are left out of the
-    mean and counted: ``nonfinite/<tag>`` is how many there were so far.
+    from the optimizer; where the module returns another one, the optimizer's is ``train/learning_rate/0``. Steps with
+    a NaN or infinite value are left out of the mean and counted: ``nonfinite/<tag>`` is how many there were so far.
 
     A torchmetrics object in the dict, which the module updates, is computed at the end of the interval, over all ranks,
     and reset.

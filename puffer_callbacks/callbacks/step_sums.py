@@ -1,5 +1,6 @@
 """``StepSums``: sums of what training steps return and log, and the tags of their means."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -109,17 +110,24 @@ def tags(name: str) -> Tags:
 
 
 def with_tags(totals: Totals, *, excluded: Iterable[str] = ()) -> Iterator[tuple[Tags, Total]]:
-    """Each total with its tags. A tag that was returned and logged is the returned one.
+    """Each total with its tags. A tag that was returned and logged is the returned one; an optimizer's learning rate
+    that stands beside a returned one is left out where both are the same.
 
     Args:
         totals: of an interval.
         excluded: tags of which what was logged is left out.
     """
     returned, logged = totals
-    yield from ((tags(name), total) for name, total in returned.items())
+    yield from ((tags(name), total) for name, total in returned.items() if not _is_repeated(name, returned))
     if logged:
         left_out = _tags_of(returned).union(excluded)
         yield from (([(tag, 1.0)], total) for tag, total in logged.items() if tag not in left_out)
+
+
+def _is_repeated(name: str, returned: Mapping[str, Total]) -> bool:
+    other = returned.get(name.removesuffix("/0")) if name.startswith("learning_rate") and name.endswith("/0") else None
+    total = returned[name]
+    return other is not None and math.isclose(other[0], total[0], rel_tol=1e-6) and other[1:] == total[1:]
 
 
 def means(totals: Totals) -> dict[str, float]:

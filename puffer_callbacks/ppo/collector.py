@@ -9,9 +9,11 @@ import torch
 from gymnasium.vector import VectorEnv
 from torch import Tensor
 
+from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from puffer_callbacks.ppo.actor_critic import ActorCritic
 from puffer_callbacks.ppo.envs import action_clipper
-from puffer_callbacks.ppo.episode_trackers import EpisodeTracker, InfoTracker
+from puffer_callbacks.ppo.info_tracker import InfoTracker
+from puffer_callbacks.rollout import Rollout
 
 Array = npt.NDArray[Any]
 
@@ -71,7 +73,7 @@ class Collector:
         self._clip = action_clipper(envs.single_action_space)
         self._generator = torch.Generator().manual_seed(seed)
         self._observation: Array = np.asarray(envs.reset(seed=seed)[0])
-        self._episodes = EpisodeTracker(envs.num_envs)
+        self._episodes = EpisodeCounter()
         self._infos = InfoTracker(envs.num_envs)
 
     @torch.no_grad()
@@ -98,17 +100,18 @@ class Collector:
             buffers.truncated += [(t, int(n), infos["final_obs"][n]) for n in ended]
 
     def _trajectories(self, buffers: _Buffers, device: torch.device) -> Trajectories:
-        returns, lengths = self._episodes.add(buffers.rewards, buffers.dones)
+        rewards, dones = torch.from_numpy(buffers.rewards), torch.from_numpy(buffers.dones)
+        returns, lengths = self._episodes.finished(Rollout(rewards=rewards, dones=dones))
         steps, envs, finals = zip(*buffers.truncated, strict=True) if buffers.truncated else ((), (), ())
         final_observations = torch.from_numpy(np.array(finals, buffers.observations.dtype)).to(device)
         return Trajectories(
             observations=torch.from_numpy(buffers.observations).to(device),
             actions=torch.stack(buffers.actions).to(device),
-            rewards=torch.from_numpy(buffers.rewards).to(device),
-            dones=torch.from_numpy(buffers.dones).to(device),
+            rewards=rewards.to(device),
+            dones=dones.to(device),
             truncated=(torch.tensor(steps, dtype=torch.long), torch.tensor(envs, dtype=torch.long)),
             final_observations=final_observations if buffers.truncated else None,
             episode_returns=torch.from_numpy(returns),
-            episode_lengths=torch.from_numpy(lengths),
+            episode_lengths=torch.from_numpy(lengths).long(),
             infos={name: torch.tensor(values) for name, values in self._infos.pop().items()},
         )

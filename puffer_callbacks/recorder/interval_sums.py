@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -53,7 +53,7 @@ class IntervalSums:
 
         Args:
             outputs: what it returned: a mapping, nested at will, or a loss tensor.
-            rates: the learning rates, by name; a rate that ``outputs`` has under the same name is left out.
+            rates: the learning rates, by name; one that ``outputs`` has under the same name is ``<name>/0`` beside it.
             loss_scale: what its ``loss`` was divided by.
 
         Returns:
@@ -109,7 +109,7 @@ class IntervalSums:
         metrics = metric_objects(outputs)
         self.metrics.update(metrics)
         found = scalars_of(outputs)
-        scalars = {**rates, **found} if found else {}
+        scalars = {**{_beside(found, name): rate for name, rate in rates.items()}, **found} if found else {}
         on_device = {name: value for name, value in scalars.items() if isinstance(value, Tensor) and not value.is_cpu}
         if on_device:
             rows = self._on_device[tuple(on_device)]
@@ -129,7 +129,9 @@ class IntervalSums:
 
     def _fold(self) -> None:
         for names, rows in self._rows.items():
-            columns = dict(reversed(list(zip(names, zip(*rows, strict=True), strict=False))))  # the first of a name
+            columns: dict[str, Sequence[float]] = {}
+            for name, numbers in zip(names, zip(*rows, strict=True), strict=False):
+                columns[_beside(columns, name)] = numbers
             for name, column in columns.items():
                 self._merge(name, _total(column))
             rows.clear()
@@ -160,6 +162,11 @@ def merge_totals(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, To
             by_name[name].append(total)
     columns = {name: list(zip(*totals, strict=True)) for name, totals in by_name.items()}
     return {name: (math.fsum(sums), int(sum(n)), int(sum(others))) for name, (sums, n, others) in columns.items()}
+
+
+def _beside(taken: Container[str], name: str) -> str:
+    """The name of a learning rate: another one where the module returns one of this name."""
+    return f"{name}/0" if name in taken else name
 
 
 def _total(column: Sequence[float]) -> Total:

@@ -201,8 +201,16 @@ def test_the_learning_rate_comes_from_the_optimizer(quiet_trainer, memory_logger
 
 
 def test_a_learning_rate_that_the_module_returns_stands(quiet_trainer, memory_logger):
-    fit(quiet_trainer, memory_logger, [{"learning_rate": 7.0}] * 2)
-    assert memory_logger.series("train/learning_rate") == [(2, 7.0)]
+    fit(quiet_trainer, memory_logger, [{"learning_rate": 7.0}] * 4, every_n_steps=2)
+    assert memory_logger.series("train/learning_rate") == [(2, 7.0), (4, 7.0)]
+    assert memory_logger.series("train/learning_rate/0") == [(2, 0.1), (4, 0.1)], "the optimizer's is seen beside it"
+
+
+@pytest.mark.parametrize("rate", [0.1, torch.tensor(0.1), np.float64(0.1)])
+def test_a_learning_rate_that_is_the_optimizer_s_is_shown_once(quiet_trainer, memory_logger, rate):
+    fit(quiet_trainer, memory_logger, [{"learning_rate": rate}] * 4, every_n_steps=2)
+    assert memory_logger.series("train/learning_rate") == [(2, pytest.approx(0.1)), (4, pytest.approx(0.1))]
+    assert "train/learning_rate/0" not in memory_logger.tags
 
 
 def test_an_optimizer_without_a_learning_rate_is_no_fault(quiet_trainer, memory_logger):

@@ -76,7 +76,7 @@ def test_episodes_span_rollouts():
     (_, first), (_, second) = rollouts(2, num_steps=4, kwargs={"length": 6})
     assert second.observations[:, 0, 0].tolist() == [4, 5, 0, 1]
     assert first.episode_returns.tolist() == [] and second.episode_returns.tolist() == [21.0, 21.0]
-    assert second.episode_lengths.tolist() == [6, 6]
+    assert second.episode_lengths.tolist() == [6, 6] and second.episode_lengths.dtype == torch.int64
     assert second.infos.keys() == {"reward_half", "level"}
     assert second.infos["reward_half"].tolist() == [10.5, 10.5]
     assert second.infos["level"].tolist() == [6.0, 6.0]

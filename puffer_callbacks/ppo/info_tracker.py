@@ -1,4 +1,4 @@
-"""Returns, lengths and ``info`` numbers of the episodes that end in a rollout."""
+"""``InfoTracker``: ``info`` numbers of the episodes that end in a rollout."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,49 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-
-
-class EpisodeTracker:
-    """Returns and lengths of episodes that may span several rollouts.
-
-    Args:
-        num_envs: N.
-
-    Example:
-        >>> tracker = EpisodeTracker(1)
-        >>> tracker.add(np.ones((3, 1)), np.array([[False], [True], [False]]))
-        (array([2.]), array([2]))
-        >>> tracker.add(np.ones((1, 1)), np.array([[True]]))
-        (array([2.]), array([2]))
-    """
-
-    def __init__(self, num_envs: int) -> None:
-        self._returns: Array = np.zeros(num_envs)
-        self._lengths: Array = np.zeros(num_envs, np.int64)
-
-    def add(self, rewards: Array, dones: Array) -> tuple[Array, Array]:
-        """The undiscounted returns [E] and lengths [E] of the episodes that ended, in the order they ended.
-
-        Args:
-            rewards: [T, N].
-            dones: [T, N].
-        """
-        returns: list[float] = []
-        lengths: list[int] = []
-        begin = 0
-        for end in (np.flatnonzero(dones.any(1)) + 1).tolist():
-            self._extend(rewards[begin:end])
-            done, begin = dones[end - 1], end
-            returns += self._returns[done].tolist()
-            lengths += self._lengths[done].tolist()
-            self._returns[done], self._lengths[done] = 0.0, 0
-        self._extend(rewards[begin:])
-        return np.array(returns, np.float64), np.array(lengths, np.int64)
-
-    def _extend(self, rewards: Array) -> None:
-        """Add steps in which no episode ends before the last."""
-        self._returns += rewards.sum(0, dtype=np.float64)
-        self._lengths += len(rewards)
 
 
 class InfoTracker:
