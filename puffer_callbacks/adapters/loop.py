@@ -10,6 +10,7 @@ from puffer_callbacks.adapters.rollouts import episodes_rollout, replay_rollout
 from puffer_callbacks.adapters.trainer import TrainerAdapter
 from puffer_callbacks.callbacks.histogram import HistogramCallback
 from puffer_callbacks.config.flatten import flat_settings
+from puffer_callbacks.faults import format_error
 from puffer_callbacks.rollout import Rollout
 
 
@@ -47,7 +48,8 @@ class Loop(TrainerAdapter):
 
     @classmethod
     def from_fabric(cls, fabric: Any) -> Self:
-        """The loop of a ``Fabric``: with its loggers and callbacks, and in the callbacks' place.
+        """The loop of a ``Fabric``: with its loggers and callbacks, and in the callbacks' place. Where it has no
+        callbacks, the loop has the default ones.
 
         ``fabric.call("on_rollout_end", rollout)`` then reaches all of them, as
         ``loop.rollout_end(rollout)`` does; so do ``fabric.call("fit_start", module, hparams)``,
@@ -71,7 +73,7 @@ class Loop(TrainerAdapter):
         if not hasattr(fabric, "_callbacks") or not hasattr(fabric, "loggers"):
             raise TypeError(f"from_fabric: expected a lightning Fabric, got {type(fabric).__name__}")
         listed = [callback for callback in fabric._callbacks if is_callback(callback)]
-        loop = cls(fabric.loggers, listed)
+        loop = cls(fabric.loggers, listed or None)
         fabric._callbacks = [loop, *(other for other in fabric._callbacks if not is_callback(other))]
         return loop
 
@@ -97,10 +99,12 @@ class Loop(TrainerAdapter):
             global_step: optimizer steps so far, of a model that was trained before without this loop.
 
         Raises:
-            TypeError: if ``module`` is none, or an optimizer is none.
+            TypeError: if ``module`` is none, an optimizer is none, or ``env_steps`` returns no number yet.
         """
         listed = [] if optimizers is None else unwrap_optimizers(optimizers)
         plain = as_module(module)
+        if env_steps is not None:
+            _check_env_steps(env_steps)
         settings = _flat(getattr(plain, "hparams", {}) if hparams is None else hparams)
         found = optimizers_of(plain) if optimizers is None else listed
         self.begin(plain, settings, found, find=optimizers is None, env_steps=env_steps, global_step=global_step)
@@ -186,6 +190,14 @@ class Loop(TrainerAdapter):
         if not self.is_open:
             expected = "expected a fit that is open, got none; call fit_start(module, hparams) first"
             raise RuntimeError(f"{method}: {expected}")
+
+
+def _check_env_steps(env_steps: Callable[[], int]) -> None:
+    try:
+        int(env_steps())
+    except Exception as error:
+        expected = "expected a function that returns the environment steps so far, from fit_start on"
+        raise TypeError(f"env_steps: {expected}, got {format_error(error)}") from error
 
 
 def _flat(hparams: Any) -> Mapping[str, Any]:

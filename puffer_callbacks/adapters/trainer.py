@@ -1,6 +1,5 @@
 """``TrainerAdapter``: the trainer that callbacks see where Lightning's ``Trainer`` does not drive the run."""
 
-import atexit
 import sys
 from collections.abc import Callable, Mapping
 from os import PathLike
@@ -9,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from puffer_callbacks.adapters import open_fits
 from puffer_callbacks.adapters.hook_calls import callback_states, full_precision, load_callback_states, optimizer_hooks
 from puffer_callbacks.adapters.module_view import as_lightning_module
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
@@ -18,9 +18,6 @@ from puffer_callbacks.callbacks.rollout import RolloutCallback
 from puffer_callbacks.recorder.recorder import Recorder
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values.scalars import Scalar, to_floats
-
-_open: "list[TrainerAdapter]" = []
-"""Those with a fit that has begun and not ended."""
 
 
 class TrainerAdapter(TrainerAttributes):
@@ -42,6 +39,8 @@ class TrainerAdapter(TrainerAttributes):
         self._has_no_callbacks = False
         self._loaded: dict[str, Any] = {}
         self._saw_batch = self._rollouts_have_targets = False
+        self._ended_at: int | None = None
+        """Environment steps where the last fit ended."""
 
     @property
     def is_open(self) -> bool:
@@ -70,8 +69,7 @@ class TrainerAdapter(TrainerAttributes):
         env_steps: Callable[[], int] | None = None,
         global_step: int = 0,
     ) -> None:
-        """Set up the callbacks and begin the fit. One of this module that is still open is ended first: not every
-        library informs its callbacks of an exception.
+        """Begin a fit: the next part of the run, or a new run where environment steps begin anew.
 
         Args:
             module: the module in training.
@@ -81,12 +79,13 @@ class TrainerAdapter(TrainerAttributes):
             env_steps: returns the environment steps so far.
             global_step: optimizer steps of a model that was trained before without a checkpoint of ours.
         """
-        for adapter in [each for each in _open if each is self or each._module is module]:
-            adapter.end()
+        open_fits.end_earlier(module, self)
         self.hparams, self.optimizers, self._count_env_steps = hparams, list(optimizers), env_steps
         self._steps_before, self.should_stop = global_step, False
         self._module, self.lightning_module, self._saw_batch = module, as_lightning_module(module, self), False
         self._recorder = Recorder.of(self)  # joins the callbacks where there is none yet
+        if self._begins_anew():
+            self._recorder.begin_run(None)
         self._watch = OptimizerWatch(module, found=self._add_optimizer, step_end=lambda: self.step_end({}))
         self.call_hook("setup", "fit")
         loaded, self._loaded = self._loaded, {}
@@ -97,8 +96,7 @@ class TrainerAdapter(TrainerAttributes):
         self._has_no_callbacks = self.callbacks == [self._recorder]
         hooks = None if self._has_no_callbacks else optimizer_hooks(self)
         self._watch.open(self.optimizers, hooks, find=find)
-        _open.append(self)
-        atexit.register(self._at_exit)  # runs before that of a backend that was opened earlier
+        open_fits.add(self)
 
     def step_end(self, metrics: object, batch: Any = None) -> None:
         """A training step is over: call ``on_step`` of every callback."""
@@ -182,18 +180,26 @@ class TrainerAdapter(TrainerAttributes):
             finally:
                 self._finalize("failed")
 
+    def trains(self, module: nn.Module) -> bool:
+        """Whether the fit is of this module, or of another with the same parameters."""
+        return module is self._module or [*map(id, module.parameters())] == [*map(id, self._module.parameters())] != []
+
     def _logs_explained_variance(self) -> bool:
         """Whether a callback computes the explained variance from the rollouts."""
         return self._rollouts_have_targets and any(isinstance(each, RolloutCallback) for each in self.callbacks)
+
+    def _begins_anew(self) -> bool:
+        """Whether environment steps are fewer than where the last fit ended, without a checkpoint that continues it."""
+        with self._recorder.guard("Loop"):
+            return self._ended_at is not None and not self._loaded and (self.env_steps or 0) < self._ended_at
+        return False
 
     def _detach(self) -> bool:
         """Remove every hook; returns whether a fit was open."""
         watch, self._watch = self._watch, None
         if watch is None:
             return False
-        atexit.unregister(self._at_exit)
-        if self in _open:
-            _open.remove(self)
+        open_fits.remove(self)
         if watch.has_unreported_step:
             self.step_end({})
         watch.close()
@@ -201,16 +207,10 @@ class TrainerAdapter(TrainerAttributes):
 
     def _finalize(self, status: str) -> None:
         Recorder.of(self).end()  # it has ended already, unless a callback before it raised
+        with Recorder.of(self).guard("Loop"):
+            self._ended_at = self.env_steps
         self._module, self.lightning_module, self.optimizers, self._count_env_steps = None, None, [], None
         self.finalize_loggers(status)
-
-    def _at_exit(self) -> None:
-        """The script ends without a ``close``; where an exception ended it, Python keeps that."""
-        error = getattr(sys, "last_value", None)
-        if isinstance(error, BaseException) and not hasattr(sys, "ps1"):
-            self.fail(error)
-        else:
-            self.end()
 
     def _add_optimizer(self, optimizer: Optimizer, in_mid_step: bool) -> None:
         self.optimizers.append(optimizer)

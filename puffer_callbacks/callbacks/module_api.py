@@ -1,9 +1,10 @@
 """The two ways a module reaches the callbacks and loggers of its run: ``emit`` and ``log``."""
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
+import torch
 from torch import nn
 
 from puffer_callbacks.recorder.recorder import Recorder
@@ -30,10 +31,12 @@ def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:
         given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
         raise TypeError(f"on_rollout_end: expected one Rollout, got {given}")
     trainer, module = trainer_of(trainer_or_module)
-    for callback in getattr(trainer, "callbacks", ()):
-        call = getattr(callback, hook, None)
-        if callable(call):
-            call(trainer, module, *args)
+    # a tensor that a callback keeps must not be one of inference mode, which cannot be written to outside of it
+    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        for callback in getattr(trainer, "callbacks", ()):
+            call = getattr(callback, hook, None)
+            if callable(call):
+                call(trainer, module, *args)
 
 
 def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image | Video | Text]) -> None:

@@ -11,6 +11,7 @@ from puffer_callbacks.health.modules import meant_to_change
 from puffer_callbacks.health.statistics import Collector
 from puffer_callbacks.measure.forward_pass.isolation import isolated
 from puffer_callbacks.measure.layer_plasticity import layer_plasticity
+from puffer_callbacks.measure.parameter_names import plain_name
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.schedule import Every
 
@@ -75,7 +76,7 @@ class RolloutLooks:
         is_due = self._next_is_due()
         if not is_due and not self._is_open:
             return {}
-        whole = [(name, p) for name, p in module.named_parameters() if not hasattr(p, "placements")]
+        whole = [(plain_name(name), p) for name, p in module.named_parameters() if not hasattr(p, "placements")]
         parameters = meant_to_change(whole)
         policy = module if evaluates_policy else None
         with isolated(module) if evaluates_policy else nullcontext():

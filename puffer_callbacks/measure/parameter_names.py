@@ -20,13 +20,13 @@ def optimized(module: nn.Module, optimizer: Any) -> dict[str, nn.Parameter]:
 
 
 def plain_name(name: str) -> str:
-    """The name of a parameter without the prefixes of ``torch.compile``.
+    """The name of a parameter without the prefixes of ``torch.compile`` and of Fabric.
 
     Example:
-        >>> plain_name("net._orig_mod.0.weight")
-        'net.0.weight'
+        >>> plain_name("net._orig_mod.0.weight"), plain_name("actor._forward_module.0.weight")
+        ('net.0.weight', 'actor.0.weight')
     """
-    return name.replace("_orig_mod.", "")
+    return name.replace("_orig_mod.", "").replace("_forward_module.", "")
 
 
 class Selection:

@@ -45,10 +45,10 @@ class Recorder(Callback):
         if not (is_number and 0 < overhead_budget <= 1):
             raise ValueError(f"overhead_budget: expected a share in (0, 1], got {overhead_budget!r}")
         self.x_axis, self.overhead_budget, self.faults = x_axis, overhead_budget, Faults(strict=strict)
-        self._begin_run(None)
+        self.begin_run(None)
 
-    def _begin_run(self, trainer: Any) -> None:
-        """Forget everything of an earlier run."""
+    def begin_run(self, trainer: Any) -> None:
+        """Forget everything of an earlier run; without a trainer, the next that is set up begins one."""
         self.faults.reset()
         self.run = Run(self.faults, overhead_budget=self.overhead_budget)
         self._trainer = None if trainer is None else ref(trainer)
@@ -202,7 +202,7 @@ class Recorder(Callback):
             return
         self.end()
         if not is_same or not trainer.global_step:
-            self._begin_run(trainer)
+            self.begin_run(trainer)
         self.counters.watch(pl_module, ())
         self.run.open(trainer.loggers if trainer.is_global_zero else (), x_axis=self.x_axis)
         self.run.hold()

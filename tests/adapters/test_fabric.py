@@ -75,6 +75,28 @@ def test_fabric_reaches_the_callbacks(memory_logger, listed, precision):
     assert min(gradients.norms) > 100, "before the clip"
 
 
+def test_a_fabric_without_callbacks_has_the_default_ones(memory_logger):
+    fabric = Fabric(accelerator="cpu", devices=1, loggers=[memory_logger])
+    train(fabric, Loop.from_fabric(fabric))
+    assert {"train/loss", "train/reward", "weights/weight", "gradients/weight"} <= set(memory_logger.tags)
+
+
+def test_parts_that_fabric_has_wrapped_keep_their_names(memory_logger):
+    fabric = Fabric(accelerator="cpu", devices=1, loggers=[memory_logger])
+    agent = nn.ModuleDict({"actor": fabric.setup_module(nn.Linear(4, 1))})
+    optimizer = fabric.setup_optimizers(torch.optim.SGD(agent.parameters(), lr=0.1))
+    loop = Loop.from_fabric(fabric)
+    loop.fit_start(agent)
+    for at in range(2):
+        loop.rollout_end(random_rollout(at, at * 16))
+        fabric.backward(agent["actor"](torch.ones(2, 4)).sum())
+        optimizer.step()
+        loop.step({"loss": 1.0})
+    loop.close()
+    assert {"weights/actor.weight", "gradients/actor.weight", "diagnostics/weight_norm/actor"} <= set(memory_logger.tags)
+    assert not [tag for tag in memory_logger.tags if "_forward_module" in tag]
+
+
 def test_the_long_form_of_the_hook_works_too(memory_logger):
     fabric = Fabric(accelerator="cpu", devices=1, callbacks=[RolloutCallback()], loggers=[memory_logger])
     loop = Loop.from_fabric(fabric)

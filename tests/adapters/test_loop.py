@@ -545,11 +545,13 @@ def test_a_loop_that_an_exception_left_open_ends_when_its_module_is_trained_agai
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     left, again = MemoryLogger(), MemoryLogger()
     abandoned = Loop(left, default_callbacks(metrics=1))
-    for loop in (abandoned, Loop(again, default_callbacks(metrics=1))):
-        loop.fit_start(module)
-        for _ in range(2):
-            update(module, optimizer, clip=1.0)
-            loop.step({"loss": 1.0})
+    with warned() as reported:
+        for loop in (abandoned, Loop(again, default_callbacks(metrics=1))):
+            loop.fit_start(module)
+            for _ in range(2):
+                update(module, optimizer, clip=1.0)
+                loop.step({"loss": 1.0})
+    assert len(reported) == 1 and "got one of another Loop, which is ended now" in reported[0]
     assert not abandoned.is_open and loop.is_open
     loop.close()
     assert [step for step, _ in left.series("train/loss")] == [1, 2]

@@ -1,6 +1,6 @@
 """``SB3Bridge``: the callbacks in Stable-Baselines3."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from typing import Any, Self
@@ -66,9 +66,14 @@ class SB3Bridge(BaseCallback):
         self._episodes: list[dict[str, float]] = []
         self._last_obs: Any = None
         self._guard: AbstractContextManager[Any] = nullcontext()
-        self._tap = _LoggerTap(self.loop)
+        self._tap = _LoggerTap(self.loop, self._finish_update)
         self._updates: Any = None
         self._logger: Any = None
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether a callback asks to end the run, for an algorithm that cannot be stopped (ARS) and learns in parts."""
+        return self.loop.should_stop
 
     def close(self) -> None:
         """End the fit, if one is open; ``learn`` does so itself unless an exception ends it."""
@@ -126,6 +131,11 @@ class SB3Bridge(BaseCallback):
         return not self.loop.should_stop
 
     def _on_rollout_end(self) -> None:
+        if self.loop.should_stop:  # which the steps of this rollout have returned already
+            kind = type(self.model).__name__
+            expected = f"expected {kind}.learn to end where a callback returns False, as it has; {kind} goes on"
+            instead = "learn in parts, with reset_num_timesteps=False, while not bridge.should_stop"
+            Recorder.of(self.loop).faults.report("SB3Bridge", f"{expected}; {instead}")
         self._emit()
 
     def _on_training_end(self) -> None:
@@ -139,7 +149,7 @@ class SB3Bridge(BaseCallback):
             self.loop.rollout_end(rollout)
 
     def _finish_update(self) -> None:
-        """Log the algorithm's update, if there was one since the last call."""
+        """Log the algorithm's update, if there was one since the last call: before its logger forgets it at a dump."""
         if not self.loop.is_open:
             return
         logged = self._logger.name_to_value
@@ -163,13 +173,15 @@ class _LoggerTap(KVWriter):
 
     Args:
         loop: where it is logged.
+        finish_update: logs the algorithm's update, which may not be logged yet where another callback dumps.
     """
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self, loop: Loop, finish_update: Callable[[], None]) -> None:
+        self._loop, self._finish_update = loop, finish_update
 
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
         """Log what the algorithm's logger dumps."""
+        self._finish_update()
         recorder = Recorder.of(self._loop)
         with recorder.guard("SB3Bridge"):
             fresh = unlogged_scalars(key_values)

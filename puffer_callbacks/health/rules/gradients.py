@@ -43,7 +43,7 @@ def gradients_not_zeroed(evidence: Evidence) -> Verdict | None:
 def clipping_not_applied(evidence: Evidence) -> Verdict | None:
     """Gradients that are larger, when the optimizer steps, than the configured limit."""
     limit = evidence.facts.max_grad_norm
-    if limit is None:
+    if not limit:  # transformers and SheepRL write no limit as 0
         raise NotJudged("needs the configured max_grad_norm")
     clipped = evidence.get(CLIPPED)
     total = evidence.find(TOTAL)

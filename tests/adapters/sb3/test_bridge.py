@@ -272,6 +272,27 @@ def test_what_other_callbacks_record_is_logged(memory_logger, tmp_path):
     assert len(model.logger.output_formats) == 0, "its logger is left as it was"
 
 
+class Dump(BaseCallback):
+    """Dumps the algorithm's logger as soon as an update is over, and at the end: the logger then forgets it."""
+
+    def _on_rollout_start(self):
+        self.logger.dump(self.num_timesteps)
+
+    _on_training_end = _on_rollout_start
+
+    def _on_step(self):
+        return True
+
+
+@pytest.mark.parametrize("name", ["PPO", "DQN"])
+def test_an_update_that_another_callback_dumps_first_is_logged_where_it_stands(memory_logger, name):
+    plain = MemoryLogger()
+    for logger, others in ((plain, []), (memory_logger, [Dump()])):
+        model, total = make(name)
+        model.learn(total, callback=[*others, SB3Bridge(logger, callbacks(metrics=1))])
+    assert memory_logger.series("train/loss") == plain.series("train/loss") != []
+
+
 def test_backends_and_hyperparameters(tmp_path):
     memory = MemoryLogger()
     loggers = [TensorBoardLogger(tmp_path, name="tb"), CSVLogger(tmp_path, name="csv"), memory]
@@ -303,10 +324,14 @@ def test_learning_goes_on_with_the_same_bridge(memory_logger):
     model.learn(256, callback=bridge, reset_num_timesteps=False)
     bridge.close()
     bridge.close()
+    returns = list(model.get_env().envs[0].get_episode_rewards())
+    assert memory_logger.series("rollout/return_last_100")[-1][1] == pytest.approx(np.mean(returns))
     assert steps(memory_logger, "train/policy_loss") == [128, 256, 384, 512]
     with warned() as reported:
         model.learn(256, callback=bridge)  # which begins its count anew
     assert steps(memory_logger, "train/policy_loss")[4:] == [128, 256]
+    fresh = model.get_env().envs[0].get_episode_rewards()[len(returns) :]
+    assert memory_logger.series("rollout/return_last_100")[-1][1] == pytest.approx(np.mean(fresh))
     assert len(reported) == 1
     assert "expected no rows after step 0" in reported[0]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from puffer_callbacks import HealthCallback, MemoryLogger, PufferCallback, Recorder, RolloutCallback, default_callbacks
+from puffer_callbacks.faults import PufferWarning
 
 pytest.importorskip("stable_baselines3")
 import stable_baselines3 as sb3
@@ -69,6 +70,22 @@ def test_a_callback_of_ours_ends_learning_and_a_second_call_begins_anew(name):
     stop.left = 1
     model.learn(100_000, callback=bridge)
     assert model.num_timesteps == 128 + 1
+
+
+def test_an_algorithm_that_cannot_be_stopped_is_named_and_can_be_learned_in_parts():
+    ars = pytest.importorskip("sb3_contrib").ARS
+    model = ars("LinearPolicy", gym.make("CartPole-v1", max_episode_steps=20), n_delta=1, seed=1, device="cpu")
+    bridge = SB3Bridge(None, [StopAfter(2)])
+    with pytest.warns(PufferWarning, match=r"expected ARS.learn to end .* while not bridge.should_stop"):
+        model.learn(200, callback=bridge)
+    assert model.num_timesteps >= 200
+
+    bridge = SB3Bridge(None, [StopAfter(2)])
+    for _ in range(10):
+        if not bridge.should_stop:
+            model.learn(1, callback=bridge, reset_num_timesteps=False)
+            learned = model.num_timesteps
+    assert bridge.should_stop and model.num_timesteps == learned
 
 
 def test_a_finding_ends_learning(memory_logger):

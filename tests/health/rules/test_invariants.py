@@ -231,6 +231,8 @@ def test_gradient_clipping_that_is_not_applied() -> None:
     facts = Facts(max_grad_norm=0.5)
     assert found("clipping_not_applied", facts, gradient_norm__clipped=constant(3.0)) is not None
     assert found("clipping_not_applied", facts, gradient_norm__clipped=constant(0.5)) is None
+    no_limit = Facts(max_grad_norm=0.0)  # as transformers and SheepRL write it
+    assert "clipping_not_applied" in judged(no_limit, gradient_norm__clipped=constant(3.0)).not_judged
 
 
 def test_gradients_that_are_not_zeroed() -> None:
