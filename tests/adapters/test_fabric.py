@@ -93,7 +93,8 @@ def test_parts_that_fabric_has_wrapped_keep_their_names(memory_logger):
         optimizer.step()
         loop.step({"loss": 1.0})
     loop.close()
-    assert {"weights/actor.weight", "gradients/actor.weight", "diagnostics/weight_norm/actor"} <= set(memory_logger.tags)
+    tags = {"weights/actor.weight", "gradients/actor.weight", "diagnostics/weight_norm/actor"}
+    assert tags <= set(memory_logger.tags)
     assert not [tag for tag in memory_logger.tags if "_forward_module" in tag]
 
 
