@@ -32,12 +32,12 @@ def train_metrics(logged: Mapping[str, Any]) -> dict[str, Scalar]:
         >>> train_metrics({"train/entropy_loss": -0.5, "time/fps": 100})
         {'entropy_loss': -0.5, 'entropy': 0.5}
     """
+    of_update = {tag.removeprefix("train/"): value for tag, value in logged.items() if tag.startswith("train/")}
+    of_update.pop("n_updates", None)
     metrics: dict[str, Scalar] = {}
-    for tag, value in scalars_of(logged).items():
-        name = tag.removeprefix("train/")
-        if tag.startswith("train/") and name != "n_updates":
-            metrics[name] = value
-            if name in _SHARED:
-                shared, sign = _SHARED[name]
-                metrics[shared] = sign * value
+    for name, value in scalars_of(of_update).items():
+        metrics[name] = value
+        if name in _SHARED:
+            shared, sign = _SHARED[name]
+            metrics[shared] = sign * value
     return metrics
