@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from docstring_parser import parse as parse_docstring
 
 from puffer_callbacks.cli.defaults import Defaults
-from puffer_callbacks.cli.parser import CommandParser, option, shown
+from puffer_callbacks.cli.parser import CommandParser, file_path, option, shown
 from puffer_callbacks.ppo import PPO
 
 
@@ -36,11 +36,10 @@ def train_parser(defaults: Defaults) -> CommandParser:
 
 
 def _add_run_options(parser: CommandParser, defaults: Defaults) -> None:
-    run, folder = parser.add_argument_group("run"), defaults.folder("DATE_TIME")
+    run = parser.add_argument_group("run")
     run.add_argument("--env", default=defaults.env_id, help=f"Gymnasium environment (default: {defaults.env_id})")
-    run.add_argument(
-        "--log-dir", metavar="FOLDER", help=f"folder of the event files and checkpoints (default: {folder})"
-    )
+    folder = f"folder of the event files and checkpoints (default: {defaults.folder('DATE_TIME')})"
+    run.add_argument("--log-dir", type=file_path, metavar="FOLDER", help=folder)
     run.add_argument("--run-name", metavar="NAME", help="name of the run, a folder in --log-dir (default: none)")
     run.add_argument("--wandb", **_FLAG, type=flag, default=False, help="log to Weights & Biases, offline without key")
     project = "W&B project (default: %(default)s)"

@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
+from puffer_callbacks.cli.arguments import hyperparameters
 from puffer_callbacks.cli.defaults import Defaults
-from puffer_callbacks.cli.parser import CommandParser, UsageError, option, shown
+from puffer_callbacks.cli.parser import CommandParser, UsageError, near, option, shown
 
 _RUN_OPTIONS = ("env", "log_dir", "run_name", "wandb", "wandb_project", "checkpoint")
 
@@ -31,7 +32,7 @@ def options_of(path: str) -> list[str]:
     In an ``hparams.yaml``, names with a slash are those of the optimizer and the trainer and are left out.
 
     Raises:
-        UsageError: if the file cannot be read, or is no mapping of names to values.
+        UsageError: if the file cannot be read, is no mapping of names to values, or has a name that is no option.
     """
     expected = "--config: expected a YAML file of options and values"
     try:
@@ -41,15 +42,19 @@ def options_of(path: str) -> list[str]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{expected}, got {path!r} ({' '.join(str(error).split())})") from error
     if not isinstance(found, dict):
-        raise UsageError(f"{expected}, got {path!r}, which holds {type(found).__name__}")
+        given = "is empty" if found is None else f"holds {'a list' if isinstance(found, list) else repr(found)[:40]}"
+        raise UsageError(f"{expected}, got {path!r}, which {given}")
     values = {str(name): value for name, value in found.items() if "/" not in str(name)}
-    return [part for name, value in values.items() for part in _typed(name, value)]
+    return [part for name, value in values.items() for part in _typed(name, value, path)]
 
 
-def _typed(name: str, value: Any) -> list[str]:
+def _typed(name: str, value: Any, path: str) -> list[str]:
     """An option and its value; none for an option of the run that is left out, ``log_dir: null``."""
     if name in ("config", "print_config"):
         raise UsageError(f"--config: expected options of a run in the file, got {name}; leave it out, or type it")
+    names = [*_RUN_OPTIONS, *(name for name, *_ in hyperparameters())]
+    if option(name) not in map(option, names):
+        raise UsageError(f"--config: expected names of options, got {name!r} in {path!r}{near(name, names)}")
     if value is None and name in _RUN_OPTIONS:
         return []
     return [f"{option(name)}={shown(value)}"]

@@ -89,6 +89,19 @@ def usage_errors() -> Iterator[None]:
         raise UsageError(re.sub(r"^([a-z_]+)(?=: )", lambda name: option(name[1]), message)) from error
 
 
+def file_path(text: str) -> str:
+    """The path of a file or folder, as it was typed; an empty one is most often a shell's variable without a value.
+
+    Example:
+        >>> file_path("")
+        Traceback (most recent call last):
+        argparse.ArgumentTypeError: expected a path, got ''
+    """
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"expected a path, got {text!r}")
+    return text
+
+
 def option(name: str) -> str:
     """The option of a hyperparameter: ``--num-envs`` for ``num_envs``."""
     return "--env" if name == "env_id" else f"--{name.replace('_', '-')}"

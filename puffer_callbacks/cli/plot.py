@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from puffer_callbacks.cli.parser import CommandParser, usage_errors
+from puffer_callbacks.cli.parser import CommandParser, file_path, usage_errors
 from puffer_callbacks.cli.read_logs import read_logs
 from puffer_callbacks.report import report, save_figures
 from puffer_callbacks.runs import Run, diagnose_run
@@ -48,14 +48,16 @@ def _parser() -> CommandParser:
     page = "the page (default: %(default)s)"
     parser.add_argument("--out", type=_page, metavar="FILE", default="report.html", help=page)
     parser.add_argument("--tags", nargs="+", metavar="TAG", help="only these curves; patterns such as 'train/*' work")
-    parser.add_argument("--figures", metavar="DIR", help="save each figure as PNG and PDF in this folder too")
+    parser.add_argument(
+        "--figures", type=file_path, metavar="DIR", help="save each figure as PNG and PDF in this folder too"
+    )
     return parser
 
 
 def _page(text: str) -> str:
     if Path(text).suffix.lower() in (".pdf", ".png", ".svg"):
         raise ArgumentTypeError(f"expected an HTML file such as report.html, got {text!r}; --figures saves PNG and PDF")
-    return text
+    return file_path(text)
 
 
 def _plot(runs: Sequence[Run], options: Namespace) -> None:

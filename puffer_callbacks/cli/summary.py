@@ -83,7 +83,8 @@ def _continuation(run: TrainingRun) -> Iterator[str]:
     """The options that continue the run, in the same folder and loggers; a complete one gets twice its length."""
     yield from ("--checkpoint", str(run.checkpoint.path))
     if not run.trainer.interrupted:
-        yield from ("--total-timesteps", str(2 * run.module.hparams["total_timesteps"]))
+        length = max(run.module.hparams["total_timesteps"], run.module.env_steps)  # one rollout may be more than that
+        yield from ("--total-timesteps", str(2 * length))
     if run.wandb is not None:
         yield from ("--wandb", "--wandb-project", run.wandb.experiment.project)
         if run.tensorboard is not None:

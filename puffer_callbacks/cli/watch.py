@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from puffer_callbacks.cli.folders import RunFolder, check_writable
-from puffer_callbacks.cli.parser import CommandParser, UsageError
+from puffer_callbacks.cli.parser import CommandParser, UsageError, file_path
 from puffer_callbacks.cli.watched_run import WatchedRun
 from puffer_callbacks.health import Facts
 from puffer_callbacks.health.monitor import Monitor
@@ -75,7 +75,7 @@ def _parser() -> CommandParser:
         "critical one, 2 if the log cannot be followed. Example: puffer-callbacks watch run.jsonl --log-dir runs/exp1",
     )
     parser.add_argument("log", metavar="LOG", help="file of JSON lines or CSV, or its folder")
-    parser.add_argument("--log-dir", metavar="D", help="folder for TensorBoard's event files")
+    parser.add_argument("--log-dir", type=file_path, metavar="D", help="folder for TensorBoard's event files")
     parser.add_argument("--wandb", action="store_true", help="log to Weights & Biases; offline without a key")
     project = "W&B project (default: %(default)s)"
     parser.add_argument("--wandb-project", metavar="NAME", default="puffer_callbacks", help=project)

@@ -98,7 +98,7 @@ def _path_names(runs: Sequence[Run]) -> list[str]:
 
 
 def unknown(argument: str, name: str, known: Collection[str], kind: str) -> ValueError:
-    """The error for a name that a run does not have: with known ones that resemble it, or the first five.
+    """The error for a name that a run does not have: with known ones that resemble it, or the first few of all.
 
     Args:
         argument: what was given the name.
@@ -109,13 +109,18 @@ def unknown(argument: str, name: str, known: Collection[str], kind: str) -> Valu
     Example:
         >>> str(unknown("tag", "train/rewrd", ["train/reward", "time/elapsed"], "curves"))
         "tag: expected one of ['train/reward'], got 'train/rewrd'"
+        >>> str(unknown("tag", "loss", [f"reward/{name}" for name in "abcdef"], "curves")).partition(",")[0]
+        'tag: expected one of 6 curves'
         >>> str(unknown("tag", "train/rewrd", [], "curves"))
         "tag: got 'train/rewrd', but there are no curves in the log"
     """
     if not known:
         return ValueError(f"{argument}: got {name!r}, but there are no {kind} in the log")
-    near = difflib.get_close_matches(name, known, n=5, cutoff=0.6) or sorted(known)[:5]
-    return ValueError(f"{argument}: expected one of {near}, got {name!r}")
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
+    if near or len(known) <= 5:
+        return ValueError(f"{argument}: expected one of {near or sorted(known)}, got {name!r}")
+    some = ", ".join(map(repr, sorted(known)[:5]))
+    return ValueError(f"{argument}: expected one of {len(known)} {kind}, such as {some}, got {name!r}")
 
 
 def series(run: Run, tag: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

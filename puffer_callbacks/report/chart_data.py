@@ -51,9 +51,9 @@ def curve_sections(charts: Mapping[str, Sequence[Chart]], findings: Findings) ->
 def seeds_section(runs: Sequence[Run], tag: str = "train/reward") -> list[dict[str, Any]]:
     """The section of runs that differ in the seed alone, a curve for each group; empty where there are none."""
     found = [
-        {"name": each.name, "run": place, "x": _encode(each.steps, np.float64)}
+        {"name": each.name, "run": each.group, "x": _encode(each.steps, np.float64)}
         | {"mean": _encode(each.mean), "low": _encode(each.low), "high": _encode(each.high)}
-        for place, each in enumerate(seed_curves(runs, tag))
+        for each in seed_curves(runs, tag)
     ]
     about = (
         "Interquartile mean over the runs that differ in the seed alone, and its 95 % bootstrap interval. "

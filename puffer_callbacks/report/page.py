@@ -19,6 +19,7 @@ from puffer_callbacks.report.findings import findings_html
 from puffer_callbacks.report.outcome import Outcome, outcome
 from puffer_callbacks.report.pictures import pictures_html
 from puffer_callbacks.report.sections import Chart, sections
+from puffer_callbacks.report.seeds import looks_of, seed_groups
 from puffer_callbacks.report.summary import describe_run, describe_runs
 from puffer_callbacks.report.tables import DETAILS, hyperparameters_html, runs_html, split_settings, tiles_html
 from puffer_callbacks.runs.sources import UNKNOWN
@@ -84,24 +85,25 @@ def render(
     """The page as one HTML document; the arguments are those of ``report``."""
     names = run_names(runs)
     outcomes = [outcome(run, name) for run, name in zip(runs, names, strict=True)]
+    looks, legend = looks_of(runs)
     curves = sections(runs, tags)
     charts = [
         *(seeds_section(runs) if _has(curves, "train/reward") else ()),
         *curve_sections(curves, [diagnosis.findings for diagnosis in diagnoses or ()]),
         *(histogram_section(runs, names) if tags is None else ()),
     ]
-    data = {"runs": names, "range": steps_range(runs), "steps": steps_label(runs), "sections": charts}
+    data = {"runs": names, "looks": looks, "legend": legend, "range": steps_range(runs), "steps": steps_label(runs)}
     return Template(_asset("page.html")).substitute(
         title=escape(names[0] if len(runs) == 1 else f"{len(runs)} runs"),
         eyebrow=escape(_eyebrow(runs)),
-        summary=escape(_summary(outcomes, split_settings(runs)[0], diagnoses)),
-        overview=tiles_html(outcomes[0]) if len(runs) == 1 else runs_html(outcomes, diagnoses),
+        summary=escape(_summary(runs, outcomes, diagnoses)),
+        overview=tiles_html(outcomes[0]) if len(runs) == 1 else runs_html(outcomes, diagnoses, looks),
         findings=findings_html(diagnoses, names),
         about=_ABOUT.format(steps=escape(steps_label(runs))) if charts else "",
         pictures=pictures_html(runs, names),
         settings=hyperparameters_html(runs, names),
         footer=_footer(runs),
-        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        data=json.dumps(data | {"sections": charts}, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         styles="".join(_asset(name) for name in _STYLES),
         scripts="\n".join(_asset(name) for name in _SCRIPTS),
     )
@@ -116,10 +118,14 @@ def _eyebrow(runs: Sequence[Run]) -> str:
     return "Run report" + (f" · {', '.join(libraries)}" if libraries else "")
 
 
-def _summary(outcomes: Sequence[Outcome], differing: Sequence[str], diagnoses: Sequence[Diagnosis] | None) -> str:
+def _summary(runs: Sequence[Run], outcomes: Sequence[Outcome], diagnoses: Sequence[Diagnosis] | None) -> str:
     if len(outcomes) == 1:
         return describe_run(outcomes[0], None if diagnoses is None else diagnoses[0])
-    return describe_runs(outcomes, [name for name in differing if not name.startswith(DETAILS)] or differing, diagnoses)
+    differing = split_settings(runs)[0]
+    differing = [name for name in differing if not name.startswith(DETAILS)] or differing
+    of_run = dict(zip(runs, outcomes, strict=True))
+    groups = {name: [of_run[run] for run in members] for name, members in seed_groups(runs).items()}
+    return describe_runs(outcomes, differing, diagnoses, groups)
 
 
 def _footer(runs: Sequence[Run]) -> str:

@@ -28,6 +28,7 @@ class SeedCurve:
     """The interquartile mean over a group of runs.
 
     Args:
+        group: its place among the groups.
         name: what distinguishes the group, and the number of its runs.
         steps: [S], those that all its runs cover.
         mean: [S].
@@ -35,6 +36,7 @@ class SeedCurve:
         high: [S], the upper one.
     """
 
+    group: int
     name: str
     steps: Array
     mean: Array
@@ -63,6 +65,24 @@ def seed_groups(runs: Sequence[Run]) -> dict[str, list[Run]]:
     }
 
 
+def looks_of(runs: Sequence[Run]) -> tuple[list[int], list[tuple[str, int]]]:
+    """How the curves of each run are drawn, and what the legend of the page names.
+
+    Where there are several groups, the runs of one look alike, so that groups are compared at a glance.
+
+    Returns:
+        The number of the look of each run; and name and look of each group and of each run that is in none.
+    """
+    groups = {f"{name} ({len(members)})": members for name, members in seed_groups(runs).items()}
+    if len(groups) < 2:
+        groups = {}
+    grouped = {run for members in groups.values() for run in members}
+    alone = [(name, [run]) for name, run in zip(run_names(runs), runs, strict=True) if run not in grouped]
+    alike = [*groups.items(), *alone]
+    look = {run: place for place, (_, members) in enumerate(alike) for run in members}
+    return [look[run] for run in runs], [(name, place) for place, (name, _) in enumerate(alike)]
+
+
 def _label(values: Sequence[str], names: Sequence[str]) -> str:
     return ", ".join(values if len(values) <= _MOST_NAMED else names) or "same settings"
 
@@ -82,9 +102,9 @@ def _distinguishing(runs: Sequence[Run]) -> list[str]:
 
 def seed_curves(runs: Sequence[Run], tag: str) -> Iterator[SeedCurve]:
     """The curve of each group; one whose runs lack the tag, or have no steps in common, is left out."""
-    for name, members in seed_groups(runs).items():
+    for place, (name, members) in enumerate(seed_groups(runs).items()):
         with suppress(ValueError):
             steps, scores = curves(members, tag)
             low, high = bootstrap_interval(interquartile_mean, scores)
             label = f"{name} ({len(members)})"
-            yield SeedCurve(label, steps, interquartile_mean(scores), low, high)
+            yield SeedCurve(place, label, steps, interquartile_mean(scores), low, high)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from puffer_callbacks.plots.statistics import bootstrap_interval, interquartile_mean
 from puffer_callbacks.plots.style import short_number
 from puffer_callbacks.report.findings import nothing_found
-from puffer_callbacks.report.outcome import Outcome
+from puffer_callbacks.report.outcome import PART, Outcome
 from puffer_callbacks.values.durations import duration
 
 if TYPE_CHECKING:
@@ -31,8 +32,21 @@ def describe_run(outcome: Outcome, diagnosis: Diagnosis | None) -> str:
     return " ".join([*sentences, *_warnings(outcome), *_verdict(None if diagnosis is None else [diagnosis])])
 
 
-def describe_runs(outcomes: Sequence[Outcome], differing: Sequence[str], diagnoses: Sequence[Diagnosis] | None) -> str:
-    """The outcomes of several runs as a paragraph; ``differing`` names the hyperparameters that differ."""
+def describe_runs(
+    outcomes: Sequence[Outcome],
+    differing: Sequence[str],
+    diagnoses: Sequence[Diagnosis] | None,
+    groups: Mapping[str, Sequence[Outcome]] | None = None,
+) -> str:
+    """The outcomes of several runs as a paragraph.
+
+    Args:
+        outcomes: of each run.
+        differing: the hyperparameters that differ.
+        diagnoses: of each run; ``None`` where no rule was asked.
+        groups: name to outcomes of the runs that differ in the seed alone. Where each run is in one, groups are
+            compared, as the best of many runs is a matter of luck.
+    """
     environments = ", ".join(dict.fromkeys(each.environment for each in outcomes if each.environment))
     sentence = f"{len(outcomes)} runs"
     if environments:
@@ -43,8 +57,14 @@ def describe_runs(outcomes: Sequence[Outcome], differing: Sequence[str], diagnos
         sentence += " and more"
     sentences = [f"{sentence}."]
     known = [outcome for outcome in outcomes if not math.isnan(outcome.final_return)]
-    if known:
+    if known and sum(map(len, (groups or {}).values())) == len(known) == len(outcomes):
+        middle = "The interquartile mean over seeds of the return in the last tenth"
+        sentences.append(f"{middle} was {_ranking_of_groups(groups or {})}.")
+    elif known:
         sentences.append(f"The mean return of the last tenth was {_ranking(known)}.")
+    shortest, longest = (choose(outcome.steps for outcome in outcomes) for choose in (min, max))
+    if shortest < (1 - PART) * longest:
+        sentences.append(f"Some runs are shorter: {short_number(shortest)} to {short_number(longest)} steps.")
     return " ".join([*sentences, *_verdict(diagnoses)])
 
 
@@ -55,6 +75,20 @@ def _ranking(known: Sequence[Outcome]) -> str:
     if best.final_return == worst.final_return:
         return f"{highest} in {best.name if len(known) == 1 else 'each'}"
     return f"highest in {best.name} ({highest}) and lowest in {worst.name} ({lowest})"
+
+
+def _ranking_of_groups(groups: Mapping[str, Sequence[Outcome]]) -> str:
+    """The interquartile mean of each group's returns with its interval; of several the highest and the lowest."""
+    returns = {name: [each.final_return for each in members] for name, members in groups.items()}
+    ranked = sorted(returns, key=lambda name: interquartile_mean(returns[name]), reverse=True)
+    shown = []
+    for name in dict.fromkeys((ranked[0], ranked[-1])):
+        middle, (low, high) = interquartile_mean(returns[name]), bootstrap_interval(interquartile_mean, returns[name])
+        interval = f"{short_number(low)} to {short_number(high)}"
+        shown.append((name, f"{short_number(middle)} (95 % bootstrap interval {interval}, {len(returns[name])} runs)"))
+    if len(shown) == 1:
+        return shown[0][1]
+    return f"highest with {shown[0][0]}: {shown[0][1]}, and lowest with {shown[1][0]}: {shown[1][1]}"
 
 
 def _course(outcome: Outcome) -> str:

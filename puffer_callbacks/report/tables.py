@@ -39,8 +39,14 @@ def tiles_html(outcome: Outcome) -> str:
     return f'<dl class="tiles">{"".join(shown)}</dl>'
 
 
-def runs_html(outcomes: Sequence[Outcome], diagnoses: Sequence[Diagnosis] | None) -> str:
-    """The numbers of several runs as a table, a row each."""
+def runs_html(outcomes: Sequence[Outcome], diagnoses: Sequence[Diagnosis] | None, looks: Sequence[int]) -> str:
+    """The numbers of several runs as a table, a row each; a number that no run has is left out.
+
+    Args:
+        outcomes: of each run.
+        diagnoses: of each run; ``None`` where no rule was asked.
+        looks: of each run, how its curves are drawn.
+    """
     heads = ["run", "final return", "best return", "episode length", "steps", "steps/s", "duration"]
     heads += ["findings"] if diagnoses is not None else []
     rows = []
@@ -49,9 +55,10 @@ def runs_html(outcomes: Sequence[Outcome], diagnoses: Sequence[Diagnosis] | None
         cells = [_number(number) for number in numbers]
         cells.append(duration(outcome.seconds) if outcome.seconds > 0 else _MISSING)
         cells += [str(len(diagnoses[place].findings))] if diagnoses is not None else []
-        name = f'<span class="swatch" data-run="{place}"></span>{escape(outcome.name)}'
-        rows.append(_row(name, cells))
-    return _table(heads, rows)
+        name = f'<span class="swatch" data-run="{looks[place]}"></span>{escape(outcome.name)}'
+        rows.append([name, *cells])
+    kept = [place for place, cells in enumerate(zip(*rows, strict=True)) if set(cells) != {_MISSING}]
+    return _table([heads[place] for place in kept], [_row(row[0], [row[place] for place in kept[1:]]) for row in rows])
 
 
 def hyperparameters_html(runs: Sequence[Run], names: Sequence[str]) -> str:

@@ -16,6 +16,10 @@ _LOG_NAMES = {".csv": "csv", ".jsonl": "json-lines", ".ndjson": "json-lines"}
 _CSV_NAMES = ("metrics.csv", "progress.csv")
 _SECONDS = r"\d{9,}\.\d+"
 """The time at which torch's ``add_hparams`` was called, by which it names a folder."""
+_VERSION = re.compile(r"(?<![a-zA-Z])[vV]\d+(?:\.\d+)+|(?<![\d.])\d+(?:\.\d+){2,}")
+"""Numbers of a version, ``v1.10`` or ``2.0.1``: each counts by itself, not as the decimals of the one before."""
+_NUMBER = re.compile(r"(\d+(?:\.\d+)?(?:e[-+]\d+)?)")
+"""What splits a name, so that every second part is a number."""
 _DEBUG_LOG = re.compile(r"debug(-\w+)?(\..+)?\.log")
 """Logs of W&B itself, of which some are JSON lines."""
 _JSON_MARKS = (b'"log_history"', b'"agent_steps"', b'"time/total_timesteps"', b'"rollout/ep_rew_mean"')
@@ -83,8 +87,12 @@ def by_number(path: Path) -> list[tuple[int, float, str]]:
         ['seed_2', 'seed_10']
         >>> [path.name for path in sorted([Path("lr=0.01"), Path("lr=0.002")], key=by_number)]
         ['lr=0.002', 'lr=0.01']
+        >>> [path.name for path in sorted([Path("lr=1e-3"), Path("lr=3e-4")], key=by_number)]
+        ['lr=3e-4', 'lr=1e-3']
+        >>> [path.name for path in sorted([Path("v1.10"), Path("v1.9")], key=by_number)]
+        ['v1.9', 'v1.10']
     """
-    parts = re.split(r"(\d+(?:\.\d+)?)", str(path))  # every second part is a number
+    parts = _NUMBER.split(_VERSION.sub(lambda version: version[0].replace(".", "./"), str(path)))
     return [(at % 2, float(part) if at % 2 else 0.0, part) for at, part in enumerate(parts)]
 
 

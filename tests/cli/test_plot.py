@@ -19,6 +19,10 @@ def log(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         rows = [{"agent_steps": 64 * i, "env/episode_return": float(i), "loss/entropy": 1 / (i + 1)} for i in range(9)]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "many.jsonl").write_text(
+        json.dumps({"step": 1} | {f"tag/{at}": 0.5 for at in range(9)}) + "\n"
+    )
     return tmp_path / "runs"
 
 
@@ -39,8 +43,14 @@ def test_several_runs_by_a_pattern_with_their_figures(log, capsys):
     [
         (["nowhere"], "expected a file or folder of runs, or a pattern that matches some, got nowhere"),
         (["runs/a", "--tags", "train/rewrd"], "--tags: expected one of ['train/reward'"),
+        (
+            ["many", "--tags", "x*y"],
+            "--tags: expected one of 9 curves, such as 'tag/0', 'tag/1', 'tag/2', 'tag/3', 'tag/4', ",
+        ),
         (["runs/a", "--out", "runs/a/a.jsonl/report.html"], "--out: expected a file that can be written"),
         (["runs/a", "--figures", "runs/a/a.jsonl"], "--figures: expected a folder that can be written"),
+        (["runs/a", "--out", ""], "--out: expected a path, got ''"),
+        (["runs/a", "--figures", ""], "--figures: expected a path, got ''"),
         (["runs/a", "--out", "a.PDF"], "--out: expected an HTML file such as report.html, got 'a.PDF'; --figures"),
     ],
 )

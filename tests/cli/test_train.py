@@ -164,6 +164,15 @@ def test_a_complete_run_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == line and contents(tmp_path) == before
 
 
+def test_a_run_of_less_than_a_rollout_is_continued_by_the_command_that_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--log-dir", "runs", *SHORT, "--total-timesteps", "1"]) == 0
+    command = capsys.readouterr().out.partition("Continue:")[2].split()[1:]
+    assert main(command) == 0
+    assert "Training: complete at 512 env steps" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
@@ -280,10 +289,23 @@ def test_the_hyperparameters_that_a_run_saved_are_a_config_file(tmp_path: Path) 
         (["--norm-obs", "maybe"], "--norm-obs: expected true or false, got 'maybe'"),
         (["--log-dir", "file"], "--log-dir: expected a folder that can be written, got 'file' (file is a file)"),
         (["--log-dir", "/proc/runs"], "--log-dir: expected a folder that can be written, got '/proc/runs'"),
+        (["--log-dir", ""], "--log-dir: expected a path, got ''"),
         (["--run-name", "../x"], "--run-name: expected the name of a folder, without slashes, got '../x'"),
         (["--checkpoint", "none.ckpt"], "--checkpoint: expected a checkpoint that train saved, such as checkpoints/"),
         (["--config", "none.yaml"], "--config: expected a YAML file of options and values, got 'none.yaml' (No such"),
         (["--config", "nested.yaml"], "--config: expected options of a run in the file, got config; leave it out"),
+        (
+            ["--config", "empty.yaml"],
+            "--config: expected a YAML file of options and values, got 'empty.yaml', which is empty",
+        ),
+        (
+            ["--config", "list.yaml"],
+            "--config: expected a YAML file of options and values, got 'list.yaml', which holds a list",
+        ),
+        (
+            ["--config", "typo.yaml"],
+            "--config: expected names of options, got 'lerning_rate' in 'typo.yaml'; near: learning_rate",
+        ),
         (["--lerning-rate", "1"], "unknown option --lerning-rate; near: --learning-rate (see puffer-callbacks train"),
     ],
 )
@@ -291,12 +313,15 @@ def test_bad_input_is_one_clear_line(
     arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "nested.yaml").write_text("config: other.yaml\n")
+    files = {"nested": "config: other.yaml\n", "empty": "", "list": "- 1\n", "typo": "lerning_rate: 1\n"}
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    before = sorted(tmp_path.iterdir())
     assert main(["train", "--log-dir", "runs", *arguments]) == 2
     shown = capsys.readouterr()
     assert shown.err.startswith(f"puffer-callbacks: error: {line}")
     assert shown.err.count("\n") == 1 and not shown.out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "nested.yaml"]  # nothing half-written
+    assert sorted(tmp_path.iterdir()) == before  # nothing half-written
 
 
 def test_wandb_that_is_not_installed_names_the_extra(

@@ -1,6 +1,9 @@
+import itertools
 import math
+import re
 from array import array
 
+import numpy as np
 import pytest
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import configure
@@ -87,6 +90,37 @@ def test_the_paragraph_of_several_runs():
         "2 runs on CartPole-v1, which differ in learning_rate. The mean return of the last tenth was highest in a "
         "(475) and lowest in b (95). The health rules report 1 critical finding: entropy collapse."
     )
+
+
+def test_groups_of_seeds_are_compared_in_place_of_the_luckiest_run():
+    finals = {"lr = 1": (100.0, 200.0, 300.0, 400.0, 5000.0), "lr = 2": (500.0, 510.0, 520.0, 530.0)}
+    groups = {name: [outcome(learned(last), f"{name} {last}") for last in each] for name, each in finals.items()}
+    outcomes = [each for members in groups.values() for each in members]
+    low, high = np.quantile(resampled_middles([0.95 * last for last in finals["lr = 1"]]), [0.025, 0.975])
+    paragraph = describe_runs(outcomes, ["lr"], None, groups)
+    found = re.search(r"lowest with lr = 1: 285 \(95 % bootstrap interval (\S+) to (\S+), 5 runs\)", paragraph)
+    assert found and float(found[1]) == pytest.approx(low, rel=0.1)
+    assert float(found[2].replace("k", "")) * (1000 if "k" in found[2] else 1) == pytest.approx(high, rel=0.1)
+    assert "The interquartile mean over seeds of the return in the last tenth was highest with lr = 2: 489" in paragraph
+    alone = describe_runs(outcomes[:5], ["seed"], None, {"same settings": outcomes[:5]})
+    assert "last tenth was 285 (95 %" in alone and "same settings" not in alone
+    assert "highest in lr = 1 5000.0" in describe_runs(outcomes, ["lr"], None, {"lr = 2": groups["lr = 2"]})
+
+
+def resampled_middles(scores):
+    """The interquartile means of every way to draw as many of the scores with replacement."""
+    drawn = np.sort(np.array(list(itertools.product(scores, repeat=len(scores)))), axis=1)
+    cut = len(scores) // 4
+    return drawn[:, cut : len(scores) - cut].mean(axis=1)
+
+
+def test_runs_of_different_length_are_noted():
+    short, long = (
+        run_of({"train/reward": [(step, 1.0) for step in range(0, end, 10)]}, name=str(end)) for end in (501, 1001)
+    )
+    outcomes = [outcome(run, run.path.name) for run in (short, long)]
+    assert "Some runs are shorter: 500 to 1k steps." in describe_runs(outcomes, [], None)
+    assert "shorter" not in describe_runs(outcomes[:1] * 2, [], None)
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,16 @@ def test_a_number_that_is_not_finite_is_counted_among_all(tmp_path):
     assert charts_of(page)["train/loss"]["about"].endswith("NaN or infinite: 2 of 3 values.")
 
 
+def test_a_number_that_no_run_has_is_no_column(tmp_path):
+    runs = [run_of({"train/reward": [(1, 2.0)]}, name=name) for name in "ab"]
+    heads = re.findall(r'<th scope="col">([^<]+)', written(tmp_path, runs))
+    assert heads == ["run", "final return", "best return", "steps"]
+    runs.append(run_of({"train/episode_length": [(1, 9.0)]}, name="c"))
+    page = written(tmp_path, runs)
+    assert re.findall(r'<th scope="col">([^<]+)', page) == [*heads[:3], "episode length", "steps"]
+    assert re.findall("<td>([^<]+)", page)[-4:] == ["–", "–", "9", "1"]
+
+
 def test_text_from_a_log_cannot_become_markup(tmp_path):
     nasty = "</script><img src=x onerror=alert(1)>"
     run = run_of({nasty: [(0, 1.0), (1, 2.0)]}, name="<b>", hyperparameters={nasty: nasty})

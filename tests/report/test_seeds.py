@@ -91,6 +91,34 @@ def test_the_page_begins_with_the_seeds(tmp_path):
         assert "Seeds" not in [section["title"] for section in data_of(written(tmp_path, runs, tags=tags))["sections"]]
 
 
+def test_runs_of_one_group_look_alike_where_groups_are_compared(tmp_path):
+    alone = run(1, 0.3)
+    page = written(tmp_path, [RUNS[0], RUNS[5], alone, *RUNS[1:5], *RUNS[6:]])
+    data = data_of(page)
+    assert data["looks"] == [0, 1, 2, *4 * [0], *4 * [1]]
+    assert data["legend"] == [["lr = 0.1 (5)", 0], ["lr = 0.2 (5)", 1], [alone.path.name, 2]]
+    assert re.findall(r'data-run="(\d)"', page.split("<tbody>")[1].split("</tbody>")[0]) == [*"012", *"0000", *"1111"]
+    for runs in (RUNS[:5], [RUNS[0], RUNS[5]]):  # nothing to compare with: each run has a look of its own
+        data = data_of(written(tmp_path, runs))
+        assert data["looks"] == list(range(len(runs)))
+        assert [name for name, _ in data["legend"]] == data["runs"]
+
+
+def test_a_group_keeps_its_look_where_another_lacks_the_returns(tmp_path):
+    others = [run(seed, 0.05, tag="mine") for seed in (1, 2)]
+    page = written(tmp_path, [*others, *RUNS])
+    assert [(each["name"], each["run"]) for each in charts_of(page)["train/reward over seeds"]["curves"]] == [
+        ("lr = 0.1 (5)", 1),
+        ("lr = 0.2 (5)", 2),
+    ]
+    assert data_of(page)["looks"] == [0, 0, *5 * [1], *5 * [2]]
+
+
+def test_the_page_compares_groups_in_words(tmp_path):
+    page = written(tmp_path, RUNS)
+    assert "was highest with lr = 0.2: " in page and "and lowest with lr = 0.1: " in page and "highest in" not in page
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium to open the page in")
 def test_a_browser_names_the_groups_beside_their_curves(tmp_path):
     script = "document.title = getComputedStyle(document.querySelector('.groups .swatch')).printColorAdjust;"
@@ -99,6 +127,8 @@ def test_a_browser_names_the_groups_beside_their_curves(tmp_path):
     legend = document.split('class="groups"')[1].split("</p>")[0]
     assert re.findall(r'data-run="(\d)"[^>]*></span>([^<]+)', legend) == [("0", "lr = 0.1 (5)"), ("1", "lr = 0.2 (5)")]
     assert 'aria-label="train/reward over seeds over steps"' in document
+    top = document.split('class="runs"')[1].split("</ul>")[0]
+    assert re.findall(r'data-run="(\d)"[^>]*></span>([^<]+)', top) == [("0", "lr = 0.1 (5)"), ("1", "lr = 0.2 (5)")]
     assert "<title>exact</title>" in document  # paper without backgrounds has the colors that curves are found by
 
 

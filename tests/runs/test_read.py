@@ -7,6 +7,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from torch.utils.tensorboard import SummaryWriter
 
 from puffer_callbacks.runs import read_run, read_runs
+from puffer_callbacks.runs.discovery import by_number
 
 
 def points(run, tag):
@@ -92,6 +93,20 @@ def test_runs_are_ordered_by_the_numbers_in_their_paths(tmp_path):
     assert [run.path.name for run in read_runs(tmp_path / "**" / "seed_1*")] == ["seed_10", "seed_1"]
     write_run(tmp_path / "of" / "several" / "seed_1")
     assert len(read_runs(tmp_path / "**" / "seed_1")) == 2
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["v1.9", "v1.10", "v2.0"],  # versions
+        ["run-2.9.1", "run-2.10.0"],
+        ["lr=0.002", "lr=0.01", "lr=0.5"],  # decimals
+        ["lr=1e-05", "lr=3e-4", "lr=1e-3", "lr=0.01"],
+        ["CartPole-v1_2", "CartPole-v1_10"],
+    ],
+)
+def test_versions_decimals_and_powers_of_ten_are_ordered_as_they_are_read(names):
+    assert [path.name for path in sorted(map(Path, reversed(names)), key=by_number)] == names
 
 
 def test_runs_in_folders_below_a_run_are_runs_too_as_tensorboard_shows_them(tmp_path):

@@ -70,6 +70,7 @@ function unpack(curve) {
   const mean = numbers(curve.mean);
   return {
     run: curve.run,
+    look: curve.name ? curve.run : REPORT.looks[curve.run], // which color, and which dashes
     name: curve.name,
     x: Array.from(decode(curve.x, Float64Array)),
     mean,
@@ -90,10 +91,10 @@ function columns(curves, log, share) {
 function curveSeries(curves, counts) {
   const paths = counts ? uPlot.paths.stepped({ align: 1 }) : undefined;
   return curves.flatMap((curve) => {
-    const line = () => runColor(curve.run);
+    const line = () => runColor(curve.look);
     const points = { show: false, filter: alone, fill: line };
     const raw = { stroke: () => faded(line(), 0.38), width: 1, paths, points };
-    return [raw, { ...raw }, { stroke: line, width: 2, dash: runDash(curve.run), paths, points }];
+    return [raw, { ...raw }, { stroke: line, width: 2, dash: runDash(curve.look), paths, points }];
   });
 }
 
@@ -156,7 +157,7 @@ function curveTip(curves, names) {
     const at = u.cursor.idxs[3 * place + 3];
     const [low, high, value] = [1, 2, 3].map((offset) => u.data[3 * place + offset][at]);
     const raw = low === high ? (low === value ? "" : `raw ${short(low)}`) : `${short(low)} … ${short(high)}`;
-    return { step: u.data[0][at], color: runColor(curve.run), swatch: swatchOf(curve.run), name: curve.name ?? (names.length > 1 ? names[curve.run] : ""), value: short(value), raw };
+    return { step: u.data[0][at], color: runColor(curve.look), swatch: swatchOf(curve.look), name: curve.name ?? (names.length > 1 ? names[curve.run] : ""), value: short(value), raw };
   });
 }
 

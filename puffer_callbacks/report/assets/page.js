@@ -14,7 +14,7 @@ function drawCurves(plot, chart, curves, log, now) {
   return draw(plot, {
     data: columns(curves, log, chart.counts || chart.exact ? 0 : SMOOTHING.share),
     series: curveSeries(curves, chart.counts),
-    bands: curves.map((curve, place) => ({ series: [3 * place + 2, 3 * place + 1], fill: () => faded(runColor(curve.run), 0.16) })),
+    bands: curves.map((curve, place) => ({ series: [3 * place + 2, 3 * place + 1], fill: () => faded(runColor(curve.look), 0.16) })),
     behind: (u) => shadeFindings(u, chart.marks ?? [], REPORT.runs),
     tip: curveTip(curves, REPORT.runs),
     unit: chart.unit,
@@ -77,9 +77,9 @@ function paintShares(u, x, shares, chart) {
 // a long tag goes on in the next line after a separator
 const breakable = (tag) => tag.split(/(?<=[/_.])/).flatMap((part) => [part, element("wbr")]);
 
-function named(name, run) {
+function named(name, look) {
   const swatch = element("span", { className: "swatch" });
-  swatch.dataset.run = run;
+  swatch.dataset.run = look;
   return [swatch, name];
 }
 
@@ -136,7 +136,7 @@ for (const heading of [...document.querySelectorAll("h2")].reverse()) {
   links.prepend(element("a", { href: `#${heading.id}`, textContent: heading.textContent }));
 }
 if (REPORT.runs.length > 1) {
-  const runs = REPORT.runs.map((name, run) => element("li", { children: named(name, run) }));
+  const runs = REPORT.legend.map(([name, look]) => element("li", { children: named(name, look) }));
   document.querySelector("nav").append(element("ul", { className: "runs", children: runs }));
 }
 for (const swatch of document.querySelectorAll("[data-run]")) swatch.style.background = swatchOf(swatch.dataset.run);

@@ -99,12 +99,14 @@ class MetricsFile:
         """Nothing to do: no rows wait."""
 
     def reopen(self) -> bool:
-        """Read the header of the file again, and return whether there is no file."""
+        """Read the header of the file again, and return whether there is none; one that a crash cut short is none."""
         with self._lock:
             self._columns = []
             if self._path.is_file():
                 with self._path.open(newline="", encoding="utf-8") as file:
-                    self._columns = next(csv.reader(file), [])
+                    is_whole = file.readline().endswith("\n")
+                    file.seek(0)
+                    self._columns = next(csv.reader(file), []) if is_whole else []
             return not self._columns
 
     def count_lines(self) -> None:

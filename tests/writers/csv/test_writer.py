@@ -20,6 +20,7 @@ from puffer_callbacks import (
     log,
     writer_for,
 )
+from puffer_callbacks.writers.csv.metrics_file import MetricsFile
 from tests.support.models import Agent, Supervised, losses
 from tests.support.warned import warned
 
@@ -193,6 +194,17 @@ def test_a_tag_of_the_name_of_the_step_leaves_the_step_alone_and_is_reported(qui
     expected = "expected another tag than 'step', a name of its own; these values are left out"
     assert reported == [f"CSVLogger, step: {expected}"]
     assert column(tmp_path, "other") == [(1, 1.0)]
+
+
+def test_a_header_that_a_crash_cut_short_is_written_anew(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,train/lo")
+    file = MetricsFile(tmp_path)
+    file.count_lines()
+    assert file.lines == 0
+    file.log_metrics({"train/lo": 0.5}, 10)
+    file.count_lines()
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == ["step,train/lo", "10,0.5"]
+    assert file.lines == 1
 
 
 def test_a_resumed_run_keeps_its_history_without_gap_or_duplicate(quiet_trainer, tmp_path):
