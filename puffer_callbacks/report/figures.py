@@ -43,6 +43,9 @@ def save_figures(
     Raises:
         ValueError: if one of ``tags`` matches nothing, or the folder cannot be written.
         ImportError: if matplotlib is not installed; the message names the extra.
+
+    Example:
+        ``save_figures(read_runs("runs/*"), "figures", tags="train/*")``
     """
     target = Path(folder).expanduser()
     saved: list[Path] = []

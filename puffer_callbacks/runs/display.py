@@ -23,7 +23,8 @@ def summarize(contents: Contents, canonical: Mapping[str, Series]) -> dict[str, 
         "texts": len(contents.text),
         "hyperparameters": len(contents.hyperparameters),
     }
-    facts = {"holds": ", ".join(f"{count} {name}" for name, count in counts.items() if count)}
+    held = (f"{count} {name if count > 1 else name.removesuffix('s')}" for name, count in counts.items() if count)
+    facts = {"holds": ", ".join(held)}
     for tag in _HEADLINES:
         if tag in canonical:
             values = canonical[tag][1]

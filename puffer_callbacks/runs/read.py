@@ -80,6 +80,14 @@ def read_runs(pattern: str | PathLike[str]) -> list[Run]:
     Raises:
         FileNotFoundError: if nothing matches.
         ValueError: if nothing that matches can be read.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for seed in (10, 2):
+        ...     _ = (folder / f"seed_{seed}.jsonl").write_text('{"agent_steps": 64, "loss/entropy": 0.69}\\n')
+        >>> [run.path.name for run in read_runs(folder / "seed_*")]
+        ['seed_2.jsonl', 'seed_10.jsonl']
     """
     path = Path(pattern).expanduser()
     matched = [path] if path.exists() else [Path(match) for match in glob(str(path), recursive=True)]
