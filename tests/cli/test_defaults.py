@@ -68,7 +68,7 @@ def test_what_is_typed_wins_over_the_file_wherever_it_stands(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "reason"), [("{", "while parsing"), ("- 1", "which holds list"), ("", "which holds NoneType")]
+    ("text", "reason"), [("{", "while parsing"), ("- 1", "which holds a list"), ("", "which is empty")]
 )
 def test_a_file_that_holds_no_options(text, reason, tmp_path):
     (tmp_path / "run.yaml").write_text(text)
