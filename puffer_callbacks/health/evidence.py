@@ -7,9 +7,9 @@ import numpy as np
 
 from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import Number
+from puffer_callbacks.health.our_tags import with_our_tags
 from puffer_callbacks.health.returns import Returns, returns_of
 from puffer_callbacks.health.series import Series, median
-from puffer_callbacks.values.vocabulary import LOSSES
 
 BURN_IN = 0.1
 """The share of a run on which no threshold is judged: much that is alarming later is normal there."""
@@ -44,11 +44,7 @@ class Evidence:
     """
 
     def __init__(self, series: Mapping[str, tuple[np.ndarray, np.ndarray]], facts: Facts) -> None:
-        self.raw = {tag: Series.of(*points, tag=tag) for tag, points in series.items()}
-        for name, (tag, sign) in LOSSES.items():  # logs of other libraries have no group of losses
-            other = self.raw.get(f"train/{name}")
-            if tag not in self.raw and other is not None:
-                self.raw[tag] = Series(other.steps, sign * other.values)
+        self.raw = with_our_tags({tag: Series.of(*points, tag=tag) for tag, points in series.items()})
         self.facts = facts
         self._finite: dict[str, Series] = {}
 

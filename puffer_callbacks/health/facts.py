@@ -18,7 +18,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "num_envs": ("num_envs", "n_envs"),
     "rollout_steps": ("num_steps", "n_steps", "rollout_length"),
     "weight_decay": ("weight_decay",),
-    "target_update_interval": ("target_update_interval", "target_network_frequency"),
+    "target_update_interval": ("target_update_interval", "target_network_frequency", "target_update_freq", "sync_rate"),
 }
 """Field to the hyperparameter names that trainers give it."""
 _FLAGS: dict[str, tuple[str, ...]] = {

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puffer_callbacks.health.series import Floats
+from puffer_callbacks.values.self_logged import NAMES
 
 _GROUPS = (
     *("train", "losses", "diagnostics", "nonfinite", "rollout"),
@@ -115,4 +116,4 @@ class History:
 
 
 def _is_judged(tag: str) -> bool:
-    return tag in _SINGLE or (tag.split("/", 1)[0] in _GROUPS and not tag.startswith(_NOT_JUDGED))
+    return tag in _SINGLE or tag in NAMES or (tag.split("/", 1)[0] in _GROUPS and not tag.startswith(_NOT_JUDGED))

@@ -10,7 +10,12 @@ Role = Literal["target", "critic", "actor", "other"]
 
 _TARGET = re.compile(r"target", re.IGNORECASE)
 _CRITIC = re.compile(r"critic|value|(^|[._])(vf|qf|q)[._\d]|q_?net|baseline", re.IGNORECASE)
-_ACTOR = re.compile(r"actor|policy_net|action_net|(^|[._])(pi|mu|logits)([._\d]|$)|log_std", re.IGNORECASE)
+_ACTOR = re.compile(
+    r"(?<!extr)(?<!f)actor|policy_net|action_net|(^|[._])(pi|mu|logits)([._\d]|$)|log_std"
+    # one that is called "policy" and has but layers, unlike the whole of actor and critic that has that name
+    r"|(^|[._])policy([._](head|network|net|mlp|model|layers?|fc|linear|output|out|weight|bias)?\d*)*$",
+    re.IGNORECASE,
+)
 
 
 def role_of(name: str) -> Role:
@@ -19,6 +24,8 @@ def role_of(name: str) -> Role:
     Example:
         >>> [role_of(name) for name in ("policy.actor.0", "q_net_target.0", "mlp_extractor.value_net.0", "body.1")]
         ['actor', 'target', 'critic', 'other']
+        >>> [role_of(name) for name in ("policy.2", "policy_head", "policy.features_extractor.0")]
+        ['actor', 'actor', 'other']
     """
     if _TARGET.search(name):
         return "target"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from puffer_callbacks.health import Diagnosis, Facts, diagnose
 from puffer_callbacks.runs.order import ordered
 from puffer_callbacks.runs.run import Run
+from puffer_callbacks.values.self_logged import NAMES
 
 
 def diagnose_run(run: Run) -> Diagnosis:
@@ -25,7 +26,8 @@ def diagnose_run(run: Run) -> Diagnosis:
         >>> [finding.rule for finding in diagnose_run(Run(Path("logs"), "csv", contents)).findings]
         ['learning_rate_zero']
     """
-    return diagnose({tag: ordered(series) for tag, series in run.canonical.items()}, facts_of_log(run))
+    own = {name: run.series(name) for name in run.tags if name in NAMES and run.source == "puffer_callbacks"}
+    return diagnose({tag: ordered(series) for tag, series in {**own, **run.canonical}.items()}, facts_of_log(run))
 
 
 def facts_of_log(run: Run) -> Facts:

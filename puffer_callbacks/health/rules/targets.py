@@ -22,9 +22,13 @@ _ALIKE = 1e-5
 
 
 def learns_from_targets(evidence: Evidence) -> bool:
-    """Whether there is a critic with its target network and no advantage, as in DQN and SAC."""
+    """Whether there is a critic with its target network and no advantage, as in DQN and SAC.
+
+    Beside a target network and no actor it is the critic that acts, whatever its name.
+    """
     roles = {role_of(name) for name in evidence.matching(NORM)}
-    return {"critic", "target"} <= roles and evidence.find(ADVANTAGES) is None
+    has_critic = "critic" in roles or "actor" not in roles
+    return "target" in roles and has_critic and evidence.find(ADVANTAGES) is None
 
 
 @rule("td_targets", severity="critical", source=BELLMAN, explains=SYMPTOMS)

@@ -11,6 +11,11 @@ SATURATED, DORMANT = "plasticity/saturated_ratio/", "plasticity/dormant_ratio/"
 RANK, NORM = "plasticity/effective_rank/", "plasticity/feature_norm/"
 
 
+def _lately(series: Series) -> float:
+    """The level over the last third of the points, and over five at least: a share of units goes up and down."""
+    return median(series.values[-max(5, len(series.values) // 3) :])
+
+
 def _layers(evidence: Evidence, prefix: str, points: int = 5) -> dict[str, Series]:
     layers = {n: s for n, s in evidence.matching(prefix).items() if len(s.values) >= points and role_of(n) != "target"}
     if not layers:
@@ -49,7 +54,7 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
 def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their activations saturated in time, while the return does not rise."""
     layers, returns = _layers(evidence, SATURATED), evidence.returns_since_beginning  # a good policy may well saturate
-    later = {n: s for n, s in layers.items() if median(s.values[-max(5, len(s.values) // 3) :]) > threshold}
+    later = {n: s for n, s in layers.items() if _lately(s) > threshold}
     if critic_fits(evidence):
         later = {n: s for n, s in later.items() if role_of(n) != "critic"}
     if returns.healthy or not later:
@@ -73,8 +78,8 @@ def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
 def units_dormant(evidence: Evidence, threshold: float) -> Verdict | None:
     """Layers with more than ``threshold`` of their units dormant, while the return does not rise."""
     layers, returns = _layers(evidence, DORMANT), evidence.returns
-    dead = {n: s for n, s in layers.items() if median(s.values[-5:]) > 0.95}
-    many = {n: s for n, s in layers.items() if median(s.values[-5:]) > threshold}
+    dead = {n: s for n, s in layers.items() if _lately(s) > 0.95}
+    many = {n: s for n, s in layers.items() if _lately(s) > threshold}
     found = dead or many
     if not found or returns is None or returns.healthy:
         return None

@@ -14,11 +14,13 @@ from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, median, rank_correlation
 
-NORM, GRADIENT = "diagnostics/weight_norm/", "gradient_norm/"
+NORM, GRADIENT, TAKEN = "diagnostics/weight_norm/", "gradient_norm/", "time/optimizer_steps"
 _PREDICTOR = re.compile("predict", re.IGNORECASE)
 _POINTS = 3
 _LASTING = 0.25
 """The share of a run that a part rests in vain: a critic's warm-up, as long as any, is over sooner."""
+_WARM_UP = 0.5
+"""The share of a run after which an update is overdue, as ``no_updates`` has it."""
 _END = 0.9
 """The share of a run after which weights may rest at their schedule's end."""
 
@@ -34,7 +36,7 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
     changes = {n: s for n, s in evidence.matching(WEIGHT_CHANGE).items() if len(s.values) >= _POINTS}
     if not changes:
         raise NotJudged(f"needs {_POINTS} points of {WEIGHT_CHANGE}*: a callback in the training loop")
-    started = min((int(s.steps[s.values > 0][0]) for s in changes.values() if (s.values > 0).any()), default=None)
+    started = _first_update(evidence, changes)
     resting = {name: spell for name, s in changes.items() if (spell := _still(name, s, started, evidence)) is not None}
     if not resting:
         return None
@@ -52,11 +54,27 @@ def weights_unchanged(evidence: Evidence) -> Verdict | None:
     return Verdict(message, ("learning_rate_zero", *causes) if zero else causes, span, tags)
 
 
+def _first_update(evidence: Evidence, changes: dict[str, Series]) -> int | None:
+    """The step from which on weights should change; ``None`` where no update is known.
+
+    Raises:
+        NotJudged: before the middle of a run whose optimizers have not stepped: it may be filling its replay buffer.
+    """
+    moved = [int(s.steps[s.values > 0][0]) for s in changes.values() if (s.values > 0).any()]
+    taken = evidence.find(TAKEN)
+    if moved or taken is None:
+        return min(moved, default=None)
+    if not taken.values.any():
+        evidence.require_share(_WARM_UP, taken)
+        return None
+    return int(taken.steps[taken.values > 0][0])
+
+
 def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:
     """The points since its last change: after the first update, before a schedule's end, and a good part of the run."""
     judged = series.between(started or 0, _END * evidence.total_steps)
     spell = judged.ending(judged.values == 0)
-    if len(spell.values) < (10 if started is None else 5) or not evidence.lasts(spell, _LASTING):
+    if len(spell.values) < (10 if started is None else _POINTS) or not evidence.lasts(spell, _LASTING):
         return None
     rests = role_of(name) == "target" and np.ptp(spell.steps) < (evidence.facts.target_update_interval or 0.0)
     return None if rests else spell

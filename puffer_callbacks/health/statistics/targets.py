@@ -57,7 +57,9 @@ class TargetTracker:
         self._trained = [each for name, each in named if role_of(name) != "target"]
         # without the trained ones, as where these are sharded, there is nothing to compare
         self._targets = [each for name, each in named if role_of(name) == "target"] if self._trained else []
-        layers = [each for name, each in named if role_of(name) == "critic" and each.ndim == 2]
+        roles = {role_of(name) for name, _ in named}
+        critic = "critic" if roles & {"critic", "actor"} else "other"  # as where DQN's network is called "net"
+        layers = [each for name, each in named if role_of(name) == critic and each.ndim == 2]
         if self._targets and layers and 1 < len(layers[-1]) < layers[-1].shape[1]:  # as many as actions, of many units
             self._see_outputs(layers[-1].detach())
 

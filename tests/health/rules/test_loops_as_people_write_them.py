@@ -138,6 +138,31 @@ def test_what_a_critic_learns_is_a_cause_in_loops_with_a_target_network() -> Non
     assert targets not in found("return_fell", **falling).causes
 
 
+def test_beside_a_target_network_and_no_actor_what_acts_is_the_critic() -> None:
+    """As in Lightning's tutorial, whose DQN is called ``net``."""
+    parts = {f"diagnostics__weight_norm__{name}_dot_0": constant(1.0) for name in ("net", "target_net")}
+    falling = {"train__reward": np.linspace(20, 9, 100)}
+    targets = CAUSES["td_target_wrong"].text
+    assert found("return_fell", **falling, **parts).causes[0] == targets
+    actor = {"diagnostics__weight_norm__actor_dot_0": constant(1.0)}
+    assert targets not in found("return_fell", **falling, **parts, **actor).causes
+
+
+@pytest.mark.parametrize("part", ["policy_dot_0", "policy_head", "policy_dot_net_dot_2", "agent_dot_policy_dot_fc1"])
+def test_an_actor_that_is_called_policy(part: str) -> None:
+    changes = {f"diagnostics__weight_change__{part}": constant(0), "diagnostics__weight_change__baseline": constant(0.1)}
+    finding = found("weights_unchanged", **changes, train__reward=FLAT)
+    assert finding is not None and finding.severity == "critical"
+    assert finding.causes[0] == CAUSES["actor_not_trained"].text
+
+
+@pytest.mark.parametrize("part", ["policy_dot_features_extractor_dot_0", "policy_dot_encoder"])
+def test_a_part_of_a_whole_that_is_called_policy_has_no_certain_role(part: str) -> None:
+    changes = {f"diagnostics__weight_change__{part}": constant(0), "diagnostics__weight_change__baseline": constant(0.1)}
+    finding = found("weights_unchanged", **changes, train__reward=FLAT)
+    assert finding is not None and finding.severity == "info"
+
+
 def test_a_temperature_of_20_in_a_loop_that_logs_episodes_alone() -> None:
     """Of single episodes the mean reward of a step is known: one of 0.1 may hide a reward of 100 at the goal."""
     pendulum = {"train__reward": FLAT - 1200, "train__episode_length": constant(200)}

@@ -48,6 +48,27 @@ def test_where_the_length_of_a_run_in_progress_is_unknown_its_end_is_waited_for(
     assert _warm_up(48_000, 10 * TOTAL, Facts()) is not None
 
 
+def _replay_buffer_fills(until: int, first_update: int, facts: Facts, *, learns: bool = True) -> Finding | None:
+    changes = {"diagnostics__weight_change__q_net_dot_0": (0.0, first_update if learns else 10 * TOTAL, 0.1)}
+    steps = {"time__optimizer_steps": (0.0, first_update, 100.0)}
+    return _finding(_at_looks(until, facts, **changes, **steps), "weights_unchanged")
+
+
+@pytest.mark.parametrize("facts", [Facts(total_steps=TOTAL), Facts(in_progress=True)])
+def test_before_the_first_optimizer_step_weights_rest(facts: Facts) -> None:
+    """As while a replay buffer fills, for ``learning_starts`` steps."""
+    assert _replay_buffer_fills(39_000, 40_000, facts) is None
+    assert _replay_buffer_fills(TOTAL, 40_000, facts) is None
+
+
+def test_weights_that_rest_after_the_first_optimizer_step_are_found() -> None:
+    facts = Facts(total_steps=TOTAL)
+    assert _replay_buffer_fills(24_000, 20_000, facts, learns=False) is None
+    finding = _replay_buffer_fills(TOTAL, 20_000, facts, learns=False)
+    assert finding is not None and finding.first_step >= 20_000
+    assert _replay_buffer_fills(70_000, 10 * TOTAL, facts) is not None, "overdue"
+
+
 def test_a_target_network_rests_for_its_interval() -> None:
     changes = {"diagnostics__weight_change__q_net_target_dot_0": (0.0, 40_000, 0.1)}
     changes["diagnostics__weight_change__q_net_dot_0"] = (0.1, 0, 0.1)
@@ -161,3 +182,13 @@ def test_symptoms_of_a_beginning_wait_for_the_end_where_the_length_is_unknown() 
     for rule in ("critic_misfit", "return_stalled", "return_fell"):
         assert "the end of the run" in not_judged[rule]
     assert STEPS[-1] == TOTAL and "critic_misfit" in judged(Facts(), **misfit).judged
+
+
+def test_units_are_dormant_that_were_for_a_third_of_the_run() -> None:
+    """As with saturated ones: a few looks before the end, a share of them is one more swing."""
+    series = {"plasticity__saturated_ratio__actor_dot_1": 0.99, "plasticity__dormant_ratio__actor_dot_1": 0.99}
+    flat = 20 + 2 * np.sin(np.arange(100.0))
+    for tag, share in series.items():
+        rule = "units_" + tag.split("__")[1].removesuffix("_ratio")
+        assert found(rule, **{tag: step_at(90_000, 0, share)}, train__reward=flat) is None
+        assert found(rule, **{tag: step_at(60_000, 0, share)}, train__reward=flat) is not None
