@@ -15,6 +15,9 @@ ALIGNMENT = "diagnostics/advantage_alignment"
 _SAME_GAMMA = 2e-3
 """Within which two discount factors are one: estimates are exact to 1e-4."""
 _SAME_WEIGHT = 0.05
+CHANGE = "diagnostics/log_prob_change"
+_LEAST_KL = 1e-6
+"""Nats by which an update has to move the policy; without a ratio, as in A2C, log-probabilities by as much."""
 _UNRELATED = 10
 """Updates below which a correlation about 0 is no news."""
 GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
@@ -92,14 +95,13 @@ def value_targets(evidence: Evidence) -> Verdict | None:
 )
 def advantage_unused(evidence: Evidence) -> Verdict | None:
     """Whether an update raises the probability of the actions with a high advantage, and not of others."""
-    alignment = evidence.get(ALIGNMENT, points=6)
-    kl, returns = evidence.find(KL), evidence.returns
-    if kl is None or median(kl.values) < 1e-6:
+    alignment, returns = evidence.get(ALIGNMENT, points=6), evidence.returns
+    if not _policy_moves(evidence):
         raise NotJudged("needs a policy that moves")
     mean = float(alignment.values.mean())
     error = float(alignment.values.std(ddof=1) / np.sqrt(len(alignment.values)))
     typical = median(np.abs(alignment.values))
-    tags = [ALIGNMENT, KL]
+    tags = [ALIGNMENT, KL, CHANGE]
     if mean < -3 * error and np.mean(alignment.values < 0) > 0.8:
         message = f"Updates make good actions rarer: log-probabilities move against the advantages ({mean:+.2f})."
         return Verdict(message, ("advantage_sign", "advantage_misaligned"), alignment.span, tags)
@@ -110,3 +112,10 @@ def advantage_unused(evidence: Evidence) -> Verdict | None:
         return Verdict(message, ("advantage_misaligned", "entropy_coefficient_high", "log_prob_wrong_action"),
                        alignment.span, tags, "warning")  # fmt: skip
     return None
+
+
+def _policy_moves(evidence: Evidence) -> bool:
+    kl, change = evidence.find(KL), evidence.find(CHANGE)
+    if kl is not None:
+        return median(kl.values) >= _LEAST_KL
+    return change is not None and median(change.values) ** 2 / 2 >= _LEAST_KL

@@ -13,6 +13,10 @@ PLAIN = "diagnostics/plain_end_fraction"
 LENGTH = "train/episode_length"
 _LEAST_SHARE = 0.5
 """The share of a run before which a return that stands still is no news."""
+_UNLEARNED = ("advantage_sign", "td_target_wrong", "learning_rate_high", "exploration_unlucky")
+"""Causes of a return that ends below where it began."""
+_MUCH = 0.5
+"""Of the level at the beginning: a return that is lower by this has not been out of luck."""
 _LEAST_LOSS = 0.1
 """Of the return's size: means over a long part of the run differ by less without a cause."""
 
@@ -60,7 +64,7 @@ def return_fell(evidence: Evidence) -> Verdict | None:
         return None
     span, tags = series.span_since(series.values == returns.best), ["train/reward"]
     message = f"The return has fallen from {returns.best:.4g} to {returns.late:.4g}."
-    causes: tuple[str, ...] = ("advantage_sign", "td_target_wrong", "learning_rate_high", "exploration_unlucky")
+    causes: tuple[str, ...] = _UNLEARNED
     if not returns.worsened:
         causes = ("learning_rate_high", "plasticity_lost", "entropy_coefficient_low", "exploration_unlucky")
     lost = (returns.early if returns.worsened else returns.best) - returns.late
@@ -90,7 +94,9 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     beyond = f" beyond its noise (±{2 * returns.noise:.3g})" if rise > 0 else ""
     message = f"The return has not risen{beyond}: {returns.early:.4g} at the start, {returns.late:.4g} now."
     first = "returns_alike" if returns.are_alike else "exploration_unlucky"
-    causes = (first, "learning_rate_low", "td_target_wrong", "exploration_missing", "advantage_misaligned")
+    causes: tuple[str, ...] = (first, "learning_rate_low", "td_target_wrong", "exploration_missing", "advantage_misaligned")
+    if -rise > _MUCH * abs(returns.early):  # too noisy to be sure that it fell
+        causes = _UNLEARNED
     severity: Severity = "info" if rise > returns.noise or returns.may_have_risen else _severity(evidence)
     return Verdict(message, causes, series.span, ["train/reward"], severity)
 

@@ -4,12 +4,14 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.first_minibatch import TRAINING_STEPS
 from puffer_callbacks.health.rules.learning_rate import RATE, learning_rates
 from puffer_callbacks.health.rules.loss import ENTROPY
 from puffer_callbacks.health.rules.loss import POLICY as LOSS
-from puffer_callbacks.health.rules.policy_update import CLIP, DEFAULT_CLIP_RANGE, KL, weight_changes
+from puffer_callbacks.health.rules.policy_update import CLIP, DEFAULT_CLIP_RANGE, KL, steps_of_update, weight_changes
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
-from puffer_callbacks.health.series import median
+from puffer_callbacks.health.rules.targets import ADVANTAGES as SPREAD
+from puffer_callbacks.health.series import Series, median
 
 CHANGE, LARGEST = "diagnostics/log_prob_change", "diagnostics/largest_policy_loss"
 _MANY = 4
@@ -36,16 +38,17 @@ _SMALL = 1e-6
 )
 def policy_loss_cancels(evidence: Evidence) -> Verdict | None:
     """A policy loss of 0 in every minibatch of updates that move the policy: with a ratio r it is −mean(A r)."""
-    change, largest = evidence.get(CHANGE, points=_MANY), evidence.get(LARGEST, points=_MANY)
-    if not evidence.facts.normalizes_advantages:
-        raise NotJudged("needs advantages that are normalized, which gives the policy loss a scale")
-    losses = largest.at(change.steps)
+    change, (losses, share) = evidence.get(CHANGE, points=_MANY), _losses(evidence)
+    spread = 1.0 if evidence.facts.normalizes_advantages else evidence.median(SPREAD)
+    if spread is None:
+        raise NotJudged("needs advantages, or that they are normalized, which gives the policy loss a scale")
+    losses = losses.at(change.steps) / min(1.0, max(spread, _ROUNDED))  # minibatches may normalize them
     moved = (change.values > _ROUNDED) & (losses > 0)  # exactly 0 is a loss that is not reported
     if moved.sum() < _MANY:
         raise NotJudged(f"needs {_MANY} updates that move the policy, with a policy loss of each minibatch")
     if evidence.median(KL) == 0 and median(change.values[moved]) > _SHOWS:
         raise NotJudged("needs a ratio that is not always 1, with which the policy loss is 0")
-    if not (losses[moved] < _SHARE * change.values[moved] + _ZERO).all():
+    if not (losses[moved] < share * change.values[moved] + _ZERO).all():
         return None
     message = "The policy loss is 0 but for rounding in every minibatch, so that advantages do not train the policy."
     return Verdict(message, ("policy_loss_broadcast",), change.span, [LARGEST, CHANGE])
@@ -96,6 +99,18 @@ def clip_range_small(evidence: Evidence) -> Verdict | None:
         f"{median(least):.2g} at least with a clip range of {clip:.2g}."
     )
     return Verdict(message, ("clip_range_small", "clip_wrong"), spell.span, [CLIP, KL])
+
+
+def _losses(evidence: Evidence) -> tuple[Series, float]:
+    """The largest size of the policy loss in each update, and the share of the policy's move that it may have by chance.
+
+    Where a training step is a whole update, as by manual optimization, the mean over its minibatches: that of a single
+    step is 0 in a sound program too, and that of several comes nearer to 0 by chance.
+    """
+    if evidence.median(TRAINING_STEPS) != 1 or steps_of_update(evidence) < 2:
+        return evidence.get(LARGEST, points=_MANY), _SHARE
+    mean = evidence.get(LOSS, points=_MANY)
+    return Series(mean.steps, np.abs(mean.values)), 0.0
 
 
 def _weights_change(evidence: Evidence) -> bool:

@@ -163,6 +163,39 @@ def test_a_part_of_a_whole_that_is_called_policy_has_no_certain_role(part: str) 
     assert finding is not None and finding.severity == "info"
 
 
+def test_without_a_ratio_log_probabilities_show_that_the_policy_moves() -> None:
+    """As in A2C, whose loss knows no KL."""
+    against = {"diagnostics__advantage_alignment": constant(-0.3) + 0.01 * np.sin(np.arange(100.0))}
+    finding = found("advantage_unused", **against, diagnostics__log_prob_change=constant(0.05), train__reward=FLAT)
+    assert finding is not None and finding.causes[0] == CAUSES["advantage_sign"].text
+    for rests in ({"diagnostics__log_prob_change": constant(1e-7)}, {}):
+        assert "advantage_unused" in judged(**against, **rests, train__reward=FLAT).not_judged
+
+
+WHOLE_UPDATE = {
+    "diagnostics__training_steps": constant(1),
+    "diagnostics__repeated_rollout": constant(0),
+    "diagnostics__log_prob_change": constant(0.02),
+    "diagnostics__advantage_std": constant(4.0),
+}
+
+
+@pytest.mark.parametrize(("loss", "steps", "is_found"), [(4e-9, 16, True), (-1e-5, 16, False), (4e-9, 1, False)])
+def test_a_policy_loss_that_cancels_out_in_a_whole_update(loss: float, steps: int, is_found: bool) -> None:
+    """The first step's is 0 in a sound program."""
+    taken = {"time__optimizer_steps": steps * np.arange(1.0, 101.0), "train__policy_loss": constant(loss)}
+    diagnosis = judged(**WHOLE_UPDATE, **taken, train__reward=FLAT)
+    assert ("policy_loss_cancels" in [finding.rule for finding in diagnosis.findings]) is is_found
+
+
+def test_a_return_too_noisy_to_have_fallen_that_ends_far_lower_is_not_out_of_luck() -> None:
+    noisy = np.where(np.arange(100) % 7 < 3, 40.0, 10.0)
+    noisy[70:] = 9.0
+    diagnosis = judged(train__reward=noisy)
+    finding = next(each for each in diagnosis.findings if each.rule in ("return_stalled", "return_fell"))
+    assert CAUSES["exploration_unlucky"].text != finding.causes[0]
+
+
 def test_a_temperature_of_20_in_a_loop_that_logs_episodes_alone() -> None:
     """Of single episodes the mean reward of a step is known: one of 0.1 may hide a reward of 100 at the goal."""
     pendulum = {"train__reward": FLAT - 1200, "train__episode_length": constant(200)}
