@@ -42,8 +42,10 @@ def _fit(folder: Path, epsilon: float) -> HealthCallback:
     health = HealthCallback()
     callbacks = default_callbacks(metrics=1, gradients=False, histograms=False, health=health)
     logger = TensorBoardLogger(folder, name="", version="")
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False, "log_every_n_steps": 1}
-    trainer = pl.Trainer(accelerator="cpu", max_epochs=1, logger=logger, callbacks=callbacks, **quiet)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=1, log_every_n_steps=1, logger=logger, callbacks=callbacks, **quiet
+    )
     trainer.fit(Scalars(epsilon))
     return health
 

@@ -94,7 +94,13 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     beyond = f" beyond its noise (±{2 * returns.noise:.3g})" if rise > 0 else ""
     message = f"The return has not risen{beyond}: {returns.early:.4g} at the start, {returns.late:.4g} now."
     first = "returns_alike" if returns.are_alike else "exploration_unlucky"
-    causes: tuple[str, ...] = (first, "learning_rate_low", "td_target_wrong", "exploration_missing", "advantage_misaligned")
+    causes: tuple[str, ...] = (
+        first,
+        "learning_rate_low",
+        "td_target_wrong",
+        "exploration_missing",
+        "advantage_misaligned",
+    )
     if -rise > _MUCH * abs(returns.early):  # too noisy to be sure that it fell
         causes = _UNLEARNED
     severity: Severity = "info" if rise > returns.noise or returns.may_have_risen else _severity(evidence)

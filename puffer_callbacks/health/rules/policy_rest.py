@@ -102,7 +102,7 @@ def clip_range_small(evidence: Evidence) -> Verdict | None:
 
 
 def _losses(evidence: Evidence) -> tuple[Series, float]:
-    """The largest size of the policy loss in each update, and the share of the policy's move that it may have by chance.
+    """The size of the policy loss in each update, and the share of the policy's move that it may have by chance.
 
     Where a training step is a whole update, as by manual optimization, the mean over its minibatches: that of a single
     step is 0 in a sound program too, and that of several comes nearer to 0 by chance.
