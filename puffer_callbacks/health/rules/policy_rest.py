@@ -38,11 +38,11 @@ _SMALL = 1e-6
 )
 def policy_loss_cancels(evidence: Evidence) -> Verdict | None:
     """A policy loss of 0 in every minibatch of updates that move the policy: with a ratio r it is −mean(A r)."""
-    change, (losses, share) = evidence.get(CHANGE, points=_MANY), _losses(evidence)
+    change, (sizes, share) = evidence.get(CHANGE, points=_MANY), _losses(evidence)
     spread = 1.0 if evidence.facts.normalizes_advantages else evidence.median(SPREAD)
     if spread is None:
         raise NotJudged("needs advantages, or that they are normalized, which gives the policy loss a scale")
-    losses = losses.at(change.steps) / min(1.0, max(spread, _ROUNDED))  # minibatches may normalize them
+    losses = sizes.at(change.steps) / min(1.0, max(spread, _ROUNDED))  # minibatches may normalize them
     moved = (change.values > _ROUNDED) & (losses > 0)  # exactly 0 is a loss that is not reported
     if moved.sum() < _MANY:
         raise NotJudged(f"needs {_MANY} updates that move the policy, with a policy loss of each minibatch")
