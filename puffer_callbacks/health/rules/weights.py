@@ -64,10 +64,11 @@ def _first_update(evidence: Evidence, changes: dict[str, Series]) -> int | None:
     taken = evidence.find(TAKEN)
     if moved or taken is None:
         return min(moved, default=None)
-    if not taken.values.any():
+    steps = taken.steps[taken.values > 0]
+    if not len(steps):
         evidence.require_share(_WARM_UP, taken)
         return None
-    return int(taken.steps[taken.values > 0][0])
+    return int(steps[0])
 
 
 def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:
