@@ -40,16 +40,22 @@ class RefusedRows:
     def add(self, row: UnsavedRow) -> None:
         """Keep a row that was refused."""
         kept = row.values if len(self._rows) < MAX_WITH_PICTURES else without_pictures(row.values)
+        if not kept:
+            self._give_up(row)
+            return
         if len(kept) < len(row.values):
             row.values = kept
-            self._lose(row)
+            self._count(row)
         self._rows.append(row)
         if len(self._rows) > MAX_UNSAVED:
             self._give_up(self._rows.popleft())
 
     def add_rest(self, row: UnsavedRow, parts: Iterable[Mapping[str, Value]]) -> None:
-        """Keep the parts of a row that were refused."""
-        self.add(UnsavedRow({tag: value for part in parts for tag, value in part.items()}, row.axes))
+        """Keep the parts of a row that were refused, apart from it: it is durable with what was written."""
+        rest = {tag: value for part in parts for tag, value in part.items()}
+        if rest:
+            row.values = {tag: value for tag, value in row.values.items() if tag not in rest}
+            self.add(UnsavedRow(rest, row.axes))
 
     def write_again(self) -> bool:
         """Write all rows if the backend takes rows again, and return whether it does.
@@ -81,11 +87,11 @@ class RefusedRows:
         return True
 
     def _give_up(self, row: UnsavedRow) -> None:
-        row.written = monotonic()
-        self._lose(row)
+        row.written, row.lost = monotonic(), True
+        self._count(row)
 
-    def _lose(self, row: UnsavedRow) -> None:
+    def _count(self, row: UnsavedRow) -> None:
         """Count a row that is not written whole, once."""
-        if not row.lost:
-            row.lost = True
+        if not row.counted:
+            row.counted = True
             self._report.add_loss()

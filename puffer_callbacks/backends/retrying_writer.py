@@ -88,8 +88,9 @@ class RetryingWriter(Writer):
             self._refused.add(row)
             self._is_failing = not (self.attempt(self._reopen) and self._refused.write_again())
         else:
-            row.written, row.lost = monotonic(), bool(failed)
-            self._refused.add_rest(row, failed) if failed else self._refused.drain()
+            row.written = monotonic()
+            self._refused.drain()
+            self._refused.add_rest(row, failed)
         keep_last_step(self.place, self.writer.step(row.axes))
         self._has_new_rows = True
         if self.unsaved.are_many and monotonic() - self._flushed_at > _MIN_FLUSH_SECONDS:

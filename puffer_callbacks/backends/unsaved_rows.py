@@ -19,16 +19,18 @@ class UnsavedRow:
     """A row that is not known to be durable.
 
     Args:
-        values: tag to value.
+        values: tag to value; of one that could be written in part, what was written.
         axes: its point.
         written: when it was written, in seconds of ``time.monotonic``; ``None`` while it waits.
-        lost: whether it could not be written whole.
+        lost: whether nothing of it could be written.
+        counted: whether it is counted among those that could not be written whole.
     """
 
     values: Mapping[str, Value]
     axes: Axes
     written: float | None = None
     lost: bool = False
+    counted: bool = False
 
     @property
     def parts(self) -> list[Mapping[str, Value]]:

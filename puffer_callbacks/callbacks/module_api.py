@@ -1,7 +1,7 @@
 """The two ways a module reaches the callbacks and loggers of its run: ``emit`` and ``log``."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import torch
@@ -31,12 +31,19 @@ def emit(trainer_or_module: Any, hook: str, *args: Any) -> None:
         given = ", ".join(type(arg).__name__ for arg in args) or "nothing"
         raise TypeError(f"on_rollout_end: expected one Rollout, got {given}")
     trainer, module = trainer_of(trainer_or_module)
-    # a tensor that a callback keeps must not be one of inference mode, which cannot be written to outside of it
-    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+    with _out_of_inference_mode() if torch.is_inference_mode_enabled() else nullcontext():
         for callback in getattr(trainer, "callbacks", ()):
             call = getattr(callback, hook, None)
             if callable(call):
                 call(trainer, module, *args)
+
+
+@contextmanager
+def _out_of_inference_mode() -> Iterator[None]:
+    """Have callbacks make tensors that can be written to later, without gradients, which a rollout of inference mode
+    cannot have."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 def log(trainer_or_module: Any, values: Mapping[str, Scalar | Histogram | Image | Video | Text]) -> None:

@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from puffer_callbacks import HealthCallback, MemoryLogger, MetricsCallback, Recorder, Rollout, default_callbacks
+from puffer_callbacks import (
+    HealthCallback,
+    MemoryLogger,
+    MetricsCallback,
+    PufferCallback,
+    Recorder,
+    Rollout,
+    default_callbacks,
+)
 from puffer_callbacks.adapters import Loop
 from tests.support.warned import warned
 
@@ -96,6 +104,20 @@ def test_what_callbacks_keep_in_inference_mode_can_be_changed_outside_of_it():
         optimizer.step()
         loop.step({"loss": 1.0})
     loop.close()
+
+
+def test_a_callback_calls_the_module_on_a_rollout_of_inference_mode():
+    class Calls(PufferCallback):
+        def on_rollout_end(self, trainer, pl_module, rollout):
+            outputs.append(pl_module(rollout.observations))
+
+    outputs = []
+    loop = Loop(None, Calls())
+    loop.fit_start(network())
+    with torch.inference_mode():
+        loop.rollout_end(Rollout(observations=torch.ones(8, 1, 4)))
+    loop.close()
+    assert [(output.is_inference(), output.requires_grad) for output in outputs] == [(False, False)]
 
 
 def test_environment_steps_that_cannot_be_counted_yet_are_one_clear_error():

@@ -78,6 +78,39 @@ def test_one_bad_value_costs_no_other():
     assert reports(writer)[-1].endswith("1 of 2 rows of this run could not be recorded whole")
 
 
+def test_what_was_written_of_a_row_is_in_a_checkpoint():
+    writer = RetryingWriter(Failing(lambda values: any(isinstance(value, Text) for value in values.values())))
+    writer.write({"a": 1.0, "b": Text("bad")}, at(1))
+    assert [values for values, _ in writer.state_dict()["rows"]] == [{"a": 1.0}]
+    writer.flush()
+    assert (writer.state_dict()["durable_step"], writer.state_dict()["rows"]) == (1, [])
+
+
+def test_a_refused_row_without_its_pictures_is_in_a_checkpoint(monkeypatch):
+    monkeypatch.setattr(refused_rows, "MAX_WITH_PICTURES", 0)
+    writer = RetryingWriter(Failing(lambda values: True))
+    writer.write({"a": 1.0, "picture": Image(np.zeros((2, 2, 3), np.uint8))}, at(1))
+    assert [values for values, _ in writer.state_dict()["rows"]] == [{"a": 1.0}]
+
+
+def test_a_refused_row_of_pictures_alone_leaves_no_empty_one(monkeypatch):
+    monkeypatch.setattr(refused_rows, "MAX_WITH_PICTURES", 0)
+    writer = RetryingWriter(Failing(lambda values: True))
+    writer.write({"picture": Image(np.zeros((2, 2, 3), np.uint8))}, at(1))
+    writer.writer.fails = lambda values: False
+    writer.write({"a": 1.0}, at(2))
+    assert writer.writer.rows == [(2, {"a": 1.0})]
+    assert reports(writer)[-1].endswith("1 of 2 rows of this run could not be recorded whole")
+
+
+def test_a_value_that_is_refused_in_each_row_is_not_kept_for_ever():
+    writer = RetryingWriter(Failing(lambda values: any(isinstance(value, Text) for value in values.values())))
+    for step in range(5):
+        writer.write({"a": 1.0, "b": Text("bad")}, at(step))
+    assert writer.report.lost == 4, "the last may be taken yet"
+    assert reports(writer)[-1].endswith("5 of 5 rows of this run could not be recorded whole")
+
+
 def test_where_every_part_fails_the_backend_is_reopened_and_the_row_tried_again():
     writer = RetryingWriter(Failing(Times(4)))  # whole and in parts, twice each
     writer.write({"a": 1.0}, at(1))
