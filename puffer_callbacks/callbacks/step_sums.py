@@ -126,8 +126,10 @@ def with_tags(totals: Totals, *, excluded: Iterable[str] = ()) -> Iterator[tuple
 
 def _is_repeated(name: str, returned: Mapping[str, Total]) -> bool:
     other = returned.get(name.removesuffix("/0")) if name.startswith("learning_rate") and name.endswith("/0") else None
-    total = returned[name]
-    return other is not None and math.isclose(other[0], total[0], rel_tol=1e-6) and other[1:] == total[1:]
+    if other is None:
+        return False
+    total, count, nonfinite = returned[name]
+    return math.isclose(other[0] * count, total * other[1], rel_tol=1e-6) and nonfinite <= other[2]
 
 
 def means(totals: Totals) -> dict[str, float]:

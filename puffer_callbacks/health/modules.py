@@ -13,7 +13,7 @@ _CRITIC = re.compile(r"critic|value|(^|[._])(vf|qf|q)[._\d]|q_?net|baseline", re
 _ACTOR = re.compile(
     r"(?<!extr)(?<!f)actor|policy_net|action_net|(^|[._])(pi|mu|logits)([._\d]|$)|log_std"
     # one that is called "policy" and has but layers, unlike the whole of actor and critic that has that name
-    r"|(^|[._])policy([._](head|network|net|mlp|model|layers?|fc|linear|output|out|weight|bias)?\d*)*$",
+    r"|(^|\.)policy([._](head|network|net|mlp|model|layers?|fc|linear|output|out|weight|bias)?\d*)*$",
     re.IGNORECASE,
 )
 

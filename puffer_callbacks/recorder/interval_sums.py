@@ -166,7 +166,9 @@ def merge_totals(parts: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, To
 
 def _beside(taken: Container[str], name: str) -> str:
     """The name of a learning rate: another one where the module returns one of this name."""
-    return f"{name}/0" if name in taken else name
+    while name in taken:
+        name = f"{name}/0"
+    return name
 
 
 def _total(column: Sequence[float]) -> Total:

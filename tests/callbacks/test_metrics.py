@@ -213,6 +213,12 @@ def test_a_learning_rate_that_is_the_optimizer_s_is_shown_once(quiet_trainer, me
     assert "train/learning_rate/0" not in memory_logger.tags
 
 
+def test_a_learning_rate_that_is_returned_now_and_then_is_shown_once(quiet_trainer, memory_logger):
+    fit(quiet_trainer, memory_logger, [{"other": 1.0}, {"learning_rate": 0.1}] * 2, every_n_steps=4)
+    assert memory_logger.series("train/learning_rate") == [(4, pytest.approx(0.1))]
+    assert "train/learning_rate/0" not in memory_logger.tags
+
+
 def test_an_optimizer_without_a_learning_rate_is_no_fault(quiet_trainer, memory_logger):
     class Fixed(torch.optim.Optimizer):
         def __init__(self, parameters):

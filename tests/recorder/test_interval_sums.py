@@ -165,3 +165,14 @@ def test_the_loss_is_multiplied_by_what_it_was_divided_by(kind):
 def test_a_complex_number_where_a_real_one_was_is_counted_as_no_number():
     steps = [{"x": torch.tensor(1.0)}, {"x": torch.tensor(2.0)}, {"x": torch.tensor(1j)}]
     assert taken(steps)["x"][:2] == (3.0, 2)
+
+
+def test_a_learning_rate_has_a_name_of_its_own_at_every_step():
+    sums = IntervalSums()
+    for _ in range(3):
+        sums.add({"learning_rate": 1.0, "learning_rate/0": 2.0}, {"learning_rate": 0.5})
+    assert sums.pop() == {
+        "learning_rate": (3.0, 3, 0),
+        "learning_rate/0": (6.0, 3, 0),
+        "learning_rate/0/0": (1.5, 3, 0),
+    }

@@ -52,6 +52,8 @@ def exploration_stays(evidence: Evidence, threshold: float) -> Verdict | None:
     tag = next((tag for tag in EPSILONS if tag in evidence.raw), EPSILONS[0])
     rate = evidence.get(tag, points=4)
     late = rate.after(0.5 * evidence.total_steps).values
+    if rate.values.max() > 1:  # such as the budget of differential privacy
+        raise NotJudged("needs a share of random actions, 1 at most")
     if len(late) < 2:
         raise NotJudged("needs the second half of the run")
     falls = rate.values[-1] < rate.values[0]

@@ -16,7 +16,7 @@ from puffer_callbacks.health.series import Series, median, rank_correlation
 
 NORM, GRADIENT, TAKEN = "diagnostics/weight_norm/", "gradient_norm/", "time/optimizer_steps"
 _PREDICTOR = re.compile("predict", re.IGNORECASE)
-_POINTS = 3
+_POINTS, _POINTS_OF_TARGET = 3, 5
 _LASTING = 0.25
 """The share of a run that a part rests in vain: a critic's warm-up, as long as any, is over sooner."""
 _WARM_UP = 0.5
@@ -72,12 +72,15 @@ def _first_update(evidence: Evidence, changes: dict[str, Series]) -> int | None:
 
 
 def _still(name: str, series: Series, started: int | None, evidence: Evidence) -> Series | None:
-    """The points since its last change: after the first update, before a schedule's end, and a good part of the run."""
+    """The points since its last change: after the first update, before a schedule's end, a good part of the run, and
+    more than between two changes before, as a part may have its turn now and then."""
     judged = series.between(started or 0, _END * evidence.total_steps)
-    spell = judged.ending(judged.values == 0)
-    if len(spell.values) < (10 if started is None else _POINTS) or not evidence.lasts(spell, _LASTING):
+    spell, is_target = judged.ending(judged.values == 0), role_of(name) == "target"
+    turn = np.diff(np.flatnonzero(judged.values), prepend=-1).max(initial=0)
+    least = 10 if started is None else _POINTS_OF_TARGET if is_target else _POINTS
+    if len(spell.values) < max(least, turn) or not evidence.lasts(spell, _LASTING):
         return None
-    rests = role_of(name) == "target" and np.ptp(spell.steps) < (evidence.facts.target_update_interval or 0.0)
+    rests = is_target and np.ptp(spell.steps) < (evidence.facts.target_update_interval or 0.0)
     return None if rests else spell
 
 

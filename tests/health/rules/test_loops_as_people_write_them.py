@@ -159,7 +159,7 @@ def test_an_actor_that_is_called_policy(part: str) -> None:
     assert finding.causes[0] == CAUSES["actor_not_trained"].text
 
 
-@pytest.mark.parametrize("part", ["policy_dot_features_extractor_dot_0", "policy_dot_encoder"])
+@pytest.mark.parametrize("part", ["policy_dot_features_extractor_dot_0", "policy_dot_encoder", "teacher_policy_dot_0"])
 def test_a_part_of_a_whole_that_is_called_policy_has_no_certain_role(part: str) -> None:
     changes = {
         f"diagnostics__weight_change__{part}": constant(0),
@@ -167,6 +167,11 @@ def test_a_part_of_a_whole_that_is_called_policy_has_no_certain_role(part: str) 
     }
     finding = found("weights_unchanged", **changes, train__reward=FLAT)
     assert finding is not None and finding.severity == "info"
+
+
+def test_the_budget_of_differential_privacy_is_no_exploration_rate() -> None:
+    """As Opacus has it, which is called epsilon too."""
+    assert "exploration_stays" in judged(epsilon=np.linspace(0.1, 8, 100)).not_judged
 
 
 def test_without_a_ratio_log_probabilities_show_that_the_policy_moves() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from puffer_callbacks.health import Diagnosis, Facts, Finding, diagnose
 from puffer_callbacks.health.look_schedule import LookSchedule
+from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
 from tests.health.runs import STEPS, constant, found, judged, step_at
 
 TOTAL = 100_000
@@ -76,6 +77,24 @@ def test_a_target_network_rests_for_its_interval() -> None:
         facts = Facts(total_steps=TOTAL, target_update_interval=interval)
         assert bool(_finding(_at_looks(39_000, facts, **changes), "weights_unchanged")) is is_found
         assert _finding(_at_looks(TOTAL, facts, **changes), "weights_unchanged") is None
+
+
+@pytest.mark.parametrize("part", ["q_net_target.0", "actor.0"])
+def test_a_part_that_has_its_turn_now_and_then_rests_until_then(part: str) -> None:
+    def finding(looks: int, turns: list[int]) -> Finding | None:
+        steps = 1_000 * np.arange(1, looks + 1)
+        changes = {part: np.isin(np.arange(1, looks + 1), turns) * 0.1, "q_net.0": np.full(looks, 0.1)}
+        return _finding(diagnose({WEIGHT_CHANGE + n: (steps, c) for n, c in changes.items()}), "weights_unchanged")
+
+    assert [finding(looks, [8, 16]) for looks in range(9, 26)] == [None] * 17
+    assert finding(40, [8, 16]) is not None
+
+
+def test_a_target_network_is_given_time_for_its_first_copy() -> None:
+    for part, is_found in (("q_net_target.0", False), ("actor.0", True)):
+        changes = {part: np.zeros(4), "q_net.0": np.full(4, 0.1)}
+        rows = {WEIGHT_CHANGE + name: (1_000 * np.arange(1, 5), each) for name, each in changes.items()}
+        assert bool(_finding(diagnose(rows), "weights_unchanged")) is is_found
 
 
 def test_an_interval_as_long_as_the_run_is_named_instead_of_a_target_that_is_never_updated() -> None:
