@@ -217,5 +217,4 @@ class RetryingWriter(Writer):
 
     def _mark_durable(self, now: float) -> None:
         self.writer.flush()
-        durable = now - self.writer.durability_delay
-        self.unsaved.mark_durable(written_by=durable, writer_state=self.writer.state_dict())
+        self.unsaved.mark_durable(written_by=now - self.writer.durability_delay, writer_state=self.writer.state_dict())
