@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from puffer_callbacks.runs.order import ordered
 from puffer_callbacks.runs.run import Run
+from puffer_callbacks.values.text import plain_setting
 
 Groups = Mapping[str, "Sequence[Run]"]
 
@@ -49,7 +50,7 @@ def group_runs(runs: Run | Iterable[Run] | Groups, by: str | None = None) -> dic
     else:
         groups = {}
         listed = as_runs(runs)
-        values = [hyperparameter(run, by) for run in listed]
+        values = [plain_setting(hyperparameter(run, by)) for run in listed]
         named = zip(values, _value_names(values), listed, strict=True)
         for _, name, run in sorted(named, key=lambda each: _order(each[0])):
             groups.setdefault(f"{by} = {name}", []).append(run)

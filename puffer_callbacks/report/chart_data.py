@@ -113,7 +113,7 @@ def _meaning(tag: str) -> str:
 def _spans_magnitudes(chart: Chart) -> bool:
     """Whether the values are positive over several orders of magnitude, so that a logarithm helps."""
     finite = np.concatenate([values[np.isfinite(values)] for _, values in chart.series.values()])
-    return bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > _LOG_SPREAD)
+    return bool(finite.size and finite.min() > 0 and finite.max() / _LOG_SPREAD > finite.min())
 
 
 def _marks(chart: Chart, findings: Findings) -> Iterator[dict[str, Any]]:

@@ -122,7 +122,12 @@ def _without_pauses(first: float, last: float, sessions: Sequence[tuple[float, f
 def _speed(run: Run, seconds: float) -> float:
     """Environment steps per second: the whole run's steps over its time, else the mean of the logged rates."""
     speeds = _finite(run, "throughput/sps")[1]
-    has_clock = seconds > 0 and run.x_axis == "env_steps"
-    if has_clock and (_finite(run, "time/elapsed")[1].size or not speeds.size):
+    steps, elapsed = _finite(run, "time/elapsed")
+    if seconds > 0 and run.x_axis == "env_steps" and (elapsed.size or not speeds.size):
+        if not elapsed.size:  # the time is that since the first row
+            return (run.last_step - run.first_step) / seconds
+        begins_late = elapsed.size > 1 and steps[0] > np.diff(steps).max()  # where an earlier log ended
+        if begins_late and seconds > elapsed[0]:
+            return float((run.last_step - steps[0]) / (seconds - elapsed[0]))
         return run.last_step / seconds
     return float(speeds.mean()) if speeds.size else math.nan

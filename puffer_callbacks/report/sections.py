@@ -159,7 +159,8 @@ def _distinct(run: Run) -> dict[str, tuple[Series, list[str]]]:
     source = source_of(run.tags)
     for tag in sorted(named, key=lambda tag: (tag not in run.canonical, *_place(tag), tag)):
         steps, values = ordered(named[tag])
-        if np.array_equal(steps, values):
+        is_known = tag in run.canonical  # a return may equal its step, as both are 0 in a first row
+        if not is_known and len(steps) > 1 and np.array_equal(steps, values):
             continue
         twins = same.setdefault(steps.tobytes() + np.abs(values).tobytes(), [])
         ours = tag if tag in run.canonical else next(iter(source.translate({tag: named[tag]})), tag)

@@ -11,6 +11,7 @@ from puffer_callbacks.plots.style import short_number
 from puffer_callbacks.report.outcome import Outcome
 from puffer_callbacks.values.comparison import compared_first
 from puffer_callbacks.values.durations import duration
+from puffer_callbacks.values.text import plain_setting
 
 if TYPE_CHECKING:
     from puffer_callbacks.health import Diagnosis
@@ -87,7 +88,7 @@ def split_settings(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
     """
     names = sorted({name for run in runs for name in run.hyperparameters}, key=lambda name: ("/" in name, name))
     names = list(dict.fromkeys([*compared_first(names), *names]))
-    same = {name: len({repr(run.hyperparameters.get(name)) for run in runs}) == 1 for name in names}
+    same = {name: len({setting_text(run.hyperparameters.get(name)) for run in runs}) == 1 for name in names}
     return [name for name in names if not same[name]], [name for name in names if same[name]]
 
 
@@ -106,10 +107,8 @@ def _number(value: float) -> str:
 
 
 def setting_text(value: object) -> str:
-    """A hyperparameter's value as text: TensorBoard keeps whole numbers as floats."""
-    if value is None:
-        return _MISSING
-    return str(int(value)) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else str(value)
+    """A hyperparameter's value as text."""
+    return _MISSING if value is None else str(plain_setting(value))
 
 
 def _setting(value: object) -> str:

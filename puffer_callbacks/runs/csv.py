@@ -85,10 +85,12 @@ def _columns(header: list[str], rows: list[list[str]], parse: Callable[[str], Ce
 
 
 def _parsed(cells: Sequence[str], parse: Callable[[str], Cell]) -> list[Cell | None]:
-    try:
-        return list(map(float, cells))  # nearly all columns are of numbers alone
-    except ValueError:
-        return [parse(cell) if cell else None for cell in cells]
+    if "_" not in "".join(cells):
+        try:
+            return list(map(float, cells))  # nearly all columns are of numbers alone
+        except ValueError:
+            pass
+    return [parse(cell) if cell else None for cell in cells]
 
 
 def dialect_of(text: str) -> tuple[str, Callable[[str], Cell]]:
@@ -109,8 +111,8 @@ def _parse_comma_decimal(cell: str) -> Cell:
 
 
 def _parse_cell(cell: str) -> Cell:
-    """A cell as a number where it is one, else as its text."""
+    """A cell as a number where it is one, else as its text; with an underscore it is a name, as Python's 1_000."""
     try:
-        return float(cell)
+        return cell if "_" in cell else float(cell)
     except ValueError:
         return cell

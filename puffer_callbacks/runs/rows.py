@@ -172,9 +172,11 @@ def parse_setting(text: str) -> Setting:
     """Parse a number or boolean; any other text is returned as it is.
 
     Example:
-        >>> [parse_setting(text) for text in ("3e-4", "64", "true", "adam")]
-        [0.0003, 64, True, 'adam']
+        >>> [parse_setting(text) for text in ("3e-4", "64", "true", "adam", "2026_11_28")]
+        [0.0003, 64, True, 'adam', '2026_11_28']
     """
+    if "_" in text:  # Python reads 1_000 as a number; here it is part of a name
+        return text
     for kind in (int, float):
         try:
             return kind(text)
@@ -186,4 +188,4 @@ def parse_setting(text: str) -> Setting:
 def _finite(value: object) -> float | None:
     if not isinstance(value, _NUMBER) or isinstance(value, bool):
         return None
-    return value if math.isfinite(value) else None
+    return value if math.isfinite(as_float(value)) else None

@@ -8,6 +8,16 @@ Setting = float | int | str | bool
 """What a hyperparameter can be, once flattened."""
 
 
+def plain_setting(value: object) -> object:
+    """A hyperparameter's value, a whole float as an integer: TensorBoard keeps all numbers as floats.
+
+    Example:
+        >>> plain_setting(64.0), plain_setting(0.5), plain_setting("64.0")
+        (64, 0.5, '64.0')
+    """
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 1e15 else value
+
+
 @dataclass(frozen=True)
 class Text:
     """A text, shown as plain text by every backend.

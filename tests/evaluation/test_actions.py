@@ -22,6 +22,7 @@ class Output:
         LOGITS,
         LOGITS[0],
         LOGITS.softmax(-1).numpy(),
+        LOGITS.bfloat16(),
         (LOGITS, torch.zeros(1)),
         {"logits": LOGITS, "value": 0.0},
         Output(logits=LOGITS, value=0.0),
@@ -47,8 +48,9 @@ def test_discrete_actions_start_at_the_start_of_the_space():
     "output",
     [
         torch.tensor([[1.0, 2.0, 0.0, 0.5, 9.0]]),
-        (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.5, 9.0]])),
-        ((torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.5, 9.0]])), torch.zeros(1)),
+        (torch.tensor([[1.0, 2.5]]), torch.tensor([[0.0, 0.5, 9.0]])),
+        [torch.tensor([1.0, 2.5]), torch.tensor([0.0, 0.5, 9.0])],
+        ((torch.tensor([[1.0, 2.5]]), torch.tensor([[0.0, 0.5, 9.0]])), torch.zeros(1)),
         torch.tensor([[1, 2]]),
         MultiCategorical(torch.tensor([[1.0, 2.0, 0.0, 0.5, 9.0]]), (2, 3)),
     ],
@@ -56,6 +58,12 @@ def test_discrete_actions_start_at_the_start_of_the_space():
 def test_multi_discrete_actions(output):
     action = to_action(output, spaces.MultiDiscrete([2, 3]))
     assert action.tolist() == [1, 2] and spaces.MultiDiscrete([2, 3]).contains(action)
+
+
+def test_multi_discrete_actions_start_at_the_start_of_the_space():
+    space = spaces.MultiDiscrete([2, 3], start=[5, 7])
+    assert to_action(torch.tensor([[1.0, 2.5, 0.0, 0.5, 9.0]]), space).tolist() == [6, 9]
+    assert to_action(torch.tensor([[6, 9]]), space).tolist() == [6, 9]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,13 @@ def test_continuous_actions_are_clipped_to_the_bounds(output):
     assert action.tolist() == [0.25, -1.0] and action.dtype == np.float32 and BOX.contains(action)
 
 
+def test_the_spread_beside_a_mean_is_no_action():
+    space = spaces.Box(-1, 1, (3,))
+    assert to_action(torch.tensor([[0.5, 0.25, -0.5, 9.0, 9.0, 9.0]]), space).tolist() == [0.5, 0.25, -0.5]
+    with pytest.raises(ValueError, match=r"got float32 of shape \[1, 5\]"):
+        to_action(torch.zeros(1, 5), space)
+
+
 def test_a_distribution_without_a_mode_returns_its_mean_or_a_sample():
     normal = distributions.Normal(torch.zeros(1, 2), torch.ones(1, 2))
     mixture = distributions.MixtureSameFamily(
@@ -88,7 +103,8 @@ def test_a_distribution_without_a_mode_returns_its_mean_or_a_sample():
 
 def test_multi_binary_actions_are_logits_or_bits():
     assert to_action(torch.tensor([[0.5, -0.5, 2.0]]), spaces.MultiBinary(3)).tolist() == [1, 0, 1]
-    assert to_action(torch.tensor([[1, 0, 1]]), spaces.MultiBinary(3)).tolist() == [1, 0, 1]
+    for bits in (torch.tensor([[1, 0, 1]]), torch.tensor([[1.0, 0.0, 1.0]]), torch.tensor([[True, False, True]])):
+        assert to_action(bits, spaces.MultiBinary(3)).tolist() == [1, 0, 1]
 
 
 def test_nested_and_other_spaces():
@@ -113,6 +129,12 @@ def test_nested_and_other_spaces():
         ((), BOX, "tuple"),
         ({}, BOX, "dict"),
         ("left", spaces.Discrete(3), "str"),
+        ("leftwards", spaces.Text(5), "str"),  # too long for it
+        (torch.tensor([2, 0, 1]), spaces.Discrete(3), r"int64 of shape \[3\]"),  # of three environments
+        (torch.tensor([1, 0, 1, 0, 1]), spaces.MultiDiscrete([2, 3]), r"int64 of shape \[5\]"),
+        (LOGITS, spaces.Dict(move=spaces.Discrete(3)), r"float32 of shape \[1, 3\]"),
+        (LOGITS, spaces.Tuple((spaces.Discrete(3),)), r"float32 of shape \[1, 3\]"),
+        ((LOGITS, torch.zeros(1)), spaces.Tuple((spaces.Discrete(3),)), r"float32 of shape \[1, 3\]"),
     ],
 )
 def test_an_output_that_is_not_an_action_raises(output, space, given):

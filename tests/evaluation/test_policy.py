@@ -23,14 +23,22 @@ def test_methods_are_tried_in_order():
 def test_predict_step_is_called_only_if_the_module_overrides_it():
     class Plain(pl.LightningModule):
         def forward(self, x):
+            return torch.tensor([0])
+
+        def actor(self, x):  # comes after predict_step, which calls ``forward`` where it is Lightning's
             return torch.tensor([1])
 
     class Own(Plain):
         def predict_step(self, batch, batch_idx):
+            return torch.tensor([batch_idx])
+
+    class Short(Plain):
+        def predict_step(self, batch):
             return torch.tensor([0])
 
     assert Policy(Plain(), TWO)(np.zeros(2)) == 1
     assert Policy(Own(), TWO)(np.zeros(2)) == 0
+    assert Policy(Short(), TWO)(np.zeros(2)) == 0
 
 
 @pytest.mark.parametrize("form", ["tensor batch", "array batch", "tensor", "array"])
@@ -39,12 +47,18 @@ def test_every_form_of_an_observation_is_tried(form):
     shape = (1, 4) if "batch" in form else (4,)
 
     class Choosy(nn.Module):
+        calls = 0
+
         def act(self, observation):
+            self.calls += 1
             assert isinstance(observation, kind) and tuple(observation.shape) == shape
             return 1
 
-    policy = Policy(Choosy(), TWO)
-    assert [policy(np.zeros(4)) for _ in range(2)] == [1, 1]
+    module = Choosy()
+    policy = Policy(module, TWO)
+    assert policy(np.zeros(4)) == 1
+    tried = module.calls
+    assert policy(np.zeros(4)) == 1 and module.calls == tried + 1, "the form is found once"
 
 
 def test_observations_have_the_modules_dtype_and_device():
@@ -60,6 +74,17 @@ def test_observations_have_the_modules_dtype_and_device():
         "camera": (torch.uint8, (1, 8, 8, 3)),
         "room": (torch.int64, (1,)),
     }
+
+
+def test_an_observation_of_parts_stays_so():
+    class Looks(nn.Linear):
+        def forward(self, x):
+            self.seen = x
+            return torch.tensor([0])
+
+    module = Looks(2, 2)
+    Policy(module, TWO)((np.zeros(3), "go north"))
+    assert module.seen[0].shape == (1, 3) and module.seen[1] == "go north"
 
 
 def test_the_reference_module_acts_by_its_own_method():

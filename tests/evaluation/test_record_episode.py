@@ -87,3 +87,4 @@ def test_an_environment_of_gymnasium():
 def test_max_steps_below_one_raises():
     with pytest.raises(ValueError, match="max_steps of at least 1, got 0"):
         record_episode(Dot(), still, max_steps=0)
+    assert "in 1 step" in record_episode(Dot(), still, max_steps=1).caption

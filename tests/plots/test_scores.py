@@ -48,6 +48,14 @@ def test_runs_are_grouped_by_a_hyperparameter_in_the_order_of_its_values():
     assert list(group_runs(runs, "name")) == ["name = a", "name = b"]
 
 
+def test_a_whole_number_is_one_group_whether_its_log_kept_it_as_a_float_or_not():
+    runs = [line(0, 10, hyperparameters={"n_steps": value}) for value in (100_000, 100_000.0, 64.0)]
+    assert {name: len(each) for name, each in group_runs(runs, "n_steps").items()} == {
+        "n_steps = 64": 1,
+        "n_steps = 100000": 2,
+    }
+
+
 def test_names_tell_runs_apart():
     assert run_names([line(0, 10, name="logs/a"), line(0, 10, name="logs/b")]) == ["a", "b"]
     assert run_names([line(0, 10, name="logs/exp1/version_0")]) == ["exp1/version_0"]

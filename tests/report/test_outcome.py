@@ -12,7 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from puffer_callbacks.health import Diagnosis
 from puffer_callbacks.report.outcome import outcome
 from puffer_callbacks.report.summary import describe_run, describe_runs, duration
-from puffer_callbacks.runs import read_run
+from puffer_callbacks.runs import Run, read_run
 from tests.support.runs import finding, run_of
 
 
@@ -170,6 +170,26 @@ def test_a_clock_that_begins_again_in_each_call_is_added_up(tmp_path):
     run.contents.scalars["time/time_elapsed"].values[:] = array("d", [2.0, 4.0, 3.0, 6.0])  # as of a slower machine
     found = outcome(run, "run")
     assert (found.steps, found.seconds, found.speed) == (256, 10.0, 25.6)
+
+
+def test_the_speed_of_a_run_that_goes_on_in_another_log_is_that_of_this_log(tmp_path):
+    model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, batch_size=64, n_epochs=1, seed=1, device="cpu")
+    for folder in ("first", "second"):
+        model.set_logger(configure(str(tmp_path / folder), ["csv"]))
+        model.learn(192, reset_num_timesteps=False)
+        model.logger.close()
+    run = read_run(tmp_path / "second")
+    for clock, speed in (([2.0, 4.0, 6.0], 32.0), ([2.0, 2.0, 2.0], 192.0)):  # whole seconds, which may be one
+        run.contents.scalars["time/time_elapsed"].values[:] = array("d", clock)
+        again = Run(run.path, run.format, run.contents)
+        assert outcome(again, "run").speed == speed, "steps 256 to 384"
+
+
+def test_the_time_since_the_first_row_is_that_of_the_steps_since_then():
+    run = run_of({"train/reward": [(1000, 1.0), (1100, 2.0)], "time/env_steps": [(1000, 1000.0), (1100, 1100.0)]})
+    for column in run.contents.scalars.values():
+        column.wall_times[:] = array("d", [1_700_000_000.0, 1_700_000_050.0])
+    assert outcome(run, "run").speed == 2.0
 
 
 def test_equal_returns_have_no_highest():

@@ -104,6 +104,13 @@ def test_the_steps_themselves_are_no_curve():
     assert titles([run]) == {"Returns": ["train/reward"]}
 
 
+@pytest.mark.parametrize("points", [[(0, 0.0)], [(0, 0.0), (1, 1.0)]])
+def test_a_return_that_equals_its_step_is_a_curve(points):
+    run = run_of({"train/reward": points, "time/env_steps": [(step, float(step)) for step, _ in points]})
+    assert titles([run]) == titles([run], "train/reward") == {"Returns": ["train/reward"]}
+    assert titles([run_of({"mine": [(0, 0.0)]})]) == {"Other": ["mine"]}
+
+
 def test_runs_are_overlaid_by_our_names():
     ours, theirs = run_of({"train/reward": RISING}), run_of({"rollout/ep_rew_mean": FALLING})
     (chart,) = sections([ours, theirs])["Returns"]
@@ -125,6 +132,16 @@ def test_single_layers_come_after_the_whole_network():
     assert titles([run])["Plasticity"] == ordered
     (section,) = curve_sections(sections([run]), [])
     assert section["first"] == 2  # the others are folded
+
+
+@pytest.mark.parametrize(
+    ("values", "spread"),
+    [((1.0, 100.0), False), ((1.0, 101.0), True), ((5e-324, 1.7e308), True), ((0.0, 101.0), False)],
+)
+def test_a_logarithm_is_for_positive_values_over_more_than_two_magnitudes(values, spread):
+    run = run_of({"mine": list(zip((1, 2), values, strict=True))})
+    (section,) = curve_sections(sections([run]), [])
+    assert section["charts"][0]["spread"] is spread
 
 
 def test_every_number_of_the_vocabulary_has_a_section():

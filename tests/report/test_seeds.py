@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from puffer_callbacks.plots import bootstrap_interval, interquartile_mean
 from puffer_callbacks.report import report, save_figures
 from puffer_callbacks.report.seeds import seed_curves, seed_groups
+from puffer_callbacks.report.tables import split_settings
 from tests.report.test_page import CHROMIUM, browse, charts_of, data_of, decoded, written
 from tests.support.runs import run_of
 
@@ -59,6 +60,14 @@ def test_whole_numbers_are_named_as_such():
         run_of({"train/reward": [(0, 1.0)]}, hyperparameters={"steps": steps}) for steps in (40000.0, 40000.0, 80000.0)
     ]
     assert list(seed_groups([*runs, *runs[2:]])) == ["steps = 40000", "steps = 80000"]
+
+
+def test_a_number_that_one_log_keeps_as_a_float_is_the_same_setting():
+    """Event files keep floats, the YAML beside a CSV whole numbers."""
+    settings = [{"lr": lr, "steps": steps} for lr in (0.1, 0.2) for steps in (64, 64.0)]
+    runs = [run_of({"train/reward": [(0, 1.0)]}, name=str(at), hyperparameters=each) for at, each in enumerate(settings)]
+    assert list(seed_groups(runs)) == ["lr = 0.1", "lr = 0.2"]
+    assert split_settings(runs) == (["lr"], ["steps"])
 
 
 def test_a_curve_is_the_interquartile_mean_with_its_interval():

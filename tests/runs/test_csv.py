@@ -40,6 +40,12 @@ def test_early_rows_may_be_shorter_and_cells_quoted(tmp_path):
     assert run.problems == []
 
 
+def test_a_name_of_digits_and_underscores_is_no_number(tmp_path):
+    run = read_run(write(tmp_path, "step,run_name,a\n1,2026_11_28,0.5\n2,2026_11_29,\n"))
+    assert run.text == {"run_name": [(1, "2026_11_28"), (2, "2026_11_29")]}
+    assert run.tags == ["a"]
+
+
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_cells_that_a_spreadsheet_separated(tmp_path, separator):
     text = 'step,train/loss,note\n1,0.5,"a, b"\n20,-1.5e-3,\n'

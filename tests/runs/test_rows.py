@@ -27,7 +27,7 @@ def test_the_step_is_found_by_its_name(name):
     assert points(read({name: 64, "x": 1.0}), "x") == [(64, 1.0)]
 
 
-@pytest.mark.parametrize("step", [True, math.nan, math.inf, None, "64", 2.0**63])
+@pytest.mark.parametrize("step", [True, math.nan, math.inf, None, "64", 2.0**63, 10**400, -(10**400)])
 def test_what_is_no_number_of_steps_is_no_step(step):
     assert points(read({"x": 1.0}, {"step": step, "x": 2.0}), "x") == [(0, 1.0), (1, 2.0)]
 
@@ -46,10 +46,10 @@ def test_a_named_step_column_comes_first():
 
 
 def test_time_since_the_epoch_and_since_the_start():
-    contents = read({"step": 1, "time": 1.7e9, "x": 1}, {"step": 2, "time": 12.5, "x": 1})
-    first, second = contents.scalars["x"].wall_times
+    contents = read(*({"step": step, "time": time, "x": 1} for step, time in enumerate((1.7e9, 12.5, 10**400))))
+    first, second, third = contents.scalars["x"].wall_times
     assert first == 1.7e9
-    assert math.isnan(second)
+    assert math.isnan(second) and math.isnan(third)
 
 
 def test_nested_names_and_odd_values():
