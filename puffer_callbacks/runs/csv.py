@@ -3,8 +3,9 @@
 import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from itertools import count, islice, zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from puffer_callbacks.runs.contents import Contents
@@ -14,6 +15,9 @@ from puffer_callbacks.runs.rows import RowReader, read_text
 Cell = float | str
 _AT_ONCE = 1 << 8
 """Rows that are read together, column by column: so few that the garbage collector does not search them."""
+
+_LONGEST = 2**31 - 1
+"""Characters of a cell: the most that Python's reader can be given on every system."""
 
 
 def read_csv(path: Path) -> Contents:
@@ -35,13 +39,24 @@ def read_csv(path: Path) -> Contents:
         contents.problems.append(f"{path.name}: the last line is cut short; it was left out")
     delimiter, parse = dialect_of(text)
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = names_of(next(rows, []))
     reader = RowReader(contents)
-    whole = _whole_rows(rows, len(header), path.name, contents)
-    while block := list(islice(whole, _AT_ONCE)):
-        reader.add_columns(_columns(header, block, parse), len(block))
+    with cells_of_any_length():
+        header = names_of(next(rows, []))
+        whole = _whole_rows(rows, len(header), path.name, contents)
+        while block := list(islice(whole, _AT_ONCE)):
+            reader.add_columns(_columns(header, block, parse), len(block))
     _find_pictures(contents, path.parent)
     return contents
+
+
+@contextmanager
+def cells_of_any_length() -> Iterator[None]:
+    """A block in which Python reads cells of more than 131,072 characters too, as of prompts and their completions."""
+    usual = csv.field_size_limit(_LONGEST)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _find_pictures(contents: Contents, folder: Path) -> None:
@@ -53,14 +68,7 @@ def _find_pictures(contents: Contents, folder: Path) -> None:
 
 
 def _whole_rows(rows: Iterator[list[str]], columns: int, name: str, contents: Contents) -> Iterator[list[str]]:
-    for number in count(2):
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            contents.problems.append(f"{name}: row {number} cannot be read: {error}")
-            continue
+    for number, row in enumerate(rows, 2):
         if len(row) > columns:
             contents.problems.append(
                 f"{name}: row {number} has {len(row)} cells for {columns} columns; it was left out"

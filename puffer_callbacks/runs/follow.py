@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from puffer_callbacks.runs.contents import Contents
-from puffer_callbacks.runs.csv import dialect_of, names_of
+from puffer_callbacks.runs.csv import cells_of_any_length, dialect_of, names_of
 from puffer_callbacks.runs.discovery import find_runs
 from puffer_callbacks.runs.rows import RowReader, flattened, parse_json
 from puffer_callbacks.values.scalars import as_float
@@ -121,7 +121,8 @@ class RowFollower:
         """The cells of a line of CSV by their names; the first line has the names."""
         if not self._header:
             self._delimiter, self._parse_cell = dialect_of(text)
-        cells = next(csv.reader([text], delimiter=self._delimiter), [])
+        with cells_of_any_length():
+            cells = next(csv.reader([text], delimiter=self._delimiter), [])
         if not self._header:
             self._header = names_of(cells)
             return None

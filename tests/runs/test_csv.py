@@ -1,3 +1,4 @@
+import csv
 import sys
 
 import numpy as np
@@ -64,9 +65,25 @@ def test_semicolons_in_a_header_with_commas_are_of_its_names(tmp_path):
 
 def test_a_last_line_without_an_end_is_left_out(tmp_path):
     """Of 0.125 there may be only 0.1."""
-    run = read_run(write(tmp_path, "step,a\n1,0.5\n2,0.1"))
-    assert points(run, "a") == [(1, 0.5)]
-    assert run.problems == ["metrics.csv: the last line is cut short; it was left out"]
+    for text in ("step,a\n1,0.5\n2,0.1", "a,step\n0.5,1\n7"):
+        run = read_run(write(tmp_path, text))
+        assert points(run, "a") == [(1, 0.5)]
+        assert run.problems == ["metrics.csv: the last line is cut short; it was left out"]
+
+
+@pytest.mark.parametrize("line", ["a line ", "a line\n"])
+def test_a_cell_may_be_of_any_length(tmp_path, line):
+    text = line * 30_000
+    run = read_run(write(tmp_path, f'step,note,a\n1,"{text}",0.5\n2,,0.25\n'))
+    assert run.text == {"note": [(1, text)]}
+    assert points(run, "a") == [(1, 0.5), (2, 0.25)]
+    assert run.problems == []
+    assert csv.field_size_limit() == 131_072, "other readers of the process keep their limit"
+
+
+def test_a_text_that_is_not_always_a_picture_s_path_stays_one(tmp_path):
+    run = read_run(write(tmp_path, "step,note\n1,media/a.png\n2,none yet\n"))
+    assert run.text == {"note": [(1, "media/a.png"), (2, "none yet")]}
 
 
 def test_a_row_with_too_many_cells_is_left_out(tmp_path):
@@ -83,9 +100,14 @@ def test_bytes_that_are_no_text(tmp_path):
     assert run.problems == ["metrics.csv: some bytes are not UTF-8; they were replaced"]
 
 
-@pytest.mark.parametrize("text", ["", "step,a\n", "step,a\n1,0.5"])
-def test_a_file_without_a_point(tmp_path, text):
-    with pytest.raises(ValueError, match=r"expected a run with values at .*metrics\.csv, got none"):
+CUT = "metrics.csv: the last line is cut short; it was left out"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("", "it holds no value yet"), ("step,a\n", "it holds no value yet"), ("step,a\n1,0.5", CUT)]
+)
+def test_a_file_without_a_point(tmp_path, text, why):
+    with pytest.raises(ValueError, match=rf"expected a run with values at .*metrics\.csv, got none: {why}$"):
         read_run(write(tmp_path, text))
 
 

@@ -48,9 +48,16 @@ def test_stable_baselines3_rewrites_its_file_for_a_new_column(tmp_path):
 
 def test_a_line_that_is_no_csv_and_spaces_in_the_header(tmp_path):
     path = tmp_path / "progress.csv"
-    path.write_text(f",step, loss\n0,1, 0.5\n1,2\r3, 0.5\n2,{'9' * 200_000},\n3,4,0.25\n", newline="")
+    path.write_text(",step, loss\n0,1, 0.5\n1,2\r3, 0.5\n3,4,0.25\n", newline="")
     rows = list(RowFollower(path).new_rows())
     assert rows == [(1, {"step": 1.0, "loss": 0.5}), (4, {"step": 4.0, "loss": 0.25})]
+
+
+def test_the_numbers_beside_a_cell_of_any_length_are_followed(tmp_path):
+    path = tmp_path / "progress.csv"
+    path.write_text(f"step,note,loss\n1,{'a word ' * 30_000},0.5\n2,,0.25\n")
+    rows = list(RowFollower(path).new_rows())
+    assert rows == [(1, {"step": 1.0, "loss": 0.5}), (2, {"step": 2.0, "loss": 0.25})]
 
 
 def test_semicolons_and_decimal_commas_as_when_the_whole_file_is_read(tmp_path):

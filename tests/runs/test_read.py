@@ -66,6 +66,26 @@ def test_tables_and_data_sets_beside_a_run_are_no_runs(tmp_path):
     assert read_run(tmp_path).tags == ["a"]
 
 
+@pytest.mark.parametrize("line", ['{"prompt": "hello"}', "5", "[1, 2]", '"step"'])
+def test_a_folder_of_a_data_set_alone_holds_no_run(tmp_path, line):
+    (tmp_path / "prompts.jsonl").write_text(f"{line}\n")
+    with pytest.raises(ValueError, match="got a folder without any"):
+        read_run(tmp_path)
+
+
+def test_a_folder_holds_a_table_of_any_name(tmp_path):
+    (tmp_path / "exp1.csv").write_text("step,a\n1,2\n")
+    assert read_run(tmp_path).tags == ["a"]
+
+
+def test_json_with_bytes_that_are_no_text_is_read(tmp_path):
+    path = tmp_path / "trainer_state.json"
+    path.write_bytes(b'{"log_history": [{"step": 1, "loss": 0.5, "note": "\xff"}]}')
+    run = read_run(tmp_path)
+    assert points(run, "loss") == [(1, 0.5)]
+    assert run.problems == ["trainer_state.json: some bytes are not UTF-8; they were replaced"]
+
+
 def test_a_link_to_a_run_is_that_run(tmp_path):
     folder = write_run(tmp_path / "b_run")
     (tmp_path / "a_latest").symlink_to(folder)
@@ -140,6 +160,7 @@ def test_a_pattern_passes_over_what_lies_beside_runs(tmp_path, caplog):
         "debug.log": "words\n",
         "config.json": '{\n "total_timesteps": 3\n}',
         "args.txt": '{"lr": 1}\n',
+        "torn.json": '{\n "log_history": [',
     }
     for name, text in beside.items():
         (folder.parent / name).write_text(text)
