@@ -12,7 +12,7 @@ import torch
 from matplotlib.colors import to_rgb
 
 from puffer_callbacks import Histogram, plots
-from puffer_callbacks.plots.densities import common_edges, density, shares
+from puffer_callbacks.plots.densities import common_edges, density, quartiles, shares, spread
 from puffer_callbacks.plots.statistics import bootstrap_interval, interquartile_mean
 from puffer_callbacks.plots.style import PALETTE, short_number, short_numbers
 from tests.support.runs import run_of
@@ -87,6 +87,20 @@ def test_the_mean_is_one_word_away():
 def test_groups_are_named_with_their_number_of_runs():
     (ax,) = plots.compare({"PPO": seeds(4), "A2C": seeds(3)}, repetitions=20).axes
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["PPO (4)", "A2C (3)"]
+    (ax,) = plots.compare(seeds(4), repetitions=20).axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["4 runs"]
+
+
+def test_axes_are_named_by_what_they_count():
+    def counted(axis, tag="mine"):
+        return run_of({tag: [(8, 1.0), (16, 2.0)], f"time/{axis}": [(8, 8.0), (16, 16.0)]})
+
+    (ax,) = plots.compare(counted("env_steps", "train/entropy"), "train/entropy").axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("environment steps", "nats")
+    (ax,) = plots.compare(counted("optimizer_steps"), "mine").axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("optimizer steps", "value")
+    both = plots.diagnostics([counted("env_steps"), counted("optimizer_steps")], tags="mine")
+    assert both.axes[0].get_xlabel() == "steps"
 
 
 def test_one_run_has_a_curve_and_no_band():
@@ -113,6 +127,8 @@ def test_diagnostics_have_a_panel_for_each_tag_that_a_run_has():
     assert [ax.get_title(loc="left") for ax in panels] == ["train/reward", "train/entropy"]
     assert panels[1].lines[0].get_ydata().tolist() == [0.7, 0.5]
     assert panels[1].get_ylabel() == "nats"
+    four = plots.diagnostics(run_of({tag: [(0, 1.0), (9, 2.0)] for tag in plots.PANELS[:4]}))
+    assert [ax.get_visible() for ax in four.axes] == [True] * 4 + [False] * 2
     with pytest.raises(ValueError, match="tags: expected one that a run has"):
         plots.diagnostics(run, tags=["train/value_loss"])
 
@@ -123,6 +139,59 @@ def test_shares_of_a_histogram_add_up_and_lie_where_the_values_are():
     np.testing.assert_allclose(found.sum(axis=1), 1)
     for (step, _), row in zip(HISTOGRAMS, found, strict=True):
         assert set(np.flatnonzero(row)) <= {2 * step, 2 * step + 1, 2 * step + 2}
+
+
+def test_quartiles_are_those_of_the_values():
+    values = np.random.default_rng(0).normal(5.0, 1.0, 20_000)
+    found = quartiles([(0, Histogram.of(values)), (8, Histogram.of(3 * values))])
+    expected = np.quantile(values, [0.25, 0.5, 0.75])
+    np.testing.assert_allclose(found, np.stack([expected, 3 * expected], axis=1), rtol=0.02)
+
+
+def test_a_constant_beside_a_spread_is_all_in_the_bin_that_holds_it():
+    """As of biases, which begin at zero."""
+    points = [(0, Histogram.of(torch.zeros(100))), (8, Histogram.of(torch.linspace(-0.9, 1.1, 1000)))]
+    drawn = density(points, num_bins=48)
+    (place,) = np.flatnonzero(drawn.shares[0])
+    assert drawn.edges[place] <= 0 <= drawn.edges[place + 1] and drawn.shares[0, place] == 1.0
+
+
+def test_of_many_histograms_some_are_drawn_the_first_and_the_last_among_them():
+    points = [(10 * place, Histogram.of([float(place)])) for place in range(7)]
+    assert [step for step, _ in spread(points, 4)] == [0, 20, 40, 60]
+    assert [step for step, _ in spread(points, 7)] == [step for step, _ in spread(points)] == [*range(0, 70, 10)]
+
+
+def test_a_ridge_is_as_high_as_its_shares_and_the_newest_stands_in_front():
+    points = [(1000, Histogram.of(torch.linspace(0, 1, 1000))), (2000, Histogram.of(torch.linspace(0, 0.5, 1000)))]
+    (ax,) = plots.histogram_ridges(points, num_bins=10).axes
+    drawn = density(points, num_bins=10)
+    heights = 3 * drawn.shares / drawn.shares.max()
+    for place, line in enumerate(ax.lines):
+        np.testing.assert_allclose(line.get_ydata(), heights[place] - place)
+        np.testing.assert_allclose(line.get_xdata(), (drawn.edges[1:] + drawn.edges[:-1]) / 2)
+        filled = ax.collections[place].get_paths()[0].vertices[:, 1]
+        np.testing.assert_allclose([filled.min(), filled.max()], [-place, heights[place].max() - place])
+    orders = [artist.get_zorder() for pair in zip(ax.collections, ax.lines, strict=True) for artist in pair]
+    assert orders == sorted(set(orders))
+    ticks = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+    assert [(at, text.get_text()) for at, text in ticks] == [(0, "1k"), (-1, "2k")]
+
+
+def test_bars_of_single_values_stay_within_their_row():
+    (ax,) = plots.histogram_ridges([(0, Histogram.of([0, 0, 0, 1])), (8, Histogram.of([0, 1]))]).axes
+    assert [line.get_ydata().max() for line in ax.lines] == [pytest.approx(0.9), pytest.approx(0.6 - 1)]
+
+
+def test_a_heat_map_shows_the_shares_around_their_steps():
+    points = [(step, Histogram.of(torch.linspace(0, 1 + step / 100, 1000))) for step in (10, 30, 40)]
+    begun_again = [(50, Histogram.of([9.0])), *points]
+    (ax, _) = plots.histogram_heatmap(begun_again, num_bins=10).axes
+    mesh = ax.collections[0]
+    np.testing.assert_allclose(mesh.get_array().reshape(10, 3), density(points, num_bins=10).shares.T)
+    assert mesh.get_coordinates()[0, :, 0].tolist() == [0, 20, 35, 45]
+    for line, values in zip(ax.lines, quartiles(points), strict=True):
+        np.testing.assert_allclose(line.get_xydata(), np.stack([[10, 30, 40], values], axis=1))
 
 
 def test_discrete_values_keep_their_shares_at_both_ends():
