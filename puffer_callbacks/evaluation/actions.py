@@ -110,7 +110,8 @@ def _sizes(outputs: tuple[Any, ...] | list[Any]) -> list[int | None]:
 def _numbers(output: Any) -> NDArray[Any] | None:
     if isinstance(output, Tensor):
         output = output.detach().cpu()
-        return np.asarray(output.float() if output.is_floating_point() else output)
+        is_short = output.is_floating_point() and output.dtype.itemsize < 4  # bfloat16, which NumPy does not have
+        return np.asarray(output.float() if is_short else output)
     if isinstance(output, np.ndarray | np.generic | int | float):
         return np.asarray(output)
     if isinstance(output, list) and output and all(isinstance(each, int | float) for each in output):

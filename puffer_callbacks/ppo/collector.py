@@ -113,5 +113,5 @@ class Collector:
             final_observations=final_observations if buffers.truncated else None,
             episode_returns=torch.from_numpy(returns),
             episode_lengths=torch.from_numpy(lengths).long(),
-            infos={name: torch.tensor(values) for name, values in self._infos.pop().items()},
+            infos={name: torch.tensor(values, dtype=torch.float64) for name, values in self._infos.pop().items()},
         )

@@ -83,6 +83,11 @@ def test_continuous_actions_are_clipped_to_the_bounds(output):
     assert action.tolist() == [0.25, -1.0] and action.dtype == np.float32 and BOX.contains(action)
 
 
+def test_an_action_keeps_its_digits():
+    space = spaces.Box(-1, 1, (2,), np.float64)
+    assert to_action(torch.tensor([[0.1, -0.7]], dtype=torch.float64), space).tolist() == [0.1, -0.7]
+
+
 def test_the_spread_beside_a_mean_is_no_action():
     space = spaces.Box(-1, 1, (3,))
     assert to_action(torch.tensor([[0.5, 0.25, -0.5, 9.0, 9.0, 9.0]]), space).tolist() == [0.5, 0.25, -0.5]

@@ -200,7 +200,7 @@ def test_discrete_values_keep_their_shares_at_both_ends():
     np.testing.assert_allclose(row, [0.75, *[0.0] * 8, 0.25])
 
 
-@pytest.mark.parametrize("values", [[0, 1, 2, 3], [-1.0, 0.0, 0.5], [-2.0, 2.0], [7.0]])
+@pytest.mark.parametrize("values", [[0, 1, 2, 3], [-1.0, 0.0, 0.5], [-2.0, 2.0], [7.0], list(range(12))])
 def test_a_few_values_have_a_row_each(values):
     rng = np.random.default_rng(0)
     samples = [rng.choice(values, size=50) for _ in range(3)]

@@ -82,6 +82,19 @@ def test_episodes_span_rollouts():
     assert second.infos["level"].tolist() == [6.0, 6.0]
 
 
+def test_a_large_number_of_an_episode_keeps_its_digits():
+    class Paid(Counter):
+        def step(self, action):
+            *transition, info = super().step(action)
+            return *transition, {**info, "coins": 2**24 + self.t}
+
+    with registered("Counter-v0", Paid, kwargs={"length": 3}):
+        envs = make_envs("Counter", num_envs=2)
+    policy = ActorCritic(envs.single_observation_space, envs.single_action_space)
+    infos = Collector(envs, num_steps=3, seed=0).collect(policy, device=CPU).infos
+    assert infos["coins"].tolist() == [2**24 + 3] * 2
+
+
 def test_a_rollout_keeps_its_numbers_when_the_next_is_collected():
     collected = rollouts(2, kwargs={"length": 5})
     first = next(collected)[1]

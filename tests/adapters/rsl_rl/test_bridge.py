@@ -223,5 +223,6 @@ def test_a_checkpoint_within_a_rollout_keeps_its_finished_episodes():
     resumed = RslRlBridge(None, [spy])
     other = resumed.attach(make_runner())
     resumed.load_state_dict(states[0])
-    other.learn(1)
+    other.learn(2)
     assert episodes(spy.rollouts[0]) == sorted(2 * ended_in(0))  # before the checkpoint, and in new environments
+    assert episodes(spy.rollouts[1]) == ended_in(STEPS)
