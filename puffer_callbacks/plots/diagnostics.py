@@ -52,7 +52,7 @@ def diagnostics(runs: Run | Iterable[Run], *, tags: str | Sequence[str] = PANELS
         ``diagnostics(read_run("runs/exp1"))``
     """
     given = as_runs(runs)
-    shown = [tag for tag in as_names(tags) if any(_has(run, tag) for run in given)]
+    shown = [tag for tag in as_names(tags) if any(has_curve(run, tag) for run in given)]
     if not shown:
         raise ValueError(f"tags: expected one that a run has, got {list(as_names(tags))}")
     columns = min(columns, len(shown))
@@ -71,7 +71,7 @@ def diagnostics(runs: Run | Iterable[Run], *, tags: str | Sequence[str] = PANELS
 def draw_panel(ax: Axes, runs: Sequence[Run], tag: str) -> None:
     """Draw one tag of the runs that have it; a line of the same color is the same run."""
     for place, (run, name) in enumerate(zip(runs, run_names(runs), strict=True)):
-        if _has(run, tag):
+        if has_curve(run, tag):
             steps, values = curve(run, tag)
             (line,) = ax.plot(steps, values, linewidth=1.2, **curve_style(place, name, ax))
             if (alone := _alone(values)).size:  # no dots in the legends of others
@@ -101,7 +101,8 @@ def steps_label(runs: Sequence[Run]) -> str:
     return kind.replace("env_", "environment ").replace("_", " ")
 
 
-def _has(run: Run, tag: str) -> bool:
+def has_curve(run: Run, tag: str) -> bool:
+    """Whether the run has a finite value of the tag."""
     try:
         curve(run, tag)
     except ValueError:

@@ -53,9 +53,9 @@ def envelope(steps: NDArray[np.int64], values: Array, *, max_points: int) -> Env
     middles = (starts + np.append(starts[1:], len(x))) // 2
     finite = np.isfinite(y)
     counts = np.add.reduceat(finite, starts, dtype=np.int64)
-    sums = np.add.reduceat(np.where(finite, y, 0.0), starts)
+    shares = np.where(finite, y, 0.0) / np.repeat(np.maximum(counts, 1), np.diff(starts, append=len(x)))
     known = counts > 0
-    mean = np.where(known, sums / np.maximum(counts, 1), np.nan)
+    mean = np.where(known, np.add.reduceat(shares, starts), np.nan)  # a sum of huge values would be infinite
     low = np.where(known, np.minimum.reduceat(np.where(finite, y, np.inf), starts), np.nan)
     high = np.where(known, np.maximum.reduceat(np.where(finite, y, -np.inf), starts), np.nan)
     return Envelope(x[middles], mean, low, high)

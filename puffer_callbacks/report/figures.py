@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from puffer_callbacks import plots
-from puffer_callbacks.plots.diagnostics import draw_panel
-from puffer_callbacks.plots.scores import as_runs, run_names
+from puffer_callbacks.plots.diagnostics import draw_panel, has_curve
+from puffer_callbacks.plots.scores import as_runs, run_names, series
 from puffer_callbacks.plots.style import add_figure_legend, figure_of, legend_height, new_axes
 from puffer_callbacks.report.sections import sections
 from puffer_callbacks.report.seeds import seed_groups
@@ -78,9 +78,9 @@ def _file_name(name: str, taken: Container[str]) -> str:
 def _figures(runs: Sequence[Run], tags: str | Sequence[str] | None) -> Iterator[tuple[str, Figure]]:
     """Name and figure, one after the other, so that one at a time is in memory."""
     shown = [chart.tag for charts in sections(runs, tags).values() for chart in charts]
-    if tags is None and any(tag in plots.PANELS for tag in shown):
+    if tags is None and any(has_curve(run, tag) for run in runs for tag in plots.PANELS):
         yield "diagnostics", plots.diagnostics(runs)
-    rewarded = [run for run in runs if "train/reward" in run.canonical]
+    rewarded = [run for run in runs if has_curve(run, "train/reward")]
     if "train/reward" in shown and (compared := _compared(rewarded)):
         yield "compare_train_reward", plots.compare(compared, "train/reward")
     names = run_names(runs)
@@ -96,11 +96,17 @@ def _figures(runs: Sequence[Run], tags: str | Sequence[str] | None) -> Iterator[
 
 
 def _compared(runs: Sequence[Run]) -> Sequence[Run] | Mapping[str, Sequence[Run]]:
-    """The groups that differ in the seed alone; all runs where no log has its settings."""
+    """The groups that differ in the seed alone, all runs where no log has its settings; with steps in common."""
     groups = seed_groups(runs)
-    if len(groups) == 1:
-        return next(iter(groups.values()))
-    return groups or ([] if len(runs) < 2 or any(run.hyperparameters for run in runs) else runs)
+    if not groups and len(runs) > 1 and not any(run.hyperparameters for run in runs):
+        groups = {"runs": list(runs)}
+    shown = {name: members for name, members in groups.items() if _have_steps_in_common(members)}
+    return next(iter(shown.values()), []) if len(groups) == 1 else shown
+
+
+def _have_steps_in_common(runs: Sequence[Run]) -> bool:
+    ranges = [series(run, "train/reward")[0][[0, -1]] for run in runs]
+    return bool(max(first for first, _ in ranges) <= min(last for _, last in ranges))
 
 
 def _histogram_figures(runs: Sequence[Run], names: Sequence[str]) -> Iterator[tuple[str, Figure]]:

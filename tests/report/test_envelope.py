@@ -39,6 +39,11 @@ def test_values_that_are_not_finite_leave_a_gap():
     np.testing.assert_array_equal(merged.mean, [1.0, 4.0])
 
 
+def test_the_mean_of_huge_values_is_one():
+    short = envelope(np.arange(4), np.array([1.5e308, 1.5e308, -1e308, -1.2e308]), max_points=2)
+    np.testing.assert_allclose(short.mean, [1.5e308, -1.1e308])
+
+
 def test_points_that_were_logged_out_of_order_are_drawn_in_order():
     short = envelope(np.array([3, 1, 2]), np.array([30.0, 10.0, 20.0]), max_points=3)
     assert short.steps.tolist() == [1, 2, 3]

@@ -52,6 +52,38 @@ def test_a_curve_without_a_finite_value_in_any_of_several_runs_has_no_figure(tmp
     assert {file.stem for file in save_figures(runs, tmp_path)} == {"train_loss"}
 
 
+def saved(monkeypatch, *runs):
+    """The names of the figures of these runs, which are not drawn."""
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)
+    return {file.stem for file in save_figures(runs, "figures")}
+
+
+REWARDS, GONE = [(0, 1.0), (9, 2.0)], [(0, math.nan), (9, math.nan)]
+
+
+def test_a_run_whose_return_is_nan_throughout_has_its_other_figures(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert saved(monkeypatch, run_of({"train/reward": GONE, "mine": REWARDS})) == {"mine"}
+    seeds = [run_of({"train/reward": each}, name=str(at)) for at, each in enumerate((GONE, REWARDS, REWARDS))]
+    assert "compare_train_reward" in saved(monkeypatch, *seeds)
+    assert "compare_train_reward" not in saved(monkeypatch, *seeds[:2])
+
+
+@pytest.mark.parametrize("settings", [{}, {"lr": 0.1}])
+def test_runs_without_steps_in_common_are_not_compared(monkeypatch, tmp_path, settings):
+    """As a run and another log in which it goes on."""
+    monkeypatch.chdir(tmp_path)
+    later = [(step + 10, reward) for step, reward in REWARDS]
+    runs = [
+        run_of({"train/reward": each}, name=name, hyperparameters=settings)
+        for name, each in (("a", REWARDS), ("b", later))
+    ]
+    assert saved(monkeypatch, *runs) == {"diagnostics", "train_reward"}
+    others = [run_of({"train/reward": REWARDS}, name=name, hyperparameters={"lr": 0.2}) for name in "cd"]
+    if settings:
+        assert saved(monkeypatch, *runs, *others) == {"diagnostics", "compare_train_reward", "train_reward"}
+
+
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"figures: expected a folder that can be written, got '.*file/figures'"):
