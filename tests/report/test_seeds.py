@@ -65,7 +65,9 @@ def test_whole_numbers_are_named_as_such():
 def test_a_number_that_one_log_keeps_as_a_float_is_the_same_setting():
     """Event files keep floats, the YAML beside a CSV whole numbers."""
     settings = [{"lr": lr, "steps": steps} for lr in (0.1, 0.2) for steps in (64, 64.0)]
-    runs = [run_of({"train/reward": [(0, 1.0)]}, name=str(at), hyperparameters=each) for at, each in enumerate(settings)]
+    runs = [
+        run_of({"train/reward": [(0, 1.0)]}, name=str(at), hyperparameters=each) for at, each in enumerate(settings)
+    ]
     assert list(seed_groups(runs)) == ["lr = 0.1", "lr = 0.2"]
     assert split_settings(runs) == (["lr"], ["steps"])
 
