@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -55,3 +57,20 @@ def test_the_whole_loss_by_hand():
     assert {name: got[name].item() for name in parts} == pytest.approx(parts)
     assert got["loss"].requires_grad and not any(got[name].requires_grad for name in got if name != "loss")
     assert all(metric.ndim == 0 for metric in got.values())
+
+
+def test_the_loss_with_clipped_values_and_normalized_advantages_by_hand():
+    batch = {
+        "log_probs": torch.log(torch.tensor([0.5, 0.5])),
+        "advantages": torch.tensor([3.0, 1.0]),
+        "values": torch.tensor([0.0, 0.0]),
+        "returns": torch.tensor([1.0, 2.0]),
+    }
+    log_probs, entropy, values = torch.log(torch.tensor([0.55, 0.2])), torch.zeros(2), torch.tensor([0.5, 1.0])
+    config = {"clip_coef": 0.2, "clip_vloss": True, "norm_adv": True, "ent_coef": 0.0, "vf_coef": 1.0}
+    got = ppo_loss(log_probs, entropy, values, batch, **config)
+    policy = -(1.1 - 0.8) / 2 / math.sqrt(2)  # advantages of ±1/√2
+    value = 0.5 * (0.8**2 + 1.8**2) / 2  # estimates moved to 0.2 at most
+    assert got["policy_loss"].item() == pytest.approx(policy)
+    assert got["value_loss"].item() == pytest.approx(value)
+    assert got["loss"].item() == pytest.approx(policy + value)
