@@ -19,7 +19,7 @@ def test_moments_are_those_of_all_batches_together(sizes, offset):
 
 
 def test_before_any_data_values_pass_through_clipped():
-    assert RunningMoments((2,))(torch.tensor([[1.0, -99.0]])).tolist() == [[1.0, -10.0]]
+    assert RunningMoments((3,))(torch.tensor([[1.0, -99.0, 99.0]])).tolist() == [[1.0, -10.0, 10.0]]
 
 
 def test_a_constant_becomes_zero_not_nan():
@@ -54,6 +54,22 @@ def test_rewards_are_scaled_by_the_deviation_of_their_discounted_sums():
         running = running * ~done
     np.testing.assert_allclose(halves[0], rewards[:32] / np.std(sums[:32]), rtol=1e-4)
     np.testing.assert_allclose(halves[1], rewards[32:] / np.std(sums), rtol=1e-4)
+
+
+def test_rewards_that_are_all_zero_stay_so():
+    scaler = RewardScaler(gamma=0.9, num_envs=2)
+    assert scaler.scale(torch.zeros(4, 2), torch.zeros(4, 2, dtype=torch.bool)).tolist() == [[0.0, 0.0]] * 4
+
+
+def test_rewards_of_all_ranks_are_scaled_alike():
+    rewards, dones = (
+        torch.randn(2, 32, 1) * torch.tensor([1.0, 50.0]).view(2, 1, 1),
+        torch.ones(32, 1, dtype=torch.bool),
+    )
+    sums = [torch.stack([torch.tensor(32.0), part.mean(), part.var(correction=0)]) for part in rewards]
+    for part in rewards:
+        scaled = RewardScaler(gamma=0.9, num_envs=1).scale(part, dones, gather=lambda moments: torch.stack(sums))
+        torch.testing.assert_close(scaled, part / rewards.std(correction=0))
 
 
 def test_the_moments_are_in_the_state():

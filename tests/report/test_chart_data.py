@@ -63,6 +63,12 @@ def test_a_finding_is_marked_where_its_evidence_is():
     assert marks == {"mine": [8], "other": [0, 8], "third": []}
 
 
+def test_a_curve_without_a_finite_value_is_a_chart_too():
+    (chart,) = charts(run_of({"mine": [(0, math.nan), (8, math.inf)]}))
+    assert (chart["spread"], chart["about"]) == (False, "NaN or infinite: 2 of 2 values.")
+    assert np.isnan(decoded(chart["curves"][0]["mean"])).all()
+
+
 def test_a_few_values_are_as_dark_as_the_root_of_their_share():
     points = [(0, Histogram.of([0, 0, 0, 1])), (8, Histogram.of([1.0]))]
     (section,) = histogram_section([run_of({}, histograms={"mine": points})], ["run"])
