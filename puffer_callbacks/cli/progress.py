@@ -19,7 +19,8 @@ from puffer_callbacks.values.terminal import terminal_width
 
 WINDOW = 100
 """Episodes that the shown mean return is over."""
-_LONGEST_CURVE = 1000
+_FEWEST = 500
+"""Points of the curve of a long run, and less than twice as many."""
 _WIDE = 70  # characters, for the speed beside the time left
 _NARROW_BAR = "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}{postfix}"
 
@@ -35,6 +36,7 @@ class ProgressCallback(PufferCallback):
         self.env_steps = 0
         self.curve: list[float] = []
         """Mean return of the last ``WINDOW`` episodes, at equal distances over the run."""
+        self._stride, self._since = 1, 0  # rollouts from one point of the curve to the next, and since the last one
 
     @property
     def episodes(self) -> int:
@@ -76,12 +78,19 @@ class ProgressCallback(PufferCallback):
         if rollout.episode_returns is not None:
             self._returns.extend(rollout.episode_returns.tolist())
         if self._returns:
-            self.curve.append(self.mean_return)
+            self._extend_curve()
             self._bar.set_postfix_str(f"return={rounded(self.mean_return)}", refresh=False)
-        if len(self.curve) > _LONGEST_CURVE:
-            self.curve = self.curve[1::2]
         self.env_steps = rollout.env_steps or 0
         self._bar.update(self.env_steps - self._bar.n)
+
+    def _extend_curve(self) -> None:
+        """Add every so many rollouts a point; where there are too many points, keep every second one from then on."""
+        self._since += 1
+        if self._since == self._stride:
+            self.curve.append(self.mean_return)
+            self._since = 0
+        if len(self.curve) == 2 * _FEWEST:
+            self.curve, self._stride = self.curve[1::2], 2 * self._stride
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Leave the bar where it is."""
@@ -93,12 +102,14 @@ class ProgressCallback(PufferCallback):
 
     def state_dict(self) -> dict[str, Any]:
         """The last returns and the curve."""
-        return {"returns": list(self._returns), "curve": self.curve}
+        places = {"stride": self._stride, "since": self._since}
+        return {"returns": list(self._returns), "curve": self.curve, **places}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the curve of a checkpoint."""
         self._returns.extend(state_dict["returns"])
         self.curve = list(state_dict["curve"])
+        self._stride, self._since = state_dict.get("stride", 1), state_dict.get("since", 0)
 
     def _close(self) -> None:
         if self._bar is not None:

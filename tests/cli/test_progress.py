@@ -2,14 +2,17 @@
 
 import logging
 import warnings
+from types import SimpleNamespace
 
 import lightning.pytorch as pl
 import pytest
+import torch
 from tqdm import tqdm
 
-from puffer_callbacks.cli.progress import ProgressCallback, lines_above_the_bar
+from puffer_callbacks.cli.progress import WINDOW, ProgressCallback, lines_above_the_bar
 from puffer_callbacks.faults import PufferWarning
 from puffer_callbacks.ppo import PPO
+from puffer_callbacks.rollout import Rollout
 
 SMALL = {"num_envs": 2, "num_steps": 32, "batch_size": 16, "update_epochs": 2, "total_timesteps": 1000}
 
@@ -63,6 +66,22 @@ def test_the_curve_and_the_mean_return_continue_from_a_checkpoint(quiet_trainer)
     second.load_state_dict(first.state_dict())
     assert second.curve == first.curve and len(first.curve) == 15
     assert second.mean_return == first.mean_return and second.episodes == first.episodes > 0
+
+
+def test_the_points_of_a_long_run_are_at_equal_distances_also_after_a_checkpoint():
+    """A run of ten million steps has ten thousand rollouts."""
+    module, progress = SimpleNamespace(env_steps=0, planned_steps=3000), ProgressCallback()
+    progress.on_train_start(None, module)
+    for at in range(1, 3000):
+        returns = torch.full((WINDOW,), float(at))
+        progress.on_rollout_end(None, module, Rollout(episode_returns=returns, env_steps=at))
+        if at == 1501:
+            before, progress = progress, ProgressCallback()
+            progress.load_state_dict(before.state_dict())
+            progress.on_train_start(None, module)
+            before.on_train_end(None, module)
+    progress.on_train_end(None, module)
+    assert progress.curve == [float(at) for at in range(4, 3000, 4)]
 
 
 def test_before_an_episode_ends_there_is_no_return():
