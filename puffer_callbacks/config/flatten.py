@@ -79,11 +79,11 @@ def items_of(config: Any) -> Iterator[tuple[Any, Any]]:
 def _setting(value: Any) -> Setting:
     if isinstance(value, Enum):
         return value.name
-    if isinstance(value, str) or (isinstance(value, int) and abs(value) > sys.float_info.max):
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
         return _text(value)
     if isinstance(value, bool | int | float):
         return value
-    if isinstance(value, type) or callable(value):
+    if callable(value):
         return str(getattr(value, "__qualname__", type(value).__qualname__))
     number = _number(value)
     return _text(value) if number is None else number

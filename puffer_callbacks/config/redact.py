@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from copy import copy
 from typing import Any
 
@@ -134,11 +135,21 @@ def _parts(config: Any) -> dict[Any, Any]:
 def _with_parts(config: Any, changed: dict[Any, Any]) -> Any:
     """A copy of the configuration with some of its parts changed."""
     if isinstance(config, Mapping):
-        parts = _parts(config) | changed
-        return type(config)(parts) if isinstance(config, dict) else parts
+        return _with_entries(config, changed)
     if is_sequence(config):
         return list((_parts(config) | changed).values())
     other = copy(config)
     for name, part in changed.items():
         object.__setattr__(other, name, part)  # a frozen dataclass refuses its own
     return other
+
+
+def _with_entries(config: Mapping[Any, Any], changed: dict[Any, Any]) -> Any:
+    """A copy of the same kind where that is a dictionary that can be changed, else a plain one."""
+    if isinstance(config, dict):
+        with suppress(Exception):
+            other = copy(config)  # a defaultdict, for one, is not made of its entries alone
+            for name, part in changed.items():
+                other[name] = part
+            return other
+    return _parts(config) | changed

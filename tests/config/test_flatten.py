@@ -1,5 +1,6 @@
 """Configurations of every kind as flat settings."""
 
+import math
 from argparse import Namespace
 from dataclasses import dataclass, field
 from enum import Enum
@@ -20,6 +21,11 @@ class Optimizer:
 
 class Mode(Enum):
     FAST = 1
+
+
+class Wordless:
+    def __str__(self):
+        raise OSError("not now")
 
 
 def test_nested_configurations_are_joined_by_slashes():
@@ -44,6 +50,13 @@ def test_nested_configurations_are_joined_by_slashes():
         (None, "None"),
         (Mode.FAST, "FAST"),
         (torch.nn.ReLU, "ReLU"),
+        (torch.nn.ReLU(), "ReLU"),
+        (math.sqrt, "sqrt"),
+        (Optimizer, "Optimizer"),
+        (np.complex64(1j), "1j"),
+        (torch.zeros((), device="meta"), "tensor(..., device='meta', size=())"),
+        (Wordless(), "<Wordless>"),
+        ("a\ud800b", "a?b"),
         (range(3), "range(0, 3)"),
         (10**400, str(10**400)),
         ({}, "{}"),

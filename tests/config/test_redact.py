@@ -1,4 +1,5 @@
 from argparse import Namespace
+from collections import OrderedDict, defaultdict
 from dataclasses import make_dataclass, replace
 
 import pytest
@@ -114,6 +115,10 @@ def test_the_hash_of_a_commit_or_file_is_shown(name):
     assert Redactor()(name, HASH) == HASH
 
 
+def test_a_key_of_a_service_is_no_hash_whatever_its_name():
+    assert Redactor()("git_hash", f"sk-{'a1' * 12}") == REDACTED
+
+
 @pytest.mark.parametrize("name", ["note", "digits", "shape", "wandb/login"])
 def test_a_key_of_the_same_form_is_redacted(name):
     assert Redactor()(name, HASH) == REDACTED
@@ -145,6 +150,35 @@ def test_a_nested_configuration_keeps_its_form():
     assert redacted["gamma"] == 0.99
     assert redacted["net"] is open_part
     assert config["wandb"].token == "hush"
+
+
+class Named(dict):
+    """A dictionary that cannot be made of its entries alone."""
+
+    def __init__(self, name, **entries):
+        super().__init__(**entries)
+        self.name = name
+
+
+class Frozen(dict):
+    def __setitem__(self, name, value):
+        raise TypeError("it cannot be changed")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        OrderedDict(api_key="hush", gamma=0.99),
+        defaultdict(list, api_key="hush", gamma=0.99),
+        Named("mine", api_key="hush", gamma=0.99),
+        Frozen(api_key="hush", gamma=0.99),
+    ],
+)
+def test_dictionaries_of_every_kind_are_redacted(config):
+    redacted = Redactor().redact_all({"part": config})["part"]
+    assert redacted == {"api_key": REDACTED, "gamma": 0.99} and config["api_key"] == "hush"
+    assert type(redacted) is (dict if isinstance(config, Frozen) else type(config))
+    assert getattr(redacted, "name", None) == getattr(config, "name", None)
 
 
 @pytest.mark.parametrize("options", [{}, {"frozen": True}, {"slots": True}, {"frozen": True, "slots": True}])
