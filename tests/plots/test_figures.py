@@ -190,6 +190,7 @@ def test_a_heat_map_shows_the_shares_around_their_steps():
     mesh = ax.collections[0]
     np.testing.assert_allclose(mesh.get_array().reshape(10, 3), density(points, num_bins=10).shares.T)
     assert mesh.get_coordinates()[0, :, 0].tolist() == [0, 20, 35, 45]
+    assert mesh.get_clim() == (0.0, density(points, num_bins=10).shares.max())
     for line, values in zip(ax.lines, quartiles(points), strict=True):
         np.testing.assert_allclose(line.get_xydata(), np.stack([[10, 30, 40], values], axis=1))
 
@@ -220,6 +221,7 @@ def test_discrete_actions_have_a_tick_each_and_no_quartiles():
     points = [(step, Histogram.of([0, 0, 2])) for step in range(3)]
     ax, _ = plots.histogram_heatmap(points).axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "2"]
+    assert ax.collections[0].get_clim() == (0.0, 1.0), "where every value is the same its color is the brightest"
     assert not ax.lines
     (ax,) = plots.histogram_ridges(points).axes
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0", "2"]
