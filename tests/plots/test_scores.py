@@ -56,6 +56,28 @@ def test_a_whole_number_is_one_group_whether_its_log_kept_it_as_a_float_or_not()
     }
 
 
+@pytest.mark.parametrize("runs", [[], {}, {"PPO": []}, {"PPO": [line(0, 10)], "A2C": []}])
+def test_a_group_without_a_run_is_refused(runs):
+    with pytest.raises(ValueError, match="runs: expected at least one run in each group, got "):
+        group_runs(runs)
+
+
+def test_a_hyperparameter_is_found_by_its_whole_name_or_by_an_ending_that_only_one_has():
+    run = line(0, 10, hyperparameters={"lr": 0.1, "ppo/lr": 0.2, "ppo/gamma": 0.9})
+    found = {name: hyperparameter(run, name) for name in ("lr", "ppo/lr", "gamma")}
+    assert found == {"lr": 0.1, "ppo/lr": 0.2, "gamma": 0.9}
+    del run.contents.hyperparameters["lr"]
+    run.contents.hyperparameters["dqn/lr"] = 0.3
+    with pytest.raises(ValueError, match=r"hyperparameter: expected one of \['dqn/lr', 'ppo/lr'\], got 'lr'"):
+        hyperparameter(run, "lr")
+
+
+def test_a_file_is_named_without_its_ending_and_a_folder_with_its_decimals(tmp_path):
+    (tmp_path / "exp1.csv").write_text("step,a\n")
+    runs = [line(0, 10, name=str(tmp_path / name)) for name in ("exp1.csv", "lr=0.1", "lr=0.2")]
+    assert run_names(runs) == ["exp1", "lr=0.1", "lr=0.2"]
+
+
 def test_names_tell_runs_apart():
     assert run_names([line(0, 10, name="logs/a"), line(0, 10, name="logs/b")]) == ["a", "b"]
     assert run_names([line(0, 10, name="logs/exp1/version_0")]) == ["exp1/version_0"]
