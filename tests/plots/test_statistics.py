@@ -100,3 +100,7 @@ def test_algorithms_are_compared_on_the_same_tasks():
 def test_bad_options_are_one_clear_line(options):
     with pytest.raises(ValueError, match="expected confidence between 0 and 1 and repetitions of at least 1"):
         bootstrap_interval(mean, [1.0, 2.0], **options)
+
+
+def test_a_score_at_a_threshold_is_not_above_it():
+    assert performance_profile([1, 2, 2, 3], [1, 2, 3]).tolist() == [0.75, 0.25, 0.0]
