@@ -10,28 +10,29 @@ import numpy as np
 from puffer_callbacks.health.causes import CAUSES
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.parts import WITHOUT_ADVANTAGES, Parts, parts_of
 from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
 from puffer_callbacks.health.rules.data import REPEATED
-from puffer_callbacks.health.rules.exploration import EPSILONS
+from puffer_callbacks.health.rules.gradients import CLIPPED, TOTAL
 from puffer_callbacks.health.rules.loss import composition
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE, weight_changes
 from puffer_callbacks.health.rules.targets import learns_from_targets
 from puffer_callbacks.health.rules.weights import NORM
 
-_WITHOUT_ADVANTAGES = {"ARS", "CROSSQ", "DDPG", "DQN", "QRDQN", "SAC", "TD3", "TQC"}
-"""Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
 _LOOKS = 4
 _FIRST, _BY_FAR = 3, 0.3
 """Updates, and the share of the weights' norm by which one changes them: 0.01 to 0.1 in sound training, except for an
 output layer that begins near 0."""
 
 
+_CUT = 0.99
+"""Of a gradient's norm: what a clip leaves of it at most."""
 _NOTHING = 0.01
 """The share of the weights' norm that a whole run has to change them by to learn anything."""
 
 
 class MeasuredCauses:
-    """Orders the causes that a rule lists by what else is known of the run.
+    """Orders the causes that a rule lists by what else is known of the run, and leaves out those that do not fit it.
 
     Args:
         evidence: of the run.
@@ -42,19 +43,24 @@ class MeasuredCauses:
 
     def order(self, names: Sequence[str]) -> list[str]:
         """The causes that are shown, then the others that are possible; all of them where none is possible."""
-        possible = [name for name in names if name not in self._ruled_out] or names
+        fitting = [name for name in names if CAUSES[name].fits(self.parts)] or names
+        possible = [name for name in fitting if name not in self._ruled_out] or fitting
         return sorted(possible, key=lambda name: name not in self._shown)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Of the run's algorithm."""
+        return parts_of(self._evidence)
 
     @cached_property
     def _ruled_out(self) -> set[str]:
         evidence, found = self._evidence, set()
-        is_library = (evidence.facts.algorithm or "").upper() in _WITHOUT_ADVANTAGES
-        has_targets = learns_from_targets(evidence)
-        if is_library or has_targets or any(tag in evidence.raw for tag in EPSILONS):
-            found |= {name for name, cause in CAUSES.items() if cause.needs_advantages}
-        if is_library or not has_targets:
+        is_library = (evidence.facts.algorithm or "").upper() in WITHOUT_ADVANTAGES
+        if is_library or not learns_from_targets(evidence):
             found.add("td_target_wrong")
-        if evidence.facts.entropy_coefficient == 0 or _is_bonus(evidence):
+        if _gradient_is_limited(evidence):
+            found.add("no_clipping")
+        if _is_bonus(evidence):
             found.add("entropy_sign")
         if _follows_advantages(evidence):
             found |= {"advantage_sign", "advantage_misaligned"}
@@ -67,6 +73,12 @@ class MeasuredCauses:
         if _weights_rest(self._evidence):
             return {"learning_rate_low"}
         return {"learning_rate_high"} if _policy_jumps(self._evidence) else set()
+
+
+def _gradient_is_limited(evidence: Evidence) -> bool:
+    """Whether a gradient was ever smaller after the clip than before it."""
+    total, clipped = evidence.find(TOTAL), evidence.find(CLIPPED)
+    return bool(total and clipped and (clipped.values < _CUT * total.at(clipped.steps)).any())
 
 
 def _policy_jumps(evidence: Evidence) -> bool:

@@ -87,7 +87,7 @@ def gradient_clipped(evidence: Evidence) -> Verdict | None:
     if np.mean(share < 0.01) < 0.9:
         return None
     message = f"The gradient is clipped to {median(share):.1%} of its norm at nearly every step."
-    return Verdict(message, ("reward_scale_large", "learning_rate_high"), norm.span, [TOTAL, CLIPPED])
+    return Verdict(message, ("reward_scale_large", "limit_small", "learning_rate_high"), norm.span, [TOTAL, CLIPPED])
 
 
 @rule("gradient_vanishes", severity="warning", source="Glorot and Bengio 2010 (vanishing gradients)", explains=LEARNING)

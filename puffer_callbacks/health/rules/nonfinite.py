@@ -55,7 +55,7 @@ def nonfinite_values(evidence: Evidence) -> Verdict | None:
     first, _, tag, what, cause, _ = _earliest(found, evidence)
     causes: tuple[str, ...] = (cause,)
     if cause not in _DATA:
-        unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation",)
+        unseen = () if evidence.find("diagnostics/observation_scale") else ("nonfinite_observation", "nonfinite_batch")
         causes = (cause, *unseen, "learning_rate_high", "no_clipping")
     message = f"Values are NaN or infinite from step {first} on; the first on the data's way is {what} ({tag})."
     counts = [tag] if tag.startswith(COUNT) else []
@@ -104,7 +104,7 @@ def _by_error(evidence: Evidence) -> Verdict | None:
     if error is None or not re.search(r"\b(nan|inf)\b|non-?finite|not finite", error, re.IGNORECASE):
         return None
     text = " ".join(error.split())[:160]
-    causes = ("nonfinite_observation", "nonfinite_activation", "nonfinite_reward")
+    causes = ("nonfinite_observation", "nonfinite_batch", "nonfinite_activation", "nonfinite_reward")
     message = f"NaN or an infinite value has ended the run: {text}"
     return Verdict(message, causes, (evidence.last_step, evidence.last_step))
 

@@ -63,7 +63,7 @@ def kl_large(evidence: Evidence, threshold: float) -> Verdict | None:
     message = (
         f"The policy moves too far in one update: KL up to {peak:.3g} nats, where the clip range allows {scale:.2g}."
     )
-    causes = ("learning_rate_high", "too_many_epochs", "no_clipping")
+    causes = ("learning_rate_high", "too_many_epochs", "ratio_not_clipped", "no_clipping")
     return Verdict(message, causes, span, [KL, CLIP, "train/learning_rate"], seen_at=span[0])
 
 

@@ -46,7 +46,7 @@ def td_targets(evidence: Evidence) -> Verdict | None:
     if spell is None:
         return None
     message = "The critic's targets add the same next value to every reward of a batch."
-    return Verdict(message, ("value_index_wrong", "observation_constant"), spell.span, [SPREAD])
+    return Verdict(message, ("value_index_wrong", "td_target_wrong", "observation_constant"), spell.span, [SPREAD])
 
 
 @rule("outputs_untrained", severity="warning", source=BELLMAN, explains=SYMPTOMS)

@@ -19,4 +19,4 @@ def throughput_falls(evidence: Evidence, threshold: float) -> Verdict | None:
         return None
     slower = speed.smoothed().values < 0.7 * median(blocks[:3])
     message = f"Training slows down steadily: {median(blocks[:3]):.3g} steps a second at first, {blocks[-1]:.3g} now."
-    return Verdict(message, ("environment_slows",), speed.span_since(slower), [SPS])
+    return Verdict(message, ("environment_slows", "step_slows"), speed.span_since(slower), [SPS])

@@ -40,7 +40,7 @@ def initialization_saturates(evidence: Evidence) -> Verdict | None:
     name = max(at_start, key=lambda n: at_start[n].values[0])
     span = at_start[name].span
     message = f"{at_start[name].values[0]:.0%} of the activations of {name} are saturated from the start."
-    causes = ("initialization_saturates", "observation_scale", "learning_rate_high")
+    causes = ("initialization_saturates", "observation_scale", "input_scale", "learning_rate_high")
     return Verdict(message, causes, span, [SATURATED + name], seen_at=span[0])
 
 

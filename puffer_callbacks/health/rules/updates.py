@@ -63,8 +63,8 @@ def updates_few(evidence: Evidence, threshold: float) -> Verdict | None:
     updates = max(1, int(facts.total_steps / rollout))
     if updates >= threshold or evidence.does_well:
         return None
-    counted = "1 update" if updates == 1 else f"{updates} updates"
-    message = f"A run of {facts.total_steps:,.0f} steps, {rollout:,.0f} in a rollout, has {counted} in all"
+    run = _counted(facts.total_steps, "step")
+    message = f"A run of {run}, {rollout:,.0f} in a rollout, has {_counted(updates, 'update')} in all"
     causes = ("rollout_long", "training_short") if rollout > _USUAL_ROLLOUT else ("training_short", "rollout_long")
     if _has_risen(returns):
         message = f"{message}; the return has risen, and more of them may bring more."
@@ -76,13 +76,18 @@ def _few_targets(evidence: Evidence, total: float, interval: float) -> Verdict |
     updates = int(total / interval)
     if updates >= _LEAST_TARGETS or evidence.does_well:
         return None
-    counted = {0: "no update", 1: "1 update"}.get(updates, f"{updates} updates")
+    due = "step" if interval == 1 else f"{interval:,.0f} steps"
     message = (
-        f"A run of {total:,.0f} steps has {counted} of its target network, which is due every {interval:,.0f} steps."
+        f"A run of {_counted(total, 'step')} has {_counted(updates, 'update')} of its target network, "
+        f"which is due every {due}."
     )
     returns = evidence.find(_RETURN)
     severity: Severity = "info" if returns is not None and _has_risen(returns) else "warning"
     return Verdict(message, ("target_update_late",), evidence.span, [_RETURN], severity)
+
+
+def _counted(number: float, noun: str) -> str:
+    return f"{number:,.0f} {noun}{'s' * (number != 1)}" if number else f"no {noun}"
 
 
 def _has_risen(returns: Series) -> bool:
