@@ -51,5 +51,6 @@ def meant_to_change(parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str,
         ['actor.bias', 'q_target.bias']
     """
     named = list(parameters)
-    may_rest = {"other", *(role_of(name) for name, parameter in named if parameter.requires_grad)}
+    trained = {role_of(name) for name, parameter in named if parameter.requires_grad}
+    may_rest = {"other", *trained} - {"target"}  # some freeze the critic's and not the actor's
     return [(name, each) for name, each in named if each.requires_grad or role_of(name) not in may_rest]

@@ -132,3 +132,11 @@ def test_training_that_slows_down_has_no_environment_without_rewards() -> None:
     slower = np.linspace(100, 10, 100)
     assert not re.search(REWARDS, words(found("throughput_falls", throughput__sps=slower, train__loss=constant(1.0))))
     assert "environment" in words(found("throughput_falls", throughput__sps=slower, train__reward=FLAT))
+
+
+def test_gradients_that_vanish_after_the_first_updates_changed_the_policy_by_far() -> None:
+    """As those of TD3's tanh with a hundred times the learning rate."""
+    series = {"train__reward": FLAT, "gradient_norm__actor": constant(0.0), "gradient_norm__total": constant(1.0)}
+    jumps = {"diagnostics__weight_change__actor": np.where(STEPS < 3_000, 0.5, 0.01)}
+    assert found("gradient_vanishes", **series).causes[0] == "gradients vanish on their way back"
+    assert found("gradient_vanishes", **series, **jumps).causes[0] == "the learning rate is too high"

@@ -108,5 +108,5 @@ def gradient_vanishes(evidence: Evidence) -> Verdict | None:
         return None
     name = min(gone)
     message = f"No gradient reaches {', '.join(sorted(gone))}."
-    causes = ("gradient_vanishes", "dead_units", "weights_saturate")
+    causes = ("gradient_vanishes", "dead_units", "weights_saturate", "learning_rate_high")
     return Verdict(message, causes, gone[name].span, [f"gradient_norm/{name}", TOTAL])

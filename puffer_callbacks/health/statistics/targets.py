@@ -86,7 +86,8 @@ class TargetTracker:
         if self._last is not None:
             before, trained_before, updates_before = self._last
             is_copy = target <= trained or target <= trained_before
-            self._copied.append(is_copy and target != before and updates == updates_before + 1)
+            if updates > updates_before:  # before learning starts there is nothing to copy
+                self._copied.append(is_copy and target != before and updates == updates_before + 1)
         self._last = target, trained, updates
 
     def pop(self) -> dict[str, float]:
@@ -94,14 +95,17 @@ class TargetTracker:
 
         Returns:
             ``diagnostics/target_copied``: 1 where after each step the target network has the weights that the trained
-            one has, or had before that step, and 0 elsewhere; ``diagnostics/untrained_outputs``: the share of the
+            one has, or had before that step, and 0 elsewhere, unless a step had no update;
+            ``diagnostics/untrained_outputs``: the share of the
             critic's outputs, in its last layer, whose weights no update has changed; and ``batch_statistics``.
         """
         found: dict[str, float] = {}
         if self._ever_moved is not None:
             found["diagnostics/untrained_outputs"] = float((~self._ever_moved).double().mean())
         if self._steps == _STEPS:
-            found |= self._found | {"diagnostics/target_copied": float(all(self._copied))}
+            found |= self._found
+            if len(self._copied) == _STEPS - 1:
+                found["diagnostics/target_copied"] = float(all(self._copied))
             self._clear()
         return found
 

@@ -193,6 +193,19 @@ def test_a_plan_with_too_few_updates() -> None:
     assert short.causes[0] == "the run is short"
 
 
+def test_a_run_of_one_step_is_counted_as_one() -> None:
+    (rollout,) = planned(1, 1, 1, 22.0).findings
+    assert rollout.message == "A run of 1 step, 1 in a rollout, has 1 update in all, too few to learn from."
+    due = Facts(total_steps=1, target_update_interval=1.0)
+    assert found("updates_few", due, train__reward=FLAT).message == (
+        "A run of 1 step has 1 update of its target network, which is due every step."
+    )
+    never = Facts(total_steps=1_000, target_update_interval=10_000)
+    assert "has no update of its target network, which is due every 10,000 steps." in (
+        found("updates_few", never, train__reward=FLAT).message
+    )
+
+
 def test_a_short_run_whose_return_has_risen_is_no_warning() -> None:
     """As Stable-Baselines3's first example: 10,000 steps of PPO on CartPole."""
     (finding,) = planned(10_000, 2048, 1, 22.0, 28.0, 45.0, 64.0).findings

@@ -89,5 +89,11 @@ def test_parts_that_are_frozen_beside_others_are_not_followed() -> None:
     assert _followed("encoder", "critic.base", "q_target") == everything - {"encoder", "critic.base"}
 
 
+def test_a_target_network_that_is_frozen_is_followed_beside_one_that_is_not() -> None:
+    module = nn.ModuleDict({name: nn.Linear(1, 1) for name in ("actor", "critic", "actor_target", "critic_target")})
+    module["critic_target"].requires_grad_(False)
+    assert {"actor_target.weight", "critic_target.weight"} <= dict(meant_to_change(module.named_parameters())).keys()
+
+
 def test_an_actor_or_critic_that_is_frozen_altogether_is_followed() -> None:
     assert {"actor", "critic.base", "critic.head"} <= _followed("actor", "critic")

@@ -76,6 +76,21 @@ def test_a_target_network_is_copied_where_it_has_the_trained_weights_after_each_
     assert tracker.pop() == {"diagnostics/target_copied": copied}
 
 
+@pytest.mark.parametrize("updates", [(0, 0, 0, 0, 0), (0, 0, 0, 1, 2), (0, 0, 1, 1, 2)])
+def test_steps_without_an_update_do_not_show_whether_a_target_network_is_copied(updates):
+    """As before learning starts, and where there is one update in several steps."""
+    tracker, trained, target = TargetTracker(), torch.rand(3, 2), torch.rand(3, 2)
+    tracker.start([("q.weight", trained), ("q_target.weight", target)])
+    done = 0
+    for taken in updates:
+        if taken > done:
+            trained += 1
+            target.copy_(trained)
+        done = taken
+        tracker.add_step({}, None, updates=taken)
+    assert not tracker.is_following and tracker.pop() == {}
+
+
 def test_outputs_are_trained_where_their_weights_have_ever_changed():
     tracker, hidden, outputs = TargetTracker(), torch.rand(8, 8), torch.rand(4, 8)
     weights = [
