@@ -46,7 +46,7 @@ class PufferCallback(Callback):
     """Hooks of the class, such as ``(MyCallback.on_train_batch_start,)``, that these options have no use for: Lightning
     passes them over while a fit runs."""
     _every: Every
-    _run: object = None
+    _run_token: object = None
     _faults: Faults | None = None
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
@@ -55,8 +55,8 @@ class PufferCallback(Callback):
         recorder.setup(trainer, pl_module, stage)
         self._faults = recorder.faults
         with recorder.guard(type(self).__name__):
-            if stage == "fit" and self._run is not recorder.run.token:
-                self._run = recorder.run.token
+            if stage == "fit" and self._run_token is not recorder.run.token:
+                self._run_token = recorder.run.token
                 if self.expensive:
                     self._every.reset()
                 if self.gradient_schedule is not None:

@@ -57,7 +57,7 @@ class FlightRecorder:
         if loss.is_cpu:
             return not math.isfinite(loss.item())
         if len(self._losses) < _MAX_LOSSES:
-            self._losses.append(loss.detach())
+            self._losses.append(loss.detach().reshape(()))
         return False
 
     def check(self, rollout: Rollout) -> list[str]:
@@ -96,9 +96,10 @@ class FlightRecorder:
             left -= num_bytes(part)
             content[name] = tree_map(lambda leaf: leaf.detach().cpu() if isinstance(leaf, Tensor) else leaf, part)
         folder.mkdir(parents=True, exist_ok=True)
-        self.saved = folder / f"nonfinite_step_{step}.pt"
-        torch.save(content | {"left_out": left_out}, self.saved)
-        return self.saved
+        path = folder / f"nonfinite_step_{step}.pt"
+        torch.save(content | {"left_out": left_out}, path)
+        self.saved = path
+        return path
 
 
 def rollout_fields(rollout: Rollout) -> dict[str, Tensor]:

@@ -111,8 +111,8 @@ class HealthCallback(PufferCallback):
     @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
         """Read the facts of the run."""
-        self._monitor.facts = facts = facts_of_run(trainer, pl_module)
-        self._looks.max_episode_steps = facts.max_episode_steps
+        self._monitor.facts, self._has_action_space = facts_of_run(trainer, pl_module), False
+        self._looks.max_episode_steps = self._monitor.facts.max_episode_steps
         self._run = Recorder.of(trainer).run if trainer.is_global_zero else None
 
     def update(self, outputs: object, learning_rates: Mapping[str, Any], *, loss_scale: int = 1) -> bool:
@@ -212,8 +212,9 @@ class HealthCallback(PufferCallback):
 
     def _save(self, trainer: Any, names: list[str], **parts: Any) -> None:
         """Save what is needed to reproduce the update, once in a run, and judge at once."""
-        self._may_save, step = False, Recorder.of(trainer).run.x
-        if (folder := log_folder(trainer)) is not None:
-            self._flight.save(folder / "flight_recorder", step=step, nonfinite=names, **parts)
-        self._monitor.log_values({nonfinite_tag(name): 1.0 for name in names}, step)
+        recorder, folder, self._may_save = Recorder.of(trainer), log_folder(trainer), False
+        with recorder.guard("HealthCallback, flight recorder"):  # a full disk costs no verdict
+            if folder is not None:
+                self._flight.save(folder / "flight_recorder", step=recorder.run.x, nonfinite=names, **parts)
+        self._monitor.log_values({nonfinite_tag(name): 1.0 for name in names}, recorder.run.x)
         self._judge(trainer)

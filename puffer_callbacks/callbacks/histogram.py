@@ -94,7 +94,8 @@ class HistogramCallback(PufferCallback):
     def state_key(self) -> str:
         """The key in checkpoints: callbacks with other options stand side by side."""
         options = (self.every_n_steps, self.weights, self.gradients, self.activations, self.group_by)
-        return f"{type(self).__qualname__}{options}"
+        patterns = (self._selection.include, self._selection.exclude)
+        return f"{type(self).__qualname__}{options if patterns == (None, ()) else options + patterns}"
 
     @guarded
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:

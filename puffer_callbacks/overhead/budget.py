@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from puffer_callbacks.overhead.stopwatch import Stopwatch
@@ -24,19 +24,34 @@ _log = logging.getLogger("puffer_callbacks")
 
 @dataclass
 class BudgetedCallback:
-    """A callback whose interval may be widened.
+    """A callback whose interval may be widened, or several of one kind, which are widened together.
 
     Args:
-        name: of the callback.
-        schedule: its interval.
-        unit: what the interval counts, ``"steps"`` or ``"rollouts"``.
-        stopwatch: what it costs.
+        name: of the kind.
+        unit: what the intervals count, ``"steps"`` or ``"rollouts"``.
+        stopwatch: what they cost.
+        schedules: their intervals, one or more.
     """
 
     name: str
-    schedule: Every
     unit: str
     stopwatch: Stopwatch
+    schedules: list[Every] = field(default_factory=list)
+
+    @property
+    def multiplier(self) -> int:
+        """By how much the intervals are widened."""
+        return max(schedule.multiplier for schedule in self.schedules)
+
+    @property
+    def interval(self) -> int:
+        """The shortest interval, widened."""
+        return min(schedule.n for schedule in self.schedules) * self.multiplier
+
+    def widen(self, multiplier: int) -> None:
+        """Widen all intervals by this factor."""
+        for schedule in self.schedules:
+            schedule.multiplier = multiplier
 
     @property
     def tag(self) -> str:
@@ -68,9 +83,10 @@ class Budget:
         self.restart()
 
     def register(self, name: str, schedule: Every, *, unit: str = "steps") -> None:
-        """Put a callback's schedule under the budget."""
-        stopwatch = self._callbacks[name].stopwatch if name in self._callbacks else Stopwatch()
-        self._callbacks[name] = BudgetedCallback(name, schedule, unit, stopwatch)
+        """Put a callback's schedule under the budget, beside those of the same kind."""
+        callback = self._callbacks.setdefault(name, BudgetedCallback(name, unit, Stopwatch()))
+        if schedule not in callback.schedules:
+            callback.schedules.append(schedule)
 
     def stopwatch(self, name: str) -> Stopwatch | None:
         """The stopwatch of a registered callback."""
@@ -137,21 +153,20 @@ class Budget:
         """Continue with the intervals of a checkpoint."""
         for name, multiplier in state.items():
             if name in self._callbacks:
-                self._callbacks[name].schedule.multiplier = multiplier
+                self._callbacks[name].widen(multiplier)
 
     def _multiplier(self, name: str) -> int:
-        return self._callbacks[name].schedule.multiplier
+        return self._callbacks[name].multiplier
 
     def _excess(self, share: float) -> str:
         return f"recording took {share:.1%} of the run, above its budget of {self.share:.1%}"
 
     def _set(self, name: str, multiplier: int, share: float) -> dict[str, float]:
         callback = self._callbacks[name]
-        callback.schedule.multiplier = multiplier
-        interval = callback.schedule.n * multiplier
-        reason = f"{name} fires every {interval} {callback.unit} until there is room again"
+        callback.widen(multiplier)
+        reason = f"{name} fires every {callback.interval} {callback.unit} until there is room again"
         self._report(name, f"{self._excess(share)}: {reason}")
-        return {callback.tag: float(interval)}
+        return {callback.tag: float(callback.interval)}
 
     def _report(self, name: str, reason: str) -> None:
         if name not in self._reported:

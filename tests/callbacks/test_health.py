@@ -19,6 +19,7 @@ from puffer_callbacks import (
 )
 from puffer_callbacks.adapters import Loop
 from puffer_callbacks.callbacks.flight_recorder import FlightRecorder
+from puffer_callbacks.faults import PufferWarning
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.runs import diagnose_run, read_run
 from puffer_callbacks.values import Alert
@@ -306,7 +307,9 @@ def test_losses_on_a_device_are_checked_together():
     recorder = FlightRecorder()
     assert recorder.add_loss({"loss": torch.tensor(1.0, device="meta")}) is False
     assert recorder.add_loss({"loss": torch.tensor(math.inf)}) is True
+    assert recorder.add_loss({"loss": torch.ones(1, device="meta")}) is False  # [1] is a scalar as well
     assert recorder.add_loss(None) is False
+    assert torch.stack(recorder._losses).shape == (2,)
 
 
 def test_the_panel_is_readable(quiet_trainer, capsys):
@@ -325,6 +328,22 @@ def test_a_loss_without_rollouts_is_checked_too(quiet_trainer, tmp_path):
     assert [finding.rule for finding in health.findings] == ["nonfinite_values"]
     (saved,) = tmp_path.rglob("nonfinite_step_3.pt")
     assert torch.load(saved, weights_only=False)["nonfinite"] == ["loss"]
+
+
+def test_a_full_disk_costs_the_file_but_no_verdict(quiet_trainer, tmp_path, monkeypatch, capsys):
+    def full(content, path):
+        path.write_bytes(b"torn")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    health, module = HealthCallback(stop_on="critical"), Supervised(losses(0.5, math.nan, 0.5, 0.5))
+    trainer = quiet_trainer(logger=CSVLogger(tmp_path), callbacks=[health])
+    with pytest.warns(PufferWarning, match="flight recorder: left out after OSError.*No space left"):
+        trainer.fit(module)
+    assert [(finding.rule, finding.first_step) for finding in health.findings] == [("nonfinite_values", 2)]
+    assert module.step == 2
+    printed = capsys.readouterr().err
+    assert "nonfinite_values" in printed and "nonfinite_step_2.pt" not in printed
 
 
 def looped(since, until, state=None, *, same_data=False, save_at=None):

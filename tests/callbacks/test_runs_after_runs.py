@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import gymnasium
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from puffer_callbacks import (
     AttentionCallback,
     GradientCallback,
+    HealthCallback,
     HistogramCallback,
     ImageCallback,
     MemoryLogger,
@@ -129,6 +131,30 @@ def test_a_second_fit_goes_on_counting_what_is_not_finite(quiet_trainer, memory_
     assert [value for _, value in memory_logger.series("nonfinite/rollout/return")] == [3.0 * n for n in range(1, 9)]
 
 
+@pytest.mark.parametrize("callback", default_callbacks(**EVERY), ids=lambda each: type(each).__name__)
+def test_a_second_fit_of_a_trainer_resets_no_callback(quiet_trainer, monkeypatch, callback):
+    resets = []
+    monkeypatch.setattr(callback, "reset", resets.append)
+    trainer = quiet_trainer(callbacks=[callback])
+    for max_epochs in (1, 2):
+        trainer.fit_loop.max_epochs = max_epochs
+        trainer.fit(Six())
+    assert resets == [trainer]
+
+
+def test_a_second_fit_knows_what_the_first_one_was_diagnosed_with(quiet_trainer, memory_logger):
+    make = lambda *given: random_rollout(*given, action_space=gymnasium.spaces.Discrete(2))  # noqa: E731
+    health, module = HealthCallback(flight_recorder=False), Agent(losses(NAN, 1.0, 1.0, 1.0), updates=2, make=make)
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(1), health])
+    trainer.fit(module)
+    module.step, module.script = 0, losses(1.0, 1.0, 1.0, 1.0)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module)
+    assert [each.first_step for each in health.findings if each.rule == "nonfinite_values"] == [16]
+    assert health._monitor.facts.num_actions == 2
+    assert steps(memory_logger, "diagnostics/num_actions") == [16]
+
+
 def test_rollouts_of_a_second_fit_are_rows_of_their_own(quiet_trainer, memory_logger):
     """The first of it ends where the last row of the first fit stands: it is in the row after it, with the next one."""
 
@@ -228,6 +254,12 @@ def test_two_of_a_kind_keep_their_states_apart(quiet_trainer, tmp_path):
     again.fit(Six(), ckpt_path=tmp_path / "both.ckpt", weights_only=False)
     assert steps(logger, "weights/layer.weight") == [8, 12]
     assert steps(logger, "gradients/layer.weight") == [8, 10, 12]
+
+
+def test_two_of_a_kind_show_different_parameters(quiet_trainer, memory_logger):
+    callbacks = [HistogramCallback(3, include="*.weight"), HistogramCallback(3, exclude="*.weight")]
+    quiet_trainer(logger=memory_logger, callbacks=callbacks).fit(Six())  # Lightning refuses equal state keys
+    assert steps(memory_logger, "weights/layer.weight") == steps(memory_logger, "weights/layer.bias") == [1, 3, 6]
 
 
 def pickled(given):

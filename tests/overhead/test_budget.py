@@ -75,6 +75,16 @@ def test_an_interval_widens_while_a_run_is_over_its_budget(quiet_trainer, memory
     assert [step for step, _ in memory_logger.series("gradients/net.0.weight")] == [1, 4, 8, 16, 32]
 
 
+def test_two_callbacks_of_one_kind_are_widened_together(quiet_trainer, memory_logger, monkeypatch):
+    """What they cost is measured together, so it does not matter which of them is the expensive one."""
+    monkeypatch.setattr(budget, "WINDOW_SECONDS", 0.0)
+    both = [HistogramCallback(2, gradients=False, include="*.weight"), HistogramCallback(3, weights=False)]
+    quiet_trainer(logger=memory_logger, callbacks=[*both, Recorder(overhead_budget=1e-9)]).fit(Regression(steps=12))
+    assert memory_logger.series("logging/every_n_steps/HistogramCallback") == [(1, 4.0), (4, 8.0), (8, 16.0)]
+    assert [step for step, _ in memory_logger.series("weights/net.0.weight")] == [1, 4, 8, 12]
+    assert [step for step, _ in memory_logger.series("gradients/net.0.weight")] == [1]  # next 6, 12, 24
+
+
 def test_the_first_window_is_longer_as_a_run_is_looked_at_most_often_at_its_start(monkeypatch):
     monkeypatch.setattr(budget, "WINDOW_SECONDS", 10.0)
     monkeypatch.setattr(budget, "perf_counter", lambda: 100.0)
