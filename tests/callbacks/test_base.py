@@ -16,6 +16,8 @@ from puffer_callbacks import (
     emit,
     log,
 )
+from puffer_callbacks.faults import PufferWarning
+from puffer_callbacks.measure.episode_counter import EpisodeCounter
 from tests.support.models import Agent, Supervised, TwoOptimizers, losses, random_rollout
 from tests.support.warned import warned
 
@@ -287,3 +289,19 @@ def test_an_attribute_of_the_user_s_own_is_no_interval(quiet_trainer, memory_log
         quiet_trainer(logger=memory_logger, callbacks=[Own()]).fit(Agent(losses(0.0, 0.0)))
     assert reported == []
     assert memory_logger.series("own") == [(16, 5.0)]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_state_that_cannot_be_saved_raises_where_faults_do(quiet_trainer, tmp_path, monkeypatch, strict):
+    def broken(self):
+        raise ValueError("no state")
+
+    trainer = quiet_trainer(callbacks=[Recorder(strict=strict), RolloutCallback()])
+    trainer.fit(Supervised(losses(1.0)))
+    monkeypatch.setattr(EpisodeCounter, "state_dict", broken)
+    message = (
+        "^no state" if strict else "^RolloutCallback, its part of a checkpoint: left out after ValueError: no state"
+    )
+    with pytest.raises(ValueError, match=message) if strict else pytest.warns(PufferWarning, match=message):
+        trainer.save_checkpoint(tmp_path / "broken.ckpt")
+    assert (tmp_path / "broken.ckpt").exists() is not strict

@@ -12,6 +12,7 @@ from puffer_callbacks import HealthCallback, MemoryLogger, Rollout
 from puffer_callbacks.adapters import Loop
 from puffer_callbacks.callbacks.run_facts import with_action_space
 from puffer_callbacks.health import Facts
+from tests.support.models import Supervised, losses
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,15 @@ def test_a_scale_without_dimensions_is_no_bound_of_all_actions() -> None:
         loop.fit_start({"actor": actor})
         loop.episodes(1.0, 10)
     assert "diagnostics/max_action_entropy" not in logger.tags
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit"), [({"env_id": "CartPole-v1"}, 500), ({"env": "Mine-v0"}, None), ({}, None)]
+)
+def test_what_a_module_and_its_configuration_have(quiet_trainer, settings, limit) -> None:
+    health, module = HealthCallback(), Supervised(losses(1.0))
+    module.save_hyperparameters(settings)
+    module.drops = nn.Dropout2d(0.5)
+    quiet_trainer(callbacks=[health]).fit(module)
+    facts = health._monitor.facts
+    assert (facts.has_dropout, facts.has_embedding, facts.max_episode_steps) == (True, None, limit)
