@@ -30,7 +30,7 @@ def test_without_advantages_no_step_is_followed():
 
 
 def test_a_resumed_run_looks_where_the_whole_run_looks():
-    """Of every second rollout numbers 1, 2, 3, 4, 6, 8, … are looked at; a verdict comes at the sixth look, the eighth, …."""
+    """Of every second rollout numbers 1, 2, 3, 4, 6, 8, … are looked at; verdicts come at looks six, eight, …."""
 
     def after(rollouts, state=None):
         looks = RolloutLooks(Every(2))
