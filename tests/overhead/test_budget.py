@@ -75,6 +75,27 @@ def test_an_interval_widens_while_a_run_is_over_its_budget(quiet_trainer, memory
     assert [step for step, _ in memory_logger.series("gradients/net.0.weight")] == [1, 4, 8, 16, 32]
 
 
+def test_a_window_is_judged_by_what_was_taken_within_it(monkeypatch):
+    """Windows of ten seconds; writers' threads count from the window's start too."""
+    clock = [100.0]
+    monkeypatch.setattr(budget, "perf_counter", lambda: clock[0])
+    overhead = Budget(0.1)
+    for name in ("z", "b"):
+        overhead.register(name, Every(10))
+
+    def check(inside, *, busy=0.0, **costs):
+        clock[0] += 10.0
+        for name, seconds in costs.items():
+            overhead.stopwatch(name).inside = seconds
+        return overhead.check(inside, busy=busy)
+
+    overhead.restart()
+    assert check(2.0, z=0.5, b=1.5) == {"logging/every_n_steps/b": 20.0}
+    assert check(2.5, z=0.3) == {}  # 5 % of this window
+    assert check(2.5, busy=1.5, z=1e-4, b=1e-3) == {"logging/every_n_steps/b": 40.0}
+    assert check(2.5, busy=1.5) == {"logging/every_n_steps/b": 20.0}  # nothing was taken
+
+
 def test_two_callbacks_of_one_kind_are_widened_together(quiet_trainer, memory_logger, monkeypatch):
     """What they cost is measured together, so it does not matter which of them is the expensive one."""
     monkeypatch.setattr(budget, "WINDOW_SECONDS", 0.0)
