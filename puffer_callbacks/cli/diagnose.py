@@ -1,6 +1,7 @@
 """``puffer-callbacks diagnose``: what is wrong with runs that were logged."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
@@ -12,6 +13,10 @@ from puffer_callbacks.health import Diagnosis
 from puffer_callbacks.health.panel import panel
 from puffer_callbacks.runs import Run, diagnose_run
 from puffer_callbacks.values.terminal import terminal_width
+
+_OURS = "puffer_callbacks"
+_LACKS_MEASURES = re.compile(r"\b(diagnostics|plasticity|gradient_norm|update_ratio|old_gradients)/(?!.*has [1-9])")
+_OTHER_LOG = "need what callbacks measure in the training loop: add default_callbacks, or the adapter of your trainer"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -79,6 +84,11 @@ def _as_text(run: Run, diagnosis: Diagnosis) -> Iterator[str]:
     yield f"{found} {of_rules}.{' The others could not be judged:' if diagnosis.not_judged else ''}"
     reasons: dict[str, list[str]] = {}
     for rule, reason in diagnosis.not_judged.items():
-        reasons.setdefault(reason, []).append(rule)
+        reasons.setdefault(_in_short(reason, run.source), []).append(rule)
     for reason, rules in reasons.items():
         yield from wrap(f"  {', '.join(rules)}: {reason}", terminal_width(), subsequent_indent="    ")
+
+
+def _in_short(reason: str, source: str) -> str:
+    """A reason; one for all statistics that the log of another library cannot have."""
+    return _OTHER_LOG if source != _OURS and _LACKS_MEASURES.search(reason) else reason

@@ -14,6 +14,7 @@ from puffer_callbacks.health.parts import WITHOUT_ADVANTAGES, Parts, parts_of
 from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
 from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.gradients import CLIPPED, TOTAL
+from puffer_callbacks.health.rules.learning_rate import RATE
 from puffer_callbacks.health.rules.loss import composition
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE, weight_changes
 from puffer_callbacks.health.rules.targets import learns_from_targets
@@ -24,11 +25,12 @@ _FIRST, _BY_FAR = 3, 0.3
 """Updates, and the share of the weights' norm by which one changes them: 0.01 to 0.1 in sound training, except for an
 output layer that begins near 0."""
 
-
 _CUT = 0.99
 """Of a gradient's norm: what a clip leaves of it at most."""
 _NOTHING = 0.01
 """The share of the weights' norm that a whole run has to change them by to learn anything."""
+_UNUSUAL = 0.02
+"""A learning rate far above those of agents: Stable-Baselines3 has 1e-4 to 1e-3 by default."""
 
 
 class MeasuredCauses:
@@ -72,7 +74,13 @@ class MeasuredCauses:
     def _shown(self) -> set[str]:
         if _weights_rest(self._evidence):
             return {"learning_rate_low"}
-        return {"learning_rate_high"} if _policy_jumps(self._evidence) else set()
+        is_high = _policy_jumps(self._evidence) or self._rate_is_unusual
+        return {"learning_rate_high"} if is_high else set()
+
+    @property
+    def _rate_is_unusual(self) -> bool:
+        rate = self._evidence.median(RATE)
+        return rate is not None and rate > _UNUSUAL and "environment" in self.parts
 
 
 def _gradient_is_limited(evidence: Evidence) -> bool:

@@ -28,6 +28,14 @@ def test_a_sound_run_is_0(tmp_path):
     assert "The others could not be judged:" in done.stdout
 
 
+def test_what_another_library_cannot_log_is_one_reason(tmp_path, capsys):
+    main(["diagnose", str(write_lines(tmp_path / "run.jsonl", puffer_rows()))])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.count("need what callbacks measure in the training loop") == 1
+    assert "needs 5 points of train/ent_coef, has 0" in shown  # which the library could log
+    assert "diagnostics/" not in shown
+
+
 def test_a_finding_is_1_with_cause_and_remedy(tmp_path):
     done = diagnose(write_lines(tmp_path / "run.jsonl", puffer_rows(entropy_collapses=True)))
     assert (done.returncode, done.stderr) == (1, "")

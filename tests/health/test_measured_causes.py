@@ -36,6 +36,11 @@ def test_a_policy_whose_layers_all_change_by_far_has_a_learning_rate_that_is_too
     assert causes(**critic) == causes()
 
 
+def test_a_learning_rate_that_no_agent_is_trained_with_comes_first():
+    assert causes(train__learning_rate=constant(0.06))[0] == "learning_rate_high"
+    assert causes(train__learning_rate=constant(0.007)) == causes()
+
+
 @pytest.mark.parametrize("weight", [0.01, 0.0, -0.01])
 def test_a_loss_whose_terms_add_up_shows_the_sign_of_the_entropy_bonus(weight):
     policy, value = RNG.standard_normal((2, 100))
