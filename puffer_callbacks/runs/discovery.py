@@ -152,8 +152,14 @@ def runs_in(folder: Path, formats: Sequence[str]) -> list[RunFiles]:
     if best == "csv":  # a folder may hold other tables too
         files[best] = [path for path in files[best] if path.name in _CSV_NAMES] or files[best]
     if best == "tensorboard":  # each session of the run has its own file
-        return [RunFiles(folder, best, tuple(files[best]))]
+        return [RunFiles(folder, best, tuple(sorted(files[best], key=_by_writer)))]
     return [RunFiles(folder if len(files[best]) == 1 else path, best, (path,)) for path in files[best]]
+
+
+def _by_writer(path: Path) -> list[tuple[bool, int, str]]:
+    """A key of event files: by the second, the process, and the count of its writers, of which 10 comes after 9."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(at % 2 == 1, int(part) if at % 2 else 0, part) for at, part in enumerate(parts)]
 
 
 def _format_in_folder(path: Path) -> str | None:

@@ -92,6 +92,17 @@ def write_events(folder, *events, suffix=""):
     writer.close()
 
 
+def test_the_tenth_writer_of_a_process_comes_after_its_ninth(tmp_path):
+    def event(step, value):
+        return Event(step=step, summary=Summary(value=[Summary.Value(tag="loss", simple_value=value)]))
+
+    for number in (9, 10):
+        write_events(tmp_path, *[event(step, float(number)) for step in range(3)])
+        written = next(path for path in tmp_path.iterdir() if path.name.startswith("events"))
+        written.rename(tmp_path / f"new.out.tfevents.1700000000.host.77.{number}")
+    assert scalars_of(read_run(tmp_path))["loss"][-3:] == [(0, 10.0), (1, 10.0), (2, 10.0)]
+
+
 def test_tensorflow_2_values(tmp_path):
     """As TensorFlow 2 writes them: tensors, of which the first of a tag alone names the plugin."""
     first, second = scalar_pb("loss", 0.5), scalar_pb("loss", 0.25)
