@@ -156,10 +156,9 @@ def runs_in(folder: Path, formats: Sequence[str]) -> list[RunFiles]:
     return [RunFiles(folder if len(files[best]) == 1 else path, best, (path,)) for path in files[best]]
 
 
-def _by_writer(path: Path) -> list[tuple[bool, int, str]]:
+def _by_writer(path: Path) -> list[int]:
     """A key of event files: by the second, the process, and the count of its writers, of which 10 comes after 9."""
-    parts = re.split(r"(\d+)", path.name)
-    return [(at % 2 == 1, int(part) if at % 2 else 0, part) for at, part in enumerate(parts)]
+    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 def _format_in_folder(path: Path) -> str | None:

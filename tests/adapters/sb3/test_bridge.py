@@ -431,7 +431,7 @@ def test_a_second_run_from_zero_on_the_same_loggers_warns(memory_logger):
     make("PPO")[0].learn(256, callback=bridge)
     with pytest.warns(
         PufferWarning,
-        match="MemoryLogger: expected no rows after step 0, where this run begins, got rows up to step 256 of an earlier run",
+        match="expected no rows after step 0, where this run begins, got rows up to step 256 of an earlier run",
     ):
         make("PPO")[0].learn(128, callback=bridge)
 

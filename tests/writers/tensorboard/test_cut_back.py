@@ -54,6 +54,16 @@ def test_sessions_that_go_on_after_the_checkpoint_end_before_their_link(tmp_path
     assert read(tmp_path) == {FIRST: content(*kept), SECOND: content(*later[:2]), THIRD: content(VERSION)}
 
 
+def test_the_tenth_writer_of_a_process_continues_its_ninth(tmp_path):
+    ninth, tenth = (f"events.out.tfevents.1.vm.1.{number}" for number in (9, 10))
+    kept = VERSION, row(3)
+    write(tmp_path, first=[*kept, row(4)])
+    write(tmp_path, **{ninth: [VERSION, continues(*kept, row(4)), row(5)]})
+    write(tmp_path, **{tenth: [VERSION, continues(VERSION, continues(*kept, row(4)), row(5), file=ninth), row(6)]})
+    cut(tmp_path, *kept)
+    assert read(tmp_path) == {FIRST: content(*kept), ninth: content(VERSION), tenth: content(VERSION)}
+
+
 def test_of_a_session_that_went_on_before_it_rows_up_to_its_step_stay(tmp_path):
     earlier, kept = [VERSION, row(1)], [VERSION, row(1), row(3)]
     second = VERSION, continues(*earlier), row(2), row(9, f"eval_{TAG}"), row(3), row(4), row(5)
