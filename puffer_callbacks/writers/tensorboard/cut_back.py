@@ -60,7 +60,7 @@ def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str)
 
 
 def _by_writer(name: str) -> list[int]:
-    """By the second, the process, and the count of its writers, of which 10 comes after 9: what continues comes later."""
+    """By the second, the process, and the count of its writers, of which 10 comes after 9."""
     return [int(number) for number in re.findall(r"\d+", name)]
 
 
