@@ -83,14 +83,14 @@ class RetryingWriter(Writer):
     def write_row(self, row: UnsavedRow) -> None:
         """Write a row of ``unsaved``: whole, or without the values that fail, or to a reopened backend."""
         failed = row.parts if self._is_failing else self._failed_parts(row)
-        self._is_failing = bool(failed) and len(failed) == len(row.parts)
-        if self._is_failing:
+        if failed and len(failed) == len(row.parts):
             self._refused.add(row)
             self._is_failing = not (self.attempt(self._reopen) and self._refused.write_again())
         else:
-            row.written = monotonic()
+            row.written, self._is_failing = monotonic(), False
             self._refused.drain()
-            self._refused.add_rest(row, failed)
+            if failed:
+                self._refused.add_rest(row, failed)
         keep_last_step(self.place, self.writer.step(row.axes))
         self._has_new_rows = True
         if self.unsaved.are_many and monotonic() - self._flushed_at > _MIN_FLUSH_SECONDS:
