@@ -12,9 +12,9 @@ from puffer_callbacks.cli.read_logs import read_logs
 from puffer_callbacks.health import Diagnosis
 from puffer_callbacks.health.panel import panel
 from puffer_callbacks.runs import Run, diagnose_run
+from puffer_callbacks.runs.sources import OURS
 from puffer_callbacks.values.terminal import terminal_width
 
-_OURS = "puffer_callbacks"
 _LACKS_MEASURES = re.compile(r"\b(diagnostics|plasticity|gradient_norm|update_ratio|old_gradients)/(?!.*has [1-9])")
 _OTHER_LOG = "need what callbacks measure in the training loop: add default_callbacks, or the adapter of your trainer"
 
@@ -91,4 +91,4 @@ def _as_text(run: Run, diagnosis: Diagnosis) -> Iterator[str]:
 
 def _in_short(reason: str, source: str) -> str:
     """A reason; one for all statistics that the log of another library cannot have."""
-    return _OTHER_LOG if source != _OURS and _LACKS_MEASURES.search(reason) else reason
+    return _OTHER_LOG if source != OURS and _LACKS_MEASURES.search(reason) else reason

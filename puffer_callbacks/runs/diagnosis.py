@@ -5,6 +5,7 @@ from dataclasses import replace
 from puffer_callbacks.health import Diagnosis, Facts, diagnose
 from puffer_callbacks.runs.order import ordered
 from puffer_callbacks.runs.run import Run
+from puffer_callbacks.runs.sources import OURS
 from puffer_callbacks.values.self_logged import NAMES
 
 
@@ -26,7 +27,7 @@ def diagnose_run(run: Run) -> Diagnosis:
         >>> [finding.rule for finding in diagnose_run(Run(Path("logs"), "csv", contents)).findings]
         ['learning_rate_zero']
     """
-    own = {name: run.series(name) for name in run.tags if name in NAMES and run.source == "puffer_callbacks"}
+    own = {name: run.series(name) for name in run.tags if name in NAMES and run.source == OURS}
     return diagnose({tag: ordered(series) for tag, series in {**own, **run.canonical}.items()}, facts_of_log(run))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from puffer_callbacks.runs.json import rows_of
 from puffer_callbacks.runs.rows import STEP_NAMES, parse_json
 from puffer_callbacks.runs.wandb import MAGIC
+from puffer_callbacks.values.event_files import by_writer
 
 FORMATS = ("tensorboard", "wandb", "csv", "json-lines", "json")
 """All formats, the richest first."""
@@ -152,13 +153,8 @@ def runs_in(folder: Path, formats: Sequence[str]) -> list[RunFiles]:
     if best == "csv":  # a folder may hold other tables too
         files[best] = [path for path in files[best] if path.name in _CSV_NAMES] or files[best]
     if best == "tensorboard":  # each session of the run has its own file
-        return [RunFiles(folder, best, tuple(sorted(files[best], key=_by_writer)))]
+        return [RunFiles(folder, best, tuple(sorted(files[best], key=lambda path: by_writer(path.name))))]
     return [RunFiles(folder if len(files[best]) == 1 else path, best, (path,)) for path in files[best]]
-
-
-def _by_writer(path: Path) -> list[int]:
-    """A key of event files: by the second, the process, and the count of its writers, of which 10 comes after 9."""
-    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 def _format_in_folder(path: Path) -> str | None:

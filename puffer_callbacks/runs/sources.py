@@ -24,12 +24,14 @@ def _prefixed(*names: str) -> tuple[str, ...]:
     return tuple(prefix + name for name in names for prefix in ("", "train/"))
 
 
+OURS = "puffer_callbacks"
+"""The name of this package's own logs."""
 UNKNOWN = Source("unknown", "steps")
 """A library that the table does not have: tags of our vocabulary keep their names."""
 
 SOURCES = (
     Source(
-        "puffer_callbacks",
+        OURS,
         "env_steps",
         frozenset({"time/optimizer_steps", "axes/optimizer_steps", "logging/overhead_pct"}),
         {

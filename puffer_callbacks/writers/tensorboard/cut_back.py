@@ -6,12 +6,12 @@ that the checkpoint names, and those that have a link to it.
 """
 
 import os
-import re
 import sys
 from contextlib import suppress
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+from puffer_callbacks.values.event_files import by_writer
 from puffer_callbacks.writers.tensorboard.records import read_records
 
 _MARK = "puffer_callbacks continues "
@@ -48,7 +48,7 @@ def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str)
         return False
     ends = {file: size}
     _truncate(os.path.join(folder, file), size)
-    for name in sorted(os.listdir(folder), key=_by_writer):
+    for name in sorted(os.listdir(folder), key=by_writer):
         path = os.path.join(folder, name)
         with suppress(OSError):  # a file that cannot be read stays
             before, continued_at, start = _link_of(path) if name.startswith("events.out.tfevents") else ("", 0, 0)
@@ -57,11 +57,6 @@ def cut_back(folder: str, *, file: str, size: int, last_step: int, row_tag: str)
                 ends[name] = end
                 _truncate(path, end)
     return True
-
-
-def _by_writer(name: str) -> list[int]:
-    """By the second, the process, and the count of its writers, of which 10 comes after 9."""
-    return [int(number) for number in re.findall(r"\d+", name)]
 
 
 def _link_of(path: str) -> tuple[str, int, int]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from puffer_callbacks.health import Facts, diagnose
+from puffer_callbacks.health import Facts, Finding, diagnose
 from puffer_callbacks.health.causes import CAUSES
 from puffer_callbacks.health.returns import returns_of
 from puffer_callbacks.health.series import Series
@@ -148,24 +148,24 @@ def test_beside_a_target_network_and_no_actor_what_acts_is_the_critic() -> None:
     assert targets not in found("return_fell", **falling, **parts, **actor).causes
 
 
-@pytest.mark.parametrize("part", ["policy_dot_0", "policy_head", "policy_dot_net_dot_2", "agent_dot_policy_dot_fc1"])
-def test_an_actor_that_is_called_policy(part: str) -> None:
+def _resting(part: str) -> Finding | None:
     changes = {
         f"diagnostics__weight_change__{part}": constant(0),
         "diagnostics__weight_change__baseline": constant(0.1),
     }
-    finding = found("weights_unchanged", **changes, train__reward=FLAT)
+    return found("weights_unchanged", **changes, train__reward=FLAT)
+
+
+@pytest.mark.parametrize("part", ["policy_dot_0", "policy_head", "policy_dot_net_dot_2", "agent_dot_policy_dot_fc1"])
+def test_an_actor_that_is_called_policy(part: str) -> None:
+    finding = _resting(part)
     assert finding is not None and finding.severity == "critical"
     assert finding.causes[0] == CAUSES["actor_not_trained"].text
 
 
 @pytest.mark.parametrize("part", ["policy_dot_features_extractor_dot_0", "policy_dot_encoder", "teacher_policy_dot_0"])
 def test_a_part_of_a_whole_that_is_called_policy_has_no_certain_role(part: str) -> None:
-    changes = {
-        f"diagnostics__weight_change__{part}": constant(0),
-        "diagnostics__weight_change__baseline": constant(0.1),
-    }
-    finding = found("weights_unchanged", **changes, train__reward=FLAT)
+    finding = _resting(part)
     assert finding is not None and finding.severity == "info"
 
 
