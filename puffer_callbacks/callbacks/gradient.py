@@ -68,7 +68,7 @@ class GradientCallback(PufferCallback):
         self._noise = NoiseScale()
         self._measured: dict[int, StepMeasures] = {}
         self._previous: dict[int, tuple[int, Tensor]] = {}
-        self._parameters: dict[int, dict[str, Any]] = {}
+        self._parameters: dict[int, tuple[int, dict[str, Any]]] = {}
 
     @torch.no_grad()
     def before_optimizer_step(
@@ -81,6 +81,8 @@ class GradientCallback(PufferCallback):
         parameters = self._parameters_of(pl_module, optimizer, step.index)
         gradients = {name: p.grad for name, p in parameters.items() if p.grad is not None}
         if not gradients:
+            if not parameters:  # bare tensors have no name: it is not due at each of its steps from now on
+                self.gradient_schedule.mark(step)
             return None
         kept, _ = sample(gradients.values())
         if not self.gradient_schedule.is_due(step):
@@ -154,9 +156,10 @@ class GradientCallback(PufferCallback):
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
         """The optimizer's parameters by name, which takes longer to find than to measure a small model."""
         count = sum(len(group["params"]) for group in optimizer.param_groups)
-        found = self._parameters.get(index, {})
-        if len(found) != count:
-            found = self._parameters[index] = optimized(module, optimizer)
+        known, found = self._parameters.get(index, (-1, {}))
+        if known != count:
+            found = optimized(module, optimizer)
+            self._parameters[index] = count, found
         return found
 
     def _products(self, step: OptimizerStep, gradients: Tensor) -> dict[str, Tensor]:

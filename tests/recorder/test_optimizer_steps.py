@@ -627,3 +627,33 @@ def test_a_compiled_clip_is_compiled_once(quiet_trainer, memory_logger):
     fit(quiet_trainer, memory_logger, Manual(lambda step: [("net", step)], clip=compiled), GradientCallback(5))
     assert len(compilations) == 1
     torch.compiler.reset()
+
+
+class CountsCalls(GradientCallback):
+    """Keeps the run's steps at which each optimizer was looked at."""
+
+    def __init__(self, every_n_steps):
+        super().__init__(every_n_steps)
+        self.called_at = {}
+
+    def before_optimizer_step(self, trainer, pl_module, optimizer, step):
+        self.called_at.setdefault(step.index, []).append(step.optimizer_steps)
+        return super().before_optimizer_step(trainer, pl_module, optimizer, step)
+
+
+def test_an_optimizer_of_a_bare_tensor_is_not_looked_at_in_between(memory_logger):
+    """SAC's temperature: it has no name, so nothing of it is measured, and it would stay due for ever."""
+    net, temperature = nn.Linear(2, 1), torch.zeros(1, requires_grad=True)
+    optimizers = [torch.optim.SGD([tensor], lr=1e-6) for tensor in (net.weight, temperature)]
+    gradients = CountsCalls(10)
+    with Loop(memory_logger, [gradients]) as loop:
+        loop.fit_start(net, {}, optimizers=optimizers)
+        for _ in range(40):
+            for optimizer, tensor in zip(optimizers, (net.weight, temperature), strict=True):
+                optimizer.zero_grad()
+                tensor.sum().backward()
+                optimizer.step()
+            loop.step({})
+    assert steps(memory_logger, "gradient_norm/clipped") == [10, 20, 30, 40]
+    in_between = [at for called_at in gradients.called_at.values() for at in called_at if at % 10 in range(3, 9)]
+    assert in_between == []
