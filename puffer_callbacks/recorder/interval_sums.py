@@ -62,6 +62,8 @@ class IntervalSums:
         if loss_scale != self._loss_scale:
             self._fold()
             self._loss_scale = loss_scale
+        if outputs is None or (type(outputs) is dict and not outputs):  # as most steps of an adapter's update
+            return False
         rates = rates or {}
         # names that had plain numbers on the host before are read at once: this runs at every step
         rows = self._rows.get((*outputs, *rates)) if type(outputs) is dict else None
