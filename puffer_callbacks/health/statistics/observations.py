@@ -7,6 +7,8 @@ from puffer_callbacks.health.series import Floats
 from puffer_callbacks.health.statistics.sample import Sample
 
 _MORE_COMMON = 3
+_FAR = 2
+"""Times the step beside it, of a jump among ordinary ones."""
 
 
 def observation_statistics(sample: Sample, *, are_bytes: bool = False) -> dict[str, float]:
@@ -87,10 +89,14 @@ def _mark_ends(jumps: npt.NDArray[np.bool_], ends: npt.NDArray[np.bool_], ordina
 
 
 def _early_jumps(changes: Floats, ends: npt.NDArray[np.bool_], threshold: float) -> npt.NDArray[np.bool_]:
-    """Of each end at which observations jump, whether they do so one step before it."""
+    """Of each end at which observations jump, whether they do so one step before it, and not there or a step after.
+
+    Between the states of a table the steps to one that is rare, and from there to the first one, are both large.
+    """
     inner = ends[1:]
     early, later = changes[:-2][inner], np.maximum(changes[1:-1], changes[2:])[inner]
-    jumps: npt.NDArray[np.bool_] = (early > later)[np.maximum(early, later) > threshold]
+    is_early = (later <= threshold) & (early > _FAR * later)
+    jumps: npt.NDArray[np.bool_] = is_early[np.maximum(early, later) > threshold]
     return jumps
 
 

@@ -118,3 +118,17 @@ def test_observations_that_begin_anew_before_the_marked_end() -> None:
     for late, expected in ((0, None), (1, 1.0)):
         found = rollout_statistics(Rollout(observations=position, dones=dones.roll(late, 0)))
         assert found.get("diagnostics/reset_early_fraction") == expected
+
+
+@pytest.mark.parametrize("odds", [100, 200])
+def test_a_rare_state_at_the_end_of_a_table_s_episode_is_no_early_reset(odds: int) -> None:
+    """Of one-hot states, those on the way to an end are rare, so that the steps to them are as long as a reset."""
+    generator, states, dones = np.random.default_rng(0), np.zeros(2000, int), np.zeros(2000, bool)
+    for t, state in enumerate(states[:-1]):
+        dones[t] = state == 6
+        other = 4 if generator.random() < 1 / odds else (state + generator.integers(1, 4)) % 4
+        states[t + 1] = 0 if dones[t] else state + 1 if state > 3 else other
+    assert dones.sum() > 5
+    table = torch.tensor(np.eye(7)[states])[:, None]
+    found = rollout_statistics(Rollout(observations=table, dones=torch.tensor(dones)[:, None]))
+    assert found.get("diagnostics/reset_early_fraction") is None
