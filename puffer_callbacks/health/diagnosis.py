@@ -68,7 +68,7 @@ def _finding(rule: Rule, verdict: Verdict, evidence: Evidence, measured: Measure
         severity=verdict.severity or rule.severity,
         message=verdict.message,
         causes=tuple(cause.text for cause in causes),
-        remedies=tuple(dict.fromkeys(cause.remedy_for(measured.parts) for cause in causes)),
+        remedies=measured.remedies(causes),
         evidence=evidence.numbers(verdict.tags, last if verdict.seen_at is None else verdict.seen_at),
         first_step=first,
         last_step=last,

@@ -7,7 +7,7 @@ import numpy as np
 
 from puffer_callbacks.health.facts import Facts
 from puffer_callbacks.health.finding import Number
-from puffer_callbacks.health.our_tags import with_our_tags
+from puffer_callbacks.health.our_tags import are_of_rewards, with_our_tags
 from puffer_callbacks.health.returns import Returns, returns_of
 from puffer_callbacks.health.series import Series, median
 
@@ -17,7 +17,6 @@ LOOKS = 5
 """Points that do of a statistic over a whole rollout, which a live run logs more and more rarely."""
 _RETURNS = ("train/reward", "rollout/return_mean", "rollout/ep_rew_mean")
 _MIN_RETURNS = 8
-_OF_ROLLOUTS = ("rollout/", "diagnostics/", "losses/")
 _MIN_UNPLANNED = 30
 _LATE = 0.9
 """The share of a run after which what has not come will hardly come."""
@@ -91,9 +90,9 @@ class Evidence:
         series = next((s for s in found if s is not None and len(s.values) >= _MIN_RETURNS), None)
         if series is None:
             return None
-        returns, lowest, highest = returns_of(series), *map(self.median, ("rollout/return_min", "rollout/return_max"))
-        is_game = lowest is not None and highest is not None and returns.are_those_of_a_game(lowest, highest)
-        return None if is_game else returns
+        returns, lengths = returns_of(series), self.find("train/episode_length")
+        is_game = returns.are_those_of_a_game(*map(self.median, ("rollout/return_min", "rollout/return_max")))
+        return None if is_game or (lengths is not None and returns.come_sooner_or_later(lengths)) else returns
 
     @property
     def required_returns(self) -> Returns:
@@ -103,7 +102,7 @@ class Evidence:
             NotJudged: as ``returns`` is ``None``.
         """
         if self.returns is None:
-            raise NotJudged(f"needs {_MIN_RETURNS} points of train/reward, not of a game between equals")
+            raise NotJudged(f"needs {_MIN_RETURNS} points of train/reward, not of a game between equals or all alike")
         return self.returns
 
     @property
@@ -122,10 +121,15 @@ class Evidence:
         if self.returns is not None:
             return self.returns.healthy
         loss = self.find("train/loss")
-        if loss is None or len(loss.values) < _MIN_RETURNS or any(tag.startswith(_OF_ROLLOUTS) for tag in self.raw):
+        if loss is None or len(loss.values) < _MIN_RETURNS or self.learns_from_rewards:
             return False
         negated = returns_of(Series(loss.steps, -loss.values))
         return negated.improved
+
+    @cached_property
+    def learns_from_rewards(self) -> bool:
+        """Whether anything shows rewards, an environment, or the loss of a policy or of values."""
+        return self.facts.are_of_rewards or are_of_rewards(self.raw)
 
     def require_share(self, share: float, series: Series) -> None:
         """Wait, for symptoms that a sound run shows too before it has learned.

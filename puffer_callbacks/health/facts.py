@@ -139,6 +139,12 @@ class Facts:
         """log n of a discrete action space, in nats."""
         return math.log(self.num_actions) if self.num_actions is not None and self.num_actions > 1 else None
 
+    @property
+    def are_of_rewards(self) -> bool:
+        """Whether they show that the run learns from rewards."""
+        known = (self.algorithm, self.num_actions, self.action_dimensions, self.num_envs, self.clip_range)
+        return any(each is not None for each in known)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields that are known."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}

@@ -1,16 +1,16 @@
 """``MeasuredCauses``: causes that measurements rule out, and those that they show."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
 
-from puffer_callbacks.health.causes import CAUSES
+from puffer_callbacks.health.causes import CAUSES, Cause
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
-from puffer_callbacks.health.parts import WITHOUT_ADVANTAGES, Parts, parts_of
+from puffer_callbacks.health.parts import ANY, Parts, parts_of, parts_of_library
 from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
 from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.gradients import CLIPPED, TOTAL
@@ -49,6 +49,11 @@ class MeasuredCauses:
         possible = [name for name in fitting if name not in self._ruled_out] or fitting
         return sorted(possible, key=lambda name: name not in self._shown)
 
+    def remedies(self, causes: Iterable[Cause]) -> tuple[str, ...]:
+        """What to change, each once; in general where nothing shows which algorithm it is."""
+        known = () if self.parts == ANY else self.parts
+        return tuple(dict.fromkeys(cause.remedy_for(known) for cause in causes))
+
     @cached_property
     def parts(self) -> Parts:
         """Of the run's algorithm."""
@@ -57,8 +62,7 @@ class MeasuredCauses:
     @cached_property
     def _ruled_out(self) -> set[str]:
         evidence, found = self._evidence, set()
-        is_library = (evidence.facts.algorithm or "").upper() in WITHOUT_ADVANTAGES
-        if is_library or not learns_from_targets(evidence):
+        if parts_of_library(evidence.facts) or not learns_from_targets(evidence):
             found.add("td_target_wrong")
         if _gradient_is_limited(evidence):
             found.add("no_clipping")

@@ -1,7 +1,7 @@
 """Which part of an agent a module's name speaks of."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from torch import Tensor
@@ -32,6 +32,22 @@ def role_of(name: str) -> Role:
     if _CRITIC.search(name):
         return "critic"
     return "actor" if _ACTOR.search(name) else "other"
+
+
+def has_actor(roles: Collection[Role]) -> bool:
+    """Whether a network of its own chooses the actions.
+
+    One that has but its target network beside it acts by its values, whatever its name: PyTorch's tutorial of DQN calls
+    it ``policy_net``.
+
+    Args:
+        roles: of all modules.
+
+    Example:
+        >>> has_actor(["actor", "critic", "target"]), has_actor(["actor"]), has_actor(["actor", "target"])
+        (True, True, False)
+    """
+    return "actor" in roles and {*roles} != {"actor", "target"}
 
 
 def meant_to_change(parameters: Iterable[tuple[str, Tensor]]) -> list[tuple[str, Tensor]]:

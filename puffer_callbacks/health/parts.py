@@ -4,7 +4,8 @@ from typing import get_args
 
 from puffer_callbacks.health.causes import Part
 from puffer_callbacks.health.evidence import Evidence
-from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.facts import Facts
+from puffer_callbacks.health.modules import Role, has_actor, role_of
 from puffer_callbacks.health.rules.critic import FIT, VALUE_STD
 from puffer_callbacks.health.rules.critic import LOSS as VALUE_LOSS
 from puffer_callbacks.health.rules.entropy import ENTROPY
@@ -23,15 +24,18 @@ _OFF_POLICY: Parts = frozenset({"environment", "critic", "target_network"})
 _BY_VALUES: Parts = _OFF_POLICY | {"exploration_rate"}
 _DETERMINISTIC: Parts = _OFF_POLICY | {"actor", "action_noise"}
 _SOFT: Parts = _OFF_POLICY | {"actor", "temperature"}
-WITHOUT_ADVANTAGES: dict[str, Parts] = {
+_OF_LIBRARY: dict[str, Parts] = {
     "ARS": frozenset({"environment", "actor"}),
     **dict.fromkeys(("DQN", "QRDQN"), _BY_VALUES),
     **dict.fromkeys(("DDPG", "TD3"), _DETERMINISTIC),
     **dict.fromkeys(("CROSSQ", "SAC", "TQC"), _SOFT),
 }
 """Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
-_OF_REWARDS = ("train/reward", "rollout/", "diagnostics/", "losses/policy", "losses/value", "time/env_steps")
-"""What the tags of runs that learn from rewards begin with, among others."""
+
+
+def parts_of_library(facts: Facts) -> Parts | None:
+    """Those of a library's algorithm without advantages, by its name; ``None`` of any other."""
+    return _OF_LIBRARY.get((facts.algorithm or "").upper())
 
 
 def parts_of(evidence: Evidence) -> Parts:
@@ -48,21 +52,15 @@ def parts_of(evidence: Evidence) -> Parts:
         >>> parts_of(Evidence({"train/loss": (np.array([1]), np.array([0.5]))}, Facts()))
         frozenset({'dataset'})
     """
-    named = WITHOUT_ADVANTAGES.get((evidence.facts.algorithm or "").upper())
+    named = parts_of_library(evidence.facts)
     if named is not None:
         return named
     if learns_from_targets(evidence) or any(tag in evidence.raw for tag in EPSILONS):
         return _off_policy(evidence)
-    if not _learns_from_rewards(evidence):
+    if not evidence.learns_from_rewards:
         return SUPERVISED
     parts = _on_policy(evidence) if _has_advantages(evidence) else ANY
     return parts - {"entropy_bonus"} if evidence.facts.entropy_coefficient == 0 else parts
-
-
-def _learns_from_rewards(evidence: Evidence) -> bool:
-    facts = evidence.facts
-    known = (facts.algorithm, facts.num_actions, facts.action_dimensions, facts.num_envs)
-    return any(each is not None for each in known) or any(tag.startswith(_OF_REWARDS) for tag in evidence.raw)
 
 
 def _off_policy(evidence: Evidence) -> Parts:
@@ -71,8 +69,8 @@ def _off_policy(evidence: Evidence) -> Parts:
         return _BY_VALUES
     if has & {*TEMPERATURES, ENTROPY}:
         return _SOFT
-    has_actor = "actor" in _roles(evidence) or evidence.facts.action_dimensions is not None
-    return _DETERMINISTIC if has_actor else _BY_VALUES
+    is_real = evidence.facts.action_dimensions is not None
+    return _DETERMINISTIC if is_real or has_actor(_roles(evidence)) else _BY_VALUES
 
 
 def _has_advantages(evidence: Evidence) -> bool:
@@ -94,6 +92,6 @@ def _on_policy(evidence: Evidence) -> Parts:
     return frozenset(parts)
 
 
-def _roles(evidence: Evidence) -> set[str]:
+def _roles(evidence: Evidence) -> set[Role]:
     """Those of the modules whose weights are known."""
     return {role_of(name) for name in evidence.matching(NORM)}

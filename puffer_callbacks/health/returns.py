@@ -53,6 +53,17 @@ class Returns(NamedTuple):
         return bool(rise > 2 * error > 0 or rise + 2 * error > _HALF * max(abs(self.early), abs(self.late)))
 
     @property
+    def are_rare(self) -> bool:
+        """Whether most are alike and a few are not: how often these come is not known of so few."""
+        return self.noise == 0 and not self.are_alike
+
+    @property
+    def rises_at_last(self) -> bool:
+        """Whether it ends at its best, by half of its size above its beginning: it has just begun to learn."""
+        last = float(self.series.values[-1])
+        return last >= self.best and last - self.early > max(4 * self.noise, _HALF * abs(self.early))
+
+    @property
     def worsened(self) -> bool:
         """Whether it ends worse than it began, beyond its noise, its wandering and a small part of its size."""
         least = _RISE * max(abs(self.early), abs(self.late))
@@ -77,15 +88,28 @@ class Returns(NamedTuple):
         least = max(_BY_FAR * self.noise, _SHARE * max(abs(self.early), abs(self.late)))
         return self.healthy and self.late - self.early > least
 
-    def are_those_of_a_game(self, lowest: float, highest: float) -> bool:
+    def are_those_of_a_game(self, lowest: float | None, highest: float | None) -> bool:
         """Whether episodes win what others lose, as in a game between equals: their mean stays, however good they are.
 
         Args:
-            lowest: the return of a rollout's worst episode.
+            lowest: the return of a rollout's worst episode, if it is known.
             highest: that of the best.
         """
-        from_middle = np.abs(self.series.values - (lowest + highest) / 2).max()
-        return lowest < highest and (self.are_alike or bool(from_middle < _MIDDLE * (highest - lowest)))
+        if lowest is None or highest is None or lowest >= highest:
+            return False
+        middle, limit = (lowest + highest) / 2, _MIDDLE * (highest - lowest)
+        is_zero_sum = max(abs(middle), abs(median(self.series.values))) < limit
+        from_middle = np.abs(self.series.values - middle).max()
+        return self.are_alike or bool(from_middle < limit + 2 * self.noise * is_zero_sum)  # a mean of few games strays
+
+    def come_sooner_or_later(self, lengths: Series) -> bool:
+        """Whether all have one return, and episodes become longer or shorter: what is learned is when it comes.
+
+        Args:
+            lengths: of the episodes.
+        """
+        moves = (returns_of(Series(lengths.steps, sign * lengths.values)).improved for sign in (1, -1))
+        return self.are_alike and self.late != 0 and any(moves)
 
     def flat_after(self, step: float) -> bool:
         """Whether it has not risen since a step, beyond its noise."""

@@ -52,6 +52,12 @@ ALGORITHMS = {
     ),
     "DQN": Algorithm(("train/reward", "train/epsilon"), Facts(), f"{OFF_POLICY}|\\bactor|{NOISE}|{TEMPERATURE}", RATE),
     "DQN, weights": Algorithm((*Q, *LOSSES[:1]), Facts(num_actions=2), f"{OFF_POLICY}|\\bactor|{TEMPERATURE}", RATE),
+    "DQN, as in PyTorch's tutorial": Algorithm(
+        (f"{OF_WEIGHTS}policy_net.0", f"{OF_WEIGHTS}target_net.0", *LOSSES[:1]),
+        Facts(num_actions=2),
+        f"{OFF_POLICY}|\\bactor|{NOISE}|{TEMPERATURE}",
+        RATE,
+    ),
     "DQN, named": Algorithm((), Facts(algorithm="DQN"), f"{OFF_POLICY}|\\bactor|{NOISE}|{TEMPERATURE}", RATE),
     "SAC": Algorithm(
         (*ACTOR_CRITIC, "train/alpha"), Facts(), f"{RATIO}|{PASSES}|{ADVANTAGES}|{NOISE}|{EPSILON}|gather", LEARNED
@@ -88,6 +94,14 @@ def test_a_log_of_rewards_alone_rules_out_supervised_training_and_nothing_else()
     assert {name for name, cause in CAUSES.items() if not cause.fits(ANY)} == {
         name for name, cause in CAUSES.items() if "dataset" in cause.needs
     }
+
+
+def test_a_log_of_rewards_alone_gives_no_remedy_of_one_algorithm() -> None:
+    stalled, fell = found("return_stalled", train__reward=FLAT), found("return_fell", train__reward=RISING[::-1])
+    assert "explore more" in stalled.remedies
+    assert not re.search("ratio|entropy bonus", f"{stalled.remedies} {fell.remedies}")
+    known = {"diagnostics__approx_kl": constant(0.01), "train__reward": RISING[::-1]}
+    assert "minimize −advantage · ratio, with advantage = return − baseline" in found("return_fell", **known).remedies
 
 
 def words(finding: Any) -> str:

@@ -79,6 +79,12 @@ POLICY: dict[str, Cause] = {
         "flatten and shuffle every field with the same indices",
         needs=("advantages",),
     ),
+    "actor_sign": Cause(
+        "the sign of the actor's loss is wrong: it lowers the critic's values of its actions",
+        "minimize −q(s, actor(s)).mean()",
+        needs=("target_network", "actor"),
+        remedies={"temperature": "minimize (alpha · log_prob − q(s, actor(s))).mean()"},
+    ),
     "actor_not_trained": Cause(
         "the actor's weights are not trained",
         "give the actor's parameters to the optimizer; check requires_grad and detach()",

@@ -39,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     episode_ends.dones_late,
     advantages.value_targets,
     targets.td_targets,
+    targets.actor_loss_sign,
     loss.value_loss_broadcast,
     loss.loss_composition,
     entropy.double_softmax,

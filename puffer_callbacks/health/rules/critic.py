@@ -9,7 +9,7 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SY
 from puffer_callbacks.health.series import Series, median
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
-ERROR, LOSS = "diagnostics/value_error", "losses/value"
+ERROR, LOSS, REWARDS = "diagnostics/value_error", "losses/value", "diagnostics/reward_scale"
 _SMALL_ERROR = 0.1
 _SHORT_ROLLOUT = 64
 """Steps of all environments together, within which returns vary too little for an explained variance."""
@@ -18,6 +18,8 @@ _UNTRAINED_ERROR = 0.7
 _GONE = 0.01
 _ANY_LOSS = 1.0
 """A sum of terms may begin at 0, as that of GRPO does, and has not exploded below this."""
+_OTHER = 5.0
+"""Times smaller rewards, from which on larger ones are of another scale."""
 _FAR_TOO_LARGE = 3000.0
 """Rewards of a step where no second signal is needed."""
 
@@ -46,6 +48,8 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
         raise NotJudged("needs the second half of the run")
     if median(error) < 0.8 or median(spread) < 30:
         return None
+    if _rewards_are_new(evidence):
+        raise NotJudged("needs rewards of one scale: the critic has just begun to learn these")
     message = (
         f"Returns spread over {median(spread):.3g}, and the critic is {median(error):.0%} of their size off "
         "in the second half of the run."
@@ -54,9 +58,18 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
                    [RETURN_STD, VALUE_STD, ERROR, LOSS, "gradient_norm/total"])  # fmt: skip
 
 
+def _rewards_are_new(evidence: Evidence) -> bool:
+    """Whether rewards are far larger or smaller than at the beginning, as in a curriculum."""
+    scale = evidence.find(REWARDS)
+    if scale is None:
+        return False
+    first, last = median(scale.values[:3]), median(scale.values[-3:])
+    return max(first, last) > _OTHER * min(first, last) > 0
+
+
 def _by_reward(evidence: Evidence) -> Verdict | None:
     """Without a critic in the rollout: rewards of hundreds a step, where the run does not do well."""
-    reward = evidence.get("diagnostics/reward_scale", points=5)
+    reward = evidence.get(REWARDS, points=5)
     if evidence.facts.normalizes_advantages and evidence.find(LOSS) is None:
         raise NotJudged("needs a critic: where advantages are normalized the scale of the rewards is lost")
     if median(reward.values) < 300:
@@ -67,7 +80,7 @@ def _by_reward(evidence: Evidence) -> Verdict | None:
             return None
     message = f"Rewards are about {median(reward.values):.3g} a step, far from the scale that networks fit well."
     return Verdict(message, ("reward_scale_large",), reward.span,
-                   ["diagnostics/reward_scale", LOSS, "gradient_norm/total"])  # fmt: skip
+                   [REWARDS, LOSS, "gradient_norm/total"])  # fmt: skip
 
 
 @rule(

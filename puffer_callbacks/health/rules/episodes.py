@@ -103,7 +103,8 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     )
     if -rise > _MUCH * abs(returns.early):  # too noisy to be sure that it fell
         causes = _UNLEARNED
-    severity: Severity = "info" if rise > returns.noise or returns.may_have_risen else _severity(evidence)
+    may_learn = rise > returns.noise or returns.may_have_risen or returns.are_rare or returns.rises_at_last
+    severity: Severity = "info" if may_learn else _severity(evidence)
     return Verdict(message, causes, series.span, ["train/reward"], severity)
 
 

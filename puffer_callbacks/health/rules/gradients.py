@@ -76,7 +76,7 @@ def gradient_explodes(evidence: Evidence) -> Verdict | None:
     limited = clipped is not None and float(clipped.at(spell.steps)[0]) < 0.9 * spell.values[0]
     causes = ("learning_rate_high", "reward_scale_large") if limited else ("no_clipping", "learning_rate_high")
     message = f"The gradient's norm has grown from {early:.3g} to {spell.values[-1]:.3g}."
-    return Verdict(message, (*causes, "gradient_explodes"), spell.span, [TOTAL, CLIPPED])
+    return Verdict(message, ("td_target_wrong", *causes, "gradient_explodes"), spell.span, [TOTAL, CLIPPED])
 
 
 @rule("gradient_clipped", severity="info", source="Andrychowicz et al. 2021, arXiv:2006.05990, section 3.5")

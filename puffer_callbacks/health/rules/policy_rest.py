@@ -8,7 +8,14 @@ from puffer_callbacks.health.rules.first_minibatch import TRAINING_STEPS
 from puffer_callbacks.health.rules.learning_rate import RATE, learning_rates
 from puffer_callbacks.health.rules.loss import ENTROPY
 from puffer_callbacks.health.rules.loss import POLICY as LOSS
-from puffer_callbacks.health.rules.policy_update import CLIP, DEFAULT_CLIP_RANGE, KL, steps_of_update, weight_changes
+from puffer_callbacks.health.rules.policy_update import (
+    CLIP,
+    DEFAULT_CLIP_RANGE,
+    KL,
+    kl_of_policy,
+    steps_of_update,
+    weight_changes,
+)
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY
 from puffer_callbacks.health.rules.targets import ADVANTAGES as SPREAD
 from puffer_callbacks.health.series import Series, median
@@ -88,7 +95,7 @@ def policy_rests(evidence: Evidence) -> Verdict | None:
 )
 def clip_range_small(evidence: Evidence) -> Verdict | None:
     """A clip fraction that the KL forbids with the usual clip range, while the return does not rise."""
-    fraction, kl = evidence.get(CLIP, points=_MANY), evidence.get(KL, points=_MANY)
+    fraction, kl = evidence.get(CLIP, points=_MANY), kl_of_policy(evidence, points=_MANY)
     clip = evidence.facts.clip_range or DEFAULT_CLIP_RANGE
     least = fraction.values * (clip - np.log1p(clip))
     spell = fraction.spell((fraction.values > _MUCH) & (kl.at(fraction.steps) < _MUCH * least), points=_MANY, share=0.5)

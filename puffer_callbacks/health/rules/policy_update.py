@@ -24,6 +24,17 @@ def kl_scale(evidence: Evidence) -> float:
     return (evidence.facts.clip_range or DEFAULT_CLIP_RANGE) ** 2 / 2
 
 
+def kl_of_policy(evidence: Evidence, *, points: int) -> Series:
+    """The KL of each update of a policy; a VAE, and one network that learns from another, have a KL of their own.
+
+    Raises:
+        NotJudged: if there are fewer than ``points``, or nothing shows that the run learns from rewards.
+    """
+    if not evidence.learns_from_rewards:
+        raise NotJudged("needs rewards, or the loss of a policy or of values")
+    return evidence.get(KL, points=points)
+
+
 @rule(
     "clip_fraction_zero",
     severity="warning",
@@ -31,7 +42,7 @@ def kl_scale(evidence: Evidence) -> float:
 )
 def clip_fraction_zero(evidence: Evidence) -> Verdict | None:
     """A clip fraction of exactly 0 while the policy moves further than the clip range."""
-    clip, kl = evidence.get(CLIP, points=5), evidence.get(KL, points=5)
+    clip, kl = evidence.get(CLIP, points=5), kl_of_policy(evidence, points=5)
     moved = kl.at(clip.steps) > kl_scale(evidence)
     spell = clip.spell((clip.values == 0) & moved, points=5)
     if spell is None:
@@ -49,7 +60,7 @@ def clip_fraction_zero(evidence: Evidence) -> Verdict | None:
 )
 def kl_large(evidence: Evidence, threshold: float) -> Verdict | None:
     """A KL over ``threshold`` times what the clip range allows, and the return does not rise; or ten times that."""
-    kl = evidence.get(KL, points=3)
+    kl = kl_of_policy(evidence, points=3)
     scale = kl_scale(evidence)
     spell = None if evidence.does_well else kl.spell(kl.smoothed(3).values > threshold * scale, points=5)
     large, far = (kl.values > times * threshold * scale for times in (1, 10))
@@ -70,7 +81,7 @@ def kl_large(evidence: Evidence, threshold: float) -> Verdict | None:
 @rule("kl_zero", severity="critical", source="invariant: an update with a learning rate above 0 moves the policy")
 def kl_zero(evidence: Evidence) -> Verdict | None:
     """A KL of exactly 0, update after update."""
-    kl = evidence.get(KL, points=5)
+    kl = kl_of_policy(evidence, points=5)
     spell = kl.spell(kl.values == 0, points=5)
     if spell is None or spell.steps[0] > 0.9 * evidence.total_steps:  # the end of a schedule
         return None

@@ -4,7 +4,7 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import LOOKS, Evidence
 from puffer_callbacks.health.finding import Severity
-from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.modules import has_actor, role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.rules.weights import NORM
@@ -13,12 +13,16 @@ from puffer_callbacks.health.series import median
 ADVANTAGES = "diagnostics/advantage_std"
 BOOTSTRAP, SPREAD = "diagnostics/terminal_bootstrap", "diagnostics/next_value_spread"
 COPIED, UNTRAINED = "diagnostics/target_copied", "diagnostics/untrained_outputs"
+VALUES, ACTOR_LOSSES = "train/q_values", ("train/actor_loss", "train/policy_loss")
 BELLMAN = "Mnih et al. 2015, Human-level control through deep reinforcement learning, algorithm 1"
 _MANY = 3
 _CARRIED, _INVERTED = 0.5, 1.5
 """Of the size of next values in a batch: what those at ends exceed where the mask is missing, and where it leaves them
 alone."""
 _ALIKE = 1e-5
+_MANY_LOSSES, _EQUAL, _NEARLY_ALL = 8, 0.2, 0.9
+"""Points of the actor's loss; its distance from the values over that from their negative, where the sign is wrong; and
+the share of the points at which it is."""
 
 
 def learns_from_targets(evidence: Evidence) -> bool:
@@ -27,7 +31,7 @@ def learns_from_targets(evidence: Evidence) -> bool:
     Beside a target network and no actor it is the critic that acts, whatever its name.
     """
     roles = {role_of(name) for name in evidence.matching(NORM)}
-    has_critic = "critic" in roles or "actor" not in roles
+    has_critic = "critic" in roles or not has_actor(roles)
     return "target" in roles and has_critic and evidence.find(ADVANTAGES) is None
 
 
@@ -47,6 +51,24 @@ def td_targets(evidence: Evidence) -> Verdict | None:
         return None
     message = "The critic's targets add the same next value to every reward of a batch."
     return Verdict(message, ("value_index_wrong", "td_target_wrong", "observation_constant"), spell.span, [SPREAD])
+
+
+@rule(
+    "actor_loss_sign",
+    severity="critical",
+    source="Lillicrap et al. 2016, arXiv:1509.02971, equation 6: the actor goes up the gradient of its values",
+    explains=SYMPTOMS,
+)
+def actor_loss_sign(evidence: Evidence) -> Verdict | None:
+    """An actor's loss that is the mean value of its actions, not the negative, while the return does not rise."""
+    tag = next((tag for tag in ACTOR_LOSSES if evidence.find(tag)), ACTOR_LOSSES[0])
+    loss = evidence.get(tag, points=_MANY_LOSSES)
+    values = evidence.get(VALUES, points=_MANY_LOSSES).at(loss.steps)
+    is_wrong = np.abs(loss.values - values) < _EQUAL * np.abs(loss.values + values)
+    if np.mean(is_wrong) < _NEARLY_ALL or evidence.required_returns.healthy:
+        return None
+    message = f"The actor's loss is {loss.values[-1]:.3g} where its actions have values of about {values[-1]:.3g}."
+    return Verdict(message, ("actor_sign",), loss.span, [tag, VALUES])
 
 
 @rule("outputs_untrained", severity="warning", source=BELLMAN, explains=SYMPTOMS)

@@ -64,7 +64,7 @@ def units_saturated(evidence: Evidence, threshold: float) -> Verdict | None:
     message = (
         f"{series.values[-1]:.0%} of the activations of {name} have become saturated, and the return does not rise."
     )
-    causes = ("learning_rate_high", "weights_saturate", "observation_scale")
+    causes = ("td_target_wrong", "learning_rate_high", "weights_saturate", "observation_scale")
     return Verdict(message, causes, series.span_since(series.values > threshold), [SATURATED + name])
 
 

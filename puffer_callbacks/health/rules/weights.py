@@ -7,7 +7,7 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
-from puffer_callbacks.health.modules import Role, role_of
+from puffer_callbacks.health.modules import Role, has_actor, role_of
 from puffer_callbacks.health.rule import Verdict, rule
 from puffer_callbacks.health.rules.learning_rate import learning_rates
 from puffer_callbacks.health.rules.policy_update import WEIGHT_CHANGE
@@ -114,7 +114,7 @@ def _causes(evidence: Evidence, still: dict[str, Series], moving: set[Role]) -> 
         return ("target_not_updated",)
     if _units_are_dead(evidence):
         return ("dead_units", "initialization_saturates")
-    if "actor" not in roles | moving:  # a critic that acts by itself, as DQN's
+    if not has_actor(roles | moving):  # a critic that acts by itself, as DQN's
         return ("dead_units", "learning_rate_high", "critic_detached")
     return _causes_of_part(evidence, roles, moving, still)
 

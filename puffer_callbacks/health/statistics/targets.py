@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from puffer_callbacks.health.modules import role_of
+from puffer_callbacks.health.modules import has_actor, role_of
 from puffer_callbacks.health.statistics.pairing import pair_moments, pairing
 from puffer_callbacks.histogram.local_tensor import where_float64_is
 from puffer_callbacks.values.scalars import as_scalar, to_host
@@ -58,8 +58,8 @@ class TargetTracker:
         # without the trained ones, as where these are sharded, there is nothing to compare
         self._targets = [each for name, each in named if role_of(name) == "target"] if self._trained else []
         roles = {role_of(name) for name, _ in named}
-        critic = "critic" if roles & {"critic", "actor"} else "other"  # as where DQN's network is called "net"
-        layers = [each for name, each in named if role_of(name) == critic and each.ndim == 2]
+        critics = {"critic"} if "critic" in roles or has_actor(roles) else roles - {"target"}  # whatever its name
+        layers = [each for name, each in named if role_of(name) in critics and each.ndim == 2]
         if self._targets and layers and 1 < len(layers[-1]) < layers[-1].shape[1]:  # as many as actions, of many units
             self._see_outputs(layers[-1].detach())
 

@@ -91,7 +91,8 @@ def test_a_large_kl_needs_a_return_that_does_not_rise_or_to_be_far_too_large() -
 
 
 def test_a_kl_of_zero_where_the_policy_is_seen_to_change() -> None:
-    zero, moving = {"diagnostics__approx_kl": constant(0.0)}, np.linspace(0.69, 0.2, 100)
+    zero = {"diagnostics__approx_kl": constant(0.0), "losses__policy": constant(0.1)}
+    moving = np.linspace(0.69, 0.2, 100)
     for sign in ({"train__entropy": moving}, {"train__reward": RISING}):
         assert "measured before" in judged(**zero, **sign).not_judged["kl_zero"]
     still = 0.69 + 0.01 * np.sin(np.arange(100.0))

@@ -91,13 +91,16 @@ def test_steps_without_an_update_do_not_show_whether_a_target_network_is_copied(
     assert not tracker.is_following and tracker.pop() == {}
 
 
-def test_outputs_are_trained_where_their_weights_have_ever_changed():
+@pytest.mark.parametrize(
+    ("trained", "target"), [("q", "q_target"), ("net", "target_net"), ("policy_net", "target_net")]
+)
+def test_outputs_are_trained_where_their_weights_have_ever_changed(trained, target):
     tracker, hidden, outputs = TargetTracker(), torch.rand(8, 8), torch.rand(4, 8)
     weights = [
-        ("q.0.weight", hidden),
-        ("q.2.weight", outputs),
-        ("q.2.bias", outputs[:, 0]),
-        ("q_target.weight", hidden),
+        (f"{trained}.0.weight", hidden),
+        (f"{trained}.2.weight", outputs),
+        (f"{trained}.2.bias", outputs[:, 0]),
+        (f"{target}.weight", hidden),
     ]
     shares = []
     for changed in ([], [0, 1], [], [1, 3]):
@@ -105,7 +108,7 @@ def test_outputs_are_trained_where_their_weights_have_ever_changed():
         tracker.start(weights)
         shares.append(tracker.pop().get("diagnostics/untrained_outputs"))
     assert shares == [None, 0.5, 0.5, 0.25]
-    tracker.start([*weights[:1], ("q.2.weight", torch.rand(3, 8)), *weights[2:]])
+    tracker.start([*weights[:1], (f"{trained}.2.weight", torch.rand(3, 8)), *weights[2:]])
     assert tracker.pop() == {}
 
 
