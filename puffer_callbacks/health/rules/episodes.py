@@ -93,6 +93,8 @@ def return_stalled(evidence: Evidence) -> Verdict | None:
     rise = returns.late - returns.early
     beyond = f" beyond its noise (±{2 * returns.noise:.3g})" if rise > 0 else ""
     message = f"The return has not risen{beyond}: {returns.early:.4g} at the start, {returns.late:.4g} now."
+    if returns.rises_at_last:
+        message = f"The return has only begun to rise: {returns.early:.4g} at the start, {returns.best:.4g} at last."
     first = "returns_alike" if returns.are_alike else "exploration_unlucky"
     causes: tuple[str, ...] = (
         first,

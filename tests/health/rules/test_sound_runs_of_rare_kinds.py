@@ -43,6 +43,7 @@ def test_a_return_that_begins_to_rise_at_last_is_no_warning() -> None:
     once = found("return_stalled", train__reward=np.append(FLAT[:98], [40.0] * 2))
     assert late and never and once
     assert [each.severity for each in (late, never, once)] == ["info", "warning", "warning"]
+    assert late.message.endswith("at the start, 40 at last.") and "has not risen" in never.message
 
 
 def test_rare_rewards_do_not_show_that_the_return_has_not_risen() -> None:
