@@ -206,7 +206,7 @@ class MetricsCallback(PufferCallback):
     def _record_interval(self, recorder: Recorder) -> None:
         """Log the means over ranks, and the torchmetrics objects of the steps, computed on all ranks together."""
         self._record(recorder, sum_over_ranks(self._sums.pop(), self._world_size))
-        values = self._sums.pop_metrics(world_size=self._world_size)
+        values = self._sums.pop_metrics(guard=recorder.guard, world_size=self._world_size)
         tagged = {tag: sign * value for name, value in values.items() for tag, sign in tags(name)}
         self._latest |= tagged
         recorder.record(tagged)

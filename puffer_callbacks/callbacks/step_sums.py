@@ -1,7 +1,8 @@
 """``StepSums``: sums of what training steps return and log, and the tags of their means."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
 
@@ -53,10 +54,13 @@ class StepSums:
         self.has_logged = False
         return [self._returned.pop(), self._logged.pop()]
 
-    def pop_metrics(self, *, world_size: int = 1) -> dict[str, float]:
+    def pop_metrics(
+        self, *, guard: Callable[[str], AbstractContextManager[Any]], world_size: int = 1
+    ) -> dict[str, float]:
         """Compute the torchmetrics objects that steps returned and updated, by name, and reset them.
 
         Args:
+            guard: given a name, a block that reports its fault.
             world_size: the number of ranks; with several, those are computed that every rank has.
         """
         metrics = self._returned.metrics
@@ -67,7 +71,7 @@ class StepSums:
             states = [{name: (0.0, 1, int(name in updated)) for name in metrics}]
             (summed,) = sum_over_ranks(states, world_size)
             updated = {name for name, (_, ranks, updates) in summed.items() if ranks == world_size and updates}
-        return compute_and_reset({name: metrics[name] for name in sorted(updated)})
+        return compute_and_reset({name: metrics[name] for name in sorted(updated)}, guard=guard)
 
     def peek(self) -> Totals:
         """The totals since the last ``pop``."""

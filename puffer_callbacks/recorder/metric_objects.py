@@ -1,6 +1,7 @@
 """torchmetrics objects that a training step returns: they are updated by the module, and computed for an interval."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torchmetrics import Metric, MetricCollection
@@ -29,10 +30,18 @@ def has_updates(metric: MetricObject) -> bool:
     return any(part.update_called for part in parts)
 
 
-def compute_and_reset(metrics: Mapping[str, MetricObject]) -> dict[str, float]:
+def compute_and_reset(
+    metrics: Mapping[str, MetricObject],
+    *,
+    guard: Callable[[str], AbstractContextManager[Any]] = lambda name: nullcontext(),
+) -> dict[str, float]:
     """The values of metrics since their last reset, by name; parts of a collection as ``<name>/<part>``.
 
     With several ranks torchmetrics communicates: every rank computes the same metrics.
+
+    Args:
+        metrics: by name.
+        guard: given a name, a block that reports its fault: one that cannot be computed is reset, and costs no other.
 
     Example:
         >>> from torchmetrics import MeanMetric
@@ -42,7 +51,9 @@ def compute_and_reset(metrics: Mapping[str, MetricObject]) -> dict[str, float]:
         >>> compute_and_reset({"mean": mean}), has_updates(mean)
         ({'mean': 2.0}, False)
     """
-    values = {name: metric.compute() for name, metric in metrics.items()}
-    for metric in metrics.values():
+    values: dict[str, Any] = {}
+    for name, metric in metrics.items():
+        with guard(f"metric {name}"):
+            values[name] = metric.compute()
         metric.reset()
     return to_floats(scalars_of(values))

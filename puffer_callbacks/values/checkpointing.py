@@ -51,6 +51,7 @@ def _plain(part: Any) -> Any:
         return torch.from_numpy(part.copy())
     if isinstance(part, Mapping):
         return {name: _plain(entry) for name, entry in part.items()}
+    part = part.item() if isinstance(part, np.generic) else part
     return next((kind(part) for kind in (bool, int, float, str) if isinstance(part, kind)), part)
 
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
-from torchmetrics import MetricCollection
+from torchmetrics import MetricCollection, R2Score
 from torchmetrics.classification import BinaryAccuracy, BinaryAUROC, BinaryRecall
 from torchmetrics.functional.classification import binary_accuracy, binary_auroc, binary_recall
 
 from puffer_callbacks import HealthCallback, MemoryLogger, MetricsCallback, Recorder, RolloutCallback
+from puffer_callbacks.faults import PufferWarning
 from tests.support import self_log_ranks
 from tests.support.models import Agent, Supervised, losses
 from tests.support.reading import tensorboard_scalars, wandb_rows
@@ -439,6 +440,25 @@ class TestReturnedMetricObjects:
             assert memory_logger.series(tag) == [(end, pytest.approx(value)) for end, value in expected]
         assert memory_logger.series("train/loss") == [(8, 3.5), (16, 11.5), (20, 17.5)]
         assert trainer.callback_metrics["train/accuracy"] == memory_logger.series("train/accuracy")[-1][1]
+
+    def test_one_that_cannot_be_computed_is_reset_and_costs_no_other(self, quiet_trainer, memory_logger):
+        class Unequal(Scored):
+            def __init__(self, script):
+                super().__init__(script)
+                self.r2 = R2Score()
+
+            def training_step(self, batch, batch_idx):
+                if batch_idx != 0:  # one number in the first interval; it needs two
+                    self.r2.update(*DRAWN[batch_idx].ravel()[:2, None])
+                return {**super().training_step(batch, batch_idx), "r2": self.r2}
+
+        with pytest.warns(PufferWarning, match="metric r2: left out after ValueError: Needs at least two samples"):
+            fit(quiet_trainer, memory_logger, Unequal(losses(*range(4))), every_n_steps=2)
+        assert [step for step, _ in memory_logger.series("train/accuracy")] == [2, 4]
+        drawn = [[DRAWN[at].ravel()[which].item() for at in (2, 3)] for which in (0, 1)]
+        residual = sum((given - target) ** 2 for given, target in zip(*drawn, strict=True))
+        total = sum((target - sum(drawn[1]) / 2) ** 2 for target in drawn[1])
+        assert memory_logger.series("train/r2") == [(4, pytest.approx(1 - residual / total, rel=1e-4))]
 
     def test_one_that_is_not_updated_has_no_point(self, quiet_trainer, memory_logger):
         class Once(Scored):

@@ -29,16 +29,23 @@ def test_values_of_numpy_s_types_and_of_enums_are_read_back(tmp_path: Path) -> N
         "number": np.float64(0.5),
         "text": Text(Mode.FAST),
         "alert": Alert(np.str_("KL is up"), title=Mode.FAST, severity="warning"),
-        "settings": Hyperparameters(SETTINGS, {"train/reward": np.float64(1.5), "train/loss": None}),
+        "settings": Hyperparameters(SETTINGS, {"a": np.float64(1.5), "b": None, "c": np.float32(0.5), "d": np.int64(3)}),
     }
     torch.save(to_states(values), tmp_path / "state.pt")
     assert from_states(torch.load(tmp_path / "state.pt", weights_only=True)) == values
 
 
-@pytest.mark.parametrize("value", [Image(PIXELS, caption=np.str_("gray")), Video(PIXELS[None, ...], fps=np.float64(9))])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Image(PIXELS, caption=np.str_("gray")),
+        *(Video(PIXELS[None, ...], fps=kind(9)) for kind in (np.float64, np.float32, np.int64)),
+    ],
+)
 def test_pictures_are_read_back(tmp_path: Path, value: Image | Video) -> None:
     torch.save(to_states({"picture": value, "histogram": Histogram.of([1.0])}), tmp_path / "state.pt")
     found = from_states(torch.load(tmp_path / "state.pt", weights_only=True))
     assert type(found["picture"]) is type(value)
     assert found["picture"].caption == value.caption
+    assert getattr(found["picture"], "fps", 9.0) == 9.0
     assert found["histogram"] == Histogram.of([1.0])
