@@ -81,10 +81,10 @@ class OldGradients:
 
 
 def _may_be_followed(parameter: Tensor) -> bool:
-    """Whether it is a leaf whose gradient is dense, no shard of a ``DTensor`` and not without a shape yet."""
+    """Whether it is a leaf with a dense gradient, not empty, no shard of a ``DTensor`` and not without a shape yet."""
     is_dense = parameter.grad is None or parameter.grad.layout is torch.strided
     is_whole = not hasattr(parameter, "placements") and not is_lazy(parameter)
-    return is_dense and is_whole and parameter.is_leaf and parameter.requires_grad
+    return is_dense and is_whole and parameter.numel() > 0 and parameter.is_leaf and parameter.requires_grad
 
 
 def _copy(gradient: Tensor | None) -> Tensor | None:

@@ -271,3 +271,35 @@ def test_a_parameter_has_a_hook_only_before_a_step_that_is_measured(quiet_traine
     quiet_trainer(callbacks=[GradientCallback(5)]).fit(module)
     assert [at + 1 for at, hooks in enumerate(module.hooks) if hooks] == [1, *range(5, 49, 5)]
     assert not module.net.bias._backward_hooks
+
+
+class Odd(nn.Module):
+    """A layer, beside smaller parameters, of which none can be followed but the table before its first step."""
+
+    def __init__(self):
+        super().__init__()
+        self.frozen = nn.Parameter(torch.ones(1), requires_grad=False)
+        self.empty = nn.Parameter(torch.ones(0))
+        self.lazy = nn.LazyLinear(1, bias=False)
+        self.table = nn.Embedding(1, 1, sparse=True)
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, inputs):
+        odd = self.lazy(inputs).sum() + self.table(torch.tensor([0])).sum() + self.empty.sum()
+        return self.layer(inputs).square().sum() + odd
+
+
+@pytest.mark.parametrize("zeroes", [True, False])
+def test_the_smallest_parameter_that_can_show_it_is_followed(zeroes):
+    net, logger = Odd(), MemoryLogger()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-2)
+    with Loop(logger, [GradientCallback(1)]) as loop:
+        loop.fit_start(net, {}, optimizers=[optimizer])
+        for _ in range(4):
+            if zeroes:
+                optimizer.zero_grad()
+            net(torch.ones(4, 3)).backward()
+            optimizer.step()
+            loop.step({"loss": 0.0})
+    found = {tag: [value for _, value in logger.series(tag)] for tag in logger.tags if tag.startswith(TAG)}
+    assert found == {f"{TAG}table.weight": [0.0], f"{TAG}layer.bias": [float(not zeroes)] * 3}
