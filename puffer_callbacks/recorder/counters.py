@@ -79,7 +79,8 @@ class Counters:
         """Count the steps of these optimizers, and read ``env_steps`` from the module if it has them."""
         self.unwatch()
         self._module = module
-        self._continued.start(getattr(module, "env_steps", None))
+        steps = getattr(module, "env_steps", None)
+        self._continued.start(None if steps is None else int(steps))  # a tensor's number: it may be added to in place
         for optimizer in optimizers:
             self.add(optimizer)
 

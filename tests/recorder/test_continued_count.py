@@ -1,5 +1,7 @@
 """Environment steps after a resume, whether the module saves its count or not."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -102,6 +104,31 @@ class KnownToRolloutsAlone(Supervised):
         return super().training_step(batch, batch_idx)
 
 
+class AddsInPlace(Supervised):
+    """A module whose count is a tensor, a buffer of its checkpoints or not, to which it adds in place."""
+
+    def __init__(self, script, *, saves):
+        super().__init__(script)
+        self.register_buffer("env_steps", torch.tensor(0), persistent=saves)
+
+    def training_step(self, batch, batch_idx):
+        if self.step % 4 == 0:
+            rollout = random_rollout(0, int(self.env_steps))
+            self.env_steps += 16
+            emit(self, "on_rollout_end", rollout)
+        return super().training_step(batch, batch_idx)
+
+
+MODULES = [
+    Agent,
+    Saves,
+    RestoresLate,
+    KnownToRolloutsAlone,
+    partial(AddsInPlace, saves=True),
+    partial(AddsInPlace, saves=False),
+]
+
+
 def resumed(tmp_path, quiet_trainer, make, rollouts=3):
     """The x of the rows and their returns, of two epochs with a resume in a fresh module between them."""
     memories = []
@@ -115,7 +142,7 @@ def resumed(tmp_path, quiet_trainer, make, rollouts=3):
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
-@pytest.mark.parametrize("make", [Agent, Saves, RestoresLate, KnownToRolloutsAlone])
+@pytest.mark.parametrize("make", MODULES)
 def test_every_rollout_after_a_resume_is_a_point(tmp_path, quiet_trainer, make):
     before, after = resumed(tmp_path, quiet_trainer, make)
     assert before == [(16, 16.0), (32, 32.0), (48, 48.0)]
@@ -123,7 +150,7 @@ def test_every_rollout_after_a_resume_is_a_point(tmp_path, quiet_trainer, make):
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory")
-@pytest.mark.parametrize("make", [Agent, Saves, RestoresLate, KnownToRolloutsAlone])
+@pytest.mark.parametrize("make", MODULES)
 def test_a_checkpoint_after_the_first_rollout(tmp_path, quiet_trainer, make):
     before, after = resumed(tmp_path, quiet_trainer, make, rollouts=1)
     assert before == [(16, 16.0)]
