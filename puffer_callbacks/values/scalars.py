@@ -1,7 +1,8 @@
 """Scalars: conversion, extraction from a step's outputs, and their transfer to the host."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 import torch
@@ -67,12 +68,12 @@ def scalars_of(outputs: object, *, loss_scale: int = 1) -> dict[str, Scalar]:
 
 
 def _as_scalar_tensor(value: Tensor) -> Tensor | None:
+    if value.layout is not torch.strided or value.is_meta or value.is_complex():
+        return None
     if value.ndim:
-        if value.is_nested or value.numel() != 1 or value.layout is not torch.strided:
+        if value.is_nested or value.numel() != 1:
             return None
         value = value.reshape(())
-    if value.is_meta or value.is_complex():
-        return None
     return value.detach() if value.requires_grad else value
 
 
@@ -132,5 +133,16 @@ def examples_in(batch: object) -> int:
         >>> examples_in({"observations": torch.zeros(6, 4), "actions": torch.zeros(6)}), examples_in(3)
         (6, 1)
     """
-    sizes = (len(leaf) for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
+    sizes = (len(leaf) for leaf in _leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
     return next(sizes, 1)
+
+
+def _leaves(batch: object) -> Iterator[object]:
+    """Those of torch's trees, of other mappings, such as a ``BatchEncoding``, and of dataclasses."""
+    for leaf in tree_leaves(batch):
+        if isinstance(leaf, Mapping):
+            yield from _leaves(dict(leaf))
+        elif is_dataclass(leaf) and not isinstance(leaf, type):
+            yield from _leaves([getattr(leaf, each.name) for each in fields(leaf)])
+        else:
+            yield leaf

@@ -1,9 +1,14 @@
 """Norms, update ratios and the noise scale against NumPy on what the run itself kept."""
 
+from collections import UserDict
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
-from puffer_callbacks import GradientCallback
+from puffer_callbacks import GradientCallback, MemoryLogger
 from tests.support.regression import Regression
 
 
@@ -54,6 +59,31 @@ def test_noise_scale_is_the_paper_s_two_batch_estimate(quiet_trainer, memory_log
         signal += 0.1 * ((big * norm_big - small * norm_small) / (big - small) - signal)
         noise += 0.1 * ((norm_small - norm_big) / (1 / small - 1 / big) - noise)
         assert found == pytest.approx(noise / signal, rel=1e-5)
+
+
+@dataclass
+class Batch:
+    """A batch in a class of the user's own."""
+
+    inputs: torch.Tensor
+
+
+@pytest.mark.parametrize("wrap", [lambda batch: UserDict(inputs=batch), Batch, lambda batch: (1, [batch])])
+def test_the_noise_scale_is_in_examples_of_batches_of_any_kind(quiet_trainer, wrap):
+    class Wrapped(Regression):
+        def train_dataloader(self):
+            return DataLoader(self.inputs, batch_size=None, collate_fn=wrap)
+
+        def training_step(self, batch, batch_idx):
+            return super().training_step(self.inputs[batch_idx], batch_idx)
+
+    found = []
+    for make in (Regression, Wrapped):
+        log = MemoryLogger()
+        torch.manual_seed(0)
+        quiet_trainer(logger=log, callbacks=[GradientCallback(every_n_steps=2)]).fit(make(steps=4))
+        found.append(log.series("gradient_noise_scale"))
+    assert found[1] == found[0] != []
 
 
 def test_sees_accumulated_gradients(quiet_trainer, memory_logger):

@@ -4,12 +4,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puffer_callbacks.values.scalars import as_scalar, stacked, to_floats
+from puffer_callbacks.values.scalars import as_scalar, scalars_of, stacked, to_floats
 
 DTYPES = [torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16]
 
 
-@pytest.mark.parametrize("value", ["1", None, [1.0], 1j, np.ones(2), torch.ones(2), torch.tensor(1j), {}, object()])
+SPARSE = [torch.ones(1).to_sparse(), torch.tensor(1.0).to_sparse()]
+
+
+@pytest.mark.parametrize(
+    "value", ["1", None, [1.0], 1j, np.ones(2), torch.ones(2), torch.tensor(1j), *SPARSE, {}, object()]
+)
 def test_a_value_that_is_not_a_scalar_is_none(value):
     assert as_scalar(value) is None
 
@@ -23,6 +28,12 @@ def test_a_tensor_stays_on_its_device_and_loses_its_graph():
 
 def test_an_integer_beyond_float64_is_infinite():
     assert (as_scalar(10**400), as_scalar(-(10**400))) == (float("inf"), float("-inf"))
+
+
+def test_a_mapping_that_contains_itself_ends():
+    outputs = {"loss": 0.5}
+    outputs["again"] = outputs
+    assert scalars_of(outputs) == {"again/" * depth + "loss": 0.5 for depth in range(17)}
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(DTYPES)), min_size=1, max_size=8))
