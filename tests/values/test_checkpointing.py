@@ -29,7 +29,9 @@ def test_values_of_numpy_s_types_and_of_enums_are_read_back(tmp_path: Path) -> N
         "number": np.float64(0.5),
         "text": Text(Mode.FAST),
         "alert": Alert(np.str_("KL is up"), title=Mode.FAST, severity="warning"),
-        "settings": Hyperparameters(SETTINGS, {"a": np.float64(1.5), "b": None, "c": np.float32(0.5), "d": np.int64(3)}),
+        "settings": Hyperparameters(
+            SETTINGS, {"a": np.float64(1.5), "b": None, "c": np.float32(0.5), "d": np.int64(3)}
+        ),
     }
     torch.save(to_states(values), tmp_path / "state.pt")
     assert from_states(torch.load(tmp_path / "state.pt", weights_only=True)) == values

@@ -36,11 +36,28 @@ def test_pixels_are_averaged_not_skipped():
 
 
 def test_a_video_fits_its_budget_and_keeps_its_duration():
-    video = Video(noise(16, 200, 200, 3), fps=20)
-    small = shrink_to_bytes(video, max_bytes=50_000)
-    assert encoded_size(small) <= 50_000
-    assert len(small.frames) / small.fps == pytest.approx(16 / 20)
-    assert "scaled down from 16x200x200" in small.caption
+    video = Video(noise(8, 130, 130, 3), fps=20)
+    small = shrink_to_bytes(video, max_bytes=40_000)
+    assert encoded_size(small) <= 40_000
+    assert len(small.frames) / small.fps == pytest.approx(8 / 20)
+    assert "scaled down from 8x130x130 to 4x65x65" in small.caption
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected", "fps"),
+    [
+        ((4, 128, 32, 1), (2, 128, 32, 1), 4.0),  # one side is small
+        ((4, 128, 130, 1), (4, 64, 65, 1), 8.0),  # none is
+        ((2, 32, 32, 1), (1, 32, 32, 1), 4.0),
+        ((1, 32, 32, 1), (1, 16, 16, 1), 8.0),  # no frame can be left out
+    ],
+)
+def test_a_small_video_loses_frames_before_it_loses_pixels(shape, expected, fps):
+    video = Video(noise(*shape), fps=8)
+    size = encoded_size(video)
+    small = shrink_to_bytes(video, max_bytes=size - 1)
+    assert (small.frames.shape, small.fps) == (expected, fps)
+    assert shrink_to_bytes(video, max_bytes=size) is video
 
 
 def test_a_picture_that_never_fits_is_returned_at_its_smallest():
