@@ -87,9 +87,9 @@ class Rollout:
         expected = self._steps_and_envs()
         for name in ("observations", "actions"):
             value = getattr(self, name)
-            if isinstance(value, Tensor) and list(value.shape[:2]) != expected:
-                shape = list(value.shape)
-                raise ValueError(f"Rollout.{name}: expected a shape that starts with {expected}, got {shape}")
+            if isinstance(value, Tensor) and (value.ndim < 2 or list(value.shape[:2]) != expected):
+                start, shape = expected if len(expected) == 2 else "[T, N]", list(value.shape)
+                raise ValueError(f"Rollout.{name}: expected a shape that starts with {start}, got {shape}")
         for name, value in tensors.items():
             if list(value.shape) != expected:
                 raise ValueError(f"Rollout.{name}: expected the shape {expected}, got {list(value.shape)}")

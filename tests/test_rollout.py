@@ -90,6 +90,10 @@ def test_env_steps_must_be_an_integer(env_steps):
 
 
 def test_infos_must_be_tensors():
+    with pytest.raises(TypeError, match=r"Rollout\.infos: expected a mapping of tensors, got list"):
+        smallest(infos=[torch.ones(3)])
+    with pytest.raises(TypeError, match=r"Rollout\.infos\['speed'\]: expected a tensor, got NoneType"):
+        smallest(infos={"speed": None})
     with pytest.raises(TypeError, match=r"Rollout\.infos\['speed'\]: expected a tensor, got float"):
         smallest(infos={"speed": 1.0})
 
@@ -105,6 +109,31 @@ def test_leading_dimensions_must_agree(name):
     with pytest.raises(ValueError, match=rf"Rollout\.{name}: expected a shape that starts with \[4, 2\], got \[2, 4\]"):
         smallest(**{name: torch.zeros(2, 4)})
     assert getattr(smallest(**{name: torch.zeros(4, 2, 3, 3)}), name).shape == (4, 2, 3, 3)
+
+
+@pytest.mark.parametrize("name", ["observations", "actions"])
+def test_a_field_alone_has_steps_and_environments(name):
+    rollout = Rollout(**{name: torch.zeros(4, 2, 3, 3)})
+    assert (rollout.num_steps, rollout.num_envs) == (4, 2)
+    for shape in ([], [4]):
+        with pytest.raises(ValueError) as raised:
+            Rollout(**{name: torch.zeros(shape)})
+        assert str(raised.value) == f"Rollout.{name}: expected a shape that starts with [T, N], got {shape}"
+
+
+@pytest.mark.parametrize("name", ["observations", "rewards", "episode_returns"])
+def test_nested_tensors_have_no_shape(name):
+    nested = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)], layout=torch.jagged)
+    with pytest.raises(ValueError, match=rf"Rollout\.{name}: expected a tensor with a shape, got a nested tensor"):
+        Rollout(**{name: nested})
+
+
+def test_a_sample_is_taken_at_even_distances():
+    steps = torch.arange(12.0, requires_grad=True).reshape(6, 2)
+    for most, expected in ((5, [0, 3, 6, 9]), (6, [0, 2, 4, 6, 8, 10]), (100, list(range(12))), (1, [0])):
+        sample = Rollout.even_sample(steps, most=most)
+        assert (sample.tolist(), sample.requires_grad) == (expected, False)
+    assert Rollout.even_sample(torch.zeros(0, 2, 3), most=5).shape == (0, 3)
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 2, 1), ()])
@@ -147,6 +176,13 @@ def test_episodes_from_the_infos_of_single_environments():
         assert (returns.dtype, lengths.dtype) == (torch.float64, torch.int64)
         assert Rollout(episode_returns=returns, episode_lengths=lengths).episode_returns is returns
     assert [len(each) for each in Rollout.episodes_from([])] == [0, 0]
+
+
+def test_episodes_are_those_that_ended():
+    ended = {"r": [1.0, 2.0, 3.0], "l": [1, 20, 0]}  # a length of 0: none has ended there
+    assert [each.tolist() for each in Rollout.episodes_from(ended)] == [[1.0, 2.0], [1, 20]]
+    masked = {"episode": ended, "_episode": [False, True, True]}  # those of earlier steps may be there still
+    assert [each.tolist() for each in Rollout.episodes_from(masked)] == [[2.0], [20]]
 
 
 def test_episode_fields_must_be_of_one_length():
