@@ -96,7 +96,7 @@ class Every:
 
     def is_due(self, count: int) -> bool:
         """Whether ``fires(count)`` would be true, without moving the schedule."""
-        last = self._last if count >= self._last else count - 1  # a counter that began anew
+        last = self._last if count >= self._last else max(count - 1, 0)  # a counter that began anew
         return count >= self.next_after(last)
 
     def fires(self, count: int) -> bool:

@@ -62,11 +62,18 @@ def test_at_the_end_with_an_exception_nothing_takes_its_place():
     faults = Faults(strict=True)
     with faults.suppressed():
         assert reported(faults, "disk") == []  # it was raised before
+        with faults.suppressed():
+            assert reported(faults, "network") == []
     with pytest.raises(ValueError, match="disk"):
         faults.report("disk", "full")
     lenient = Faults()
     with lenient.suppressed():
         assert reported(lenient, "disk") == ["disk: reason"]
+
+
+def test_whether_it_is_strict_is_true_or_false():
+    with pytest.raises(TypeError, match=r"strict: expected True or False, got 'no' \(str\)"):
+        Faults(strict="no")
 
 
 class Mute(Exception):

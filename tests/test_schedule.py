@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from puffer_callbacks import Every
+from puffer_callbacks.schedule import check_counts, check_flags
 
 
 @given(st.integers(1, 50), st.lists(st.integers(0, 120), max_size=60))
@@ -53,7 +55,7 @@ def test_a_counter_that_was_reset_fires_again():
     for n in (1, 10):
         every = Every(n)
         assert every.fires(1000)
-        assert [step for step in range(1, 31) if every.fires(step)] == [*range(n, 31, n)]
+        assert [step for step in range(31) if every.fires(step)] == [*range(n, 31, n)]  # not at 0, as the first time
 
 
 @pytest.mark.parametrize("interval", [0, -1])
@@ -66,6 +68,43 @@ def test_an_interval_below_one_raises(interval):
 def test_an_interval_that_is_not_an_integer_raises(interval):
     with pytest.raises(TypeError, match=f"expected an interval that is an integer, got {interval!r}"):
         Every(interval)
+
+
+def test_at_the_start_it_fires_at_the_first_step_too():
+    every = Every(10, at_start=True)
+    assert [step for step in range(31) if every.fires(step)] == [1, 10, 20, 30]
+    assert (every.next_after(0), every.next_after(1), every.next_after(9), every.next_after(10)) == (1, 10, 10, 20)
+
+
+def test_a_firing_that_is_overdue_at_a_checkpoint_is_made_up_for():
+    saved, every = Every(10), Every(10)
+    saved.resume_at(9)
+    every.load(saved.last)
+    assert every.last == 9  # as good as the first, if it is saved before the start
+    every.resume_at(15)
+    assert (every.next, every.fires(15)) == (10, True)
+    every.resume_at(19)  # another fit, without a checkpoint
+    assert (every.last, every.next) == (19, 20)
+
+
+@pytest.mark.parametrize("count", [1, 7, np.int64(3)])
+def test_counts_are_integers_of_at_least_one(count):
+    check_counts(num_envs=count)
+    with pytest.raises(ValueError, match=f"num_envs: expected an integer of at least {count + 1}, got {count}"):
+        check_counts(at_least=count + 1, num_envs=count)
+
+
+@pytest.mark.parametrize("count", [True, 1.0, "1", None])
+def test_a_count_of_another_type_is_refused(count):
+    with pytest.raises(TypeError, match=f"num_envs: expected an integer of at least 1, got {count!r}"):
+        check_counts(num_envs=count)
+
+
+def test_a_flag_is_true_or_false():
+    check_flags(a=True, b=False, c=1, d=0.0, e=np.bool_(True))
+    for value in (2, "true", None):
+        with pytest.raises(TypeError, match=f"a: expected True or False, got {value!r}"):
+            check_flags(a=value)
 
 
 def test_the_multiplier_widens_the_interval():
