@@ -45,10 +45,16 @@ def test_a_flat_or_narrow_pillow_image_has_its_channels_last(size):
     assert Image(Pillow.new("RGB", size)).pixels.shape == (height, width, 3)
 
 
-def test_a_matplotlib_figure_is_accepted():
-    figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(2, 1), dpi=50, facecolor=(1, 0, 0))
-    pixels = Image(figure).pixels
-    assert pixels.shape == (50, 100, 3) and (pixels == (255, 0, 0)).all()
+@pytest.mark.parametrize(("alpha", "expected"), [(1.0, (255, 0, 0)), (0.0, (255, 0, 0, 0))])
+def test_a_matplotlib_figure_is_as_large_as_it_is_whatever_files_are_saved_as(alpha, expected):
+    matplotlib = pytest.importorskip("matplotlib")
+    figure = pytest.importorskip("matplotlib.figure").Figure(figsize=(2, 1), dpi=50, facecolor=(1, 0, 0, alpha))
+    with matplotlib.rc_context({"savefig.format": "svg", "savefig.dpi": 300}):
+        pixels = Image(figure).pixels
+    assert pixels.shape == (50, 100, len(expected))
+    assert (pixels[..., 3:] == expected[3:]).all() and (alpha == 0 or (pixels == expected).all())
+    with pytest.raises(TypeError, match="Video: expected frames as a tensor or NumPy array, got Figure"):
+        Video(figure)
 
 
 @pytest.mark.parametrize("pixels", [PIXELS, torch.from_numpy(PIXELS.copy())], ids=["array", "tensor"])
