@@ -16,13 +16,13 @@ def written(records):
     """A log, and where each of its parts begins."""
     log, starts = FILE_HEADER, []
     for record in records:
-        is_first = True
-        while is_first or record:
+        is_first, rest = True, record
+        while is_first or rest:
             left = BLOCK - len(log) % BLOCK
             if left < HEADER:
                 log, left = log + bytes(left), BLOCK
-            part, record = record[: left - HEADER], record[left - HEADER :]
-            kind = (LAST if not record else MIDDLE) if not is_first else (FULL if not record else FIRST)
+            part, rest = rest[: left - HEADER], rest[left - HEADER :]
+            kind = (FIRST if rest else FULL) if is_first else (MIDDLE if rest else LAST)
             starts.append(len(log))
             checksum = zlib.crc32(bytes([kind]) + part)
             log += struct.pack("<IHB", checksum, len(part), kind) + part
