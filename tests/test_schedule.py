@@ -51,11 +51,12 @@ def test_resume_at_sets_the_counter_without_firing():
     assert every.fires(100)
 
 
-def test_a_counter_that_was_reset_fires_again():
-    for n in (1, 10):
-        every = Every(n)
-        assert every.fires(1000)
-        assert [step for step in range(31) if every.fires(step)] == [*range(n, 31, n)]  # not at 0, as the first time
+@pytest.mark.parametrize("n", [1, 10])
+@pytest.mark.parametrize("start", [0, 1])
+def test_a_counter_that_was_reset_fires_again(n, start):
+    every = Every(n)
+    assert every.fires(1000)
+    assert [step for step in range(start, 31) if every.fires(step)] == [*range(n, 31, n)]  # not at 0
 
 
 @pytest.mark.parametrize("interval", [0, -1])
