@@ -20,6 +20,8 @@ _LEAST_KL = 1e-6
 """Nats by which an update has to move the policy; without a ratio, as in A2C, log-probabilities by as much."""
 _UNRELATED = 10
 """Updates below which a correlation about 0 is no news."""
+_UNCERTAIN = 0.125
+"""The error of the mean from which on it may be that of a sound run: rollouts of a few steps, as A2C's, swing as far."""
 GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
 
 
@@ -105,7 +107,8 @@ def advantage_unused(evidence: Evidence) -> Verdict | None:
     if mean < -3 * error and np.mean(alignment.values < 0) > 0.8:
         message = f"Updates make good actions rarer: log-probabilities move against the advantages ({mean:+.2f})."
         return Verdict(message, ("advantage_sign", "advantage_misaligned"), alignment.span, tags)
-    if len(alignment.values) < _UNRELATED or (returns is not None and returns.rose_by_far):
+    is_known = len(alignment.values) >= _UNRELATED and error < _UNCERTAIN
+    if not is_known or (returns is not None and returns.rose_by_far):
         return None
     if typical > 0.05 and abs(mean) < max(0.25 * typical, 2 * error) and np.mean(alignment.values > 0) < 0.7:
         message = f"Updates move the policy without regard to the advantages (correlation {mean:+.2f})."

@@ -128,6 +128,17 @@ def test_a_correlation_about_0_over_a_few_updates_is_no_news(looks: int, is_news
     assert "advantage_unused" in {finding.rule for finding in against.findings}
 
 
+def test_a_correlation_that_swings_between_rollouts_of_a_few_steps_is_no_news() -> None:
+    """As of A2C's five steps: by chance alone the mean of ten such correlations is off by 0.16."""
+    swings = np.tile([0.8, -0.28], 5)
+    kl = (steps := np.arange(10) * 5, np.full(10, 0.01))
+    few = diagnose({"diagnostics/approx_kl": kl, "diagnostics/advantage_alignment": (steps, swings)})
+    assert few.findings == [] and "advantage_unused" in few.judged
+    about_0 = (steps, 0.5 * (swings - 0.26))
+    steady = diagnose({"diagnostics/approx_kl": kl, "diagnostics/advantage_alignment": about_0})
+    assert [finding.rule for finding in steady.findings] == ["advantage_unused"]
+
+
 def test_policy_that_is_blind() -> None:
     kl, dominant = constant(0.01), constant(0.6)
     rest = {"diagnostics__approx_kl": kl, "diagnostics__dominant_action_fraction": dominant}
