@@ -52,6 +52,8 @@ class FlightRecorder:
     def add_loss(self, outputs: object) -> bool:
         """Add what a training step returned; whether its loss is known to be not finite. Waits for no device."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        if isinstance(loss, float):  # of manual optimization
+            return not math.isfinite(loss)
         if not isinstance(loss, Tensor) or (loss.ndim and loss.numel() != 1):
             return False
         if loss.is_cpu:

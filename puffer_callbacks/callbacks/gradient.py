@@ -4,6 +4,7 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from operator import is_not
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ class GradientCallback(PufferCallback):
         self._noise = NoiseScale()
         self._measured: dict[int, StepMeasures] = {}
         self._previous: dict[int, tuple[int, Tensor]] = {}
-        self._parameters: dict[int, tuple[int, dict[str, Any]]] = {}
+        self._parameters: dict[int, tuple[list[Any], dict[str, Any]]] = {}
 
     @torch.no_grad()
     def before_optimizer_step(
@@ -154,12 +155,13 @@ class GradientCallback(PufferCallback):
         self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
-        """The optimizer's parameters by name, which takes longer to find than to measure a small model."""
-        count = sum(len(group["params"]) for group in optimizer.param_groups)
-        known, found = self._parameters.get(index, (-1, {}))
-        if known != count:
+        """The optimizer's parameters by name, which takes longer to find than to measure a small model: they are found
+        anew where it holds others, as in a second fit with another module."""
+        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        known, found = self._parameters.get(index, ([], {}))
+        if len(held) != len(known) or any(map(is_not, held, known)):
             found = optimized(module, optimizer)
-            self._parameters[index] = count, found
+            self._parameters[index] = held, found
         return found
 
     def _products(self, step: OptimizerStep, gradients: Tensor) -> dict[str, Tensor]:

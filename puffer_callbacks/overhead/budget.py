@@ -132,18 +132,8 @@ class Budget:
             The interval that changed, by tag; nothing where none did.
         """
         if share > self.share:
-            least = 0.0 if in_threads > self.share else self.share * _LITTLE
-            candidates = [n for n, cost in costs.items() if cost > 0 and self._multiplier(n) < MAX_MULTIPLIER]
-            name = max(candidates, key=lambda name: costs[name], default=None)
-            if name is None or costs[name] <= least:
-                left = "no interval is left to widen" if name is None else "none of the callbacks takes much of it"
-                self._report("", f"{self._excess(share)}: {left}")
-                return {}
-            return self._set(name, self._multiplier(name) * 2, share)
-        if share < self.share * _RELAX_BELOW:
-            name = max(self._callbacks, key=self._multiplier, default=None)
-            return self._set(name, self._multiplier(name) // 2, share) if name and self._multiplier(name) > 1 else {}
-        return {}
+            return self._widen(share, costs, least=0.0 if in_threads > self.share else self.share * _LITTLE)
+        return self._narrow() if share < self.share * _RELAX_BELOW else {}
 
     def state_dict(self) -> dict[str, int]:
         """By how much intervals are widened, by the callback's name."""
@@ -161,11 +151,27 @@ class Budget:
     def _excess(self, share: float) -> str:
         return f"recording took {share:.1%} of the run, above its budget of {self.share:.1%}"
 
-    def _set(self, name: str, multiplier: int, share: float) -> dict[str, float]:
-        callback = self._callbacks[name]
-        callback.widen(multiplier)
+    def _widen(self, share: float, costs: dict[str, float], *, least: float) -> dict[str, float]:
+        """Widen the interval of the most expensive callback, if it takes more than the least."""
+        candidates = [n for n, cost in costs.items() if cost > 0 and self._multiplier(n) < MAX_MULTIPLIER]
+        name = max(candidates, key=lambda name: costs[name], default=None)
+        if name is None or costs[name] <= least:
+            left = "no interval is left to widen" if name is None else "none of the callbacks takes much of it"
+            self._report("", f"{self._excess(share)}: {left}")
+            return {}
+        changed, callback = self._set(name, self._multiplier(name) * 2), self._callbacks[name]
         reason = f"{name} fires every {callback.interval} {callback.unit} until there is room again"
         self._report(name, f"{self._excess(share)}: {reason}")
+        return changed
+
+    def _narrow(self) -> dict[str, float]:
+        """Narrow the interval that is widened most, if one is."""
+        name = max(self._callbacks, key=self._multiplier, default=None)
+        return self._set(name, self._multiplier(name) // 2) if name and self._multiplier(name) > 1 else {}
+
+    def _set(self, name: str, multiplier: int) -> dict[str, float]:
+        callback = self._callbacks[name]
+        callback.widen(multiplier)
         return {callback.tag: float(callback.interval)}
 
     def _report(self, name: str, reason: str) -> None:

@@ -3,9 +3,11 @@
 from collections import UserDict
 from dataclasses import dataclass
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import DataLoader
 
 from puffer_callbacks import GradientCallback, MemoryLogger
@@ -93,6 +95,44 @@ def test_sees_accumulated_gradients(quiet_trainer, memory_logger):
     found = [value for _, value in memory_logger.series("gradient_norm/total")]
     assert np.allclose(found, [np.linalg.norm(flat(gradients)) for gradients in module.raw_gradients], rtol=1e-6)
     assert len(found) == 3
+
+
+class Slope(pl.LightningModule):
+    """One weight, whose gradient is ``slope``; from ``replaced_at`` on another weight with ten times the gradient."""
+
+    def __init__(self, slope, *, batches=4, replaced_at=None):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+        self.slope, self.batches, self.replaced_at = slope, batches, replaced_at
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == self.replaced_at:  # as where the last layer is reset to keep a network plastic
+            self.weight, self.slope = nn.Parameter(torch.full((1,), 8.0)), 10 * self.slope
+            self.trainer.optimizers[0].param_groups[0]["params"] = [self.weight]
+        return (self.slope * self.weight).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def train_dataloader(self):
+        return range(self.batches)
+
+
+def test_a_parameter_that_took_another_s_place_is_measured(quiet_trainer, memory_logger):
+    quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(1)]).fit(Slope(2.0, replaced_at=2))
+    assert [value for _, value in memory_logger.series("gradient_norm/total")] == [2.0, 2.0, 20.0, 20.0]
+    # weights 1, 0.8, then 8 and 6; updates 0.2, then 2
+    ratios = [value for _, value in memory_logger.series("update_ratio/weight")]
+    assert ratios == pytest.approx([0.2, 0.25, 0.25, 2 / 6])
+
+
+def test_a_second_fit_measures_its_own_module(quiet_trainer, memory_logger):
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(1)])
+    trainer.fit(Slope(2.0, batches=2))
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(Slope(5.0, batches=2))
+    assert [value for _, value in memory_logger.series("gradient_norm/total")] == [2.0, 2.0, 5.0, 5.0]
+    assert [value for _, value in memory_logger.series("update_ratio/weight")] == pytest.approx([0.2, 0.25, 0.5, 1.0])
 
 
 def test_leaves_no_hook_and_changes_nothing(quiet_trainer):

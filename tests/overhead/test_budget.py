@@ -153,6 +153,15 @@ def test_a_resumed_run_keeps_the_intervals_that_it_has_logged(quiet_trainer, mem
     assert [step for step, _ in memory_logger.series("weights/net.0.weight")] == [16, 32, 40]
 
 
+def test_an_interval_of_a_checkpoint_narrows_without_a_warning(schedules, caplog):
+    overhead, _, costly = schedules
+    overhead.load_state_dict({"costly": 4})
+    with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):
+        assert overhead.adjust(0.001, {"costly": 0.0}) == {"logging/every_n_steps/costly": 200.0}
+    assert costly.multiplier == 2
+    assert caplog.records == []  # nothing took more than its budget
+
+
 def test_where_nothing_can_be_widened_one_warning_says_so(schedules, caplog):
     overhead, cheap, costly = schedules
     with caplog.at_level(logging.WARNING, logger="puffer_callbacks"):

@@ -133,7 +133,7 @@ def test_a_correlation_that_swings_between_rollouts_of_a_few_steps_is_no_news() 
     swings = np.tile([0.8, -0.28], 5)
     kl = (steps := np.arange(10) * 5, np.full(10, 0.01))
     few = diagnose({"diagnostics/approx_kl": kl, "diagnostics/advantage_alignment": (steps, swings)})
-    assert few.findings == [] and "advantage_unused" in few.judged
+    assert few.findings == () and "advantage_unused" in few.judged
     about_0 = (steps, 0.5 * (swings - 0.26))
     steady = diagnose({"diagnostics/approx_kl": kl, "diagnostics/advantage_alignment": about_0})
     assert [finding.rule for finding in steady.findings] == ["advantage_unused"]
