@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class FlightRecorder:
     def add_loss(self, outputs: object) -> bool:
         """Add what a training step returned; whether its loss is known to be not finite. Waits for no device."""
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
-        if isinstance(loss, float):  # of manual optimization
+        if isinstance(loss, float):  # of a loop that calls .item()
             return not math.isfinite(loss)
         if not isinstance(loss, Tensor) or (loss.ndim and loss.numel() != 1):
             return False
@@ -99,9 +100,20 @@ class FlightRecorder:
             content[name] = tree_map(lambda leaf: leaf.detach().cpu() if isinstance(leaf, Tensor) else leaf, part)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"nonfinite_step_{step}.pt"
-        torch.save(content | {"left_out": left_out}, path)
+        _save(content | {"left_out": left_out}, path)
         self.saved = path
         return path
+
+
+def _save(content: dict[str, Any], path: Path) -> None:
+    """Write the file whole or not at all. Where torch writes it itself, its error hides the disk's."""
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    try:
+        path.write_bytes(buffer.getbuffer())
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def rollout_fields(rollout: Rollout) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """``ConsoleLogger``: prints metrics, as lines or as a table."""
 
+import math
 import re
 import sys
 from argparse import Namespace
@@ -111,8 +112,8 @@ class ConsoleLogger(Logger):
     def _find_total(self, settings: Mapping[str, Any]) -> None:
         for name, tag in {"trainer/max_steps": "time/optimizer_steps", "total_timesteps": "time/env_steps"}.items():
             total = settings.get(name)
-            if self._finds_total and isinstance(total, int) and total > 0:
-                self._total_steps, self._total_of = total, tag
+            if self._finds_total and isinstance(total, int | float) and 1 <= total < math.inf:  # as 1e6
+                self._total_steps, self._total_of = int(total), tag
 
     def _print_pending(self) -> None:
         pending, self._pending = self._pending, {}

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -331,11 +332,14 @@ def test_a_loss_without_rollouts_is_checked_too(quiet_trainer, tmp_path):
 
 
 def test_a_full_disk_costs_the_file_but_no_verdict(quiet_trainer, tmp_path, monkeypatch, capsys):
-    def full(content, path):
-        path.write_bytes(b"torn")
-        raise OSError(28, "No space left on device")
+    def full(path, content):
+        written = write_bytes(path, content if path.suffix != ".pt" else b"torn")
+        if path.suffix == ".pt":
+            raise OSError(28, "No space left on device")
+        return written
 
-    monkeypatch.setattr(torch, "save", full)
+    write_bytes = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
     health, module = HealthCallback(stop_on="critical"), Supervised(losses(0.5, math.nan, 0.5, 0.5))
     trainer = quiet_trainer(logger=CSVLogger(tmp_path), callbacks=[health])
     with pytest.warns(PufferWarning, match="flight recorder: left out after OSError.*No space left"):
@@ -344,6 +348,34 @@ def test_a_full_disk_costs_the_file_but_no_verdict(quiet_trainer, tmp_path, monk
     assert module.step == 2
     printed = capsys.readouterr().err
     assert "nonfinite_values" in printed and "nonfinite_step_2.pt" not in printed
+    assert not list(tmp_path.rglob("nonfinite_step_*"))
+
+
+def test_a_file_that_does_not_fit_on_the_disk_is_none(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            FlightRecorder().save(tmp_path, step=1, batch=torch.zeros(10_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_that_a_loop_gives_as_a_float_is_checked(tmp_path):
+    net, health = torch.nn.Linear(1, 1), HealthCallback()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    loop = Loop(CSVLogger(tmp_path), [health])
+    loop.fit_start(net, {})
+    for loss in (0.5, 0.25, math.inf, 0.5):
+        net(torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+        loop.step({"loss": loss})
+    loop.close()
+    assert [(finding.rule, finding.first_step) for finding in health.findings] == [("nonfinite_values", 3)]
+    (saved,) = tmp_path.rglob("nonfinite_step_3.pt")
+    assert torch.load(saved, weights_only=False)["nonfinite"] == ["loss"]
 
 
 def looped(since, until, state=None, *, same_data=False, save_at=None):

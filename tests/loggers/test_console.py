@@ -211,6 +211,12 @@ def test_a_table_finds_its_total_in_the_hyperparameters(stream):
     logger.log_hyperparams({"total_timesteps": 32})  # of a second run
     logger.log_values({"time/env_steps": 16.0}, 5)
     assert "TRAIN: step 16 of 32 (50 %)" in stream.getvalue()
+    logger.log_hyperparams({"total_timesteps": 1e6})  # as people write it
+    logger.log_values({"time/env_steps": 250_000.0}, 6)
+    assert "TRAIN: step 250000 of 1000000 (25 %)" in stream.getvalue()
+    logger.log_hyperparams({"total_timesteps": float("inf")})  # no total
+    logger.log_values({"time/env_steps": 500_000.0}, 7)
+    assert "TRAIN: step 500000 of 1000000 (50 %)" in stream.getvalue()
     logger = ConsoleLogger(every_n_steps=1, style="table", stream=stream)
     logger.log_hyperparams({"trainer/max_steps": 8, "total_timesteps": "unknown"})
     logger.log_values({"time/env_steps": 16.0, "time/optimizer_steps": 4.0}, 16)
