@@ -43,7 +43,6 @@ class RetryingWriter(Writer):
     def __init__(self, writer: Writer, *, name: str | None = None, faults: Faults | None = None) -> None:
         super().__init__(writer.logger)
         self.writer = writer
-        self.immediate = writer.immediate
         self.name = writer.name = name or self.name
         self.faults = writer.faults = faults or self.faults
         self.report = LossReport(self.name, self.faults)

@@ -131,6 +131,50 @@ def test_what_a_backend_lost_with_its_buffer_is_written_again():
     assert [row[0] for row in inner.rows] == [1, 2, 3, 2, 3, 4]
 
 
+def test_a_row_that_was_given_up_is_not_written_again():
+    inner = Failing(lambda values: "bad" in values)
+    inner.must_rewrite = True
+    writer = RetryingWriter(inner)
+    for step, tag in enumerate(("a", "bad", "b"), start=1):
+        writer.write({tag: 1.0}, at(step))
+    inner.fails = Times(4)  # and then it would take any
+    writer.write({"c": 1.0}, at(4))
+    assert [row[0] for row in inner.rows][-3:] == [1, 3, 4]
+    assert not any("bad" in values for _, values in inner.rows)
+
+
+def test_a_writer_that_cannot_flush_is_reopened_before_the_next_row():
+    class Flushes(Failing):
+        broken = True
+
+        def flush(self):
+            if self.broken:
+                raise OSError(5, "Input/output error")
+
+        def recover(self):
+            self.broken = False
+            return super().recover()
+
+    inner = Flushes(Times(0))
+    inner.must_rewrite = True
+    writer = RetryingWriter(inner)
+    writer.write({"a": 1.0}, at(1))
+    writer.flush()
+    writer.write({"a": 2.0}, at(2))
+    assert inner.calls == [(1, {"a": 1.0}), "recover", (1, {"a": 1.0}), (2, {"a": 2.0})]
+
+
+def test_at_its_end_a_writer_that_failed_is_reopened_and_a_healthy_one_is_not():
+    healthy, failing = Failing(Times(0)), Failing(lambda values: True)
+    for inner in (healthy, failing):
+        writer = RetryingWriter(inner)
+        writer.write({"a": 1.0}, at(1))
+        inner.fails = Times(0)
+        reports(writer)
+    assert healthy.calls == [(1, {"a": 1.0}), "close"]
+    assert failing.calls == ["recover", "recover", (1, {"a": 1.0}), "close"]
+
+
 def test_a_writer_that_failed_is_reopened_before_each_row_until_it_works():
     writer = RetryingWriter(Failing(lambda values: True))
     for step in (1, 2, 3):
@@ -250,22 +294,26 @@ def test_calls_return_what_the_logger_returns_and_count_their_rows():
 def test_the_logger_s_own_calls_are_known_by_their_thread():
     writer = RetryingWriter(Recording())
     inside = []
-    writer.call(lambda: inside.append(writer.is_in_call))
-    assert inside == [True]
+    for _ in range(2):
+        writer.call(lambda: inside.append(writer.is_in_call))
+    assert inside == [True, True]
     assert not writer.is_in_call
 
 
+class Rewinds(Recording):
+    """Can go back."""
+
+    def resume(self, last_step):
+        self.calls.append(("resume", last_step))
+
+    def state_dict(self):
+        return {"size": 7}
+
+    def load_state_dict(self, state_dict):
+        self.calls.append(("load", state_dict))
+
+
 def test_a_run_resumes_after_its_durable_rows_and_writes_the_others_again():
-    class Rewinds(Recording):
-        def resume(self, last_step):
-            self.calls.append(("resume", last_step))
-
-        def state_dict(self):
-            return {"size": 7}
-
-        def load_state_dict(self, state_dict):
-            self.calls.append(("load", state_dict))
-
     before = RetryingWriter(Rewinds())
     for step in (1, 2, 3):
         before.write({"a": float(step)}, at(step))
@@ -273,8 +321,36 @@ def test_a_run_resumes_after_its_durable_rows_and_writes_the_others_again():
             before.flush()
     after = RetryingWriter(Rewinds())
     after.load_state_dict(before.state_dict())
+    assert after.state_dict() == before.state_dict(), "a checkpoint before the first row"
     after.resume(3)
     assert after.writer.calls == [("load", {"size": 7}), ("resume", 1), (2, {"a": 2.0}), (3, {"a": 3.0})]
+
+
+def test_a_resumed_row_of_the_last_durable_step_is_there_and_keeps_no_other_waiting():
+    before = RetryingWriter(Rewinds())
+    for step in (1, 1, 2):
+        before.write({"a": float(step)}, at(step))
+        if len(before.writer.rows) == 1:
+            before.flush()
+    after = RetryingWriter(Rewinds())
+    after.load_state_dict(before.state_dict())
+    after.resume(2)
+    assert after.writer.calls[2:] == [(2, {"a": 2.0})]
+    after.flush()
+    assert (after.state_dict()["durable_step"], after.state_dict()["rows"]) == (2, [])
+
+
+def test_without_a_part_of_the_checkpoint_a_run_resumes_after_its_step():
+    writer = RetryingWriter(Rewinds())  # a logger that the run did not have before
+    writer.resume(3)
+    assert writer.writer.calls == [("load", {}), ("resume", 3)]
+
+
+def test_a_checkpoint_before_the_first_flush_has_the_writer_s_state_of_the_beginning():
+    writer = RetryingWriter(Rewinds())
+    writer.begin(0)
+    writer.write({"a": 1.0}, at(1))
+    assert writer.state_dict()["writer_state"] == {"size": 7}
 
 
 def test_a_writer_that_cannot_go_back_is_given_nothing_again():

@@ -61,6 +61,17 @@ def test_jobs_that_wait_are_counted(worker):
     assert worker.waiting == 0
 
 
+def test_jobs_that_nothing_waits_for_are_gathered_up_to_a_number(worker, monkeypatch):
+    monkeypatch.setattr(Worker, "batch_delay", 3600.0)
+    first = Event()
+    worker.do(first.set)
+    for _ in range(22):
+        worker.do(lambda: None)
+    assert not first.wait(0.05)
+    worker.do(lambda: None)  # the 24th
+    assert first.wait(30)
+
+
 def test_a_wait_in_vain_is_not_repeated(worker):
     released = Event()
     stuck, later = Event(), Event()
