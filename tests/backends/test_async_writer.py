@@ -103,6 +103,37 @@ def test_a_stalled_writer_is_given_up_and_its_rows_are_counted(blocked):
     assert in_all.endswith("3 of 3 rows of this run could not be recorded whole")
 
 
+def test_rows_that_a_stalled_writer_had_taken_are_not_lost(monkeypatch):
+    class Stalls(Recording):
+        released = threading.Event()
+
+        def write(self, values, axes):
+            if values["a"] > 2:
+                self.released.wait()
+            super().write(values, axes)
+
+    monkeypatch.setattr(AsyncWriter, "close_timeout", 0.05)
+    writer = AsyncWriter(RetryingWriter(Stalls()))
+    for step in (1, 2, 3, 4, 5):
+        writer.write({"a": float(step)}, at(step))
+    in_all = reports(writer)[-1]
+    Stalls.released.set()
+    assert in_all.endswith("3 of 5 rows of this run could not be recorded whole")
+
+
+def test_pictures_that_are_written_take_no_place_of_those_that_wait(blocked, monkeypatch):
+    """W&B's rows are not durable for twenty seconds."""
+    monkeypatch.setattr(module, "MAX_WAITING_WITH_PICTURES", 2)
+    for step in (1, 2):
+        blocked.writer.unsaved.add({"picture": PICTURE}, at(step)).written = 0.0
+    for step in (3, 4):
+        blocked.write({"a": 1.0}, at(step))
+    blocked.write({"picture": PICTURE}, at(5))
+    blocked.writer.writer.released.set()
+    assert reports(blocked) == []
+    assert blocked.writer.writer.rows[-1] == (5, {"picture": PICTURE})
+
+
 def test_what_a_given_up_thread_still_does_is_not_the_run_s(blocked):
     faults = blocked.faults
     blocked.close()

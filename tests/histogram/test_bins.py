@@ -97,6 +97,14 @@ def test_an_outlier_stays_apart() -> None:
     assert counts[-2:].tolist() == [0, 1]
 
 
+def test_empty_bins_merge_last() -> None:
+    # of the neighbors without an empty one the first lightest: 9 + 1, then 1 + 9
+    counts, edges = merge_lightest(np.array([9, 1, 0, 1, 9]), np.arange(6.0), 3)
+    assert (counts.tolist(), edges.tolist()) == ([10, 0, 10], [0.0, 2.0, 3.0, 5.0])
+    counts, edges = merge_lightest(counts, edges, 2)
+    assert (counts.tolist(), edges.tolist()) == ([10, 10], [0.0, 3.0, 5.0])
+
+
 @given(st.lists(st.lists(FLOATS, min_size=1, max_size=30), min_size=1, max_size=5))
 def test_rows_at_once_are_rows_one_by_one(lists: list[list[float]]) -> None:
     found = [np.unique(bins_of(np.array(values)), return_counts=True) for values in lists]

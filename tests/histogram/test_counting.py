@@ -1,5 +1,6 @@
 """Histograms of every kind of tensor, with the compiled kernel and without, against NumPy."""
 
+import math
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -43,6 +44,27 @@ def test_one_by_one(name: str) -> None:
     tensor = tensors()[name]
     assert_same(Histogram.of(tensor), by_numpy(tensor))
     assert Histogram.of_all({name: tensor})[name] == Histogram.of(tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_zero_has_no_sign(dtype: torch.dtype) -> None:
+    found = Histogram.of(torch.tensor([-0.0, -0.0], dtype=dtype))
+    assert [math.copysign(1.0, each) for each in (found.min, found.max, found.sum)] == [1.0, 1.0, 1.0]
+    assert (found.bins.dtype, found.bin_counts.dtype) == (np.int32, np.int64)
+
+
+@pytest.mark.parametrize(("stored", "extremes"), [([1.0, 2.0], (0.0, 2.0)), ([-1.0, -2.0], (-2.0, 0.0))])
+def test_a_single_zero_that_a_sparse_tensor_does_not_store_counts(
+    stored: list[float], extremes: tuple[float, float]
+) -> None:
+    found = Histogram.of(torch.sparse_coo_tensor([[0, 2]], stored, (3,), check_invariants=True))
+    assert (found.count, found.min, found.max) == (3, *extremes)
+    assert dict(zip(found.bins.tolist(), found.bin_counts.tolist(), strict=True))[0] == 1
+
+
+def test_denormals_of_float64_are_none_of_the_zeros_beside_them() -> None:
+    found = Histogram.of(torch.tensor([0.0, 5e-324, -5e-324, 0.0, 1.0], dtype=torch.float64))
+    assert (found.bins.tolist(), found.bin_counts.tolist()) == ([-1, 0, 1, 8593], [1, 2, 1, 1])
 
 
 def test_nested_tensors_count_their_parts_alone() -> None:

@@ -1,3 +1,5 @@
+from argparse import Namespace
+
 import pytest
 import torch
 from lightning.pytorch.loggers import Logger
@@ -15,6 +17,14 @@ def test_series_are_points_on_the_x_axis(quiet_trainer, memory_logger):
     quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(2)]).fit(Supervised(losses(*range(4))))
     assert memory_logger.series("train/loss") == [(2, 0.5), (4, 2.5)]
     assert memory_logger.tags == sorted(memory_logger.tags)
+
+
+def test_hyperparameters_come_as_a_dict_or_a_namespace():
+    logger = MemoryLogger(save_dir="runs")
+    logger.log_hyperparams({"gamma": 0.99})
+    logger.log_hyperparams(Namespace(lr=0.1))
+    assert logger.hparams == {"gamma": 0.99, "lr": 0.1}
+    assert logger.save_dir == "runs"
 
 
 def test_values_of_every_type_are_kept_unchanged():

@@ -4,7 +4,9 @@ import torch
 from lightning.pytorch.loggers import Logger
 
 from puffer_callbacks import (
+    Axes,
     Histogram,
+    Hyperparameters,
     Image,
     MetricsCallback,
     PufferCallback,
@@ -13,6 +15,7 @@ from puffer_callbacks import (
     default_callbacks,
     log,
 )
+from puffer_callbacks.writers.fallback import FallbackWriter
 from tests.support.models import Agent, Supervised, losses
 from tests.support.warned import warned
 
@@ -48,6 +51,18 @@ class Says(PufferCallback):
 
 def fit(quiet_trainer, logger, *callbacks, module=None):
     quiet_trainer(logger=logger, callbacks=list(callbacks)).fit(module or Agent(losses(*range(12))))
+
+
+def test_the_configuration_is_given_once_where_the_run_begins():
+    logger = Plain()
+    writer = FallbackWriter(logger)
+    writer.write({"hyperparameters": Hyperparameters({"gamma": 0.99}, {}, "running")}, Axes(None, 0, 0.0))
+    assert logger.hparams == {"gamma": 0.99}
+    writer.write({"hyperparameters": Hyperparameters({"gamma": 0.5}, {}, "success")}, Axes(None, 9, 0.0))
+    assert logger.hparams == {"gamma": 0.99}
+    assert logger.metrics == []
+    writer.close()
+    assert logger.saves == 1
 
 
 def test_scalars_of_a_row_come_in_one_call_on_the_x_axis(quiet_trainer):
