@@ -19,8 +19,9 @@ def test_an_exception_is_reported_and_the_code_after_the_block_runs():
 )
 def test_what_ends_a_run_gets_through(error, strict):
     own = Stopwatch()
-    with pytest.raises(type(error)), Guard("drawing", Stopwatch(), Faults(strict=strict), own):
+    with pytest.raises(type(error)) as caught, Guard("drawing", Stopwatch(), Faults(strict=strict), own):
         raise error
+    assert caught.value is error, "and no report of it"
     assert own.depth == 0
 
 
