@@ -39,6 +39,8 @@ def end_earlier(module: nn.Module, adapter: Any) -> None:
             expected = "expected a module without an open fit, got one of another Loop, which is ended now"
             instead = "close it before; for more loggers or callbacks at once, give them to one Loop"
             Recorder.of(adapter).faults.report(type(adapter).__name__, f"{expected}; {instead}")
+        with Recorder.of(each).guard(type(each).__name__):
+            each.env_step_count.stay()  # a loop may count from 0 again before it begins the next fit
         each.end()
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from puffer_callbacks.adapters import open_fits
+from puffer_callbacks.adapters.env_step_count import EnvStepCount
 from puffer_callbacks.adapters.hook_calls import callback_states, full_precision, load_callback_states, optimizer_hooks
 from puffer_callbacks.adapters.module_view import as_lightning_module
 from puffer_callbacks.adapters.optimizers import OptimizerWatch
@@ -33,7 +34,7 @@ class TrainerAdapter(TrainerAttributes):
         self.lightning_module: Any = None
         self.current_epoch = self._steps_before = 0
         self._module: Any = None
-        self._count_env_steps: Callable[[], int] | None = None
+        self.env_step_count = EnvStepCount()
         self._watch: OptimizerWatch | None = None
         self._recorder: Any = None
         self._has_no_callbacks = False
@@ -55,9 +56,7 @@ class TrainerAdapter(TrainerAttributes):
     @property
     def env_steps(self) -> int | None:
         """Environment steps so far, where the loop or its module counts them."""
-        if self._count_env_steps is not None:
-            return int(self._count_env_steps())
-        return getattr(self._module, "env_steps", None)
+        return self.env_step_count()
 
     def begin(
         self,
@@ -80,7 +79,8 @@ class TrainerAdapter(TrainerAttributes):
             global_step: optimizer steps of a model that was trained before without a checkpoint of ours.
         """
         open_fits.end_earlier(module, self)
-        self.hparams, self.optimizers, self._count_env_steps = hparams, list(optimizers), env_steps
+        self.hparams, self.optimizers = hparams, list(optimizers)
+        self.env_step_count = EnvStepCount(module, env_steps)
         self._steps_before, self.should_stop = global_step, False
         self._module, self.lightning_module, self._saw_batch = module, as_lightning_module(module, self), False
         self._recorder = Recorder.of(self)  # joins the callbacks where there is none yet
@@ -209,7 +209,8 @@ class TrainerAdapter(TrainerAttributes):
         Recorder.of(self).end()  # it has ended already, unless a callback before it raised
         with Recorder.of(self).guard("Loop"):
             self._ended_at = self.env_steps
-        self._module, self.lightning_module, self.optimizers, self._count_env_steps = None, None, [], None
+        self._module, self.lightning_module, self.optimizers = None, None, []
+        self.env_step_count = EnvStepCount()
         self.finalize_loggers(status)
 
     def _add_optimizer(self, optimizer: Optimizer, in_mid_step: bool) -> None:

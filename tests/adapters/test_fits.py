@@ -56,6 +56,28 @@ def test_a_fit_whose_environment_steps_begin_anew_is_a_new_run(same_module):
     assert "of an earlier run; both runs are kept" in reported[0]
 
 
+@pytest.mark.parametrize("counts", ["function", "module"])
+def test_a_fit_left_open_ends_where_it_stood_though_the_next_counts_from_zero_before_it_begins(counts):
+    """As a cell of a notebook that is interrupted and run again."""
+    logger = MemoryLogger()
+    loop = Loop(logger, [Recorder(overhead_budget=1.0), MetricsCallback(4)])
+    module = network()
+    module.optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    with warned() as reported:
+        for updates in (6, 4):
+            module.env_steps = 0
+            loop.fit_start(module, env_steps=(lambda: module.env_steps) if counts == "function" else None)
+            for at in range(updates):
+                module.env_steps += 8
+                update(module)
+                loop.step({"loss": float(at)})
+        loop.close()
+    assert logger.series("train/loss") == [(32, 1.5), (48, 4.5), (32, 1.5)]
+    assert logger.series("time/optimizer_steps") == [(32, 4.0), (48, 6.0), (32, 4.0)]
+    assert len(reported) == 1
+    assert "got rows up to step 48 of an earlier run; both runs are kept" in reported[0]
+
+
 def test_a_fit_whose_environment_steps_go_on_is_the_next_part_of_the_run():
     logger = MemoryLogger()
     loop = Loop(logger, [Recorder(overhead_budget=1.0), *default_callbacks(metrics=1)])

@@ -64,7 +64,7 @@ class SB3Bridge(BaseCallback):
         self.rollout_steps = rollout_steps
         self._collector: RolloutCollector | None = None
         self._episodes: list[dict[str, float]] = []
-        self._last_obs: Any = None
+        self._obs_around_step: tuple[Any, Any] = (None, None)
         self._guard: AbstractContextManager[Any] = nullcontext()
         self._tap = _LoggerTap(self.loop, self._finish_update)
         self._updates: Any = None
@@ -105,10 +105,11 @@ class SB3Bridge(BaseCallback):
     def _on_training_start(self) -> None:
         self.close()
         model, previous = self.model, self._collector
-        self._collector = collector_for(model, rollout_steps=self.rollout_steps)
-        if previous is not None and self._last_obs is getattr(model, "_last_obs", None):  # not reset since
-            self._collector.episodes.continue_count(previous.episodes)
-        self._collector.episodes.load(self._episodes)
+        self._collector = collector = collector_for(model, rollout_steps=self.rollout_steps)
+        last_obs = getattr(model, "_last_obs", None)
+        if previous is not None and any(last_obs is each for each in self._obs_around_step):  # not reset since
+            collector.episodes.continue_count(previous.episodes)
+        collector.episodes.load(self._episodes)
         self._episodes = []
         self._logger = model.logger
         self._updates = self._logger.name_to_value.get("train/n_updates")
@@ -116,7 +117,7 @@ class SB3Bridge(BaseCallback):
             model.policy,
             settings_of(model),
             optimizers=_optimizers(model) or None,
-            env_steps=lambda: model.num_timesteps,
+            env_steps=lambda: collector.env_steps,
         )
         self._guard = Recorder.of(self.loop).guard("SB3Bridge")
         self._logger.output_formats.append(self._tap)
@@ -125,9 +126,12 @@ class SB3Bridge(BaseCallback):
         self._finish_update()
 
     def _on_step(self) -> bool:
-        if self._collector is not None and "infos" in self.locals:
-            with self._guard:
-                self._collector.step(self.locals["infos"], self.locals["rewards"], self.locals["dones"])
+        if self._collector is not None:
+            self._collector.env_steps = self.num_timesteps
+            if "infos" in self.locals:
+                with self._guard:
+                    self._collector.step(self.locals["infos"], self.locals["rewards"], self.locals["dones"])
+                    self._obs_around_step = self.model._last_obs, self.locals.get("new_obs")
         return not self.loop.should_stop
 
     def _on_rollout_end(self) -> None:
@@ -163,7 +167,6 @@ class SB3Bridge(BaseCallback):
         if self.loop.is_open:
             self._finish_update()
             self._emit(last=True)
-            self._last_obs = getattr(self.model, "_last_obs", None)
             if self._tap in self._logger.output_formats:
                 self._logger.output_formats.remove(self._tap)
 

@@ -21,6 +21,8 @@ class RolloutCollector(ABC):
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self.env_steps: int = model.num_timesteps
+        """Those at the last step seen: a ``learn`` that begins anew sets the algorithm's to 0 before the last one ends."""
         self.episodes = FinishedEpisodes(model.get_env())
         """Those that no rollout has had yet."""
 
@@ -38,7 +40,7 @@ class RolloutCollector(ABC):
 
     def _fields(self) -> dict[str, Any]:
         return {
-            "env_steps": self._model.num_timesteps,
+            "env_steps": self.env_steps,
             "action_space": self._model.action_space,
             **self.episodes.pop_fields(),
         }

@@ -15,6 +15,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from puffer_callbacks.adapters import SB3Bridge
+from tests.support.warned import warned
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:You are trying to run:UserWarning")
 
@@ -193,6 +194,26 @@ def test_an_unmonitored_episode_goes_on_in_a_learn_that_resets_nothing(again):
     for first in (True, False):
         model.learn(16, callback=bridge, reset_num_timesteps=first or again)
     assert episodes.lengths == [7] * 4  # in 32 steps, or in twice 16
+
+
+@pytest.mark.parametrize("name", ["PPO", "DQN"])
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_learn_that_was_interrupted_ends_where_it_stood_and_its_open_episode_goes_on_only_if_nothing_is_reset(
+    name, anew, memory_logger
+):
+    kind, arguments = ALGORITHMS[name]
+    short = {**arguments, "n_steps": 16, "batch_size": 16} if name == "PPO" else arguments
+    model = kind("MlpPolicy", DummyVecEnv([Sevens]), device="cpu", **short)
+    episodes = Episodes()
+    bridge = SB3Bridge(memory_logger, [Recorder(overhead_budget=1.0), RolloutCallback(), episodes], rollout_steps=16)
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(64, callback=[bridge, EndAt(26, KeyboardInterrupt())])
+    with warned() as reported:
+        model.learn(32, callback=bridge, reset_num_timesteps=anew)
+    assert episodes.lengths == episodes.returns == [7.0] * (3 + (4 if anew else 5))
+    rewards = [step for step, _ in memory_logger.series("train/reward")]
+    assert rewards == ([16, 26, 16, 32] if anew else [16, 26, 42, 58])
+    assert ["expected no rows after step 0" in each for each in reported] == [True] * anew
 
 
 def test_the_steps_that_learning_ends_at_are_known_those_before_included():
