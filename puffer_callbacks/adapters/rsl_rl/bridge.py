@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from os import PathLike
 from typing import Any
+from weakref import ReferenceType, ref
 
 from torch import nn
 from torch.optim import Optimizer
@@ -51,6 +52,7 @@ class RslRlBridge:
     def __init__(self, loggers: Any = (), callbacks: Any = None, *, log_dir: str | PathLike[str] | None = None) -> None:
         self.loop = Loop(loggers, callbacks, log_dir=log_dir)
         self._runner: Any = None
+        self._counted: ReferenceType[Any] | None = None  # the runner whose steps and episodes are counted so far
         self._rollouts = StorageRollouts()
         self._lengths_at_end: list[int] | None = None
         self._env_steps = 0
@@ -79,8 +81,9 @@ class RslRlBridge:
             raise TypeError(f"attach: expected an rsl_rl runner, {given}")
         if runner is not self._runner:
             self.detach()
-            self._runner, self._env_steps = runner, 0
-            self._rollouts, self._lengths_at_end = StorageRollouts(), None
+            if self._counted is not None and self._counted() is not runner:
+                self._env_steps, self._rollouts, self._lengths_at_end = 0, StorageRollouts(), None
+            self._runner, self._counted = runner, ref(runner)
             self._installed.callback(wrap_method(runner, "learn", self._learn))
         return runner
 
@@ -104,7 +107,7 @@ class RslRlBridge:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a checkpoint; after ``attach`` and before ``learn``.
+        """Continue from a checkpoint; before ``learn``.
 
         Episodes under way continue where the environments stand at the episode lengths of the checkpoint; those of
         environments that begin anew, as in another process, are dropped.
@@ -113,6 +116,7 @@ class RslRlBridge:
             RuntimeError: if a run is being recorded already.
         """
         self.loop.load_state_dict(state["callbacks"])
+        self._counted = None if self._runner is None else self._counted
         self._env_steps, self._lengths_at_end = state["env_steps"], state.get("episode_lengths")
         self._rollouts = StorageRollouts()
         self._rollouts.load_state_dict(state.get("episodes", {}))

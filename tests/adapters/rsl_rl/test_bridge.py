@@ -191,17 +191,35 @@ def test_an_episode_goes_on_over_the_parts_of_a_run():
     assert [episodes(rollout) for rollout in spy.rollouts] == [ended_in(at * STEPS) for at in range(3)]
 
 
+@pytest.mark.parametrize("loaded", ["before", "after"])
 @pytest.mark.parametrize("same_environments", [True, False])
-def test_a_checkpoint_s_episodes_go_on_in_their_own_environments_alone(same_environments):
+def test_a_checkpoint_s_episodes_go_on_in_their_own_environments_alone(same_environments, loaded):
     runner, first, spy = make_runner(), RslRlBridge(None, []), Spy()
-    first.attach(runner).learn(1)
+    first.attach(runner).learn(2)
     state = first.state_dict()
     first.detach()
+    runner = runner if same_environments else make_runner()
     second = RslRlBridge(None, [spy])
-    runner = second.attach(runner if same_environments else make_runner())
-    second.load_state_dict(state)
+    if loaded == "before":  # the bridge is attached
+        second.load_state_dict(state)
+    second.attach(runner)
+    if loaded == "after":
+        second.load_state_dict(state)
     runner.learn(1)
-    assert episodes(spy.rollouts[0]) == ended_in(STEPS if same_environments else 0)
+    assert spy.rollouts[0].env_steps == 3 * ENVS * STEPS
+    assert episodes(spy.rollouts[0]) == ended_in(2 * STEPS if same_environments else 0)
+
+
+def test_a_runner_that_is_attached_again_goes_on_and_another_begins_anew():
+    bridge = RslRlBridge(None, [spy := Spy()])
+    runner = make_runner()
+    for _ in range(2):
+        bridge.attach(runner).learn(2)
+        bridge.detach()
+    bridge.attach(make_runner()).learn(1)
+    assert [rollout.env_steps // (ENVS * STEPS) for rollout in spy.rollouts] == [1, 2, 3, 4, 1]
+    begun = [0, 1, 2, 3, 0]
+    assert [episodes(rollout) for rollout in spy.rollouts] == [ended_in(at * STEPS) for at in begun]
 
 
 def test_episodes_begin_anew_where_the_environments_were_reset_between_two_parts():
