@@ -210,6 +210,39 @@ def test_a_checkpoint_s_episodes_go_on_in_their_own_environments_alone(same_envi
     assert episodes(spy.rollouts[0]) == ended_in(2 * STEPS if same_environments else 0)
 
 
+def test_a_checkpoint_continues_the_steps_of_the_optimizer(memory_logger):
+    first, second = RslRlBridge(None, callbacks()), RslRlBridge(memory_logger, callbacks())
+    first.attach(make_runner()).learn(2)
+    runner = second.attach(make_runner())
+    second.load_state_dict(first.state_dict())
+    runner.learn(1)
+    assert memory_logger.series("time/optimizer_steps") == [(3 * ENVS * STEPS, 3 * 8.0)]
+
+
+def test_a_model_that_was_trained_before_goes_on_at_the_steps_of_its_iterations():
+    runner = RslRlBridge(None, [spy := Spy()]).attach(make_runner())
+    runner.current_learning_iteration = 5  # as ``load`` sets it
+    runner.learn(1)
+    assert spy.rollouts[0].env_steps == 6 * ENVS * STEPS
+
+
+def test_the_runner_s_own_log_has_the_losses_and_another_that_is_attached_frees_it():
+    bridge = RslRlBridge(None, [])
+    first, logged = bridge.attach(make_runner()), []
+    first.logger.log = lambda **values: logged.append(values["loss_dict"])
+    first.learn(1)
+    assert logged[0]["value"] > 0
+    second = bridge.attach(make_runner())
+    assert "learn" in vars(second) and "learn" not in vars(first)
+
+
+def test_what_environments_report_is_found_under_either_name():
+    rollouts, reward, done = StorageRollouts(), torch.ones(2), torch.zeros(2)
+    for extras in ({}, {"episode": {"/lap": torch.tensor([1.0, 2.0])}}, {"log": {"lap": 4}}):
+        rollouts.step(reward, done, extras)
+    assert rollouts.pop(None, env_steps=6).infos["lap"].tolist() == [1.0, 2.0, 4.0]
+
+
 def test_a_runner_that_is_attached_again_goes_on_and_another_begins_anew():
     bridge = RslRlBridge(None, [spy := Spy()])
     runner = make_runner()
@@ -231,16 +264,26 @@ def test_episodes_begin_anew_where_the_environments_were_reset_between_two_parts
     assert episodes(spy.rollouts[1]) == ended_in(0)
 
 
-def test_a_checkpoint_within_a_rollout_keeps_its_finished_episodes():
+@pytest.mark.parametrize("same_environments", [True, False])
+def test_a_checkpoint_within_a_rollout_keeps_its_finished_episodes(same_environments):
     states, spy = [], Spy()
     bridge = RslRlBridge(None, [])
     runner = bridge.attach(make_runner())
     compute_returns = runner.alg.compute_returns
-    runner.alg.compute_returns = lambda obs: states.append(bridge.state_dict()) or compute_returns(obs)
-    runner.learn(1)
+
+    def saves(obs):
+        states.append((bridge.state_dict(), runner.env.episode_length_buf.clone()))
+        compute_returns(obs)
+
+    runner.alg.compute_returns = saves
+    runner.learn(2)
     resumed = RslRlBridge(None, [spy])
     other = resumed.attach(make_runner())
-    resumed.load_state_dict(states[0])
+    state, lengths = states[1]
+    if same_environments:
+        other.env.episode_length_buf = lengths
+    resumed.load_state_dict(state)
     other.learn(2)
-    assert episodes(spy.rollouts[0]) == sorted(2 * ended_in(0))  # before the checkpoint, and in new environments
-    assert episodes(spy.rollouts[1]) == ended_in(STEPS)
+    first = 2 * STEPS if same_environments else 0
+    assert episodes(spy.rollouts[0]) == sorted(ended_in(STEPS) + ended_in(first))  # before the checkpoint, and after
+    assert episodes(spy.rollouts[1]) == ended_in(first + STEPS)
