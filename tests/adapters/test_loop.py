@@ -25,6 +25,7 @@ from puffer_callbacks import (
     Recorder,
     Rollout,
     RolloutCallback,
+    adapters,
     default_callbacks,
     emit,
     log,
@@ -462,7 +463,7 @@ def test_a_replay_batch_is_in_the_histograms_and_no_rollout(memory_logger):
     with Loop(memory_logger, [spy, *default_callbacks(histograms=4)]) as loop:
         loop.fit_start(module)
         for at in range(1, 9):
-            loop.replay_batch(actions=torch.ones(6, 2), rewards=torch.full((6, 1), float(at)), values=torch.zeros(6))
+            loop.replay_batch(actions=torch.ones(6, 2), rewards=torch.full((6, 1), float(at)))
             update(module, optimizer)
             loop.episodes(1.0)
             loop.step({"loss": 1.0})
@@ -470,6 +471,31 @@ def test_a_replay_batch_is_in_the_histograms_and_no_rollout(memory_logger):
     assert [(step, histogram.min, histogram.count) for step, histogram in rewards] == [(1, 1, 6), (4, 4, 6), (8, 8, 6)]
     assert memory_logger.series("rollout/actions")[0][1].count == 12
     assert spy.hooks.count("on_rollout_end") == 8, "the episodes alone"
+
+
+def test_returns_may_be_whole_numbers_one_or_several(memory_logger):
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(memory_logger, RolloutCallback()) as loop:
+        loop.fit_start(module)
+        for returns in (4, [1, 2], np.array([[0, 1]])):
+            loop.episodes(returns)
+            update(module, optimizer)
+            loop.step()
+    assert memory_logger.series("rollout/return_mean") == [(0, 4.0), (1, 1.5), (2, 0.5)]
+
+
+def test_a_model_that_was_trained_before_goes_on_at_its_steps_and_listed_optimizers_keep_their_order(memory_logger):
+    module = network()
+    first, last = (torch.optim.SGD(module[at].parameters(), lr=0.1) for at in (0, 2))
+    with Loop(memory_logger, MetricsCallback(1)) as loop:
+        loop.fit_start(module, optimizers=[last, first], global_step=100)
+        assert loop.optimizers == [last, first] and loop.global_step == 100
+        loop.rollout_end(random_rollout(0, 0))
+        assert loop.current_epoch == 1
+        update(module, last)
+        loop.step({"loss": 2.0})
+    assert memory_logger.series("time/optimizer_steps")[-1][1] == 101
 
 
 def test_metrics_may_be_a_tensordict(memory_logger):
@@ -495,6 +521,14 @@ def test_a_folder_and_plain_options_stand_for_loggers_and_callbacks(tmp_path):
     ]
     kinds = [type(callback).__name__ for callback in Loop(log_dir=tmp_path).callbacks]
     assert kinds == [type(callback).__name__ for callback in default_callbacks()]
+
+
+@pytest.mark.parametrize("name", ["PuffeRLBridge", "RslRlBridge", "TransformersCallback"])
+def test_a_folder_stands_for_a_logger_of_every_bridge(name, tmp_path):
+    if name == "TransformersCallback":
+        pytest.importorskip("transformers")
+    bridge = getattr(adapters, name)(log_dir=tmp_path, callbacks=[])
+    assert bridge.loop.logger.log_dir == str(tmp_path / "version_0")
 
 
 def test_a_loop_without_callbacks_calls_none_and_leaves_torch_s_clip_alone():
@@ -989,6 +1023,10 @@ def test_bad_input_gets_one_clear_error():
         loop.step({"loss": 1.0})
     with pytest.raises(RuntimeError, match=r"rollout_end: expected a fit that is open"):
         loop.rollout_end(random_rollout(0, 0))
+    with pytest.raises(RuntimeError, match=r"episodes: expected a fit that is open"):
+        loop.episodes(1.0)
+    with pytest.raises(RuntimeError, match=r"replay_batch: expected a fit that is open"):
+        loop.replay_batch(rewards=torch.ones(3))
     with pytest.raises(TypeError, match=r"fit_start: expected a torch.nn.Module to train, got dict"):
         loop.fit_start({})
     with pytest.raises(TypeError, match=r"hparams: expected a mapping, Namespace or dataclass, got int"):
