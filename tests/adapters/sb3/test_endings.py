@@ -5,12 +5,21 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_callbacks import HealthCallback, MemoryLogger, PufferCallback, Recorder, RolloutCallback, default_callbacks
+from puffer_callbacks import (
+    HealthCallback,
+    MemoryLogger,
+    MetricsCallback,
+    PufferCallback,
+    Recorder,
+    RolloutCallback,
+    default_callbacks,
+)
 from puffer_callbacks.faults import PufferWarning
 
 pytest.importorskip("stable_baselines3")
 import stable_baselines3 as sb3
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -184,6 +193,8 @@ def test_a_checkpoint_within_a_rollout_keeps_the_episodes_that_finished_in_it(mo
     model.learn(32, callback=resumed)
     assert episodes.lengths == [7.0] * (50 // 7 - 32 // 7 + 32 // 7)
     assert episodes.returns == episodes.lengths
+    model.learn(32, callback=resumed)
+    assert episodes.lengths == [7.0] * (50 // 7 - 32 // 7 + 2 * (32 // 7)), "those of the checkpoint once"
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -214,6 +225,15 @@ def test_a_learn_that_was_interrupted_ends_where_it_stood_and_its_open_episode_g
     rewards = [step for step, _ in memory_logger.series("train/reward")]
     assert rewards == ([16, 26, 16, 32] if anew else [16, 26, 42, 58])
     assert ["expected no rows after step 0" in each for each in reported] == [True] * anew
+
+
+def test_an_update_that_a_logger_of_the_user_s_still_holds_is_not_logged_again():
+    model, first, second = make("PPO"), MemoryLogger(), MemoryLogger()
+    model.set_logger(Logger(None, []))  # which the algorithm keeps
+    model.learn(256, callback=SB3Bridge(first, [MetricsCallback(1)]), log_interval=100)
+    model.learn(128, callback=SB3Bridge(second, [MetricsCallback(1)]), log_interval=100, reset_num_timesteps=False)
+    assert [step for step, _ in first.series("train/loss")] == [128, 256]
+    assert second.series("train/loss") == [(384, pytest.approx(model.logger.name_to_value["train/loss"]))]
 
 
 def test_the_steps_that_learning_ends_at_are_known_those_before_included():
