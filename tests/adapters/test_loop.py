@@ -255,6 +255,62 @@ def test_a_closure_s_gradients_are_measured_after_its_first_call():
     assert all(gradient.abs().sum() > 0 for gradient in spy.gradients)
 
 
+class Norms(Callback):
+    """Each optimizer that is about to step, and whether its gradients are as large as before a clip to a thousandth."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
+        self.seen.append((optimizer, bool(torch.cat([each.flatten() for each in gradients]).norm() > 10)))
+
+
+def test_each_optimizer_is_measured_once_at_the_clip_of_its_own_parameters():
+    module, norms = nn.ModuleDict({"actor": network(), "critic": network()}), Norms()
+    actor, critic = (torch.optim.SGD(module[name].parameters(), lr=0.0) for name in ("actor", "critic"))
+    with Loop(None, [norms, GradientCallback(every_n_steps=50)]) as loop:  # which asks for no step between
+        loop.fit_start(module)
+        for _ in range(3):
+            update(module["actor"], actor, clip=1e-3)
+            update(module["critic"], critic, clip=1e-3)
+            loop.step()
+    assert norms.seen == 3 * [(actor, True), (critic, True)]
+
+
+def test_a_clip_within_a_closure_is_measured_at_its_first_call_and_each_step_of_it_counts():
+    module, norms, spy = network(), Norms(), Spy()
+    optimizer = torch.optim.LBFGS(module.parameters(), lr=1e-6, max_iter=3, tolerance_change=0)
+    calls = []
+
+    def closure():
+        calls.append(1)
+        optimizer.zero_grad()
+        loss = 100 * module(torch.ones(2, 4)).sum()
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 1e-3)
+        return loss
+
+    with Loop(None, [norms, spy]) as loop:
+        loop.fit_start(module)
+        for _ in range(3):
+            optimizer.step(closure)
+    assert len(calls) == 9
+    assert norms.seen == 3 * [(optimizer, True)]
+    assert spy.hooks.count("on_step") == 3, "though the loop reports none"
+
+
+def test_a_closure_may_be_none():
+    module, spy = network(), Spy()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    with Loop(None, spy) as loop:
+        loop.fit_start(module)
+        update(module, optimizer)
+        optimizer.step(None)
+        optimizer.step(closure=None)
+    assert spy.hooks.count("before") == 3
+
+
 def test_an_optimizer_made_later_is_found_and_another_module_s_is_not(memory_logger):
     module, other_module = network(), network()
     spy = Spy()
