@@ -554,6 +554,23 @@ def test_a_model_that_was_trained_before_goes_on_at_its_steps_and_listed_optimiz
     assert memory_logger.series("time/optimizer_steps")[-1][1] == 101
 
 
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("targets", [True, False])
+def test_a_library_s_explained_variance_stands_where_no_callback_computes_it(memory_logger, counted, targets):
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    values = torch.tensor([[0.0], [2.0], [4.0], [6.0]])
+    fields = {"values": values, "returns": values + torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])} if targets else {}
+    with Loop(memory_logger, [MetricsCallback(1), *([RolloutCallback()] if counted else [])]) as loop:
+        loop.fit_start(module)
+        loop.rollout_end(Rollout(rewards=values, env_steps=4, **fields))
+        update(module, optimizer)
+        loop.update_end({"explained_variance": 0.25, "loss": 1.0})
+    # returns 1, 1, 5, 5 of variance 4, and errors of variance 1
+    assert memory_logger.series("diagnostics/explained_variance") == [(4, 0.75 if counted and targets else 0.25)]
+    assert "train/explained_variance" not in memory_logger.tags
+
+
 def test_metrics_may_be_a_tensordict(memory_logger):
     tensordict = pytest.importorskip("tensordict")
     with Loop(memory_logger, MetricsCallback(1)) as loop:
