@@ -92,15 +92,12 @@ def _strips(leaf: Leaf, transitions: Transitions, names: Sequence[str]) -> tuple
     features = leaf.reshape(steps, envs, -1)
     note = missing(int(np.count_nonzero(~np.isfinite(features))))
     names = names if len(names) == features.shape[-1] else _numbered(shape)
-    observed = {name: features[..., i] for i, name in enumerate(names)}
-    sections = [rows for rows in (observed, transitions.action_rows(), transitions.outcome_rows()) if rows]
-    scales = [{name: _scale(row) for name, row in rows.items()} for rows in sections]
+    observed = [(name, features[..., i]) for i, name in enumerate(names)]  # two may have one name
+    sections = [observed, [*transitions.action_rows().items()], [*transitions.outcome_rows().items()]]
+    scaled = [[(name, row, _scale(row)) for name, row in rows] for rows in sections if rows]
     parts: list[Pixels] = []
     for env in range(envs):
-        strips = [
-            [Strip(name, row[:, env].astype(np.float64), *scale[name]) for name, row in rows.items()]
-            for rows, scale in zip(sections, scales, strict=True)
-        ]
+        strips = [[Strip(name, row[:, env].astype(np.float64), *scale) for name, row, scale in rows] for rows in scaled]
         parts += [_heading(env), heatmap(strips)]
     return parts, note
 

@@ -113,6 +113,16 @@ def test_names_label_the_numbers():
     assert np.array_equal(wrong.pixels, plain.pixels)
 
 
+def test_numbers_of_one_name_are_all_drawn(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(observations, "heatmap", lambda sections: drawn.append(sections) or heatmap(sections))
+    leaf = np.arange(2.0 * STEPS).reshape(STEPS, 1, 2)
+    observation_image(leaf, transitions(envs=1), names=["x", "x"])
+    first, second = drawn[0][0]
+    assert np.array_equal(first.values, leaf[:, 0, 0]) and np.array_equal(second.values, leaf[:, 0, 1])
+    assert (first.low, second.low) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize("actions", [{}, {"": np.array([["go"] * ENVS] * STEPS)}, {"a": np.ones((STEPS, ENVS, 3))}])
 @pytest.mark.parametrize("values", [None, np.full((STEPS, ENVS), np.nan)])
 def test_any_actions_and_values_are_drawn(actions, values):
