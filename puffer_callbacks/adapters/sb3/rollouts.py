@@ -22,7 +22,7 @@ class RolloutCollector(ABC):
     def __init__(self, model: Any) -> None:
         self._model = model
         self.env_steps: int = model.num_timesteps
-        """Those at the last step seen: a ``learn`` that begins anew sets the algorithm's to 0 before the last one ends."""
+        """Those at the last step seen: a new ``learn`` sets the algorithm's to 0 before it ends the one before."""
         self.episodes = FinishedEpisodes(model.get_env())
         """Those that no rollout has had yet."""
 
