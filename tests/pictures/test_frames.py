@@ -109,3 +109,16 @@ def test_non_finite_pixels_are_magenta_and_counted():
 def test_a_frame_without_finite_pixels_is_magenta():
     frames = to_frames(np.full((8, 8), np.nan), dims=2)
     assert (frames.pixels == MISSING).all() and frames.missing == 64
+
+
+def test_where_pictures_begin_and_which_side_is_the_channels():
+    assert is_picture((5, 5)) and is_picture((5, 3, 5)) and not is_picture((4, 9))
+    assert to_frames(np.zeros((1, 6, 7, 6)), dims=3).pixels.shape == (1, 6, 2 * 7 + 2, 3), (
+        "the last of two that are equal"
+    )
+
+
+def test_integers_below_32_are_codes_and_one_value_alone_is_a_color():
+    for values, scale in (([1, 31], (1, 31)), ([1, 32], (0, 255)), ([1, 1], (0, 255))):
+        frames = to_frames(np.resize(np.uint8(values), (1, 6, 6)), dims=2)
+        assert (frames.low, frames.high) == scale, values
