@@ -17,6 +17,8 @@ BeforeStep = Callable[[Optimizer], None]
 _BASES = {"lightning.pytorch.callbacks.callback", "pytorch_lightning.callbacks.callback"}
 _UNCHANGED = nullcontext()
 _is_autocast = torch.is_autocast_enabled
+# one call that reads no device's name, a fifth of the time: it is asked at every step
+_may_be_autocast: Callable[[], bool] = getattr(torch._C, "_is_any_autocast_enabled", lambda: True)
 
 
 def is_callback(candidate: object) -> bool:
@@ -58,7 +60,7 @@ def load_callback_states(callbacks: Iterable[Any], states: Mapping[str, Any]) ->
 
 def full_precision() -> AbstractContextManager[Any]:
     """A block outside of autocast: measures are exact, also in a trainer that never leaves it, as PuffeRL."""
-    if not (_is_autocast("cpu") or _is_autocast("cuda")):  # at every step
+    if not _may_be_autocast():
         return _UNCHANGED
     stack = ExitStack()
     for device in filter(_is_autocast, ("cpu", "cuda")):
@@ -89,12 +91,11 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
         adapter: what stands for the trainer.
     """
     recorder, module = Recorder.of(adapter), adapter.lightning_module
-    stopwatch = recorder.run.stopwatch
+    stopwatch, may_measure = recorder.run.stopwatch, recorder.counters.may_inspect
     own = overriding((each for each in adapter.callbacks if each is not recorder), "on_before_optimizer_step")
 
     def before_step(optimizer: Optimizer) -> None:
-        measure = recorder.on_before_optimizer_step
-        if measure is None:  # as at most steps
+        if not may_measure() or (measure := recorder.on_before_optimizer_step) is None:  # as at most steps
             return
         entered, inside = perf_counter(), stopwatch.inside
         with full_precision():
@@ -109,5 +110,5 @@ def optimizer_hooks(adapter: Any) -> OptimizerHooks:
     return OptimizerHooks(
         before_step=before_step if recorder.run.measures_gradients else None,
         before_clip=before_clip if own else None,
-        may_measure=recorder.counters.may_inspect,
+        may_measure=may_measure,
     )

@@ -52,7 +52,10 @@ class FlightRecorder:
 
     def add_loss(self, outputs: object) -> bool:
         """Add what a training step returned; whether its loss is known to be not finite. Waits for no device."""
-        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        # a dict first, as nearly always: this runs at every step
+        loss = outputs.get("loss") if type(outputs) is dict or isinstance(outputs, Mapping) else outputs
+        if loss is None:
+            return False
         if isinstance(loss, float):  # of a loop that calls .item()
             return not math.isfinite(loss)
         if not isinstance(loss, Tensor) or (loss.ndim and loss.numel() != 1):

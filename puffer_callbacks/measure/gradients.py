@@ -30,7 +30,7 @@ def sample(tensors: Iterable[Tensor], *, max_elements: int = MAX_SAMPLED) -> tup
         local = [t[::stride] for t in local]
     if len({t.device for t in local}) > 1:
         local = [t.to(local[0].device) for t in local]
-    return torch.cat(local), [len(t) for t in local]
+    return torch.cat(local), [t.numel() for t in local]
 
 
 @torch.no_grad()

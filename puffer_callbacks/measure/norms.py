@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import compress
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +35,10 @@ def norms(tensors: Iterable[Tensor]) -> list[Tensor]:
         [5.0, 4.0]
     """
     tensors = [stored(tensor) for tensor in tensors]
-    if all(type(t) in PLAIN and t.dtype is torch.float32 and 0 < t.numel() <= 2 * _ROW for t in tensors):
-        return list(torch._foreach_norm(tensors)) if tensors else []
-    return [_norm(tensor) for tensor in tensors]
+    are_small = [type(t) in PLAIN and t.dtype is torch.float32 and 0 < t.numel() <= 2 * _ROW for t in tensors]
+    small = list(compress(tensors, are_small))
+    found = iter(torch._foreach_norm(small) if small else ())  # one call for all of them
+    return [next(found) if is_small else _norm(t) for t, is_small in zip(tensors, are_small, strict=True)]
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -66,8 +68,8 @@ def _norm(tensor: Tensor) -> Tensor:
         small: Tensor = torch.linalg.vector_norm(tensor, dtype=dtype)
         return small
     flat = by_strides(tensor).reshape(-1)
-    rest = len(flat) % _ROW
-    rows = torch.linalg.vector_norm(flat[: len(flat) - rest].view(-1, _ROW), dim=1, dtype=dtype)
-    each = [rows, torch.linalg.vector_norm(flat[len(flat) - rest :], dtype=dtype).view(1)]
+    whole_rows = flat.numel() // _ROW * _ROW
+    rows = torch.linalg.vector_norm(flat[:whole_rows].view(-1, _ROW), dim=1, dtype=dtype)
+    each = [rows, torch.linalg.vector_norm(flat[whole_rows:], dtype=dtype).view(1)]
     large: Tensor = torch.linalg.vector_norm(where_float64_is(torch.cat(each)), dtype=torch.float64)
     return large.to(dtype)

@@ -126,12 +126,13 @@ class SB3Bridge(BaseCallback):
         self._finish_update()
 
     def _on_step(self) -> bool:
-        if self._collector is not None:
-            self._collector.env_steps = self.num_timesteps
-            if "infos" in self.locals:
+        collector, step = self._collector, self.locals
+        if collector is not None:
+            collector.env_steps = self.num_timesteps
+            if "infos" in step:
                 with self._guard:
-                    self._collector.step(self.locals["infos"], self.locals["rewards"], self.locals["dones"])
-                    self._obs_around_step = self.model._last_obs, self.locals.get("new_obs")
+                    collector.step(step["infos"], step["rewards"], step["dones"])
+                    self._obs_around_step = self.model._last_obs, step.get("new_obs")
         return not self.loop.should_stop
 
     def _on_rollout_end(self) -> None:

@@ -69,7 +69,7 @@ class _OnPolicy(RolloutCollector):
         self._dones: list[Array] = []
 
     def step(self, infos: Any, rewards: Array, dones: Array) -> None:
-        super().step(infos, rewards, dones)
+        self.episodes.step(infos, rewards, dones)
         # copies, as the algorithm adds to a reward the value of what a time limit has cut off
         self._rewards.append(rewards.copy())
         self._dones.append(dones.copy())
@@ -103,7 +103,7 @@ class _OffPolicy(RolloutCollector):
         self._first = model.replay_buffer.pos
 
     def step(self, infos: Any, rewards: Array, dones: Array) -> None:
-        super().step(infos, rewards, dones)
+        self.episodes.step(infos, rewards, dones)
         self._stored += 1
 
     def rollout(self, *, last: bool = False) -> Rollout | None:
