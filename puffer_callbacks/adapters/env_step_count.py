@@ -24,7 +24,8 @@ class EnvStepCount:
 
     def __call__(self) -> int | None:
         """The steps so far; ``None`` where they are not counted."""
-        self._last = getattr(self._module, "env_steps", None) if self._count is None else int(self._count())
+        steps = getattr(self._module, "env_steps", None) if self._count is None else self._count()
+        self._last = None if steps is None else int(steps)  # a tensor's number: it may be changed in place
         return self._last
 
     def stay(self) -> None:

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from puffer_callbacks.measure.snapshot import Snapshot, num_bytes
 from puffer_callbacks.rollout import Rollout
 from puffer_callbacks.values.nonfinite import nonfinite_names
+from puffer_callbacks.values.scalars import as_scalar
 
 MAX_BYTES = 64 * 2**20
 _MAX_LOSSES = 1024
@@ -56,15 +57,12 @@ class FlightRecorder:
         loss = outputs.get("loss") if type(outputs) is dict or isinstance(outputs, Mapping) else outputs
         if loss is None:
             return False
-        if isinstance(loss, float):  # of a loop that calls .item()
-            return not math.isfinite(loss)
-        if not isinstance(loss, Tensor) or (loss.ndim and loss.numel() != 1):
+        if isinstance(loss, Tensor) and not loss.is_cpu and loss.numel() == 1:
+            if len(self._losses) < _MAX_LOSSES:
+                self._losses.append(loss.detach().reshape(()))
             return False
-        if loss.is_cpu:
-            return not math.isfinite(loss.item())
-        if len(self._losses) < _MAX_LOSSES:
-            self._losses.append(loss.detach().reshape(()))
-        return False
+        number = as_scalar(loss)
+        return number is not None and not math.isfinite(number)
 
     def check(self, rollout: Rollout) -> list[str]:
         """What is not finite in a rollout and among the losses before it, by name, in the order of the data's way."""

@@ -156,8 +156,8 @@ class GradientCallback(PufferCallback):
 
     def _parameters_of(self, module: Any, optimizer: Any, index: int) -> dict[str, Any]:
         """The optimizer's parameters by name, which takes longer to find than to measure a small model: they are found
-        anew where it holds others, as in a second fit with another module."""
-        held = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        anew where it holds others, and in a fit of another module, where their names may be others."""
+        held = [module, *(parameter for group in optimizer.param_groups for parameter in group["params"])]
         known, found = self._parameters.get(index, ([], {}))
         if len(held) != len(known) or any(map(is_not, held, known)):
             found = optimized(module, optimizer)

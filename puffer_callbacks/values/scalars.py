@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 
 import numpy as np
@@ -133,16 +134,19 @@ def examples_in(batch: object) -> int:
         >>> examples_in({"observations": torch.zeros(6, 4), "actions": torch.zeros(6)}), examples_in(3)
         (6, 1)
     """
-    sizes = (len(leaf) for leaf in _leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
-    return next(sizes, 1)
+    with suppress(Exception):  # a batch that contains itself, or fails as it is read
+        sizes = (len(leaf) for leaf in _leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
+        return next(sizes, 1)
+    return 1
 
 
 def _leaves(batch: object) -> Iterator[object]:
     """Those of torch's trees, of other mappings, such as a ``BatchEncoding``, and of dataclasses."""
     for leaf in tree_leaves(batch):
         if isinstance(leaf, Mapping):
-            yield from _leaves(dict(leaf))
+            for value in leaf.values():  # one by one: it may read them from a disk
+                yield from _leaves(value)
         elif is_dataclass(leaf) and not isinstance(leaf, type):
-            yield from _leaves([getattr(leaf, each.name) for each in fields(leaf)])
+            yield from _leaves([getattr(leaf, each.name, None) for each in fields(leaf)])  # one may not be set yet
         else:
             yield leaf

@@ -56,6 +56,28 @@ def test_a_fit_whose_environment_steps_begin_anew_is_a_new_run(same_module):
     assert "of an earlier run; both runs are kept" in reported[0]
 
 
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_count_that_is_a_tensor_set_to_zero_in_place_begins_anew(closes):
+    logger, module = MemoryLogger(), network()
+    module.register_buffer("env_steps", torch.tensor(0))
+    module.optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    loop = Loop(logger, [Recorder(overhead_budget=1.0), MetricsCallback(4)])
+    with warned() as reported:
+        for updates in (6, 4):
+            module.env_steps.zero_()
+            loop.fit_start(module)
+            for at in range(updates):
+                module.env_steps += 8
+                update(module)
+                loop.step({"loss": float(at)})
+            if closes:
+                loop.close()
+        loop.close()
+    assert logger.series("train/loss") == [(32, 1.5), (48, 4.5), (32, 1.5)]
+    assert len(reported) == 1
+    assert "got rows up to step 48 of an earlier run; both runs are kept" in reported[0]
+
+
 @pytest.mark.parametrize("counts", ["function", "module"])
 def test_a_fit_left_open_ends_where_it_stood_though_the_next_counts_from_zero_before_it_begins(counts):
     """As a cell of a notebook that is interrupted and run again."""

@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from puffer_callbacks import GradientCallback, MemoryLogger
+from puffer_callbacks.adapters import Loop
 from tests.support.regression import Regression
 
 
@@ -133,6 +134,20 @@ def test_a_second_fit_measures_its_own_module(quiet_trainer, memory_logger):
     trainer.fit(Slope(5.0, batches=2))
     assert [value for _, value in memory_logger.series("gradient_norm/total")] == [2.0, 2.0, 5.0, 5.0]
     assert [value for _, value in memory_logger.series("update_ratio/weight")] == pytest.approx([0.2, 0.25, 0.5, 1.0])
+
+
+def test_an_optimizer_of_a_second_fit_has_the_names_of_that_fit_s_module(memory_logger):
+    parts = {name: nn.Linear(2, 1, bias=False) for name in ("actor", "critic")}
+    optimizer = torch.optim.SGD([each.weight for each in parts.values()], lr=0.1)
+    loop = Loop(memory_logger, [GradientCallback(1)])
+    for module in (parts["actor"], parts):
+        loop.fit_start(module, optimizers=[optimizer])
+        for each in parts.values():
+            each(torch.ones(2)).sum().backward()
+        optimizer.step()
+        loop.close()
+    found = {tag: [step for step, _ in memory_logger.series(tag)] for tag in memory_logger.tags if "update" in tag}
+    assert found == {"update_ratio/weight": [1], "update_ratio/actor.weight": [2], "update_ratio/critic.weight": [2]}
 
 
 def test_leaves_no_hook_and_changes_nothing(quiet_trainer):

@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -363,7 +364,8 @@ def test_a_file_that_does_not_fit_on_the_disk_is_none(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_loss_that_a_loop_gives_as_a_float_is_checked(tmp_path):
+@pytest.mark.parametrize("kind", [float, np.float32, np.array])
+def test_a_loss_that_a_loop_gives_as_a_number_is_checked(tmp_path, kind):
     net, health = torch.nn.Linear(1, 1), HealthCallback()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     loop = Loop(CSVLogger(tmp_path), [health])
@@ -371,7 +373,7 @@ def test_a_loss_that_a_loop_gives_as_a_float_is_checked(tmp_path):
     for loss in (0.5, 0.25, math.inf, 0.5):
         net(torch.ones(1, 1)).sum().backward()
         optimizer.step()
-        loop.step({"loss": loss})
+        loop.step({"loss": kind(loss)})
     loop.close()
     assert [(finding.rule, finding.first_step) for finding in health.findings] == [("nonfinite_values", 3)]
     (saved,) = tmp_path.rglob("nonfinite_step_3.pt")

@@ -1,10 +1,13 @@
+from collections import UserDict
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puffer_callbacks.values.scalars import as_scalar, scalars_of, stacked, to_floats
+from puffer_callbacks.values.scalars import as_scalar, examples_in, scalars_of, stacked, to_floats
 
 DTYPES = [torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16]
 
@@ -34,6 +37,42 @@ def test_a_mapping_that_contains_itself_ends():
     outputs = {"loss": 0.5}
     outputs["again"] = outputs
     assert scalars_of(outputs) == {"again/" * depth + "loss": 0.5 for depth in range(17)}
+
+
+@dataclass
+class Batch:
+    """A batch in a class of the user's own, with a field that is set later."""
+
+    observations: object
+    cached: object = field(init=False)
+
+
+def containing_itself(kind):
+    batch = kind()
+    batch["again"] = batch
+    return batch
+
+
+class ReadFromDisk(UserDict):
+    def __getitem__(self, name):
+        if name == "video":
+            raise OSError("Input/output error")
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize(
+    ("batch", "examples"),
+    [
+        (Batch(torch.zeros(6, 4)), 6),
+        (Batch([torch.tensor(3), Batch(torch.zeros(2, 4))]), 2),
+        (Batch("none"), 1),
+        (ReadFromDisk(observations=torch.zeros(6, 4), video=None), 6),
+        (ReadFromDisk(video=None, observations=torch.zeros(6, 4)), 1),
+        *((containing_itself(kind), 1) for kind in (dict, UserDict)),
+    ],
+)
+def test_the_examples_in_a_batch_of_any_kind_end_no_run(batch, examples):
+    assert examples_in(batch) == examples
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(DTYPES)), min_size=1, max_size=8))
