@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from puffer_callbacks.health.evidence import LOOKS, Evidence
+from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.finding import Severity
 from puffer_callbacks.health.modules import has_actor, role_of
 from puffer_callbacks.health.rule import Verdict, rule
@@ -60,7 +60,12 @@ def td_targets(evidence: Evidence) -> Verdict | None:
     explains=SYMPTOMS,
 )
 def actor_loss_sign(evidence: Evidence) -> Verdict | None:
-    """An actor's loss that is the mean value of its actions, not the negative, while the return does not rise."""
+    """An actor's loss that is the mean value of its actions, not the negative, while the return does not rise.
+
+    That of a policy gradient may be so by chance: −log π · q where three actions are equally likely is 1.1 q.
+    """
+    if not learns_from_targets(evidence) or evidence.facts.num_actions is not None:
+        raise NotJudged("needs a target network, and actions that are not discrete")
     tag = next((tag for tag in ACTOR_LOSSES if evidence.find(tag)), ACTOR_LOSSES[0])
     loss = evidence.get(tag, points=_MANY_LOSSES)
     values = evidence.get(VALUES, points=_MANY_LOSSES).at(loss.steps)

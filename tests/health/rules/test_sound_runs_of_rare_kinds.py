@@ -1,5 +1,6 @@
 """Sound runs of kinds that rules for dense rewards and one scale misjudge, and what they still find there."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -112,4 +113,12 @@ def test_an_actor_s_loss_that_is_its_values_has_the_wrong_sign(own: bool) -> Non
 def test_an_entropy_that_outweighs_small_values_hides_no_sign() -> None:
     values = 0.3 * np.sin(np.arange(100.0))
     series = {"train__actor_loss": -values - 1.4, "train__q_values": values, "train__reward": FLAT}
-    assert found("actor_loss_sign", **series) is None
+    assert found("actor_loss_sign", **series, **OFF_POLICY) is None
+
+
+def test_a_policy_gradient_by_action_values_may_have_a_loss_about_as_large_as_they_are() -> None:
+    """−log π · q of three actions that are equally likely, as before anything is learned."""
+    values = np.linspace(-1, -50, 100)
+    series = {"actor_loss": math.log(3) * values, "q_values": values, "train__reward": FLAT}
+    for parts, facts in (({}, Facts()), (OFF_POLICY, Facts(num_actions=3))):
+        assert "not discrete" in judged(facts, **series, **parts).not_judged["actor_loss_sign"]
