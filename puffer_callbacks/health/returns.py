@@ -99,8 +99,9 @@ class Returns(NamedTuple):
             return False
         middle, limit = (lowest + highest) / 2, _MIDDLE * (highest - lowest)
         is_zero_sum = max(abs(middle), abs(median(self.series.values))) < limit
+        may_stray = is_zero_sum and not (self.improved or self.worsened)  # as the mean of a few games does
         from_middle = np.abs(self.series.values - middle).max()
-        return self.are_alike or bool(from_middle < limit + 2 * self.noise * is_zero_sum)  # a mean of few games strays
+        return self.are_alike or bool(from_middle < limit + 2 * self.noise * may_stray)
 
     def come_sooner_or_later(self, lengths: Series) -> bool:
         """Whether all have one return, and episodes become longer or shorter: what is learned is when it comes.

@@ -62,6 +62,9 @@ def test_the_mean_of_a_few_games_strays_from_the_middle() -> None:
     losing = game | {"train__reward": means - 0.5}
     for other in (shifted, losing):
         assert found("return_stalled", **other) is not None
+    trend = np.linspace(-0.12, 0.12, 100)  # of games between others than equals
+    assert "return_stalled" in judged(**game | {"train__reward": means / 3 + trend}).judged
+    assert found("return_fell", **game | {"train__reward": means / 3 - trend}) is not None
 
 
 @pytest.mark.parametrize("after", [10, 0.1])
