@@ -10,7 +10,7 @@ import numpy as np
 from puffer_callbacks.health.causes import CAUSES, Cause
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.modules import role_of
-from puffer_callbacks.health.parts import ANY, Parts, parts_of, parts_of_library
+from puffer_callbacks.health.parts import Parts, parts_of, parts_of_library, show_an_algorithm
 from puffer_callbacks.health.rules.advantages import ALIGNMENT, SIGN
 from puffer_callbacks.health.rules.data import REPEATED
 from puffer_callbacks.health.rules.gradients import CLIPPED, TOTAL
@@ -51,7 +51,7 @@ class MeasuredCauses:
 
     def remedies(self, causes: Iterable[Cause]) -> tuple[str, ...]:
         """What to change, each once; in general where nothing shows which algorithm it is."""
-        known = () if self.parts == ANY else self.parts
+        known = self.parts if show_an_algorithm(self.parts) else ()
         return tuple(dict.fromkeys(cause.remedy_for(known) for cause in causes))
 
     @cached_property

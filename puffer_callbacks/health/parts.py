@@ -33,6 +33,11 @@ _OF_LIBRARY: dict[str, Parts] = {
 """Stable-Baselines3's algorithms, its contrib's included, that learn without advantages."""
 
 
+def show_an_algorithm(parts: Parts) -> bool:
+    """Whether the parts are those of one kind of algorithm: a coefficient of 0 alone rules out but its own term."""
+    return not parts >= ANY - {"entropy_bonus"}
+
+
 def parts_of_library(facts: Facts) -> Parts | None:
     """Those of a library's algorithm without advantages, by its name; ``None`` of any other."""
     return _OF_LIBRARY.get((facts.algorithm or "").upper())

@@ -96,8 +96,10 @@ def test_a_log_of_rewards_alone_rules_out_supervised_training_and_nothing_else()
     }
 
 
-def test_a_log_of_rewards_alone_gives_no_remedy_of_one_algorithm() -> None:
-    stalled, fell = found("return_stalled", train__reward=FLAT), found("return_fell", train__reward=RISING[::-1])
+@pytest.mark.parametrize("facts", [Facts(), Facts(entropy_coefficient=0.0)])
+def test_a_log_of_rewards_alone_gives_no_remedy_of_one_algorithm(facts: Facts) -> None:
+    stalled = found("return_stalled", facts, train__reward=FLAT)
+    fell = found("return_fell", facts, train__reward=RISING[::-1])
     assert "explore more" in stalled.remedies
     assert not re.search("ratio|entropy bonus", f"{stalled.remedies} {fell.remedies}")
     known = {"diagnostics__approx_kl": constant(0.01), "train__reward": RISING[::-1]}
