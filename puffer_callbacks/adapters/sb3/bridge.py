@@ -65,6 +65,7 @@ class SB3Bridge(BaseCallback):
         self._collector: RolloutCollector | None = None
         self._episodes: list[dict[str, float]] = []
         self._obs_around_step: tuple[Any, Any] = (None, None)
+        """Observations before and after the last step: where it was interrupted the algorithm still has the former."""
         self._guard: AbstractContextManager[Any] = nullcontext()
         self._tap = _LoggerTap(self.loop, self._finish_update)
         self._updates: Any = None
