@@ -21,7 +21,7 @@ _LEAST_KL = 1e-6
 _UNRELATED = 10
 """Updates below which a correlation about 0 is no news."""
 _UNCERTAIN = 0.125
-"""The error of the mean from which on it may be that of a sound run: rollouts of a few steps, as A2C's, swing so far."""
+"""The error of the mean from which it may be that of a sound run: rollouts of a few steps, as A2C's, swing so far."""
 GAE = "Schulman et al. 2016, arXiv:1506.02438, equation 16"
 
 
