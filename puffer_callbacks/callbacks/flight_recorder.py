@@ -59,7 +59,8 @@ class FlightRecorder:
             return False
         if isinstance(loss, Tensor) and not loss.is_cpu and loss.numel() == 1:
             if len(self._losses) < _MAX_LOSSES:
-                self._losses.append(loss.detach().reshape(()))
+                # copied, as the output of a CUDA graph is written again
+                self._losses.append(loss.detach().reshape(()).clone())
             return False
         number = as_scalar(loss)
         return number is not None and not math.isfinite(number)

@@ -14,7 +14,9 @@ _FIELDS = ("advantages", "values", "rewards", "actions")
 
 
 class KeptRollout:
-    """Keeps the fields of the last rollout that are logged; the others, as its observations, are free.
+    """Keeps a copy of the fields of the last rollout that are logged; the others, as its observations, are free.
+
+    Loops keep rollouts in memory that they use again: a reference would show the numbers of the next one.
 
     Example:
         >>> import torch
@@ -29,9 +31,9 @@ class KeptRollout:
         self._resumed: dict[str, Histogram] = {}
 
     def update(self, rollout: Rollout) -> None:
-        """Keep a rollout that has just ended in place of the one before; one of finished episodes alone has nothing."""
+        """Copy a rollout that has just ended in place of the one before; one of finished episodes alone has nothing."""
         fields = {f"rollout/{name}": getattr(rollout, name) for name in _FIELDS}
-        found = {tag: field for tag, field in fields.items() if field is not None}
+        found = {tag: field.detach().clone() for tag, field in fields.items() if field is not None}
         if found:
             self._fields, self._resumed = found, {}
 

@@ -17,6 +17,7 @@ from puffer_callbacks import (
     MetricsCallback,
     PufferCallback,
     Recorder,
+    Rollout,
     default_callbacks,
 )
 from puffer_callbacks.adapters import Loop
@@ -25,6 +26,7 @@ from puffer_callbacks.faults import PufferWarning
 from puffer_callbacks.ppo import PPO
 from puffer_callbacks.runs import diagnose_run, read_run
 from puffer_callbacks.values import Alert
+from tests.support.accelerator import Accelerator
 from tests.support.models import Supervised, losses, random_rollout
 from tests.support.reading import accumulator
 from tests.support.regression import Regression
@@ -312,6 +314,16 @@ def test_losses_on_a_device_are_checked_together():
     assert recorder.add_loss({"loss": torch.ones(1, device="meta")}) is False  # [1] is a scalar as well
     assert recorder.add_loss(None) is False
     assert torch.stack(recorder._losses).shape == (2,)
+
+
+def test_a_loss_on_a_device_whose_memory_is_used_again_is_checked_as_it_was():
+    """As the outputs of a CUDA graph are."""
+    recorder = FlightRecorder()
+    with Accelerator() as accelerator:
+        loss = accelerator.put(torch.zeros(()))
+        for number in (0.5, math.nan, 0.5):
+            assert not recorder.add_loss({"loss": loss.fill_(number)})
+        assert recorder.check(Rollout()) == ["loss"]
 
 
 def test_the_panel_is_readable(quiet_trainer, capsys):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from puffer_callbacks import Histogram, HistogramCallback
+from puffer_callbacks import Histogram, HistogramCallback, Rollout
+from puffer_callbacks.adapters import Loop
 from tests.support.models import Agent, losses, random_rollout
 from tests.support.reading import accumulator
 from tests.support.regression import Regression
@@ -112,6 +113,29 @@ def test_the_last_rollout_is_logged_at_each_firing_and_at_the_end(quiet_trainer,
     fit(quiet_trainer, memory_logger, module, HistogramCallback(20))
     points = memory_logger.series("rollout/rewards")
     assert [(step, each.sum) for step, each in points] == [(at, pytest.approx(sums[at])) for at in (16, 112, 128)]
+
+
+@pytest.mark.parametrize("cut", ["ended", "saved"])
+def test_a_rollout_whose_memory_is_used_again_is_shown_as_it_was(memory_logger, cut):
+    """As loops do that keep one buffer for all rollouts, and end, or are saved, in the middle of the next one."""
+    module, memory = torch.nn.Linear(2, 1), torch.ones(8, 2)
+    loop = Loop(memory_logger, HistogramCallback(every_n_steps=100))
+    loop.fit_start(module, optimizers=torch.optim.SGD(module.parameters(), lr=0.1))
+    for reward in (1.0, 2.0):
+        memory.fill_(reward)
+        loop.rollout_end(Rollout(rewards=memory))
+        module(torch.ones(2)).sum().backward()
+        loop.optimizers[0].step()
+        loop.step({"loss": 0.0})
+    memory[:3] = 7.0
+    if cut == "saved":
+        state = loop.state_dict()
+        loop.close()
+        loop.load_state_dict(state)
+        loop.fit_start(module)
+    loop.close()
+    shown = memory_logger.series("rollout/rewards")[-1][1]
+    assert (shown.count, shown.min, shown.max) == (16, 2.0, 2.0)
 
 
 def test_patterns_select_parameters(quiet_trainer, memory_logger):

@@ -48,13 +48,13 @@ class BatchTracker:
     def add(self, metrics: Mapping[str, Any], batch: Any = None) -> None:
         """Add a training step: its metrics and, where it is known, its batch."""
         if self._first is None:
-            self._first = {name: metrics[name] for name in _FIRST if name in metrics}
-            self._value_loss = metrics.get("value_loss")
+            self._first = {name: _copy(metrics[name]) for name in _FIRST if name in metrics}
+            self._value_loss = _copy(metrics.get("value_loss"))
             if isinstance(batch, Mapping):
                 self._moments = pair_moments(batch.get("values"), batch.get("returns"))
         self._steps += 1
         if "policy_loss" in metrics:
-            self._policy_losses.append(metrics["policy_loss"])
+            self._policy_losses.append(_copy(metrics["policy_loss"]))
         tensor = next((batch[key] for key in _KEYS if key in batch), None) if isinstance(batch, Mapping) else None
         if isinstance(tensor, Tensor) and tensor.ndim:
             self._fingerprints.append(where_float64_is(tensor.detach()).sum(dtype=torch.float64))
@@ -93,3 +93,8 @@ class BatchTracker:
             return {}
         weight = pairing(float(self._value_loss), moments)
         return {} if weight is None else {"diagnostics/value_pairing": weight}
+
+
+def _copy(metric: Any) -> Any:
+    """A metric of this step: a tensor may be used again for later ones, as the output of a CUDA graph."""
+    return metric.detach().clone() if isinstance(metric, Tensor) else metric

@@ -386,6 +386,22 @@ def test_collector_sees_the_first_minibatch_of_each_rollout() -> None:
     assert found["diagnostics/repeated_rollout"] == 1.0
 
 
+def test_metrics_whose_memory_is_used_again_are_those_of_their_step() -> None:
+    """As the outputs of a CUDA graph are, of ``torch.compile(mode="reduce-overhead")``."""
+    collector, rollout, metrics = Collector(), _rollout(), torch.zeros(3)
+    collector.add_rollout(rollout)
+    assert rollout.returns is not None and rollout.values is not None
+    value_loss = float(((rollout.returns - rollout.values) ** 2).mean())
+    for step in ((0.0, 0.75, value_loss), (0.5, 0.25, 9.0)):
+        metrics.copy_(torch.tensor(step))
+        named = dict(zip(("approx_kl", "policy_loss", "value_loss"), metrics, strict=True))
+        collector.add_step(named, {"values": rollout.values, "returns": rollout.returns})
+    found = collector.add_rollout(_rollout())
+    assert (found["diagnostics/first_kl"], found["diagnostics/first_policy_loss"]) == (0.0, 0.75)
+    assert found["diagnostics/largest_policy_loss"] == 0.75
+    assert found["diagnostics/value_pairing"] == pytest.approx(1.0, abs=1e-3)
+
+
 def test_log_probabilities_of_a_policy_that_sees_and_of_one_that_does_not() -> None:
     """Actions a = m + σ z of a normal policy, with means m and noise z both standard normal, in two dimensions.
 
