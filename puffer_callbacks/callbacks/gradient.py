@@ -31,9 +31,9 @@ class GradientCallback(PufferCallback):
     ``gradient_norm/total`` and ``gradient_norm/<module>`` are after accumulation and unscaling, before the clip;
     ``gradient_norm/clipped`` is the total that the optimizer then steps with. Where gradients were clipped by other
     means than ``torch.nn.utils``, there is no ``total``, and a module's norm is ``gradient_norm/clipped/<module>``.
-    ``update_ratio/<parameter>`` is |update| / |weight| of the step. ``gradient_noise_scale`` is in examples where the
-    batch has tensors, else in batches, those that are accumulated and of other ranks included (see
-    ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the estimator has no answer.
+    ``update_ratio/<parameter>`` is |update| / |weight| of the step, left out where both are 0. ``gradient_noise_scale``
+    is in examples where the batch has tensors, else in batches, those that are accumulated and of other ranks included
+    (see ``puffer_callbacks.measure.gradients.NoiseScale``), and left out where the estimator has no answer.
     ``old_gradients/<parameter>``, of one parameter of each optimizer, is 1 where the gradients of the step before were
     not zeroed. All of them are of the module's parameters: a bare tensor that an optimizer holds, such as SAC's
     ``log_ent_coef``, has no name; as an ``nn.Parameter`` it is one of them.
@@ -150,7 +150,7 @@ class GradientCallback(PufferCallback):
         """Continue from a checkpoint."""
         super().load_state_dict(state_dict)
         self._noise.load_state_dict(state_dict["noise"])
-        self._previous = dict(state_dict.get("previous", {}))
+        self._previous, self._parameters = dict(state_dict.get("previous", {})), {}
         self._measured = {index: StepMeasures.of(state) for index, state in state_dict.get("measured", {}).items()}
         self.gradient_schedule.load_state_dict(state_dict.get("schedule"))
 
@@ -162,6 +162,8 @@ class GradientCallback(PufferCallback):
         if len(held) != len(known) or any(map(is_not, held, known)):
             found = optimized(module, optimizer)
             self._parameters[index] = held, found
+            if known:  # gradients of other parameters are no second batch of these
+                self._previous.pop(index, None)
         return found
 
     def _products(self, step: OptimizerStep, gradients: Tensor) -> dict[str, Tensor]:
@@ -190,9 +192,8 @@ class GradientCallback(PufferCallback):
             products += [numbers.pop("products")] if "products" in numbers else []
             for kind, values in numbers.items():
                 found[kind] |= values
-        values = {
-            f"update_ratio/{n}": update_ratio(change, found["weights"][n]) for n, change in found["changes"].items()
-        }
+        ratios = {name: update_ratio(change, found["weights"][name]) for name, change in found["changes"].items()}
+        values = {f"update_ratio/{name}": ratio for name, ratio in ratios.items() if ratio is not None}
         values |= {f"old_gradients/{name}": is_old for name, is_old in found["old"].items()}
         prefix = "gradient_norm/clipped" if is_clipped else "gradient_norm"
         values |= {f"{prefix}/{name}": norm for name, norm in module_norms(found["norms"]).items()}

@@ -50,16 +50,19 @@ def module_norms(each: Mapping[str, float]) -> dict[str, float]:
     return {module: total(group) for module, group in by_module(each).items()}
 
 
-def update_ratio(change: float, weight: float) -> float:
+def update_ratio(change: float, weight: float) -> float | None:
     """The ratio |update| / |weight|, from the norms of both; about 1e-3 is common.
 
+    Returns:
+        ``None`` for weights that are 0 and stay so, as those of an empty parameter: 0 / 0 is no number.
+
     Example:
-        >>> update_ratio(0.002, 2.0), update_ratio(0.1, 0.0)
-        (0.001, inf)
+        >>> update_ratio(0.002, 2.0), update_ratio(0.1, 0.0), update_ratio(0.0, 0.0)
+        (0.001, inf, None)
     """
     if weight:
         return change / weight
-    return math.inf if change else math.nan
+    return math.inf if change else None
 
 
 class NoiseScale:

@@ -150,6 +150,36 @@ def test_an_optimizer_of_a_second_fit_has_the_names_of_that_fit_s_module(memory_
     assert found == {"update_ratio/weight": [1], "update_ratio/actor.weight": [2], "update_ratio/critic.weight": [2]}
 
 
+@pytest.mark.parametrize("second", ["same", "other", "replaced"])
+def test_the_noise_scale_is_of_two_batches_of_the_same_parameters(quiet_trainer, memory_logger, second):
+    """Of gradients that are all alike it is 0; those of another parameter of the same shape are not."""
+    trainer = quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(1)])
+    first = Slope(2.0, batches=4 if second == "replaced" else 2, replaced_at=2 if second == "replaced" else None)
+    trainer.fit(first)
+    if second != "replaced":
+        trainer.fit_loop.max_epochs = 2
+        trainer.fit(first if second == "same" else Slope(5.0, batches=2))
+    measured = [2, 3, 4] if second == "same" else [2, 4]
+    assert memory_logger.series("gradient_noise_scale") == [(step, 0.0) for step in measured]
+
+
+def test_a_weight_of_0_that_does_not_move_and_an_empty_one_have_no_update_ratio(quiet_trainer, memory_logger):
+    class WithZeros(Slope):
+        def __init__(self):
+            super().__init__(2.0, batches=2)
+            self.still, self.moved, self.empty = (nn.Parameter(torch.zeros(size)) for size in (3, 3, 0))
+
+        def training_step(self, batch, batch_idx):
+            rest = (0 * self.still).sum() + self.moved.sum() + self.empty.sum()
+            return super().training_step(batch, batch_idx) + rest
+
+    quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(1)]).fit(WithZeros())
+    ratios = {tag for tag in memory_logger.tags if tag.startswith("update_ratio/")}
+    assert ratios == {"update_ratio/weight", "update_ratio/moved"}
+    assert memory_logger.series("update_ratio/moved") == [(1, float("inf")), (2, pytest.approx(1.0))]
+    assert memory_logger.series("gradient_norm/still") == [(1, 0.0), (2, 0.0)]
+
+
 def test_leaves_no_hook_and_changes_nothing(quiet_trainer):
     plain, recorded = Regression(), Regression()
     recorded.load_state_dict(plain.state_dict())
