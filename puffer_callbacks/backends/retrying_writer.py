@@ -153,22 +153,19 @@ class RetryingWriter(Writer):
             The rows, for ``write_again``; none where the writer cannot go back: what was written stays.
         """
         state, self._state = self._state, None
-        if self._can_go_back:
-            self.unsaved.restore(state or {"durable_step": last_step, "writer_state": {}, "rows": []})
+        state = state or {"durable_step": last_step, "writer_state": {}, "rows": []}
+        self.unsaved.restore(state if self._can_go_back else {**state, "rows": []})
         return self.unsaved.rows()
 
     def write_again(self, rows: Iterable[UnsavedRow]) -> None:
-        """Have the writer go back to the last durable row, and write the restored rows after it."""
-        if not self._can_go_back:
-            return
-        end = self.unsaved.end
-        self.attempt(partial(self.writer.load_state_dict, self.unsaved.writer_state))
+        """Have the writer go back to the last durable row, and write the restored rows after it, those of its step
+        too: it goes back to where it was before them."""
+        end, writer_state = self.unsaved.end, self.unsaved.writer_state
+        if writer_state:
+            self.attempt(partial(self.writer.load_state_dict, writer_state))
         self.attempt(partial(self.writer.resume, end))
         for row in rows:
-            if self.writer.step(row.axes) > end:
-                self.write_row(row)
-            else:  # it is there
-                row.written = monotonic()
+            self.write_row(row)
 
     def state_dict(self) -> dict[str, Any]:
         """The last durable step, the writer's state at it, and the rows after it; a checkpoint's until ``resume``."""

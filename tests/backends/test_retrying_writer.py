@@ -3,12 +3,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
-from puffer_callbacks import Image, Text, Writer
+from puffer_callbacks import Image, Text, Writer, writer_for
 from puffer_callbacks.backends import refused_rows, unsaved_rows
 from puffer_callbacks.backends import retrying_writer as module
 from puffer_callbacks.backends.retrying_writer import RetryingWriter
 from puffer_callbacks.faults import Faults
+from puffer_callbacks.runs import read_run
 from tests.backends.fakes import Recording, at
 from tests.support.warned import warned
 
@@ -326,7 +328,7 @@ def test_a_run_resumes_after_its_durable_rows_and_writes_the_others_again():
     assert after.writer.calls == [("load", {"size": 7}), ("resume", 1), (2, {"a": 2.0}), (3, {"a": 3.0})]
 
 
-def test_a_resumed_row_of_the_last_durable_step_is_there_and_keeps_no_other_waiting():
+def test_a_resumed_row_of_the_last_durable_step_is_written_again():
     before = RetryingWriter(Rewinds())
     for step in (1, 1, 2):
         before.write({"a": float(step)}, at(step))
@@ -335,15 +337,39 @@ def test_a_resumed_row_of_the_last_durable_step_is_there_and_keeps_no_other_wait
     after = RetryingWriter(Rewinds())
     after.load_state_dict(before.state_dict())
     after.resume(2)
-    assert after.writer.calls[2:] == [(2, {"a": 2.0})]
+    assert after.writer.calls[2:] == [(1, {"a": 1.0}), (2, {"a": 2.0})]
     after.flush()
     assert (after.state_dict()["durable_step"], after.state_dict()["rows"]) == (2, [])
+
+
+@pytest.mark.parametrize("kind", [TensorBoardLogger, CSVLogger])
+def test_a_killed_run_has_every_row_of_the_last_durable_step_once(tmp_path, kind):
+    """As the first rollout's, on optimizer steps: the configuration stands at step 0 before it."""
+    make = lambda: RetryingWriter(writer_for(kind(tmp_path, name="", version="")))  # noqa: E731
+    row = lambda tag, step: {tag: 0.5, "time/optimizer_steps": float(step)}  # noqa: E731
+    before = make()
+    before.begin(0)
+    before.write(row("first", 0), at(0))
+    before.flush()
+    before.write(row("second", 0), at(0))
+    before.write(row("first", 1), at(1))
+    checkpoint = before.state_dict()  # the rows are written, but not known to be durable
+    before.write(row("first", 2), at(2))
+    before.flush()
+    after = make()  # and before is killed
+    after.load_state_dict(checkpoint)
+    after.resume(1)
+    after.write(row("first", 2), at(2))
+    after.close()
+    run = read_run(tmp_path)
+    assert run.series("first")[0].tolist() == [0, 1, 2]
+    assert run.series("second")[0].tolist() == [0]
 
 
 def test_without_a_part_of_the_checkpoint_a_run_resumes_after_its_step():
     writer = RetryingWriter(Rewinds())  # a logger that the run did not have before
     writer.resume(3)
-    assert writer.writer.calls == [("load", {}), ("resume", 3)]
+    assert writer.writer.calls == [("resume", 3)]
 
 
 def test_a_checkpoint_before_the_first_flush_has_the_writer_s_state_of_the_beginning():
@@ -353,12 +379,34 @@ def test_a_checkpoint_before_the_first_flush_has_the_writer_s_state_of_the_begin
     assert writer.state_dict()["writer_state"] == {"size": 7}
 
 
-def test_a_writer_that_cannot_go_back_is_given_nothing_again():
-    before, after = RetryingWriter(Recording()), RetryingWriter(Recording())
+class Counts(Recording):
+    """Cannot go back, and knows how many rows it was given in all lives of a run."""
+
+    given = 0
+
+    def write(self, values, axes):
+        super().write(values, axes)
+        self.given += 1
+
+    def state_dict(self):
+        return {"given": self.given}
+
+    def load_state_dict(self, state_dict):
+        self.given = state_dict["given"]
+
+
+def test_a_writer_that_cannot_go_back_is_given_its_state_and_no_row_again():
+    before, after, joins_later = (RetryingWriter(Counts()) for _ in range(3))
     before.write({"a": 1.0}, at(1))
+    before.flush()
+    before.write({"a": 2.0}, at(2))
     after.load_state_dict(before.state_dict())
-    after.resume(1)
-    assert after.writer.calls == []
+    for writer in (after, joins_later):
+        writer.resume(2)
+        assert writer.writer.calls == []
+        writer.write({"a": 3.0}, at(3))
+    assert (after.writer.given, joins_later.writer.given) == (2, 1)
+    assert reports(after) == reports(joins_later) == []
 
 
 def test_strict_raises_the_reason_and_no_sum():
