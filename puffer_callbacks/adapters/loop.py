@@ -95,7 +95,8 @@ class Loop(TrainerAdapter):
             optimizers: those to follow, one or several; left out, those of the module are found, in the order of
                 its parameters. List them where several hold the same parameters: only your order is known then.
             env_steps: a function that returns the environment steps so far; left out, they are the module's
-                ``env_steps`` or else the last rollout's.
+                ``env_steps`` or else the last rollout's. Where a second fit begins with fewer steps it is a new run;
+                of rollouts that is not known at its start, and it continues the first.
             global_step: optimizer steps so far, of a model that was trained before without this loop.
 
         Raises:
