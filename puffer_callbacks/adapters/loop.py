@@ -127,7 +127,7 @@ class Loop(TrainerAdapter):
         self.step_end(metrics, batch)
 
     def rollout_end(self, rollout: Rollout) -> None:
-        """Pass a rollout to the callbacks.
+        """Pass a rollout to the callbacks. Its memory may be used again after that: what they show later is copied.
 
         Raises:
             RuntimeError: if no fit is open.

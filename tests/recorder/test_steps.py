@@ -22,7 +22,7 @@ from puffer_callbacks import (
 )
 from puffer_callbacks.adapters import Loop
 from puffer_callbacks.recorder.training_steps import TrainingSteps
-from tests.support.models import Agent, Supervised
+from tests.support.models import Agent, Supervised, losses
 
 VALUES = np.random.default_rng(0).normal(5.0, 2.0, 64)
 SCRIPT = [{"loss": float(value), "kl": torch.tensor(value)} for value in VALUES]
@@ -297,6 +297,17 @@ def test_callbacks_and_recorder_may_be_copied_after_a_run(quiet_trainer, copied)
     trainer = quiet_trainer(callbacks=[MetricsCallback(16)])
     trainer.fit(Supervised(SCRIPT))
     assert [type(callback) for callback in copied(trainer.callbacks)] == [type(c) for c in trainer.callbacks]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda callbacks: pickle.loads(pickle.dumps(callbacks))])
+def test_a_copied_recorder_begins_a_run_of_its_own_as_it_was_configured(quiet_trainer, copied):
+    first, second = MemoryLogger(), MemoryLogger()
+    callbacks = [MetricsCallback(16), Recorder("optimizer_steps", overhead_budget=0.5, strict=True)]
+    quiet_trainer(logger=first, callbacks=callbacks).fit(Agent(losses(*range(32))))
+    metrics, recorder = copied(callbacks)
+    quiet_trainer(logger=second, callbacks=[metrics, recorder]).fit(Agent(losses(*range(32))))
+    assert second.series("train/loss") == first.series("train/loss") == [(16, 7.5), (32, 23.5)]
+    assert (recorder.x_axis, recorder.overhead_budget, recorder.faults.strict) == ("optimizer_steps", 0.5, True)
 
 
 def test_names_that_are_others_at_each_step_are_not_kept(quiet_trainer, memory_logger):
