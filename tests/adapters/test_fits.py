@@ -125,6 +125,18 @@ def test_a_second_loop_of_a_module_ends_the_first_with_a_warning(as_parts):
     assert one.series("train/loss") == other.series("train/loss") == [(8, 1.0)]
 
 
+def test_a_second_loop_with_the_same_callbacks_is_a_new_run():
+    callbacks = [Recorder(overhead_budget=1.0), *default_callbacks(metrics=1)]
+    loggers = [MemoryLogger(), MemoryLogger()]
+    for logger in loggers:
+        loop = Loop(logger, callbacks)
+        trained_by(loop, returns=[1.0, 3.0])
+        loop.close()
+    for logger in loggers:
+        assert logger.series("rollout/return_last_100") == [(8, 1.0), (16, 2.0)]
+        assert logger.series("time/optimizer_steps") == [(8, 1.0), (16, 2.0)]
+
+
 def test_loops_of_two_modules_live_side_by_side():
     loggers = [MemoryLogger(), MemoryLogger()]
     loops = [Loop(logger, MetricsCallback(1)) for logger in loggers]

@@ -8,6 +8,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 from puffer_callbacks import GradientCallback, HistogramCallback, MetricsCallback
 from puffer_callbacks.recorder.recorder import Recorder
 from tests.support.models import Supervised, losses
+from tests.support.regression import Regression
 
 STEPS = 20
 
@@ -74,3 +75,10 @@ def test_after_the_fit_every_hook_is_lightnings_own(quiet_trainer, memory_logger
     assert callback.on_train_batch_end.__func__ is Callback.on_train_batch_end
     assert callback.on_train_batch_start.__func__ is HistogramCallback.on_train_batch_start
     assert not any(value is None for name, value in vars(Recorder.of(trainer)).items() if name.startswith("on_"))
+
+
+def test_a_recorder_that_had_no_gradients_to_measure_measures_those_of_the_next_run(quiet_trainer, memory_logger):
+    recorder = Recorder()
+    quiet_trainer(callbacks=[MetricsCallback(2), recorder]).fit(Regression(steps=2))
+    quiet_trainer(logger=memory_logger, callbacks=[GradientCallback(1), recorder]).fit(Regression(steps=2))
+    assert [step for step, _ in memory_logger.series("gradient_norm/total")] == [1, 2]

@@ -1,3 +1,5 @@
+from time import perf_counter
+
 import lightning.pytorch as pl
 import pytest
 import torch
@@ -375,3 +377,22 @@ def test_a_checkpoint_saved_after_the_fit_continues_the_axes(quiet_trainer, memo
     again = quiet_trainer(logger=memory_logger, callbacks=default_callbacks(metrics=5), max_epochs=2)
     again.fit(module, ckpt_path=tmp_path / "final.ckpt", weights_only=False)
     assert [step for step, _ in memory_logger.series("train/loss")] == [15, 20]
+
+
+def test_seconds_of_training_begin_at_0(quiet_trainer, memory_logger):
+    began = perf_counter()
+    quiet_trainer(logger=memory_logger, callbacks=[MetricsCallback(2)]).fit(Supervised(losses(*range(4))))
+    seconds = [value for _, value in memory_logger.series("time/elapsed")]
+    assert len(seconds) == 2
+    assert 0 < seconds[0] < seconds[1] < perf_counter() - began
+
+
+def test_what_is_logged_before_training_stands_at_the_module_s_environment_steps(quiet_trainer, memory_logger):
+    class Early(PufferCallback):
+        def on_fit_start(self, trainer, pl_module):
+            log(trainer, {"early": 1.0})
+
+    module = Agent(losses(*range(4)))
+    module.env_steps = 640
+    quiet_trainer(logger=memory_logger, callbacks=[Early()]).fit(module)
+    assert memory_logger.series("early") == [(640, 1.0)]
