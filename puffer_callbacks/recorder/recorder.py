@@ -49,7 +49,6 @@ class Recorder(Callback):
 
     def begin_run(self, trainer: Any) -> None:
         """Forget everything of an earlier run; without a trainer, the next that is set up begins one."""
-        self.faults.reset()
         self.run = Run(self.faults, overhead_budget=self.overhead_budget)
         self._trainer = None if trainer is None else ref(trainer)
 
