@@ -71,6 +71,9 @@ class GradientCallback(PufferCallback):
         self._previous: dict[int, tuple[int, Tensor]] = {}
         self._parameters: dict[int, tuple[list[Any], dict[str, Any]]] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_parameters": {}}  # a copy of the callback is none of the module
+
     @torch.no_grad()
     def before_optimizer_step(
         self, trainer: Any, pl_module: Any, optimizer: Any, step: OptimizerStep

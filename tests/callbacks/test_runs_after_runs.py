@@ -1,6 +1,7 @@
 """The same callbacks in one run after another, side by side, copied in mid-run, and in runs that others began."""
 
 import copy
+import io
 import pickle
 
 import gymnasium
@@ -26,6 +27,7 @@ from puffer_callbacks import (
     emit,
     log,
 )
+from puffer_callbacks.adapters import Loop
 from tests.support.models import Agent, Supervised, losses, random_rollout
 from tests.support.warned import warned
 
@@ -290,6 +292,27 @@ def test_callbacks_are_copied_in_mid_run_and_train_elsewhere(quiet_trainer, copi
     quiet_trainer(logger=second, callbacks=callbacks).fit(Agent(losses(*range(8))))
     assert second.series("train/loss") == first.series("train/loss")
     assert steps(second, "weights/layer.weight") == steps(first, "weights/layer.weight")
+
+
+def test_a_copy_of_the_callbacks_copies_no_module():
+    """Lightning gives each callback the module's ``log``; where it does not, the copy is small."""
+    found = []
+
+    class Finds(pickle.Pickler):
+        def persistent_id(self, given):
+            found.extend([type(given)] if isinstance(given, nn.Module) else [])
+
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with Loop(MemoryLogger(), default_callbacks(metrics=2, gradients=2, histograms=4)) as loop:
+        loop.fit_start(net)
+        for _ in range(4):
+            net(torch.ones(2)).sum().backward()
+            optimizer.step()
+            loop.step({"loss": 1.0})
+        for callback in loop.callbacks[:-1]:  # the last is the recorder
+            Finds(io.BytesIO()).dump(callback)
+    assert found == []
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
