@@ -195,11 +195,12 @@ class Counters:
         name = rate_name(counter.index)
 
         def count(optimizer: Optimizer, *_: object) -> None:
-            counter.steps = steps = counter.steps + 1
-            self.optimizer_steps = max(self.optimizer_steps, steps)
-            before, counter.last_step = counter.last_step, self.optimizer_steps
+            steps, total = counter.steps + 1, self.optimizer_steps
+            if steps > total:
+                total = self.optimizer_steps = steps
+            before, counter.steps, counter.last_step = counter.last_step, steps, total
             unknown = 1 if len(self.optimizers) == 1 else _UNKNOWN_GAP  # several need not step equally often
-            between = unknown if before is None else self.optimizer_steps - before
+            between = unknown if before is None else total - before
             counter.expected_gap = 2 * between if between > 1 else 1
             try:
                 groups = optimizer.param_groups
