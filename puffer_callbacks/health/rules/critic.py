@@ -4,12 +4,12 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import LOOKS, Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
-from puffer_callbacks.health.rules.rewards import NONZERO
+from puffer_callbacks.health.rules.rewards import NONZERO, SCALE
 from puffer_callbacks.health.rules.symptoms import LEARNING, NETWORK, POLICY, SYMPTOMS
 from puffer_callbacks.health.series import Series, median
 
 FIT, RETURN_STD, VALUE_STD = "diagnostics/explained_variance", "diagnostics/return_std", "diagnostics/value_std"
-ERROR, LOSS, REWARDS = "diagnostics/value_error", "losses/value", "diagnostics/reward_scale"
+ERROR, LOSS = "diagnostics/value_error", "losses/value"
 _SMALL_ERROR = 0.1
 _SHORT_ROLLOUT = 64
 """Steps of all environments together, within which returns vary too little for an explained variance."""
@@ -60,7 +60,7 @@ def reward_scale_large(evidence: Evidence) -> Verdict | None:
 
 def _rewards_are_new(evidence: Evidence) -> bool:
     """Whether rewards are far larger or smaller than at the beginning, as in a curriculum."""
-    scale = evidence.find(REWARDS)
+    scale = evidence.find(SCALE)
     if scale is None:
         return False
     first, last = median(scale.values[:3]), median(scale.values[-3:])
@@ -69,7 +69,7 @@ def _rewards_are_new(evidence: Evidence) -> bool:
 
 def _by_reward(evidence: Evidence) -> Verdict | None:
     """Without a critic in the rollout: rewards of hundreds a step, where the run does not do well."""
-    reward = evidence.get(REWARDS, points=5)
+    reward = evidence.get(SCALE, points=5)
     if evidence.facts.normalizes_advantages and evidence.find(LOSS) is None:
         raise NotJudged("needs a critic: where advantages are normalized the scale of the rewards is lost")
     if median(reward.values) < 300:
@@ -80,7 +80,7 @@ def _by_reward(evidence: Evidence) -> Verdict | None:
             return None
     message = f"Rewards are about {median(reward.values):.3g} a step, far from the scale that networks fit well."
     return Verdict(message, ("reward_scale_large",), reward.span,
-                   [REWARDS, LOSS, "gradient_norm/total"])  # fmt: skip
+                   [SCALE, LOSS, "gradient_norm/total"])  # fmt: skip
 
 
 @rule(

@@ -4,13 +4,14 @@ import numpy as np
 
 from puffer_callbacks.health.evidence import Evidence, NotJudged
 from puffer_callbacks.health.rule import Verdict, rule
+from puffer_callbacks.health.rules.rewards import SCALE
 from puffer_callbacks.health.rules.symptoms import SYMPTOMS
 from puffer_callbacks.health.rules.targets import ADVANTAGES
 from puffer_callbacks.health.series import median
 
 EPSILONS = ("rollout/exploration_rate", "train/exploration_rate", "train/epsilon")
 TEMPERATURES = ("train/ent_coef", "train/alpha", "train/temperature")
-BIAS, SCALE = "diagnostics/sampling_bias", "diagnostics/reward_scale"
+BIAS = "diagnostics/sampling_bias"
 _OTHERS_TOO = TEMPERATURES[1:]
 """Names that a prioritized replay and the sampling of a language model have for numbers of their own."""
 _MANY, _LEAST_BIAS = 3, 0.05

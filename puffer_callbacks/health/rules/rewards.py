@@ -9,7 +9,7 @@ from puffer_callbacks.health.rules.symptoms import LEARNING, SYMPTOMS
 from puffer_callbacks.health.series import median
 
 NONZERO, GAMMA = "diagnostics/nonzero_reward_fraction", "diagnostics/estimated_gamma"
-RETURN = "train/reward"
+RETURN, SCALE = "train/reward", "diagnostics/reward_scale"
 
 
 @rule(
